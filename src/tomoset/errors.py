@@ -1,0 +1,90 @@
+"""What can go wrong, as one tree: ``except TomosetError`` catches us, and nothing else.
+
+::
+
+    TomosetError
+    ├── FileFormatError(ValueError)          a file is not what its format promises: .path .line
+    │   ├── UnknownFormatError               no format, or several, recognise it
+    │   └── MissingFieldError(LookupError)   a column, key or table that is needed is absent
+    ├── MissingFileError(FileNotFoundError)  a file that another one names is not there
+    ├── ModelError(ValueError)               shapes or values contradict each other
+    ├── AmbiguityError(ValueError)           two choices fit; the message names the option that decides
+    ├── UnsupportedError(ValueError)         the target cannot say this
+    └── MissingDependencyError(ImportError)  with the pip line that cures it
+
+    TomosetWarning(UserWarning)
+    ├── AssumptionWarning                    what was assumed, and from what
+    └── LossyWarning                         what was dropped, or could not be carried
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class TomosetError(Exception):
+    """The root of every error that tomoset raises on purpose."""
+
+
+class FileFormatError(TomosetError, ValueError):
+    """A file is not what its format promises.
+
+    Parameters
+    ----------
+    message : str
+        What was expected, what was found, and what to do.
+    path : path-like, optional
+        The file.
+    line : int, optional
+        The line in it, from 1.
+    """
+
+    def __init__(
+        self, message: str, *, path: str | os.PathLike[str] | None = None, line: int | None = None
+    ) -> None:
+        self.path = None if path is None else os.fspath(path)
+        self.line = line
+        where = "" if self.path is None else f"{self.path}: "
+        if self.path is not None and line is not None:
+            where = f"{self.path}:{line}: "
+        super().__init__(where + message)
+
+
+class UnknownFormatError(FileFormatError):
+    """No format, or more than one, recognises a file."""
+
+
+class MissingFieldError(FileFormatError, LookupError):
+    """A column, key or table that is needed is absent."""
+
+
+class MissingFileError(TomosetError, FileNotFoundError):
+    """A file that an option or another file names is not there."""
+
+
+class ModelError(TomosetError, ValueError):
+    """Shapes or values contradict each other."""
+
+
+class AmbiguityError(TomosetError, ValueError):
+    """Two choices fit. The message names the option that decides."""
+
+
+class UnsupportedError(TomosetError, ValueError):
+    """The target format, or this version of tomoset, cannot say this."""
+
+
+class MissingDependencyError(TomosetError, ImportError):
+    """An optional package is not installed. The message says how to install it."""
+
+
+class TomosetWarning(UserWarning):
+    """The root of every warning that tomoset gives."""
+
+
+class AssumptionWarning(TomosetWarning):
+    """Something was assumed; the message says what, and from what."""
+
+
+class LossyWarning(TomosetWarning):
+    """Something was dropped or could not be carried; the message names it."""

@@ -1,0 +1,209 @@
+"""Rotations, projection matrices and changes of frame. Arrays in, arrays out.
+
+Every formula on how space maps onto images is here, once; ``docs/conventions.md`` states
+each frame with a worked number. Matrices act on column vectors ``(x, y, z, 1)``; arrays of
+points have shape ``(..., 3)``.
+
+Frames, in pixels of the tilt series as stored (bin 1):
+
+v
+    voxels of the tomogram, from 0: the centre of the first voxel is 0. This is ours.
+m
+    what the matrices of RELION 4 eat: m = v + 1 on each axis.
+image
+    pixels of the tilt image, from 0: the centre of the first pixel is 0; row z is depth
+    along the beam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+#: Takes voxels counted from 0 to voxels counted from 1 (RELION 4): m = v + 1.
+ONE_BASED = (1.0, 1.0, 1.0)
+
+
+def translation(shift: npt.ArrayLike) -> Array:
+    """4x4 matrices that move points.
+
+    ::
+
+        [ 1 0 0 x ]
+        [ 0 1 0 y ]
+        [ 0 0 1 z ]
+        [ 0 0 0 1 ]
+
+    Parameters
+    ----------
+    shift : (..., 3) array
+        x, y, z.
+
+    Returns
+    -------
+    (..., 4, 4) float64 array
+
+    Examples
+    --------
+    >>> (translation((1, 2, 3)) @ [0, 0, 0, 1]).tolist()
+    [1.0, 2.0, 3.0, 1.0]
+    """
+    shift = np.asarray(shift, dtype=np.float64)
+    matrix = np.zeros((*shift.shape[:-1], 4, 4))
+    matrix[..., range(4), range(4)] = 1.0
+    matrix[..., :3, 3] = shift
+    return matrix
+
+
+def rotation_x(degrees: npt.ArrayLike) -> Array:
+    """4x4 right-handed rotations about x: y turns towards z. Shape (..., 4, 4)."""
+    return _rotation(degrees, 1, 2)
+
+
+def rotation_y(degrees: npt.ArrayLike) -> Array:
+    """4x4 right-handed rotations about y: z turns towards x. Shape (..., 4, 4)."""
+    return _rotation(degrees, 2, 0)
+
+
+def rotation_z(degrees: npt.ArrayLike) -> Array:
+    """4x4 right-handed rotations about z: x turns towards y. Shape (..., 4, 4).
+
+    Examples
+    --------
+    >>> (rotation_z(90) @ [1, 0, 0, 1]).round(12).tolist()
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    return _rotation(degrees, 0, 1)
+
+
+def _rotation(degrees: npt.ArrayLike, first: int, second: int) -> Array:
+    angle = np.deg2rad(np.asarray(degrees, dtype=np.float64))
+    matrix = np.zeros((*angle.shape, 4, 4))
+    matrix[..., range(4), range(4)] = 1.0
+    matrix[..., first, first] = matrix[..., second, second] = np.cos(angle)
+    matrix[..., second, first] = np.sin(angle)
+    matrix[..., first, second] = -np.sin(angle)
+    return matrix
+
+
+def apply(matrices: Array, points: npt.ArrayLike) -> Array:
+    """Points carried by one or several affine matrices.
+
+    Parameters
+    ----------
+    matrices : (4, 4) or (n, 4, 4) array
+        No perspective: the last row is taken to be 0, 0, 0, 1.
+    points : (..., 3) array
+
+    Returns
+    -------
+    (..., 3) or (n, ..., 3) float64 array
+
+    Examples
+    --------
+    >>> apply(translation((1, 0, 0)), [[0, 0, 0], [5, 5, 5]]).tolist()
+    [[1.0, 0.0, 0.0], [6.0, 5.0, 5.0]]
+    """
+    points = np.asarray(points, dtype=np.float64)
+    linear, shift = matrices[..., :3, :3], matrices[..., :3, 3]
+    if matrices.ndim == 2:
+        return points @ linear.T + shift
+    flat = points.reshape(-1, 3)
+    moved = np.einsum("nij,pj->npi", linear, flat) + shift[:, None, :]
+    return moved.reshape(len(matrices), *points.shape)
+
+
+def from_one_based(matrices: Array) -> Array:
+    """Projections that count voxels from 1 (RELION 4), as projections that count from 0.
+
+    P0 = P4 T(1,1,1): specification 2.3.
+    """
+    moved = np.array(matrices, dtype=np.float64)
+    moved[..., :, 3] += matrices[..., :, :3].sum(axis=-1)
+    return moved
+
+
+def to_one_based(matrices: Array) -> Array:
+    """The way back of `from_one_based`: P4 = P0 T(-1,-1,-1)."""
+    moved = np.array(matrices, dtype=np.float64)
+    moved[..., :, 3] -= matrices[..., :, :3].sum(axis=-1)
+    return moved
+
+
+def triangulate(projections: Array, image_points: npt.ArrayLike) -> Array:
+    """The points of space that lie nearest, in the images, to what was seen there.
+
+    Least squares over the tilt images in which a point was seen, each image point
+    counting the same: the rows x and y of every projection give two equations in v.
+
+    Parameters
+    ----------
+    projections : (n_tilts, 4, 4) array
+        From 0-based voxels to 0-based pixels.
+    image_points : (n_tilts, n_points, 2) array
+        x, y [px]; NaN where a point was not seen.
+
+    Returns
+    -------
+    (n_points, 3) float64 array
+        x, y, z in 0-based voxels; NaN where the views seen do not fix a point (fewer than
+        two, or all from one direction).
+
+    Examples
+    --------
+    >>> P = rotation_y([-30.0, 0.0, 30.0])
+    >>> seen = apply(P, [[3.0, 4.0, 5.0]])[..., :2]
+    >>> triangulate(P, seen).round(9).tolist()
+    [[3.0, 4.0, 5.0]]
+    """
+    observed = np.asarray(image_points, dtype=np.float64)
+    seen = np.isfinite(observed).all(axis=-1).T.astype(np.float64)  # (points, tilts)
+    rows = projections[:, :2, :3]
+    rhs = np.where(np.isfinite(observed), observed, 0.0) - projections[:, None, :2, 3]
+    normal = np.einsum("pn,nij,nik->pjk", seen, rows, rows)
+    vector = np.einsum("pn,nij,npi->pj", seen, rows, rhs)
+    points = np.full(vector.shape, np.nan)
+    # The smallest eigenvalue is the sum of squared sines towards the worst direction.
+    fixed = np.linalg.eigvalsh(normal)[:, 0] > 1e-6 if len(normal) else np.zeros(0, bool)
+    points[fixed] = np.linalg.solve(normal[fixed], vector[fixed][..., None])[..., 0]
+    return points
+
+
+def nearest_rotation(linear: Array) -> Array:
+    """The rotation (or rotation and mirror) nearest to a 3x3 matrix, by its SVD.
+
+    The determinant keeps its sign. Shape (..., 3, 3) in and out.
+    """
+    u, _, vt = np.linalg.svd(linear)
+    return np.asarray(u @ vt)
+
+
+def tilt_angles(projections: Array) -> Array:
+    """Tilt of each image about the axis that is near y in the tomogram [deg].
+
+    The angle between the beam and the tomogram's z, with the sign of a right-handed
+    turn about y after scale, skew and a mirrored depth are taken off: RELION 5's
+    rlnTomoYTilt where X tilts are zero. Shape (n,).
+    """
+    depth = nearest_rotation(projections[:, :3, :3])[:, 2]
+    depth = depth * np.where(depth[:, 2:] < 0, -1.0, 1.0)
+    return np.rad2deg(np.arctan2(-depth[:, 0], depth[:, 2]))
+
+
+def tilt_axis_angles(projections: Array) -> Array:
+    """Direction in each image of the tomogram's y axis, from the image's y axis [deg].
+
+    Counter-clockwise, within (-180, 180]: RELION 5's rlnTomoZRot. Shape (n,).
+    """
+    x, y = projections[:, 0, 1], projections[:, 1, 1]
+    return np.rad2deg(np.arctan2(-x, y))
+
+
+def corners(size: Sequence[int] | Array) -> Array:
+    """The eight outer corner voxels of a tomogram of this size: (8, 3) voxels from 0."""
+    x, y, z = (float(n) - 1.0 for n in size)
+    return np.array([(i, j, k) for k in (0.0, z) for j in (0.0, y) for i in (0.0, x)])
