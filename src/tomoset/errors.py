@@ -8,7 +8,7 @@
     │   └── MissingFieldError(LookupError)   a column, key or table that is needed is absent
     ├── MissingFileError(FileNotFoundError)  a file that another one names is not there
     ├── ModelError(ValueError)               shapes or values contradict each other
-    ├── AmbiguityError(ValueError)           two choices fit; the message names the option that decides
+    ├── AmbiguityError(ValueError)           two choices fit; the message names the option
     ├── UnsupportedError(ValueError)         the target cannot say this
     └── MissingDependencyError(ImportError)  with the pip line that cures it
 

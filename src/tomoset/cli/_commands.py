@@ -1,0 +1,45 @@
+"""The commands, as a list that a person can read. A command's module is loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: its name, one line of help, and ``module:attribute``."""
+
+    name: str
+    help: str
+    target: str
+
+
+COMMANDS = (
+    Entry("simulate", "Make a small project with known truth.", "simulate:simulate"),
+    Entry("import", "Make a tomogram set from another program's alignment.", "imports:imports"),
+    Entry("info", "Show a tomogram set at a glance.", "info:info"),
+    Entry("check", "Find what is wrong with a tomogram set.", "check:check"),
+)
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and help, and imports only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [entry.name for entry in COMMANDS]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        for entry in COMMANDS:
+            if entry.name == name:
+                module, _, attribute = entry.target.partition(":")
+                command = getattr(importlib.import_module(f"tomoset.cli.{module}"), attribute)
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.help) for entry in COMMANDS])

@@ -1,0 +1,64 @@
+"""The root of the command line: ``tomoset COMMAND``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from tomoset import __version__
+from tomoset.cli._commands import LazyGroup
+from tomoset.errors import TomosetError
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 something is wrong with the data, or some series failed; "
+    "2 wrong use.",
+)
+@click.version_option(__version__, prog_name="tomoset")
+def root() -> None:
+    """The tomogram set of a cryo-electron tomography project.
+
+    Which tilt series there are, how each maps 3D space onto its images, its defocus and
+    dose: RELION's tomograms.star and its kin.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code; no traceback reaches a user.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        What stands after ``tomoset``; by default what the process was started with.
+    """
+    try:
+        code = root.main(args=arguments, prog_name="tomoset", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.Abort:
+        code = _say("stopped", 130)
+    except click.ClickException as problem:
+        problem.show()
+        code = problem.exit_code
+    except TomosetError as problem:
+        code = _say(f"error: {problem}", 1)
+    except KeyboardInterrupt:
+        code = _say("stopped; the files that were there are as they were", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as problem:
+        code = _say(f"error: {problem.filename or ''}: {problem.strerror or problem}", 1)
+    code = code if isinstance(code, int) else 0
+    if arguments is None:
+        sys.exit(code)
+    return code
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(message, err=True)
+    return code

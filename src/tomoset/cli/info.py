@@ -1,0 +1,92 @@
+"""``tomoset info``: a tomogram set at a glance."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from tomoset.cli._shell import collected_warnings, common_options, print_json, print_warnings
+
+
+@click.command()
+@click.argument("path", metavar="SET", required=False, type=click.Path())
+@click.option("--t", "given", metavar="STAR", type=click.Path(), help="The set, as RELION says it.")
+@common_options
+def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> None:
+    """Show a tomogram set at a glance: series, tilts, doses, defocus, what is missing."""
+    path = path or given
+    if path is None:
+        raise click.UsageError("give a tomogram set, such as tomograms.star")
+    from tomoset.formats import read
+    from tomoset.summary import summarise
+
+    with collected_warnings(strict=strict) as warned:
+        tomograms = read(path)
+        rows = [summarise(t) for t in tomograms.values()]
+    print_warnings(warned)
+    if as_json:
+        print_json({"path": os.fspath(path), "format": tomograms.format, "tomograms": rows})
+        return
+    _print_table(path, tomograms.format, rows)
+
+
+def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    images = sum(row["tilt_images"] for row in rows)
+    console.print(f"{path}: {format_name}, {len(rows)} tomograms, {images} tilt images")
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    table.add_column("name", overflow="fold", min_width=6)
+    for title in (
+        "tilts",
+        "angles °",
+        "axis °",
+        "dose e/Å²",
+        "defocus µm",
+        "size px",
+        "Å/px",
+        "hand",
+    ):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(str, _cells(row)))
+    console.print(table)
+    for missing, names in _missing(rows).items():
+        some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        console.print(f"missing: {missing} ({some})")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    size = row["size"]
+    return [
+        row["name"],
+        str(row["tilt_images"]),
+        _range(row["tilt_angles"], "{:.0f}"),
+        "-" if row["tilt_axis"] is None else f"{row['tilt_axis']:.1f}",
+        _range(row["doses"], "{:.0f}"),
+        _range(row["defocus"], "{:.1f}", scale=1e-4),
+        "-" if size is None else "x".join(map(str, size)),
+        f"{row['pixel_size']:.3g}",
+        f"{row['hand']:+d}",
+    ]
+
+
+def _range(values: list[float] | None, form: str, scale: float = 1.0) -> str:
+    if values is None:
+        return "-"
+    low, high = (form.format(v * scale) for v in values)
+    return low if low == high else f"{low}..{high}"
+
+
+def _missing(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for what in row["missing"]:
+            found.setdefault(what, []).append(row["name"])
+    return found

@@ -1,0 +1,121 @@
+"""Many tilt series in one go: the rest are imported when some fail."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tomoset.errors import ModelError, TomosetError
+from tomoset.formats.imod.folder import Choices, find_series
+from tomoset.formats.imod.importer import import_series
+from tomoset.formats.imod.series import (
+    Failure,
+    ImportOptions,
+    Series,
+    culled_path,
+    read_import_table,
+)
+from tomoset.model import Tomogram, TomogramSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to import, what of it could not be found, and lines that say what was chosen."""
+
+    series: list[Series]
+    failures: list[Failure]
+    notes: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The set, which of its tomograms are new, and the series that failed."""
+
+    tomograms: TomogramSet
+    imported: list[Tomogram]
+    failures: list[Failure]
+    notes: list[str]
+
+
+def from_folders(
+    folders: Sequence[str | os.PathLike[str]],
+    options: ImportOptions,
+    choices: Choices,
+    output: str | os.PathLike[str],
+) -> Request:
+    """The series of IMOD folders. A folder that holds none, or too many, is a failure."""
+    series: list[Series] = []
+    failures: list[Failure] = []
+    notes: list[str] = []
+    for folder in folders:
+        try:
+            found, chosen = find_series(folder, options, choices, culled_path(output))
+        except TomosetError as problem:
+            failures.append(Failure(name=os.fspath(folder), error=problem))
+        else:
+            series.append(found)
+            notes.append(f"{found.name}: {', '.join(chosen)}")
+    return Request(series=series, failures=failures, notes=notes)
+
+
+def from_table(path: str | os.PathLike[str], options: ImportOptions) -> Request:
+    """The series of RELION's import table."""
+    return Request(series=read_import_table(path, options), failures=[], notes=[])
+
+
+def run(
+    request: Request,
+    options: ImportOptions,
+    *,
+    before: TomogramSet | None = None,
+) -> Result:
+    """Import all series of a request, and add them to the set `before`.
+
+    Raises
+    ------
+    ModelError
+        If two series, or one and a tomogram that is there already, have one name: then
+        nothing is imported.
+    """
+    before = TomogramSet() if before is None else before
+    _refuse_duplicates(request.series, before)
+    imported: list[Tomogram] = []
+    failures = list(request.failures)
+    for series in request.series:
+        try:
+            imported.append(import_series(series, options))
+        except TomosetError as problem:
+            failures.append(Failure(name=series.name, error=problem))
+    return Result(
+        tomograms=before.with_tomograms([*before.values(), *imported]),
+        imported=imported,
+        failures=failures,
+        notes=_what_is_missing(imported),
+    )
+
+
+def _refuse_duplicates(series: Sequence[Series], before: TomogramSet) -> None:
+    counts = Counter([*(s.name for s in series), *before])
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise ModelError(
+            f"more than one tomogram would be called {', '.join(map(repr, twice[:5]))}; names must "
+            "be unique: rename folders, or set rlnTomoName in an import table"
+        )
+
+
+def _what_is_missing(imported: Sequence[Tomogram]) -> list[str]:
+    no_ctf = [t.name for t in imported if t.defocus_u is None]
+    no_dose = [t.name for t in imported if t.pre_exposure is None]
+    notes = []
+    if no_ctf:
+        notes.append(f"no table of defocus, so no columns of defocus: {_some(no_ctf)}")
+    if no_dose:
+        notes.append(f"no order of acquisition, so no column of dose: {_some(no_dose)}")
+    return notes
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,266 @@
+"""IMOD's command files, newst.com and tilt.com, as their programs read them.
+
+https://bio3d.colorado.edu/imod/doc/man/pip.html: one option a line, its name in any case
+and shortened as long as it is unique, then a blank or ``=``, then the value. Lines of the
+shell begin with ``$``, comments with ``#``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tomoset.errors import FileFormatError, MissingFieldError, MissingFileError
+
+#: What an import needs of each program, or has to speak of when it cannot carry it.
+TILT_OPTIONS = (
+    "InputProjections", "OutputFile", "TILTFILE", "THICKNESS", "FULLIMAGE", "IMAGEBINNED",
+    "SHIFT", "OFFSET", "XAXISTILT", "XTILTFILE", "SUBSETSTART", "EXCLUDELIST", "EXCLUDELIST2",
+    "EXCLUDE", "INCLUDE", "LOCALFILE", "LOCALSCALE", "ZFACTORFILE", "WIDTH", "SLICE", "ANGLES",
+    "PARALLEL", "PERPENDICULAR", "RotateBy90", "COMPRESS",
+)  # fmt: skip
+NEWSTACK_OPTIONS = (
+    "InputFile", "OutputFile", "TransformFile", "SizeToOutputInXandY", "BinByFactor",
+    "OffsetsInXandY", "DistortionField", "GradientFile", "RotateByAngle", "ExpandByFactor",
+    "ShrinkByFactor", "ImagesAreBinned", "AntialiasFilter", "TaperAtFill", "AdjustOrigin",
+    "UseTransformLines",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One option of a command file: its value as text, and its line."""
+
+    value: str
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandFile:
+    """The options given to one program.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    entries : dict of str to list of Entry
+        By the option's full name.
+    positional : tuple of str
+        Lines before the first option: old command files give file names so.
+    """
+
+    path: str
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    positional: tuple[str, ...] = ()
+
+    def entry(self, name: str) -> Entry | None:
+        """The last entry of an option, or None: a later one overrides."""
+        found = self.entries.get(name)
+        return found[-1] if found else None
+
+    def text(self, name: str) -> str | None:
+        """The value of an option, None if it is absent or empty."""
+        entry = self.entry(name)
+        return entry.value if entry is not None and entry.value else None
+
+    def numbers(self, name: str, *counts: int) -> tuple[float, ...] | None:
+        """Numbers set apart by blanks or commas; None if the option is absent or empty."""
+        entry = self.entry(name)
+        if entry is None or entry.value in ("", "/"):
+            return None
+        words = entry.value.replace(",", " ").split()
+        try:
+            if "_" in entry.value:
+                raise ValueError
+            values = tuple(float(word) for word in words)
+        except ValueError:
+            values = ()
+        if len(values) not in counts:
+            wanted = " or ".join(map(str, counts))
+            raise FileFormatError(
+                f"{name} takes {wanted} number{'s' * (counts != (1,))}, found {entry.value!r}",
+                path=self.path,
+                line=entry.line,
+            )
+        return values
+
+    def pair(self, name: str) -> tuple[int, int] | None:
+        """Two whole numbers; None if the option is absent or empty."""
+        values = self.numbers(name, 2)
+        if values is None:
+            return None
+        if not all(v.is_integer() for v in values):
+            raise self.error(name, f"{name} takes two whole numbers, found {values}")
+        return int(values[0]), int(values[1])
+
+    def number(self, name: str) -> float | None:
+        """One number; None if the option is absent or empty."""
+        values = self.numbers(name, 1)
+        return None if values is None else values[0]
+
+    def error(self, name: str, message: str) -> FileFormatError:
+        """An error at the line of an option."""
+        entry = self.entry(name)
+        if entry is None:
+            return MissingFieldError(message, path=self.path)
+        return FileFormatError(message, path=self.path, line=entry.line)
+
+
+def read_commands(path: str | os.PathLike[str], options: Iterable[str]) -> CommandFile:
+    """Read a command file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    options : iterable of str
+        Names of the options to look for; all others are passed over.
+
+    Raises
+    ------
+    MissingFileError
+        If it is not there.
+    FileFormatError
+        If it is not text.
+    """
+    name = os.fspath(path)
+    lines = read_lines(name)
+    names = {option.upper(): option for option in options}
+    entries: dict[str, list[Entry]] = {}
+    positional: list[str] = []
+    for number, line in enumerate(lines, 1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#$":
+            continue
+        word, _, value = stripped.replace("=", " ", 1).replace("\t", " ", 1).partition(" ")
+        option = names.get(word.upper())
+        if option is None:
+            option = _unabbreviated(word.upper(), names)
+        if option is None:
+            if not entries:
+                positional.append(stripped)
+            continue
+        entries.setdefault(option, []).append(Entry(_without_comment(value), number))
+    return CommandFile(path=name, entries=entries, positional=tuple(positional))
+
+
+def _unabbreviated(word: str, names: dict[str, str]) -> str | None:
+    # A word must be longer than a few letters to be told from options that are not ours.
+    if len(word) < 5 or not word.isalnum():
+        return None
+    fits = [full for upper, full in names.items() if upper.startswith(word)]
+    return fits[0] if len(fits) == 1 else None
+
+
+def _without_comment(value: str) -> str:
+    value = value.strip()
+    if value.startswith("#"):
+        return ""
+    head, mark, _ = value.partition(" #")
+    return head.rstrip() if mark else value
+
+
+def read_lines(path: str) -> list[str]:
+    """Lines of a small text file, with any kind of line end.
+
+    Raises
+    ------
+    MissingFileError
+        If it is not there.
+    FileFormatError
+        If it is a folder or not text.
+    """
+    try:
+        with open(path, "rb") as stream:
+            raw = stream.read()
+    except FileNotFoundError:
+        raise MissingFileError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise FileFormatError("this is a folder, a text file was expected", path=path) from None
+    if b"\0" in raw:
+        raise FileFormatError("this is a binary file, text was expected", path=path)
+    text = raw.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.split("\n")
+
+
+def excluded_views(tilt: CommandFile, n_views: int) -> list[int]:
+    """Views that tilt.com leaves out, from 0, in ascending order.
+
+    All of EXCLUDELIST, EXCLUDELIST2 and EXCLUDE, in several lines if need be, as IMOD's
+    tilt takes them; or whatever INCLUDE does not name.
+
+    Raises
+    ------
+    FileFormatError
+        If a list cannot be read, or names a view that there is not.
+    """
+    excluded = _views(tilt, ("EXCLUDELIST", "EXCLUDELIST2", "EXCLUDE"), n_views)
+    included = _views(tilt, ("INCLUDE",), n_views)
+    if included and excluded:
+        raise tilt.error("INCLUDE", "INCLUDE and EXCLUDELIST cannot both be given")
+    if included:
+        excluded = set(range(n_views)) - included
+    if len(excluded) == n_views:
+        raise FileFormatError(f"all {n_views} views are excluded", path=tilt.path)
+    return sorted(excluded)
+
+
+def _views(tilt: CommandFile, names: Iterable[str], n_views: int) -> set[int]:
+    views: set[int] = set()
+    for name in names:
+        for entry in tilt.entries.get(name, ()):
+            try:
+                listed = parse_list(entry.value)
+            except ValueError as problem:
+                raise FileFormatError(
+                    f"{name}: {problem}; expected views as in 1-3, 7, 40",
+                    path=tilt.path,
+                    line=entry.line,
+                ) from None
+            for view in listed:
+                if not 1 <= view <= n_views:
+                    raise FileFormatError(
+                        f"{name} names view {view}, but views are numbered 1 to {n_views}",
+                        path=tilt.path,
+                        line=entry.line,
+                    )
+            views |= {view - 1 for view in listed}
+    return views
+
+
+def parse_list(text: str) -> list[int]:
+    """Numbers and ranges, set apart by commas or blanks, as IMOD's parselist has them.
+
+    Examples
+    --------
+    >>> parse_list("1-3, 7 12-10,")
+    [1, 2, 3, 7, 12, 11, 10]
+    """
+    numbers: list[int] = []
+    spaced = text.replace("-", " - ").replace(",", " , ").split()
+    words = [word for word in spaced if word != ","]
+    if text.strip() == "/":
+        return []
+    pending: int | None = None
+    after_dash = False
+    for word in words:
+        if word == "-":
+            if pending is None or after_dash:
+                raise ValueError(f"a dash without a number before it in {text!r}")
+            after_dash = True
+        elif not word.isdecimal():
+            raise ValueError(f"{word!r} is not a view number")
+        elif after_dash and pending is not None:
+            last = int(word)
+            step = 1 if last >= pending else -1
+            numbers.extend(range(pending + step, last + step, step))
+            pending, after_dash = last, False
+        else:
+            pending = int(word)
+            numbers.append(pending)
+    if after_dash:
+        raise ValueError(f"a dash without a number after it in {text!r}")
+    return numbers

@@ -1,0 +1,341 @@
+"""Defocus of every view: CTFFIND's tables and IMOD's ``.defocus`` files."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import AssumptionWarning, FileFormatError
+from tomoset.formats.imod.commands import read_lines
+
+Array = npt.NDArray[np.float64]
+Views = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefocusTable:
+    """Defocus by view.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    u, v, angle : (n,) arrays
+        Defocus along and across the angle [Å], and the angle [deg].
+    phase_shift : (n,) array or None
+        Of a phase plate [deg]; None where the file says nothing of it.
+    """
+
+    path: str
+    u: Array
+    v: Array
+    angle: Array
+    phase_shift: Array | None
+
+    def __len__(self) -> int:
+        return len(self.u)
+
+    def take(self, rows: Sequence[int]) -> DefocusTable:
+        """The values of some views."""
+        index = np.asarray(rows, dtype=np.int64)
+        phase = None if self.phase_shift is None else self.phase_shift[index]
+        return replace(
+            self, u=self.u[index], v=self.v[index], angle=self.angle[index], phase_shift=phase
+        )
+
+
+def looks_like_imod(path: str | os.PathLike[str]) -> bool:
+    """Whether a table is IMOD's: CTFFIND's begin with comments and count in real numbers."""
+    for line in read_lines(os.fspath(path)):
+        words = line.split()
+        if words:
+            return not line.lstrip().startswith("#") and len(words) > 1 and words[1].isdecimal()
+    return False
+
+
+def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
+    """A table of CTFFIND 4 or 5 (AreTomo writes the same).
+
+    https://cistem.org/documentation: number, defocus 1 and 2 [Å], azimuth [deg], phase shift
+    [rad], score, resolution, and in CTFFIND 5 tilt and thickness. One line an image of the
+    stack. RELION passes the radians on as degrees, and then drops them.
+
+    Raises
+    ------
+    FileFormatError
+        If a line does not begin with at least five numbers.
+    """
+    name = os.fspath(path)
+    rows: list[list[float]] = []
+    for number, line in enumerate(read_lines(name), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            values = [float(word) for word in words[:5]]
+        except ValueError:
+            values = []
+        if len(values) < 5:
+            raise FileFormatError(
+                "expected number, defocus 1, defocus 2, azimuth, phase shift, ...; "
+                f"found {line.strip()[:60]!r}",
+                path=name,
+                line=number,
+            )
+        rows.append(values)
+    if not rows:
+        raise FileFormatError("the table of defocus is empty", path=name)
+    table = np.array(rows)
+    _check_finite(table, name)
+    table = _in_order(table, name)
+    phase = np.rad2deg(table[:, 4]) if table[:, 4].any() else None
+    return DefocusTable(
+        path=name, u=table[:, 1], v=table[:, 2], angle=table[:, 3], phase_shift=phase
+    )
+
+
+def _check_finite(table: Array, path: str) -> None:
+    bad = ~np.isfinite(table).all(axis=1)
+    if bad.any():
+        raise FileFormatError(
+            f"row {int(np.argmax(bad)) + 1} of the table has a value that is not a finite number",
+            path=path,
+        )
+
+
+def _in_order(table: Array, path: str) -> Array:
+    numbers = table[:, 0]
+    if (np.diff(numbers) == 1).all() or (numbers == numbers[0]).all():
+        return table
+    order = np.argsort(numbers, kind="stable")
+    if (numbers[order] == np.arange(1, len(numbers) + 1)).all():
+        warnings.warn(
+            f"{path}: the lines are not in the order of the images; sorted by their first column",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+        return table[order]
+    warnings.warn(
+        f"{path}: the first column does not number the images; line i taken for image i",
+        AssumptionWarning,
+        stacklevel=2,
+    )
+    return table
+
+
+@dataclass(frozen=True)
+class _Flags:
+    """The first number of a version 3 file (man page of ctfphaseflip, "defocus file")."""
+
+    astigmatism: bool = False
+    radians: bool = False
+    phase: bool = False
+    phase_radians: bool = False
+    inverted: bool = False
+    cut_on: bool = False
+
+    @classmethod
+    def of(cls, number: int) -> _Flags:
+        return cls(*(bool(number & bit) for bit in (1, 2, 4, 8, 16, 32)))
+
+    @property
+    def columns(self) -> int:
+        return 5 + 2 * self.astigmatism + self.phase + self.cut_on
+
+
+def read_imod(
+    path: str | os.PathLike[str], n_views: int, tilts: Array | None = None
+) -> DefocusTable:
+    """A ``.defocus`` file of ctfplotter, versions 1 to 3.
+
+    Lines of first view, last view, lowest and highest angle, defocus [nm] and what the flags
+    of the header announce: second defocus [nm] and angle of astigmatism, phase shift, cut-on
+    frequency. Views are numbered from 1 and may come in any order; where a line covers several,
+    its values hold at their middle and are interpolated between, as ctfphaseflip does.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    n_views : int
+        Views of the stack that the numbers count.
+    tilts : (n_views,) array, optional
+        Tilt angles [deg], by which the numbering of a version 1 file is checked.
+
+    Returns
+    -------
+    DefocusTable
+        With one value for each of the `n_views`.
+
+    Raises
+    ------
+    FileFormatError
+        If a line has too few or too many values, or a view that there is not.
+    """
+    name = os.fspath(path)
+    lines = [(n, words) for n, line in enumerate(read_lines(name), 1) if (words := line.split())]
+    if not lines:
+        raise FileFormatError("the table of defocus is empty", path=name)
+    flags, version, body = _header(name, lines)
+    rows = np.array([_numbers(name, n, words, flags) for n, words in body])
+    views = _views(rows, n_views, tilts, version, flags, name)
+    u = rows[:, 4] * 10
+    v, angle, next_column = u, np.zeros(len(rows)), 5
+    if flags.astigmatism:
+        v, angle, next_column = rows[:, 5] * 10, rows[:, 6], 7
+        angle = np.rad2deg(angle) if flags.radians else angle
+    phase = rows[:, next_column] if flags.phase else None
+    if phase is not None and flags.phase_radians:
+        phase = np.rad2deg(phase)
+    if flags.cut_on:
+        warnings.warn(
+            f"{name}: the cut-on frequency of the phase plate is not carried over",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+    return _spread(name, views, n_views, (u, v, angle, phase))
+
+
+def _header(
+    path: str, lines: list[tuple[int, list[str]]]
+) -> tuple[_Flags, int, list[tuple[int, list[str]]]]:
+    first, words = lines[0]
+    try:
+        if len(words) == 6 and float(words[1]) == 0:
+            body = lines[1:]
+            if not body:
+                raise FileFormatError("the header is followed by no values", path=path)
+            return _Flags.of(int(words[0])), int(words[5]), body
+        if len(words) == 6 and (len(lines) == 1 or len(lines[1][1]) == 5):
+            return _Flags(), int(words[5]), [(first, words[:5]), *lines[1:]]
+    except ValueError:
+        raise FileFormatError(
+            f"expected whole numbers for flags and version, found {' '.join(words)!r}",
+            path=path,
+            line=first,
+        ) from None
+    by_width = {5: 0, 7: 1, 8: 1 | 4, 9: 1 | 4 | 32}
+    if len(words) not in by_width:
+        raise FileFormatError(
+            f"the file has no header that says what its {len(words)} columns are, and they may "
+            "mean several things; add one, as in '1 0 0. 0. 0 3' for astigmatism",
+            path=path,
+            line=first,
+        )
+    if len(words) > 5:
+        warnings.warn(
+            f"{path}: no header; its {len(words)} columns taken for defocus 1 and 2, the angle "
+            "in degrees" + ", and the phase shift in degrees" * (len(words) > 7),
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    return _Flags.of(by_width[len(words)]), 3 if len(words) > 5 else 1, lines
+
+
+def _numbers(path: str, line: int, words: list[str], flags: _Flags) -> list[float]:
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = []
+    if len(values) != flags.columns or not np.isfinite(values).all():
+        raise FileFormatError(
+            f"expected {flags.columns} numbers as the header announces, found {' '.join(words)!r}",
+            path=path,
+            line=line,
+        )
+    return values
+
+
+def _views(
+    rows: Array, n_views: int, tilts: Array | None, version: int, flags: _Flags, path: str
+) -> Views:
+    """First and last view of each line, from 0: (n, 2) int array."""
+    views: Views = rows[:, :2].astype(np.int64) - 1
+    if version < 2 and _low_by_one(rows, views, tilts, flags):
+        warnings.warn(
+            f"{path}: views are numbered from 0, as old versions of ctfplotter did; corrected",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+        views = views + 1
+    wrong = (views.min(axis=1) < 0) | (views.max(axis=1) >= n_views) | (views[:, 0] > views[:, 1])
+    if wrong.any():
+        row = rows[int(np.argmax(wrong))]
+        raise FileFormatError(
+            f"views {row[0]:g} to {row[1]:g} are not among the {n_views} of the stack, numbered "
+            "from 1",
+            path=path,
+        )
+    return views
+
+
+def _low_by_one(
+    rows: Array, views: Views, tilts: Array | None, flags: _Flags
+) -> bool:
+    if views.min() < 0:
+        return True
+    if tilts is None:
+        return False
+    angle = rows[:, 2:4].mean(axis=1) * (-1 if flags.inverted else 1)
+
+    def misfit(shift: int) -> float:
+        both = np.clip(views + shift, 0, len(tilts) - 1)
+        return float(np.abs(tilts[both].mean(axis=1) - angle).mean())
+
+    return misfit(1) < 0.1 * misfit(0)
+
+
+def _spread(
+    path: str,
+    views: Views,
+    n_views: int,
+    values: tuple[Array, Array, Array, Array | None],
+) -> DefocusTable:
+    """One value for each view, from lines that may cover several or leave some out."""
+    u, v, angle, phase = values
+    middle = views.sum(axis=1) // 2
+    # A line that comes again replaces the first, as in ctfplotter.
+    order = np.array([int(np.flatnonzero(middle == m)[-1]) for m in np.unique(middle)])
+    at = middle[order].astype(np.float64)
+    every = np.arange(n_views, dtype=np.float64)
+    missing = sorted(set(range(n_views)) - set(at.astype(int).tolist()))
+    covered = {int(k) for first, last in views for k in range(first, last + 1)}
+    absent = [k + 1 for k in missing if k not in covered]
+    if absent:
+        warnings.warn(
+            f"{path}: no line for view{'s' * (len(absent) > 1)} {', '.join(map(str, absent))}; "
+            "interpolated from its neighbours",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    if not missing:
+        return DefocusTable(
+            path=path,
+            u=u[order],
+            v=v[order],
+            angle=angle[order],
+            phase_shift=None if phase is None else phase[order],
+        )
+    # Astigmatism turns by half turns: interpolate it as a vector of twice the angle.
+    turn = np.deg2rad(2 * angle[order])
+    mean = np.interp(every, at, (u + v)[order] / 2)
+    half = (u - v)[order] / 2
+    c = np.interp(every, at, half * np.cos(turn))
+    s = np.interp(every, at, half * np.sin(turn))
+    radius = np.hypot(c, s)
+    new_angle = np.where(radius > 0, np.rad2deg(np.arctan2(s, c)) / 2, 0.0)
+    new = DefocusTable(
+        path=path,
+        u=mean + radius,
+        v=mean - radius,
+        angle=new_angle,
+        phase_shift=None if phase is None else np.interp(every, at, phase[order]),
+    )
+    known = at.astype(int)  # these keep their digits
+    new.u[known], new.v[known], new.angle[known] = u[order], v[order], angle[order]
+    return new

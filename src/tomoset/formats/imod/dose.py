@@ -1,0 +1,181 @@
+"""What each view had received before it was taken, from the order of acquisition."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import AssumptionWarning, FileFormatError
+from tomoset.formats.imod.commands import read_lines
+
+Array = npt.NDArray[np.float64]
+
+#: Angles that differ by more than this after the common offset are not of one image [deg].
+TOLERANCE = 2.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderList:
+    """Tilt angles in the order in which the images were taken."""
+
+    path: str
+    angles: Array
+
+
+def read_order(path: str | os.PathLike[str]) -> OrderList:
+    """A list of ``number,angle`` lines (comma, blank or tab), in the order of acquisition.
+
+    Lines that begin with no number before the first pair are a header; blank lines and
+    comments do no harm. The place of a line counts, as in RELION, not its first number.
+
+    Raises
+    ------
+    FileFormatError
+        If a line below the header does not hold two numbers.
+    """
+    name = os.fspath(path)
+    pairs: list[tuple[float, float]] = []
+    for number, line in enumerate(read_lines(name), 1):
+        words = line.replace(",", " ").replace(";", " ").split()
+        if not words or words[0].startswith("#"):
+            continue
+        pair = _pair(words)
+        if pair is not None:
+            pairs.append(pair)
+        elif pairs or _is_number(words[0]):
+            raise FileFormatError(
+                f"expected a number and an angle, as in '7,-6.0', found {line.strip()[:60]!r}",
+                path=name,
+                line=number,
+            )
+    if not pairs:
+        raise FileFormatError("the order list holds no line of a number and an angle", path=name)
+    first = np.array([a for a, _ in pairs])
+    if (np.diff(first) <= 0).any():
+        warnings.warn(
+            f"{name}: the first column does not ascend; the order of the lines is taken for the "
+            "order of acquisition, as RELION does",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+    return OrderList(path=name, angles=np.array([b for _, b in pairs]))
+
+
+def _pair(words: list[str]) -> tuple[float, float] | None:
+    try:
+        pair = float(words[0]), float(words[1])
+    except (ValueError, IndexError):
+        return None
+    return pair if np.isfinite(pair).all() else None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def match_order(tilts: Array, order: OrderList) -> npt.NDArray[np.int64]:
+    """The line of the order list, from 0, that each tilt image was taken by.
+
+    Every image gets a line of its own: the assignment with the smallest sum of squared
+    differences of angle, after a common offset (a specimen that was levelled) is taken off.
+    Of several offsets that fit, the smallest wins.
+
+    Parameters
+    ----------
+    tilts : (n,) array
+        Tilt angles [deg].
+    order : OrderList
+        At least n lines.
+
+    Returns
+    -------
+    (n,) int64 array
+
+    Raises
+    ------
+    FileFormatError
+        If there are too few lines, or an image lies more than `TOLERANCE` from its line.
+    """
+    n, m = len(tilts), len(order.angles)
+    if m < n:
+        raise FileFormatError(
+            f"the order list has {m} lines for {n} tilt images; each needs one of its own",
+            path=order.path,
+        )
+    by_tilt = np.argsort(tilts, kind="stable")
+    by_line = np.argsort(order.angles, kind="stable")
+    t, a = tilts[by_tilt], order.angles[by_line]
+    best: tuple[float, npt.NDArray[np.int64], float] | None = None
+    for offset in _candidate_offsets(t, a):
+        chosen = _assign(t - offset, a)
+        residual = t - a[chosen]
+        refined = float(np.median(residual))
+        worst = float(np.abs(residual - refined).max())
+        if best is None or worst < best[0] - 0.5:
+            best = (worst, chosen, refined)
+        if best[0] < 0.5:
+            break
+    assert best is not None
+    worst, chosen, offset = best
+    if worst > TOLERANCE:
+        bad = int(np.abs(t - a[chosen] - offset).argmax())
+        raise FileFormatError(
+            f"the tilt image at {t[bad]:g}° has no line of its own: the nearest left is at "
+            f"{a[chosen][bad]:g}° (common offset {offset:.2f}°); is this "
+            "the order of another series?",
+            path=order.path,
+        )
+    if m > n > 1 and abs(offset) > float(np.median(np.diff(a))) / 2:
+        warnings.warn(
+            f"{order.path}: the tilt angles lie {offset:+.2f}° from those of the order list, and "
+            f"{m - n} of its lines belong to no image: check which (a .rawtlt file beside the "
+            ".tlt decides)",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+    lines = np.empty(n, dtype=np.int64)
+    lines[by_tilt] = by_line[chosen]
+    return lines
+
+
+def _candidate_offsets(t: Array, a: Array) -> list[float]:
+    """Offsets at which sorted images may match sorted lines, the smallest first."""
+    n, m = len(t), len(a)
+    shifts = [float(np.median(t - a[k : k + n])) for k in range(m - n + 1)]
+    near = float(np.median(t - a[np.abs(t[:, None] - a).argmin(axis=1)]))
+    return sorted({0.0, near, *shifts}, key=abs)
+
+
+def _assign(t: Array, a: Array) -> npt.NDArray[np.int64]:
+    """One line for each image, none twice, with least squares: both sorted, so in order.
+
+    For sorted values and a convex cost the best assignment never crosses, which makes it a
+    shortest path over (images, lines).
+    """
+    nearest = np.searchsorted((a[:-1] + a[1:]) / 2, t)
+    if (np.diff(nearest) > 0).all():
+        return nearest.astype(np.int64)
+    n, m = len(t), len(a)
+    slack = m - n  # image i may only take lines i ... i + slack
+    cost = (t[:, None] - a[np.arange(n)[:, None] + np.arange(slack + 1)]) ** 2
+    total = np.zeros(slack + 1)
+    taken = np.empty((n, slack + 1), dtype=np.int64)
+    for i in range(n):
+        # Cheapest way to have used up to `s` spare lines before image i.
+        cheapest = np.minimum.accumulate(total)
+        taken[i] = np.maximum.accumulate(np.where(total == cheapest, np.arange(slack + 1), 0))
+        total = cheapest + cost[i]
+    spare = int(total.argmin())
+    lines = np.empty(n, dtype=np.int64)
+    for i in range(n - 1, -1, -1):
+        lines[i] = i + spare
+        spare = int(taken[i, spare])
+    return lines

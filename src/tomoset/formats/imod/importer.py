@@ -1,0 +1,357 @@
+"""From IMOD's alignment of a tilt series to a tomogram.
+
+Specification section 4; ``docs/differences.md`` lists where RELION 4.0.1 does otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.errors import (
+    AssumptionWarning,
+    FileFormatError,
+    LossyWarning,
+    MissingFieldError,
+    MissingFileError,
+    ModelError,
+    UnsupportedError,
+)
+from tomoset.formats.imod import defocus, dose
+from tomoset.formats.imod.alignment import read_angles, read_xf
+from tomoset.formats.imod.commands import (
+    NEWSTACK_OPTIONS,
+    TILT_OPTIONS,
+    CommandFile,
+    Entry,
+    excluded_views,
+    read_commands,
+)
+from tomoset.formats.imod.folder import named_or_only
+from tomoset.formats.imod.frame import volume_of
+from tomoset.formats.imod.series import ImportOptions, Series
+from tomoset.images import mrc
+from tomoset.model import Optics, Tomogram
+
+Array = npt.NDArray[np.float64]
+
+#: Options that bend or move what `tilt` and `newstack` do, and that a projection cannot hold.
+_NOT_CARRIED = {
+    "LOCALFILE": "local alignments",
+    "ZFACTORFILE": "Z factors",
+    "COMPRESS": "compression",
+    "ANGLES": "tilt angles in the command file itself",
+    "DistortionField": "a distortion field",
+    "GradientFile": "magnification gradients",
+    "RotateByAngle": "a rotation on top of the transforms",
+    "ExpandByFactor": "an expansion",
+    "ShrinkByFactor": "a reduction",
+}
+
+
+def import_series(series: Series, options: ImportOptions) -> Tomogram:
+    """Import one tilt series; writes its culled stack if views are excluded.
+
+    Parameters
+    ----------
+    series : Series
+        Its files.
+    options : ImportOptions
+        What holds for all.
+
+    Returns
+    -------
+    Tomogram
+        Aligned; with defocus and doses as far as the files tell them.
+
+    Raises
+    ------
+    TomosetError
+        If a file is missing, unreadable or contradicts another. Nothing is written then.
+    """
+    project = _Project.read(series, options)
+    kept, excluded = project.views.kept, project.views.excluded
+    ctf = _read_ctf(series, project)
+    doses = _read_doses(series, project)
+    stack, index = series.stack, None
+    if excluded and not options.cull:
+        index = np.array(kept)
+    optics = Optics(
+        pixel_size=_pixel_size(options, project.header),
+        voltage=options.voltage,
+        spherical_aberration=options.spherical_aberration,
+        amplitude_contrast=options.amplitude_contrast,
+        group=series.optics_group,
+    )
+    projections = project.projections()
+    size = project.volume.size
+    if excluded and options.cull:
+        stack = _cull(series, project)
+    return Tomogram(
+        name=series.name,
+        n_tilts=len(kept),
+        optics=optics,
+        hand=options.hand,
+        stack=stack,
+        image_index=index,
+        image_size=project.header.size[:2],
+        size=size,
+        projections=projections,
+        defocus_u=None if ctf is None else ctf.u,
+        defocus_v=None if ctf is None else ctf.v,
+        defocus_angle=None if ctf is None else ctf.angle,
+        phase_shift=None if ctf is None else ctf.phase_shift,
+        ctf_scale=None if ctf is None else np.ones(len(kept)),
+        pre_exposure=doses,
+        fractional_dose=series.fractional_dose,
+        depth_origin=np.asarray(size) / 2 - 1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Project:
+    """The alignment of one series, read and made consistent.
+
+    `tilts`, `x_tilts` and `xf` are of the kept views; `nominal` are the angles by which the
+    order of acquisition is looked up, of all views where the file has them.
+    """
+
+    header: mrc.MrcHeader
+    views: _Views
+    tilts: Array
+    nominal: Array
+    x_tilts: Array
+    xf: Array | None
+    angle_offset: float
+    flip_angles: bool
+    volume: geometry.ImodVolume
+
+    @classmethod
+    def read(cls, series: Series, options: ImportOptions) -> _Project:
+        header = mrc.read_header(series.stack)
+        tilt = _commands(series.tilt, TILT_OPTIONS, series.folder)
+        newst = _commands(series.newst, NEWSTACK_OPTIONS, series.folder)
+        _say_what_is_not_carried(tilt, newst)
+        if series.tilt is None and series.excluded:
+            tilt = _with_exclusions(tilt, series.excluded)
+        views = _Views(series, header.size[2], excluded_views(tilt, header.size[2]))
+        tilts, nominal = _tilt_angles(views, tilt)
+        offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
+        volume = volume_of(tilt, newst, series, options, header)
+        return cls(
+            header=header,
+            views=views,
+            tilts=tilts,
+            nominal=nominal,
+            x_tilts=_x_tilts(views, tilt),
+            xf=None if options.aligned else _transforms(views, newst),
+            angle_offset=offsets[0],
+            flip_angles=options.flip_angles,
+            volume=volume,
+        )
+
+    def projections(self) -> Array:
+        sign = -1.0 if self.flip_angles else 1.0
+        return geometry.imod_projections(
+            self.xf,
+            sign * (self.tilts + self.angle_offset),
+            self.x_tilts,
+            volume=self.volume,
+            raw_size=self.header.size[:2],
+        )
+
+
+class _Views:
+    """Which views are kept, and tables cut to them."""
+
+    def __init__(self, series: Series, n_views: int, excluded: list[int]) -> None:
+        self.series, self.n_views, self.excluded = series, n_views, excluded
+        out = set(excluded)
+        self.kept = [view for view in range(n_views) if view not in out]
+
+    def cut(self, table: Array, path: str) -> Array:
+        """The kept views of a table that has all views, or only those."""
+        if len(table) == self.n_views:
+            return table[self.kept] if self.excluded else table
+        if self.excluded and len(table) == len(self.kept):
+            warnings.warn(
+                f"{path} has {len(table)} lines, as many as views are kept of {self.n_views}: "
+                "taken for the kept ones",
+                AssumptionWarning,
+                stacklevel=3,
+            )
+            return table
+        kept = f", or the {len(self.kept)} that are kept" if self.excluded else ""
+        raise FileFormatError(
+            f"expected a line for each of the {self.n_views} images of {self.series.stack}{kept}; "
+            f"found {len(table)}",
+            path=path,
+        )
+
+
+def _commands(path: str | None, options: Sequence[str], folder: str) -> CommandFile:
+    return CommandFile(path=folder) if path is None else read_commands(path, options)
+
+
+def _with_exclusions(tilt: CommandFile, views: str) -> CommandFile:
+    return CommandFile(path=tilt.path, entries={**tilt.entries, "EXCLUDELIST2": [Entry(views, 0)]})
+
+
+def _say_what_is_not_carried(*files: CommandFile) -> None:
+    for file in files:
+        for option, what in _NOT_CARRIED.items():
+            value = file.text(option)
+            if value is None or value == ".idf" or value == "0":
+                continue
+            warnings.warn(
+                f"{file.path}: {option} {value} is not carried over: the set has no {what}",
+                LossyWarning,
+                stacklevel=3,
+            )
+        offsets = file.numbers("OffsetsInXandY", 2) if "OffsetsInXandY" in file.entries else None
+        if offsets and any(offsets):
+            warnings.warn(
+                f"{file.path}: OffsetsInXandY {offsets} is not carried over: the aligned images "
+                "are taken to be centred",
+                LossyWarning,
+                stacklevel=3,
+            )
+        for option in ("WIDTH", "SLICE"):
+            if file.text(option):
+                warnings.warn(
+                    f"{file.path}: {option} {file.text(option)} is not carried over: the tomogram "
+                    "has the whole extent of the aligned images",
+                    LossyWarning,
+                    stacklevel=3,
+                )
+
+
+def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array]:
+    """Aligned angles of the kept views, and the nominal ones if there are any."""
+    series = views.series
+    path = named_or_only(series.folder, tilt.text("TILTFILE"), series.dataset, ".tlt")
+    if path is None:
+        raise MissingFileError(
+            f"{series.folder}: no file of tilt angles: {tilt.text('TILTFILE') or '*.tlt'} is not "
+            "there"
+        )
+    angles = read_angles(path)
+    if len(angles) > 1 and not angles.any():
+        raise FileFormatError(
+            "all tilt angles are 0; is this the file of the alignment?", path=path
+        )
+    tilts = views.cut(angles, path)
+    raw = os.path.splitext(path)[0] + ".rawtlt"
+    if not os.path.isfile(raw):
+        return tilts, angles
+    nominal = read_angles(raw)
+    views.cut(nominal, raw)
+    return tilts, nominal
+
+
+def _x_tilts(views: _Views, tilt: CommandFile) -> Array:
+    """Turn of each kept view about x: XTILTFILE less XAXISTILT, as tilt.f90 has it."""
+    section = tilt.number("XAXISTILT") or 0.0
+    named = tilt.text("XTILTFILE")
+    turn = np.zeros(len(views.kept))
+    if named is not None or views.series.tilt is None:
+        path = named_or_only(views.series.folder, named, views.series.dataset, ".xtilt")
+        if path is not None:
+            turn = views.cut(read_angles(path), path)
+        elif named is not None:
+            raise MissingFileError(f"{tilt.path}: XTILTFILE {named} is not there")
+    return turn - section
+
+
+def _transforms(views: _Views, newst: CommandFile) -> Array:
+    series = views.series
+    named = newst.text("TransformFile")
+    if named is None:  # old command files answer questions line by line
+        named = next((line for line in newst.positional if line.split()[0].endswith(".xf")), None)
+        named = None if named is None else named.split()[0]
+    path = named_or_only(series.folder, named, series.dataset, ".xf")
+    if path is None:
+        raise MissingFileError(
+            f"{series.folder}: no file of transforms: {named or '*.xf'} is not there"
+        )
+    return views.cut(read_xf(path), path)
+
+
+def _pixel_size(options: ImportOptions, header: mrc.MrcHeader) -> float:
+    if options.pixel_size is None:
+        # 1 Å is what programs write that know none.
+        if header.pixel_size <= 0 or abs(header.pixel_size - 1) < 1e-6:
+            raise MissingFieldError(
+                "the header has no pixel size; give it by --angpix", path=header.path
+            )
+        warnings.warn(
+            f"pixel size taken from the stacks, such as {header.pixel_size:.4g} Å of "
+            f"{os.path.basename(header.path)}",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+        return round(header.pixel_size, 6)
+    return options.pixel_size
+
+
+def _read_ctf(series: Series, project: _Project) -> defocus.DefocusTable | None:
+    if series.ctf is None:
+        return None
+    kind = series.ctf_kind or ("imod" if defocus.looks_like_imod(series.ctf) else "ctffind")
+    kept, n_views = project.views.kept, project.views.n_views
+    if kind == "imod":
+        angles = project.nominal if len(project.nominal) == n_views else None
+        return defocus.read_imod(series.ctf, n_views, angles).take(kept)
+    table = defocus.read_ctffind(series.ctf)
+    if len(table) == n_views:
+        return table.take(kept)
+    if len(table) == len(kept):
+        warnings.warn(
+            f"{series.ctf} has {len(table)} lines, as many as views are kept of {n_views}: taken "
+            "for the kept ones",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+        return table
+    raise FileFormatError(
+        f"expected defocus of the {n_views} images of {series.stack}, found {len(table)} lines",
+        path=series.ctf,
+    )
+
+
+def _read_doses(series: Series, project: _Project) -> Array | None:
+    if series.order is None:
+        return None
+    if series.fractional_dose is None:
+        raise MissingFieldError(
+            "an order list is there but no dose of one image; give it by --fd or by a column "
+            "rlnTomoImportFractionalDose",
+            path=series.order,
+        )
+    if not series.fractional_dose > 0:
+        raise ModelError(
+            f"{series.name}: the dose of one image must be above 0 e/Å², not "
+            f"{series.fractional_dose:g}"
+        )
+    order = dose.read_order(series.order)
+    lines = dose.match_order(project.nominal, order)
+    if len(lines) == project.views.n_views:
+        lines = lines[project.views.kept]
+    return lines.astype(np.float64) * series.fractional_dose
+
+
+def _cull(series: Series, project: _Project) -> str:
+    if series.culled is None:
+        raise UnsupportedError(
+            f"{series.name}: {len(project.views.excluded)} views are excluded, and the import "
+            "table has no rlnTomoImportCulledFile for the stack without them; add it, or use "
+            "--no-cull"
+        )
+    mrc.copy_images(series.stack, series.culled, project.views.kept)
+    return series.culled

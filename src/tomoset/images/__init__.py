@@ -1,0 +1,1 @@
+"""The numbers side: image stacks, and later their filters and projectors. Arrays only."""

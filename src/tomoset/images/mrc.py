@@ -1,0 +1,175 @@
+"""Headers of MRC stacks, and stacks with some of their images left out.
+
+https://bio3d.colorado.edu/imod/doc/mrc_format.txt and
+https://www.ccpem.ac.uk/mrc_format/mrc2014.php. A header is read here by itself, in
+microseconds, because an import reads hundreds; image data in bulk is mrcfile's affair.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tomoset.errors import FileFormatError, MissingFileError
+from tomoset.files import atomic_write
+
+HEADER_BYTES = 1024
+
+#: Bits of one pixel, by mode. Mode 101 packs two pixels in a byte, row by row.
+MODE_BITS = {0: 8, 1: 16, 2: 32, 3: 32, 4: 64, 6: 16, 12: 16, 16: 24, 101: 4}
+
+_OFFSET_NZ, _OFFSET_CELL, _OFFSET_NSYMBT = 8, 28, 92
+
+
+@dataclass(frozen=True, kw_only=True)
+class MrcHeader:
+    """What the first 1024 bytes of an MRC file say.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    size : (int, int, int)
+        Columns, rows, sections [px].
+    mode : int
+        Type of the pixels, a key of `MODE_BITS`.
+    pixel_size : float
+        Of x [Å]; 0 where the header does not say.
+    extended : int
+        Bytes between this header and the first image.
+    byte_order : str
+        ``<`` or ``>``.
+    """
+
+    path: str
+    size: tuple[int, int, int]
+    mode: int
+    pixel_size: float
+    extended: int
+    byte_order: str
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image."""
+        row = (self.size[0] * MODE_BITS[self.mode] + 7) // 8
+        return row * self.size[1]
+
+    @property
+    def data_offset(self) -> int:
+        """Where the first image starts."""
+        return HEADER_BYTES + self.extended
+
+
+def stack_path(name: str) -> str:
+    """The file that RELION means: ``TS_01.st:mrc`` is the file ``TS_01.st`` read as MRC."""
+    return name.removesuffix(":mrcs").removesuffix(":mrc")
+
+
+def read_header(path: str | os.PathLike[str]) -> MrcHeader:
+    """Read the header of an MRC file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; a suffix ``:mrc`` as RELION has it is taken off.
+
+    Raises
+    ------
+    MissingFileError
+        If it is not there.
+    FileFormatError
+        If it is not an MRC file.
+    """
+    name = stack_path(os.fspath(path))
+    try:
+        with open(name, "rb", buffering=0) as stream:
+            raw = stream.read(HEADER_BYTES)
+    except FileNotFoundError:
+        raise MissingFileError(f"{name}: there is no such image stack") from None
+    except IsADirectoryError:
+        raise FileFormatError("this is a folder, an image stack was expected", path=name) from None
+    return _parse(raw, name)
+
+
+def _parse(raw: bytes, path: str) -> MrcHeader:
+    if len(raw) < HEADER_BYTES:
+        raise FileFormatError(
+            f"expected an MRC header of 1024 bytes, found a file of {len(raw)}", path=path
+        )
+    for order in "<>":
+        nx, ny, nz, mode = struct.unpack_from(f"{order}4i", raw)
+        if mode in MODE_BITS and 0 < nx < 1 << 20 and 0 < ny < 1 << 20 and 0 < nz < 1 << 20:
+            break
+    else:
+        nx, ny, nz, mode = struct.unpack_from("<4i", raw)
+        raise FileFormatError(
+            f"this is not an MRC file: size {nx} x {ny} x {nz}, mode {mode}", path=path
+        )
+    mx, _, _, length_x, _, _ = struct.unpack_from(f"{order}3i3f", raw, _OFFSET_CELL)
+    (extended,) = struct.unpack_from(f"{order}i", raw, _OFFSET_NSYMBT)
+    return MrcHeader(
+        path=path,
+        size=(nx, ny, nz),
+        mode=mode,
+        pixel_size=length_x / mx if mx > 0 and length_x > 0 else 0.0,
+        extended=max(extended, 0),
+        byte_order=order,
+    )
+
+
+def check_whole(header: MrcHeader) -> None:
+    """Raise FileFormatError if the file is shorter than its header promises."""
+    expected = header.data_offset + header.size[2] * header.image_bytes
+    found = Path(header.path).stat().st_size
+    if found < expected:
+        raise FileFormatError(
+            f"the stack is cut short: {header.size[2]} images of {header.size[0]} x "
+            f"{header.size[1]} px need {expected} bytes, the file has {found}",
+            path=header.path,
+        )
+
+
+def copy_images(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], sections: Sequence[int]
+) -> None:
+    """Write a stack with some images of another, bit for bit, one image in memory at a time.
+
+    Mode, pixel size and labels stay; the extended header, which counts the old images, is
+    left out.
+
+    Parameters
+    ----------
+    source, target : path-like
+        Stacks. The target's folder is made when missing; it appears whole or not at all.
+    sections : sequence of int
+        Images to keep, from 0, in this order.
+
+    Raises
+    ------
+    FileFormatError
+        If the source is not a whole MRC file.
+    """
+    header = read_header(source)
+    check_whole(header)
+    if Path(header.path).resolve() == Path(target).resolve():
+        raise FileFormatError("a stack cannot be written over the one it is made from", path=target)
+    with open(header.path, "rb") as stream, atomic_write(target) as out:
+        out.write(_header_for(stream.read(HEADER_BYTES), header, len(sections)))
+        for section in sections:
+            stream.seek(header.data_offset + section * header.image_bytes)
+            out.write(stream.read(header.image_bytes))
+
+
+def _header_for(raw: bytes, header: MrcHeader, n_images: int) -> bytes:
+    changed = bytearray(raw)
+    order = header.byte_order
+    mx, my, mz, lx, ly, lz = struct.unpack_from(f"{order}3i3f", raw, _OFFSET_CELL)
+    struct.pack_into(f"{order}i", changed, _OFFSET_NZ, n_images)
+    if mz > 1:  # the cell counts the sections, so that their spacing stays what it was
+        cell = (mx, my, n_images, lx, ly, lz / mz * n_images)
+        struct.pack_into(f"{order}3i3f", changed, _OFFSET_CELL, *cell)
+    struct.pack_into(f"{order}i", changed, _OFFSET_NSYMBT, 0)
+    return bytes(changed)

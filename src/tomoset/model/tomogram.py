@@ -1,0 +1,366 @@
+"""One tomogram: its tilt series, how each image sees the specimen, and its CTF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.errors import ModelError
+from tomoset.model.deformation import Deformation
+from tomoset.model.source import Source
+
+Array = npt.NDArray[np.float64]
+
+#: Arrays with one value per tilt image, besides the projections.
+PER_TILT = (
+    "defocus_u",
+    "defocus_v",
+    "defocus_angle",
+    "phase_shift",
+    "ctf_scale",
+    "b_factor",
+    "pre_exposure",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optics:
+    """The microscope, as one tomogram's CTF needs it.
+
+    Parameters
+    ----------
+    pixel_size : float
+        Of the tilt images as stored [Å].
+    voltage : float
+        Acceleration voltage [kV].
+    spherical_aberration : float
+        Cs [mm]. RELION's page says mm^-1, which is a slip.
+    amplitude_contrast : float
+        Fraction, 0 to 1.
+    group : str
+        Name of the optics group.
+
+    Raises
+    ------
+    ModelError
+        If a value is impossible: no pixel size, amplitude contrast outside 0 to 1.
+
+    Examples
+    --------
+    >>> Optics(pixel_size=1.35).voltage
+    300.0
+    """
+
+    pixel_size: float
+    voltage: float = 300.0
+    spherical_aberration: float = 2.7
+    amplitude_contrast: float = 0.1
+    group: str = "opticsGroup1"
+
+    def __post_init__(self) -> None:
+        if not self.pixel_size > 0:
+            raise ModelError(f"the pixel size must be above 0 Å, not {self.pixel_size}")
+        if not self.voltage > 0:
+            raise ModelError(f"the voltage must be above 0 kV, not {self.voltage}")
+        if not 0 <= self.amplitude_contrast <= 1:
+            raise ModelError(
+                f"the amplitude contrast is a fraction from 0 to 1, not {self.amplitude_contrast}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tomogram:
+    """A tilt series with its alignment and its CTF: one row of a tomogram set.
+
+    Values per tilt image are arrays in the order of the table; what is not known is None.
+    All arrays are read-only; a changed tomogram is a new one (`dataclasses.replace`).
+
+    Parameters
+    ----------
+    name : str
+        Unique in the set. Always text.
+    n_tilts : int
+        Number of tilt images.
+    optics : Optics
+        Pixel size, voltage, aberration, contrast.
+    hand : int
+        +1 or -1: the sign of defocus against depth in the image frame. The mirror image of
+        a volume is another thing.
+    stack : str, optional
+        Path of the image stack, as the file says it.
+    image_index : (n,) int array, optional
+        Slice of the stack, from 0, that each row means; None: row i is slice i.
+    image_size : (int, int), optional
+        Width and height of the tilt images [px]. Needed for a deformation.
+    size : (int, int, int), optional
+        x, y, z of the tomogram [bin-1 px].
+    projections : (n, 4, 4) array, optional
+        From 0-based bin-1 voxels to 0-based image pixels; row z is depth along the beam.
+    defocus_u, defocus_v : (n,) arrays, optional
+        Underfocus along and across `defocus_angle` [Å], at `depth_origin`.
+    defocus_angle : (n,) array, optional
+        From image x to the U axis, counter-clockwise [deg].
+    phase_shift : (n,) array, optional
+        Of a phase plate [deg].
+    ctf_scale, b_factor : (n,) arrays, optional
+        Factor on the CTF; B-factor [Å²].
+    pre_exposure : (n,) array, optional
+        What the specimen had received before each image [e/Å²].
+    fractional_dose : float, optional
+        Dose of one tilt image [e/Å²].
+    defocus_slope : float
+        Factor on the change of defocus with depth; 1 unless measured.
+    depth_origin : (3,) array, optional
+        The voxel, from 0, where the table's defocus holds. RELION 4: size/2 - 1; RELION 5:
+        size/2, which is the default.
+    fiducials : str, optional
+        Path of a STAR file of 3D fiducials.
+    deformation : Deformation, optional
+        2D deformation of the tilt images.
+    source : Source, optional
+        Text it was read from.
+
+    Raises
+    ------
+    ModelError
+        If a shape, the hand or a matrix contradicts the rest.
+
+    Examples
+    --------
+    >>> from tomoset import geometry
+    >>> t = Tomogram(name="TS_01", n_tilts=3, optics=Optics(pixel_size=2.0), hand=-1,
+    ...              size=(100, 100, 40), projections=geometry.rotation_y([-60, 0, 60]))
+    >>> t.project([[10.0, 20.0, 0.0]]).round(9).tolist()
+    [[[5.0, 20.0]], [[10.0, 20.0]], [[5.0, 20.0]]]
+    """
+
+    name: str
+    n_tilts: int
+    optics: Optics
+    hand: int = -1
+    stack: str | None = None
+    image_index: npt.NDArray[np.int64] | None = None
+    image_size: tuple[int, int] | None = None
+    size: tuple[int, int, int] | None = None
+    projections: Array | None = None
+    defocus_u: Array | None = None
+    defocus_v: Array | None = None
+    defocus_angle: Array | None = None
+    phase_shift: Array | None = None
+    ctf_scale: Array | None = None
+    b_factor: Array | None = None
+    pre_exposure: Array | None = None
+    fractional_dose: float | None = None
+    defocus_slope: float = 1.0
+    depth_origin: Array | None = None
+    fiducials: str | None = None
+    deformation: Deformation | None = None
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ModelError("a tomogram needs a name")
+        if self.hand not in (1, -1):
+            raise ModelError(
+                f"tomogram {self.name!r}: hand must be +1 or -1, not {self.hand}; "
+                "find it by experiment, it is the sign of defocus against depth"
+            )
+        if self.size is not None and (len(self.size) != 3 or min(self.size) < 1):
+            raise ModelError(f"tomogram {self.name!r}: impossible size {self.size}")
+        self._freeze("projections", (self.n_tilts, 4, 4))
+        for field in PER_TILT:
+            self._freeze(field, (self.n_tilts,))
+        self._freeze("depth_origin", (3,))
+        self._freeze("image_index", (self.n_tilts,), np.int64)
+        self._check_projections()
+        if self.deformation is not None and len(self.deformation.coefficients) != self.n_tilts:
+            raise ModelError(
+                f"tomogram {self.name!r}: {self.n_tilts} tilt images but deformation "
+                f"coefficients for {len(self.deformation.coefficients)}"
+            )
+
+    def _freeze(self, field: str, shape: tuple[int, ...], dtype: type = np.float64) -> None:
+        value = getattr(self, field)
+        if value is None:
+            return
+        array: npt.NDArray[np.generic] = np.asarray(value, dtype=dtype)
+        if array.shape != shape:
+            raise ModelError(
+                f"tomogram {self.name!r}: {field} must have shape {shape}, not {array.shape}"
+            )
+        if array.flags.writeable:
+            array = array.copy()
+            array.flags.writeable = False
+        object.__setattr__(self, field, array)
+
+    def _check_projections(self) -> None:
+        if self.projections is None:
+            return
+        if not np.isfinite(self.projections).all():
+            row = int(np.argwhere(~np.isfinite(self.projections))[0, 0])
+            raise ModelError(
+                f"tomogram {self.name!r}, tilt image {row + 1}: the projection matrix has a "
+                "value that is not a finite number"
+            )
+        bad = np.abs(self.projections[:, 3] - (0.0, 0.0, 0.0, 1.0)).max(axis=1) > 0
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ModelError(
+                f"tomogram {self.name!r}, tilt image {row + 1}: the fourth row of a projection "
+                f"is 0, 0, 0, 1, not {self.projections[row, 3].tolist()}; no program divides by it"
+            )
+
+    def _need_projections(self) -> Array:
+        if self.projections is None:
+            raise ModelError(f"tomogram {self.name!r} is not aligned: it has no projections")
+        return self.projections
+
+    def _need_image_size(self) -> tuple[int, int]:
+        if self.image_size is None:
+            raise ModelError(
+                f"tomogram {self.name!r} has a 2D deformation, whose meaning depends on the "
+                f"size of the tilt images, and the stack {self.stack!r} could not be read"
+            )
+        return self.image_size
+
+    @property
+    def acquisition_order(self) -> npt.NDArray[np.int64]:
+        """Rows in the order of their dose: (n,) int array; equal doses keep the table's order."""
+        if self.pre_exposure is None:
+            raise ModelError(f"tomogram {self.name!r} has no doses, so its order is not known")
+        return np.argsort(self.pre_exposure, kind="stable")
+
+    @property
+    def tilt_angles(self) -> Array:
+        """Tilt of each image about the tomogram's y axis [deg]: (n,) array."""
+        return geometry.tilt_angles(self._need_projections())
+
+    @property
+    def tilt_axis_angles(self) -> Array:
+        """Direction of the tilt axis in each image, counter-clockwise from y [deg]: (n,)."""
+        return geometry.tilt_axis_angles(self._need_projections())
+
+    def project(self, points: npt.ArrayLike) -> Array:
+        """Where points of the tomogram lie in every tilt image.
+
+        Parameters
+        ----------
+        points : (n_points, 3) array
+            x, y, z in 0-based bin-1 voxels.
+
+        Returns
+        -------
+        (n_tilts, n_points, 2) float64 array
+            x, y in 0-based pixels, the 2D deformation included.
+
+        Raises
+        ------
+        ModelError
+            If the tomogram is not aligned.
+        """
+        plane = geometry.apply(self._need_projections(), _points(points))[..., :2]
+        if self.deformation is None:
+            return plane
+        return plane + self.deformation.displacement(plane, image_size=self._need_image_size())
+
+    def depth(self, points: npt.ArrayLike) -> Array:
+        """Depth of points along the beam, against `depth_origin` [px]: (n_tilts, n_points)."""
+        projections = self._need_projections()
+        origin = self._depth_origin()
+        along = projections[:, 2, :3] @ (_points(points) - origin).T
+        return np.asarray(along)
+
+    def _depth_origin(self) -> Array:
+        if self.depth_origin is not None:
+            return self.depth_origin
+        if self.size is None:
+            raise ModelError(f"tomogram {self.name!r} has no size, so no origin of depth")
+        return np.asarray(self.size, dtype=np.float64) / 2
+
+    def defocus(self, points: npt.ArrayLike) -> Array:
+        """Defocus of points in every tilt image (specification 2.4).
+
+        U and V change with depth by hand x pixel size x slope x depth, the same amount.
+
+        Parameters
+        ----------
+        points : (n_points, 3) array
+            x, y, z in 0-based bin-1 voxels.
+
+        Returns
+        -------
+        (n_tilts, n_points, 2) float64 array
+            Defocus U and V [Å].
+
+        Raises
+        ------
+        ModelError
+            If there is no alignment or no CTF.
+        """
+        if self.defocus_u is None or self.defocus_v is None:
+            raise ModelError(f"tomogram {self.name!r} has no defocus")
+        slope = self.hand * self.optics.pixel_size * self.defocus_slope
+        change = slope * self.depth(points)
+        centre = np.stack([self.defocus_u, self.defocus_v], axis=-1)
+        return np.asarray(centre[:, None, :] + change[..., None])
+
+    def triangulate(self, image_points: npt.ArrayLike) -> Array:
+        """The way back of `project`: points of the tomogram from what the images show.
+
+        Parameters
+        ----------
+        image_points : (n_tilts, n_points, 2) array
+            x, y in 0-based pixels; NaN where a point was not seen.
+
+        Returns
+        -------
+        (n_points, 3) float64 array
+            0-based bin-1 voxels, by least squares; NaN where the views do not fix a point.
+        """
+        seen = np.asarray(image_points, dtype=np.float64)
+        if seen.ndim != 3 or seen.shape[0] != self.n_tilts or seen.shape[2] != 2:
+            raise ModelError(
+                f"image points must have shape ({self.n_tilts}, n_points, 2), not {seen.shape}"
+            )
+        if self.deformation is not None:
+            seen = self.deformation.undo(seen, image_size=self._need_image_size())
+        return geometry.triangulate(self._need_projections(), seen)
+
+    def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tomogram:
+        """The same tomogram with only some of its tilt images, in the order asked for.
+
+        Every value per tilt image follows, the unknown columns of its file too; rows keep
+        their slice of the stack.
+        """
+        index = np.asarray(rows, dtype=np.int64)
+        changes: dict[str, object] = {"n_tilts": len(index)}
+        for field in ("projections", *PER_TILT):
+            value = getattr(self, field)
+            changes[field] = None if value is None else value[index]
+        slices = np.arange(self.n_tilts) if self.image_index is None else self.image_index
+        changes["image_index"] = slices[index]
+        if self.deformation is not None:
+            kept = self.deformation.coefficients[index]
+            changes["deformation"] = replace(self.deformation, coefficients=kept)
+        if self.source is not None:
+            changes["source"] = self.source.take(index.tolist())
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        state = "aligned" if self.projections is not None else "not aligned"
+        size = "x".join(map(str, self.size)) if self.size else "no size"
+        return (
+            f"<Tomogram {self.name!r}: {self.n_tilts} tilt images, {size}, "
+            f"{self.optics.pixel_size:g} Å, hand {self.hand:+d}, {state}>"
+        )
+
+
+def _points(points: npt.ArrayLike) -> Array:
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ModelError(f"points must have shape (n_points, 3), not {array.shape}")
+    return array

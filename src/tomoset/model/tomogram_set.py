@@ -1,0 +1,98 @@
+"""The tomogram set: a mapping from name to tomogram, in the order of its file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from tomoset.errors import ModelError, UnsupportedError
+from tomoset.model.tomogram import Tomogram
+
+#: How each format writes a set; the formats enter themselves, so that the model knows none.
+WRITERS: dict[str, Callable[[TomogramSet, str | os.PathLike[str]], None]] = {}
+
+
+class TomogramSet(Mapping[str, Tomogram]):
+    """Which tilt series there are, by unique name.
+
+    Parameters
+    ----------
+    tomograms : iterable of Tomogram
+        In the order of the file.
+    format : str
+        The format in which it came, and in which `write` writes it unless told otherwise.
+    source : object, optional
+        What that format keeps of its file (further tables, comments). Opaque here.
+
+    Raises
+    ------
+    ModelError
+        If two tomograms have one name.
+
+    Examples
+    --------
+    >>> from tomoset import Optics, Tomogram
+    >>> one = Tomogram(name="001", n_tilts=41, optics=Optics(pixel_size=1.35))
+    >>> s = TomogramSet([one])
+    >>> s["001"].n_tilts, list(s)
+    (41, ['001'])
+    """
+
+    def __init__(
+        self, tomograms: Iterable[Tomogram] = (), *, format: str = "relion4", source: Any = None
+    ) -> None:
+        self._tomograms: dict[str, Tomogram] = {}
+        for tomogram in tomograms:
+            if tomogram.name in self._tomograms:
+                raise ModelError(
+                    f"two tomograms are called {tomogram.name!r}; names are what particles "
+                    "refer to, so each may occur only once"
+                )
+            self._tomograms[tomogram.name] = tomogram
+        self.format = format
+        self.source = source
+
+    def __getitem__(self, name: str) -> Tomogram:
+        try:
+            return self._tomograms[name]
+        except KeyError:
+            some = ", ".join(map(repr, list(self)[:5])) + (" ..." if len(self) > 5 else "")
+            raise KeyError(f"no tomogram is called {name!r}; there are {some}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tomograms)
+
+    def __len__(self) -> int:
+        return len(self._tomograms)
+
+    def with_tomograms(self, tomograms: Iterable[Tomogram]) -> TomogramSet:
+        """A set of the same file with these tomograms instead."""
+        return TomogramSet(tomograms, format=self.format, source=self.source)
+
+    def write(self, path: str | os.PathLike[str], format: str | None = None) -> None:
+        """Write the set, whole or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+            The (global) STAR file.
+        format : str, optional
+            ``relion4`` and others that `tomoset.formats` lists; the set's own if not given.
+
+        Raises
+        ------
+        UnsupportedError
+            If the format is not known or cannot say what the set holds.
+        """
+        chosen = format or self.format
+        if chosen not in WRITERS:
+            raise UnsupportedError(
+                f"no format {chosen!r} can be written; there are {', '.join(sorted(WRITERS))}"
+            )
+        WRITERS[chosen](self, path)
+
+    def __repr__(self) -> str:
+        return (
+            f"<TomogramSet of {len(self)}: {', '.join(list(self)[:4])}{' ...' * (len(self) > 4)}>"
+        )
