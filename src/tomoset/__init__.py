@@ -44,7 +44,7 @@ _HOME = {
     "ModelError": "tomoset.errors",
     "Optics": "tomoset.model",
     "Tomogram": "tomoset.model",
-    "TomogramSet": "tomoset.model",
+    "TomogramSet": "tomoset.formats",  # which enter their writers when loaded
     "TomosetError": "tomoset.errors",
     "TomosetWarning": "tomoset.errors",
     "UnknownFormatError": "tomoset.errors",

@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from tomoset.cli._shell import collected_warnings, common_options, print_json, print_warnings
+from tomoset.cli._shell import (
+    collected_warnings,
+    common_options,
+    lean_start,
+    print_json,
+    print_warnings,
+)
 
 
 @click.group(name="import")
@@ -98,8 +104,8 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
 
     \b
         tomoset import imod TS_01 TS_02 -o tomograms.star --angpix 1.35 --fd 3
-        tomoset import imod --i tilt_series.star -o tomograms.star --flipYZ --flipZ \\
-            --angpix 1.35 --fd 3
+        tomoset import imod --i tilt_series.star -o tomograms.star \\
+            --flipYZ --flipZ --angpix 1.35 --fd 3
 
     A folder's tomogram is the volume as etomo leaves it, turned about x (--flipYZ --flipZ).
     Its stack, command files, defocus and order are found by their names, and said.
@@ -114,6 +120,7 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
         raise click.UsageError("--angpix must be above 0")
     if given["dose"] is not None and not given["dose"] > 0:
         raise click.UsageError("--fd must be above 0")
+    lean_start()
     from tomoset.formats import read
     from tomoset.formats.imod import batch
 

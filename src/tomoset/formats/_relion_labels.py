@@ -21,10 +21,16 @@ Value = str | int | float | None
 
 @dataclass(frozen=True)
 class GlobalColumn:
-    """A column of data_global: its label, and what a tomogram says there (None: nothing)."""
+    """A column of data_global: its label, and what a tomogram says there (None: nothing).
+
+    A `default` is what readers take where the column is absent: then it stays absent. New
+    sets have it all the same if RELION's import writes it (`usual`).
+    """
 
     label: str
     get: Callable[[Tomogram], Value]
+    default: Value = None
+    usual: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,16 +50,14 @@ GLOBAL_COLUMNS = (
     GlobalColumn("rlnTomoSizeY", lambda t: t.size and t.size[1]),
     GlobalColumn("rlnTomoSizeZ", lambda t: t.size and t.size[2]),
     GlobalColumn("rlnTomoHand", lambda t: t.hand),
-    GlobalColumn("rlnOpticsGroupName", lambda t: t.optics.group),
+    GlobalColumn("rlnOpticsGroupName", lambda t: t.optics.group, "opticsGroup1", usual=True),
     GlobalColumn("rlnTomoTiltSeriesPixelSize", lambda t: t.optics.pixel_size),
     GlobalColumn("rlnVoltage", lambda t: t.optics.voltage),
     GlobalColumn("rlnSphericalAberration", lambda t: t.optics.spherical_aberration),
     GlobalColumn("rlnAmplitudeContrast", lambda t: t.optics.amplitude_contrast),
     GlobalColumn("rlnTomoImportFractionalDose", lambda t: t.fractional_dose),
     GlobalColumn("rlnTomoFiducialsStarFile", lambda t: t.fiducials),
-    GlobalColumn(
-        "rlnTomoDefocusSlope", lambda t: t.defocus_slope if t.defocus_slope != 1.0 else None
-    ),
+    GlobalColumn("rlnTomoDefocusSlope", lambda t: t.defocus_slope, default=1.0),
 )
 
 #: Numbers per tilt image, besides the projections.
@@ -83,17 +87,18 @@ def global_text(tomogram: Tomogram, column: GlobalColumn) -> str | None:
     value = column.get(tomogram)
     old = None if tomogram.source is None else tomogram.source.row.get(column.label)
     if value is None:
-        # A text that means "nothing" (an empty path, a slope of 1) is still what the file said.
-        return old if old is not None and _means_nothing(old, column.label) else None
-    if isinstance(value, str):
-        return value
-    if old is not None and _as_float(old) == value:
+        # A text that means "nothing", such as an empty path, is still what the file said.
+        return old if old in ("", NO_TEXT) else None
+    if old is None and value == column.default and (tomogram.source or not column.usual):
+        return None
+    if old is not None and not isinstance(value, str) and _as_float(old) == value:
         return old
-    return star.format_number(value)
+    return plain_text(value)
 
 
-def _means_nothing(text: str, label: str) -> bool:
-    return text in ("", NO_TEXT) or (label == "rlnTomoDefocusSlope" and _as_float(text) == 1.0)
+def plain_text(value: Value) -> str | None:
+    """A value as text, in the shortest way that gives it back."""
+    return value if value is None or isinstance(value, str) else star.format_number(value)
 
 
 def _as_float(text: str) -> float | None:
@@ -111,13 +116,28 @@ def tilt_texts(tomogram: Tomogram, column: TiltColumn) -> Sequence[str] | None:
     source = tomogram.source
     old = None if source is None else source.tilts.get(column.label)
     if source is None or old is None:
-        return list(map(star.format_number, values.tolist()))
+        return number_texts(values)
     if source.values.get(column.label) is values:
         return old
     return [
         text if _as_float(text) == value else star.format_number(value)
         for text, value in zip(old, values.tolist(), strict=True)
     ]
+
+
+def number_texts(values: Array) -> list[str]:
+    """Texts of many numbers; a column of one value is made once."""
+    numbers = values.tolist()
+    if numbers and numbers.count(numbers[0]) == len(numbers):
+        return [star.format_number(numbers[0])] * len(numbers)
+    return list(map(repr, numbers))  # star.format_number of floats, without 100,000 calls
+
+
+def vector_texts(values: Array) -> list[str]:
+    """Texts of many vectors; those that are all one, as the last row of matrices, are made once."""
+    if len(values) and (values == values[0]).all():
+        return star.format_vectors(values[:1]) * len(values)
+    return star.format_vectors(values)
 
 
 def read_floats(table: star.Table, label: str) -> Array | None:
@@ -159,11 +179,12 @@ def deformation_columns(tomograms: TomogramSet) -> dict[str, list[str | None]]:
 _NO_DEFORMATION = Deformation(kind="linear", grid=(3, 3), coefficients=np.zeros((0, 3)))
 
 
-def coefficient_texts(tomogram: Tomogram) -> Sequence[str] | None:
+def coefficient_texts(tomogram: Tomogram, *, needed: bool) -> Sequence[str] | None:
+    """Coefficients of the deformation; zeros where there is none but others have one."""
     source = tomogram.source
     old = None if source is None else source.tilts.get(DEFORMATION_COEFFICIENTS)
     if tomogram.deformation is None:
-        return old
+        return ["[0,0,0]"] * tomogram.n_tilts if old is None and needed else old
     new = star.format_vectors(tomogram.deformation.coefficients)
     if old is None:
         return new

@@ -35,9 +35,11 @@ from tomoset.formats._relion_labels import (
     global_text,
     image_names,
     pick,
+    plain_text,
     read_floats,
     same_rows,
     tilt_texts,
+    vector_texts,
 )
 from tomoset.formats._relion_rows import (
     GlobalRow,
@@ -178,7 +180,8 @@ def write(tomograms: TomogramSet, path: str | os.PathLike[str]) -> None:
 def to_star(tomograms: TomogramSet) -> star.StarFile:
     """The set as tables: those of its file, in their order, with what has changed."""
     old = tomograms.source if isinstance(tomograms.source, star.StarFile) else None
-    tables = {t.name: _table_for(t, old) for t in tomograms.values()}
+    bent = any(t.deformation for t in tomograms.values())
+    tables = {t.name: _table_for(t, old, bent=bent) for t in tomograms.values()}
     if old is None:
         return star.StarFile((_global_table(tomograms, None), *tables.values()))
     template = next((t for t in old.tables if "rlnTomoName" in t and _is_global(t)), None)
@@ -203,7 +206,9 @@ def _global_table(tomograms: TomogramSet, old: star.Table | None) -> star.Table:
     for column in GLOBAL_COLUMNS:
         texts = [global_text(t, column) for t in tomograms.values()]
         if any(text is not None for text in texts):
-            columns[column.label] = texts
+            values = [plain_text(column.get(t)) for t in tomograms.values()]
+            pairs = zip(texts, values, strict=True)
+            columns[column.label] = [v if t is None else t for t, v in pairs]
         else:
             columns.pop(column.label, None)
     columns |= deformation_columns(tomograms)
@@ -224,12 +229,12 @@ def _global_table(tomograms: TomogramSet, old: star.Table | None) -> star.Table:
     return star.Table("global", filled, is_loop=is_loop, comments=comments)
 
 
-def _table_for(tomogram: Tomogram, old: star.StarFile | None) -> star.Table:
+def _table_for(tomogram: Tomogram, old: star.StarFile | None, *, bent: bool) -> star.Table:
     source = tomogram.source
     known: dict[str, Sequence[str] | None] = dict(_projection_texts(tomogram))
     for column in TILT_COLUMNS:
         known[column.label] = tilt_texts(tomogram, column)
-    known[DEFORMATION_COEFFICIENTS] = coefficient_texts(tomogram)
+    known[DEFORMATION_COEFFICIENTS] = coefficient_texts(tomogram, needed=bent)
     named = source is not None and IMAGE_NAME in source.tilts
     if tomogram.image_index is not None and tomogram.stack is not None and not named:
         known[IMAGE_NAME] = image_names(tomogram.stack, tomogram.image_index)
@@ -258,9 +263,7 @@ def _projection_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
     if source is not None and has_old and source.values.get(PROJECTION_LABELS[0]) is projections:
         return {label: source.tilts[label] for label in PROJECTION_LABELS}
     matrices = geometry.to_one_based(projections)
-    texts = {
-        label: star.format_vectors(matrices[:, i]) for i, label in enumerate(PROJECTION_LABELS)
-    }
+    texts = {label: vector_texts(matrices[:, i]) for i, label in enumerate(PROJECTION_LABELS)}
     if source is None or not has_old:
         return dict(texts)
     old = _read_projections(

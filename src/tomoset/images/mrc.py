@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoset.errors import FileFormatError, MissingFileError
-from tomoset.files import atomic_write
+from tomoset.files import atomic_write, read_bytes
 
 HEADER_BYTES = 1024
 
@@ -85,8 +85,7 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     """
     name = stack_path(os.fspath(path))
     try:
-        with open(name, "rb", buffering=0) as stream:
-            raw = stream.read(HEADER_BYTES)
+        raw = read_bytes(name, HEADER_BYTES)
     except FileNotFoundError:
         raise MissingFileError(f"{name}: there is no such image stack") from None
     except IsADirectoryError:

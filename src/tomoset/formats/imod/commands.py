@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tomoset.errors import FileFormatError, MissingFieldError, MissingFileError
+from tomoset.files import read_bytes
 
 #: What an import needs of each program, or has to speak of when it cannot carry it.
 TILT_OPTIONS = (
@@ -172,8 +173,7 @@ def read_lines(path: str) -> list[str]:
         If it is a folder or not text.
     """
     try:
-        with open(path, "rb") as stream:
-            raw = stream.read()
+        raw = read_bytes(path)
     except FileNotFoundError:
         raise MissingFileError(f"{path}: there is no such file") from None
     except IsADirectoryError:

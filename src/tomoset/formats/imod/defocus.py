@@ -71,27 +71,14 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
         If a line does not begin with at least five numbers.
     """
     name = os.fspath(path)
-    rows: list[list[float]] = []
-    for number, line in enumerate(read_lines(name), 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            values = [float(word) for word in words[:5]]
-        except ValueError:
-            values = []
-        if len(values) < 5:
-            raise FileFormatError(
-                "expected number, defocus 1, defocus 2, azimuth, phase shift, ...; "
-                f"found {line.strip()[:60]!r}",
-                path=name,
-                line=number,
-            )
-        rows.append(values)
-    if not rows:
-        raise FileFormatError("the table of defocus is empty", path=name)
-    table = np.array(rows)
-    _check_finite(table, name)
+    lines = [line.split() for line in read_lines(name)]
+    body = [words[:5] for words in lines if words and not words[0].startswith("#")]
+    try:
+        table = np.array(body, dtype=np.float64)
+    except ValueError:
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1] != 5 or not np.isfinite(table).all():
+        raise _bad_ctffind(name, lines)
     table = _in_order(table, name)
     phase = np.rad2deg(table[:, 4]) if table[:, 4].any() else None
     return DefocusTable(
@@ -99,13 +86,22 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
     )
 
 
-def _check_finite(table: Array, path: str) -> None:
-    bad = ~np.isfinite(table).all(axis=1)
-    if bad.any():
-        raise FileFormatError(
-            f"row {int(np.argmax(bad)) + 1} of the table has a value that is not a finite number",
-            path=path,
-        )
+def _bad_ctffind(path: str, lines: list[list[str]]) -> FileFormatError:
+    for number, words in enumerate(lines, 1):
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            fine = len(words) >= 5 and np.isfinite([float(word) for word in words[:5]]).all()
+        except ValueError:
+            fine = False
+        if not fine:
+            return FileFormatError(
+                "expected number, defocus 1, defocus 2, azimuth, phase shift, ...; "
+                f"found {' '.join(words)[:60]!r}",
+                path=path,
+                line=number,
+            )
+    return FileFormatError("the table of defocus is empty", path=path)
 
 
 def _in_order(table: Array, path: str) -> Array:
@@ -205,20 +201,12 @@ def _header(
     path: str, lines: list[tuple[int, list[str]]]
 ) -> tuple[_Flags, int, list[tuple[int, list[str]]]]:
     first, words = lines[0]
-    try:
-        if len(words) == 6 and float(words[1]) == 0:
-            body = lines[1:]
-            if not body:
-                raise FileFormatError("the header is followed by no values", path=path)
-            return _Flags.of(int(words[0])), int(words[5]), body
-        if len(words) == 6 and (len(lines) == 1 or len(lines[1][1]) == 5):
-            return _Flags(), int(words[5]), [(first, words[:5]), *lines[1:]]
-    except ValueError:
-        raise FileFormatError(
-            f"expected whole numbers for flags and version, found {' '.join(words)!r}",
-            path=path,
-            line=first,
-        ) from None
+    if len(words) == 6 and words[1].strip("0.") == "":
+        if len(lines) == 1:
+            raise FileFormatError("the header is followed by no values", path=path)
+        return _Flags.of(_whole(path, first, words[0])), _whole(path, first, words[5]), lines[1:]
+    if len(words) == 6 and (len(lines) == 1 or len(lines[1][1]) == 5):
+        return _Flags(), _whole(path, first, words[5]), [(first, words[:5]), *lines[1:]]
     by_width = {5: 0, 7: 1, 8: 1 | 4, 9: 1 | 4 | 32}
     if len(words) not in by_width:
         raise FileFormatError(
@@ -235,6 +223,14 @@ def _header(
             stacklevel=3,
         )
     return _Flags.of(by_width[len(words)]), 3 if len(words) > 5 else 1, lines
+
+
+def _whole(path: str, line: int, word: str) -> int:
+    if not word.isdecimal():
+        raise FileFormatError(
+            f"expected whole numbers for flags and version, found {word!r}", path=path, line=line
+        )
+    return int(word)
 
 
 def _numbers(path: str, line: int, words: list[str], flags: _Flags) -> list[float]:
@@ -274,9 +270,7 @@ def _views(
     return views
 
 
-def _low_by_one(
-    rows: Array, views: Views, tilts: Array | None, flags: _Flags
-) -> bool:
+def _low_by_one(rows: Array, views: Views, tilts: Array | None, flags: _Flags) -> bool:
     if views.min() < 0:
         return True
     if tilts is None:

@@ -13,6 +13,7 @@ from tomoset.errors import AssumptionWarning, FileFormatError
 from tomoset.formats.imod.commands import read_lines
 
 Array = npt.NDArray[np.float64]
+Lines = npt.NDArray[np.int64]
 
 #: Angles that differ by more than this after the common offset are not of one image [deg].
 TOLERANCE = 2.5
@@ -38,9 +39,27 @@ def read_order(path: str | os.PathLike[str]) -> OrderList:
         If a line below the header does not hold two numbers.
     """
     name = os.fspath(path)
+    lines = [line.replace(",", " ").replace(";", " ").split() for line in read_lines(name)]
+    try:  # as good lists are, without a header
+        pairs = np.array([words for words in lines if words], dtype=np.float64)[:, :2]
+    except (ValueError, IndexError):
+        pairs = _read_pairs(name, lines)
+    if pairs.shape[1:] != (2,) or not np.isfinite(pairs).all():
+        pairs = _read_pairs(name, lines)
+    if (np.diff(pairs[:, 0]) <= 0).any():
+        warnings.warn(
+            f"{name}: the first column does not ascend; the order of the lines is taken for the "
+            "order of acquisition, as RELION does",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+    return OrderList(path=name, angles=pairs[:, 1])
+
+
+def _read_pairs(name: str, lines: list[list[str]]) -> Array:
+    """The slow way: over headers and comments, and with the line of an error."""
     pairs: list[tuple[float, float]] = []
-    for number, line in enumerate(read_lines(name), 1):
-        words = line.replace(",", " ").replace(";", " ").split()
+    for number, words in enumerate(lines, 1):
         if not words or words[0].startswith("#"):
             continue
         pair = _pair(words)
@@ -48,21 +67,13 @@ def read_order(path: str | os.PathLike[str]) -> OrderList:
             pairs.append(pair)
         elif pairs or _is_number(words[0]):
             raise FileFormatError(
-                f"expected a number and an angle, as in '7,-6.0', found {line.strip()[:60]!r}",
+                f"expected a number and an angle, as in '7,-6.0', found {' '.join(words)[:60]!r}",
                 path=name,
                 line=number,
             )
     if not pairs:
         raise FileFormatError("the order list holds no line of a number and an angle", path=name)
-    first = np.array([a for a, _ in pairs])
-    if (np.diff(first) <= 0).any():
-        warnings.warn(
-            f"{name}: the first column does not ascend; the order of the lines is taken for the "
-            "order of acquisition, as RELION does",
-            AssumptionWarning,
-            stacklevel=2,
-        )
-    return OrderList(path=name, angles=np.array([b for _, b in pairs]))
+    return np.array(pairs)
 
 
 def _pair(words: list[str]) -> tuple[float, float] | None:
@@ -81,7 +92,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def match_order(tilts: Array, order: OrderList) -> npt.NDArray[np.int64]:
+def match_order(tilts: Array, order: OrderList) -> Lines:
     """The line of the order list, from 0, that each tilt image was taken by.
 
     Every image gets a line of its own: the assignment with the smallest sum of squared
@@ -113,18 +124,7 @@ def match_order(tilts: Array, order: OrderList) -> npt.NDArray[np.int64]:
     by_tilt = np.argsort(tilts, kind="stable")
     by_line = np.argsort(order.angles, kind="stable")
     t, a = tilts[by_tilt], order.angles[by_line]
-    best: tuple[float, npt.NDArray[np.int64], float] | None = None
-    for offset in _candidate_offsets(t, a):
-        chosen = _assign(t - offset, a)
-        residual = t - a[chosen]
-        refined = float(np.median(residual))
-        worst = float(np.abs(residual - refined).max())
-        if best is None or worst < best[0] - 0.5:
-            best = (worst, chosen, refined)
-        if best[0] < 0.5:
-            break
-    assert best is not None
-    worst, chosen, offset = best
+    worst, chosen, offset = _best_fit(t, a)
     if worst > TOLERANCE:
         bad = int(np.abs(t - a[chosen] - offset).argmax())
         raise FileFormatError(
@@ -146,15 +146,28 @@ def match_order(tilts: Array, order: OrderList) -> npt.NDArray[np.int64]:
     return lines
 
 
-def _candidate_offsets(t: Array, a: Array) -> list[float]:
-    """Offsets at which sorted images may match sorted lines, the smallest first."""
-    n, m = len(t), len(a)
-    shifts = [float(np.median(t - a[k : k + n])) for k in range(m - n + 1)]
-    near = float(np.median(t - a[np.abs(t[:, None] - a).argmin(axis=1)]))
-    return sorted({0.0, near, *shifts}, key=abs)
+def _best_fit(t: Array, a: Array) -> tuple[float, Lines, float]:
+    """Largest misfit, lines and offset of the assignment that fits best; t and a ascend."""
+    if len(t) == len(a):  # as many lines as images: only one assignment does not cross
+        return _fit(t, a, np.arange(len(t)))
+    best = _fit(t, a, _assign(t, a))
+    if best[0] < 0.5:
+        return best
+    shifts = [float((t - a[k : k + len(t)]).mean()) for k in range(len(a) - len(t) + 1)]
+    for offset in sorted({*shifts, best[2]}, key=abs):
+        other = _fit(t, a, _assign(t - offset, a))
+        if other[0] < best[0] - 0.5 or (other[0] < best[0] and abs(offset - best[2]) < 1e-9):
+            best = other
+    return best
 
 
-def _assign(t: Array, a: Array) -> npt.NDArray[np.int64]:
+def _fit(t: Array, a: Array, lines: Lines) -> tuple[float, Lines, float]:
+    residual = t - a[lines]
+    offset = float(residual.mean())
+    return float(np.abs(residual - offset).max()), lines, offset
+
+
+def _assign(t: Array, a: Array) -> Lines:
     """One line for each image, none twice, with least squares: both sorted, so in order.
 
     For sorted values and a convex cost the best assignment never crosses, which makes it a

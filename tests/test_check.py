@@ -1,0 +1,142 @@
+"""Rules of check, each broken once; info and check on the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.imod_folder import make_folder, write_stack
+from tests.test_model import tomogram
+from tomoset import Tomogram, TomogramSet
+from tomoset import geometry as g
+from tomoset.check import RULES, check
+from tomoset.cli import main
+
+
+@pytest.fixture
+def sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tomogram:
+    """A tomogram of which no rule complains."""
+    monkeypatch.chdir(tmp_path)
+    write_stack(tmp_path / "a.mrc", 5)
+    centre = g.translation((31.5, 23.5, 0))
+    back = g.translation((-31.5, -23.5, -14.5))
+    matrices = centre @ g.rotation_y(np.array([-40.0, -20, 0, 20, 40])) @ back
+    return tomogram(stack="a.mrc", image_size=(64, 48), projections=matrices)
+
+
+def codes(*tomograms: Tomogram) -> list[str]:
+    return [p.code for p in check(TomogramSet(tomograms))]
+
+
+def with_row(values: np.ndarray, row: int, value: float) -> np.ndarray:
+    changed = np.array(values)
+    changed[row] = value
+    return changed
+
+
+def test_nothing_wrong(sound: Tomogram) -> None:
+    assert codes(sound) == []
+
+
+def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
+    P = t.projections
+    assert P is not None
+    mirror, stretched, turned, away = P.copy(), P.copy(), P.copy(), P.copy()
+    mirror[1, 2] *= -1
+    stretched[1, :2, :3] *= 1.1
+    turned[1] = (
+        g.translation((31.5, 23.5, 0)) @ g.rotation_z(9) @ g.translation((-31.5, -23.5, 0)) @ P[1]
+    )
+    away[2, 0, 3] += 100
+    steep = (
+        g.translation((31.5, 23.5, 0))
+        @ g.rotation_y([-85.0, -20, 0, 20, 40])
+        @ g.translation((-31.5, -23.5, -14.5))
+    )
+    other = replace(t, name="other")
+    Path("cut.mrc").write_bytes(Path("a.mrc").read_bytes()[:-5])
+    doses = np.asarray(t.pre_exposure)
+    return {
+        "S02": [t, replace(t, name="ts_01")],
+        "S03": [replace(t, name="TS 01")],
+        "S04": [t, other, replace(t, name="third", optics=replace(t.optics, pixel_size=2.1))],
+        "F01": [replace(t, stack="no.mrc", image_size=None)],
+        "F02": [replace(t, fiducials="no.star")],
+        "F03": [replace(t, stack="cut.mrc")],
+        "D01": [replace(t, pre_exposure=None)],
+        "D02": [replace(t, pre_exposure=with_row(doses, 0, -3))],
+        "D03": [replace(t, pre_exposure=with_row(doses, 0, 6))],
+        "D04": [replace(t, pre_exposure=doses + 3)],
+        "C01": [replace(t, defocus_u=None)],
+        "C02": [replace(t, defocus_u=with_row(np.asarray(t.defocus_u), 1, np.nan))],
+        "C03": [replace(t, defocus_u=with_row(np.asarray(t.defocus_u), 1, 45000))],
+        "G01": [replace(t, projections=None)],
+        "G02": [replace(t, projections=stretched)],
+        "G03": [replace(t, projections=mirror)],
+        "G04": [replace(t, projections=turned)],
+        "G05": [replace(t, projections=steep)],
+        "G06": [replace(t, projections=np.repeat(P[2:3], 5, axis=0))],
+        "G07": [replace(t, projections=away)],
+        "G08": [replace(t, size=(480, 640, 30), image_size=(640, 480), projections=g.translation((80, -80, 0)) @ P)],
+        "G09": [replace(t, size=None)],
+        "G10": [replace(t, size=(64, 48, 31))],
+        "H01": [t, other, replace(t, name="third", hand=1)],
+    }  # fmt: skip
+
+
+def test_each_rule_is_broken_once(sound: Tomogram) -> None:
+    cases = broken(sound)
+    for code, tomograms in cases.items():
+        found = [c for c in codes(*tomograms) if c not in ("F01", "F02", "F03") or c == code]
+        assert code in found, f"{code} was not found, only {found}"
+        # A broken tomogram may break a second rule with the first, never many.
+        assert len(set(found)) <= 2, f"{code} came with {found}"
+    assert {rule.code for rule in RULES} == {*cases, "S01"}
+
+
+def test_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path / "TS")
+    assert main(["import", "imod", "TS", "-o", "set.star", "--angpix", "2", "--fd", "3"]) == 0
+    capsys.readouterr()
+    assert main(["check", "set.star"]) == 0
+    assert "nothing found" in capsys.readouterr().out
+    assert main(["check", "--t", "set.star", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["problems"] == []
+    assert main(["info", "set.star", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["tomograms"]
+    assert row["tilt_angles"] == [-40, 40]
+    assert row["tilt_axis"] == pytest.approx(85, abs=0.01)
+    assert row["doses"] == [0, 12]
+    assert row["missing"] == []
+    (tmp_path / "TS/TS.st").unlink()
+    assert main(["check", "set.star"]) == 1
+    assert "error   F01  TS: the image stack TS/TS.st:mrc is not there" in capsys.readouterr().out
+    assert main(["info", "set.star"]) == 0
+    shown = capsys.readouterr().out
+    assert "missing: image stack (TS)" in shown
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert main(["check", "--rules"]) == 0
+    assert capsys.readouterr().out.count("\n") == len(RULES)
+    for command in ("info", "check"):
+        assert main([command]) == 2
+        assert main([command, "no.star"]) == 1
+        assert "no.star" in capsys.readouterr().err
+
+
+def test_help_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (
+        ["--help"],
+        ["import", "imod", "--help"],
+        ["info", "-h"],
+        ["check", "-h"],
+        ["simulate", "-h"],
+    ):
+        assert main(arguments) == 0
+        assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80

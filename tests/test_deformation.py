@@ -1,0 +1,120 @@
+"""The three 2D deformations against slow implementations, point by point."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tomoset import Deformation, ModelError
+from tomoset.model.deformation import frequencies
+
+SIZE = (64, 48)
+
+
+def slow_linear(c: np.ndarray, p: np.ndarray) -> np.ndarray:
+    r = p - np.array(SIZE) / 2
+    return np.array([c[0] * r[0], c[1] * r[0] + c[2] * r[1]])
+
+
+def slow_spline(c: np.ndarray, p: np.ndarray, gx: int, gy: int) -> np.ndarray:
+    """Bicubic Hermite h(s)' F h(t), specification 2.5."""
+
+    def h(s: float) -> np.ndarray:
+        return np.array(
+            [1 - 3 * s**2 + 2 * s**3, 3 * s**2 - 2 * s**3, s - 2 * s**2 + s**3, s**3 - s**2]
+        )
+
+    u = min(max(p[0] / (SIZE[0] / (gx - 1)), 0), gx - 1)
+    v = min(max(p[1] / (SIZE[1] / (gy - 1)), 0), gy - 1)
+    x, y = min(int(u), gx - 2), min(int(v), gy - 2)
+    total = np.zeros(2)
+    for d in range(2):
+
+        def at(i: int, j: int, k: int, d: int = d) -> float:
+            return float(c[((d * gy + y + j) * gx + x + i) * 4 + k])
+
+        F = np.array([
+            [at(0, 0, 0), at(0, 1, 0), at(0, 0, 2), at(0, 1, 2)],
+            [at(1, 0, 0), at(1, 1, 0), at(1, 0, 2), at(1, 1, 2)],
+            [at(0, 0, 1), at(0, 1, 1), at(0, 0, 3), at(0, 1, 3)],
+            [at(1, 0, 1), at(1, 1, 1), at(1, 0, 3), at(1, 1, 3)],
+        ])  # fmt: skip
+        total[d] = h(u - x) @ F @ h(v - y)
+    return total
+
+
+def slow_fourier(c: np.ndarray, p: np.ndarray, gx: int, gy: int) -> np.ndarray:
+    waves = []
+    for y in range(gy):
+        if y < gy // 2:
+            waves += [(x, y) for x in range(1 if y == 0 else 0, gx // 2 + 1)]
+        else:
+            waves += [(x, y - gy) for x in range(1, gx // 2 + 1)]
+    n = len(waves)
+    total = np.zeros(2)
+    for d in range(2):
+        for i, (x, y) in enumerate(waves):
+            phase = x * np.pi / SIZE[0] * p[0] + y * np.pi / SIZE[1] * p[1]
+            total[d] += c[(d * n + i) * 2] * np.cos(phase) + c[(d * n + i) * 2 + 1] * np.sin(phase)
+    return total
+
+
+def make(kind: str, grid: tuple[int, int], rng: np.random.Generator, scale: float) -> Deformation:
+    k = {"linear": 3, "spline": 8 * grid[0] * grid[1], "Fourier": 4 * len(frequencies(grid))}[kind]
+    return Deformation(kind=kind, grid=grid, coefficients=rng.normal(0, scale, (2, k)))
+
+
+@given(
+    st.sampled_from(["linear", "spline", "Fourier"]),
+    st.integers(2, 5),
+    st.integers(2, 5),
+    st.integers(0, 10**6),
+)
+def test_equals_the_slow_one(kind: str, gx: int, gy: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bent = make(kind, (gx, gy), rng, 1.0)
+    points = rng.uniform(-10, 80, (2, 6, 2))
+    points[0, 0] = 0, 0
+    points[0, 1] = SIZE
+    fast = bent.displacement(points, image_size=SIZE)
+    for tilt in range(2):
+        for i in range(6):
+            c, p = bent.coefficients[tilt], points[tilt, i]
+            slow = {
+                "linear": lambda c, p: slow_linear(c, p),
+                "spline": lambda c, p: slow_spline(c, p, gx, gy),
+                "Fourier": lambda c, p: slow_fourier(c, p, gx, gy),
+            }[kind](c, p)
+            np.testing.assert_allclose(fast[tilt, i], slow, atol=1e-9)
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(["linear", "spline", "Fourier"]), st.integers(0, 10**6))
+def test_undo_is_the_way_back(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bent = make(kind, (3, 3), rng, 0.01 if kind == "linear" else 0.5)
+    p = rng.uniform(0, 48, (2, 5, 2))
+    q = p + bent.displacement(p, image_size=SIZE)
+    np.testing.assert_allclose(bent.undo(q, image_size=SIZE), p, atol=1e-6)
+
+
+def test_a_field_that_folds_is_refused() -> None:
+    bent = Deformation(kind="linear", grid=(3, 3), coefficients=[[-2.0, 0.0, 0.0]])
+    with pytest.raises(ModelError, match="folds"):
+        bent.undo([[[1.0, 1.0]]], image_size=SIZE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid", "k"), [("linear", (3, 3), 3), ("spline", (3, 3), 72), ("Fourier", (3, 3), 12)]
+)
+def test_length_of_coefficients(kind: str, grid: tuple[int, int], k: int) -> None:
+    Deformation(kind=kind, grid=grid, coefficients=np.zeros((1, k)))
+    with pytest.raises(ModelError, match=f"{k} coefficients"):
+        Deformation(kind=kind, grid=grid, coefficients=np.zeros((1, k + 1)))
+
+
+def test_unknown_kind() -> None:
+    with pytest.raises(ModelError, match="linear, spline, Fourier"):
+        Deformation(kind="empty", grid=(3, 3), coefficients=np.zeros((1, 3)))
