@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as problem:
-        code = _say(f"error: {problem.filename or ''}: {problem.strerror or problem}", 1)
+        place = f"{problem.filename}: " if problem.filename else ""
+        code = _say(f"error: {place}{problem.strerror or problem}", 1)
     code = code if isinstance(code, int) else 0
     if arguments is None:
         sys.exit(code)

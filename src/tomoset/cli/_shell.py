@@ -78,3 +78,8 @@ def print_warnings(messages: list[str]) -> None:
 def print_json(summary: dict[str, Any]) -> None:
     """Print a summary as JSON."""
     click.echo(json.dumps(summary, indent=2))
+
+
+def count(number: int, what: str) -> str:
+    """A number of things: ``1 tomogram``, ``2 tomograms``."""
+    return f"{number} {what}{'s' * (number != 1)}"

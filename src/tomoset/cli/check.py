@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tomoset.cli._shell import collected_warnings, common_options, print_json, print_warnings
+from tomoset.cli._shell import collected_warnings, common_options, count, print_json, print_warnings
 
 
 @click.command()
@@ -44,8 +44,8 @@ def check(path: str | None, given: str | None, rules: bool, as_json: bool, stric
         print_json({"path": os.fspath(path), **counts, "problems": [asdict(p) for p in problems]})
     else:
         _print_problems(problems)
-        said = ", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items() if n)
-        click.echo(f"{path}: {len(tomograms)} tomograms, {said or 'nothing found'}")
+        said = ", ".join(count(n, what) for what, n in counts.items() if n)
+        click.echo(f"{path}: {count(len(tomograms), 'tomogram')}, {said or 'nothing found'}")
     return 1 if counts["error"] or (strict and counts["warning"]) else 0
 
 

@@ -10,6 +10,7 @@ import click
 from tomoset.cli._shell import (
     collected_warnings,
     common_options,
+    count,
     lean_start,
     print_json,
     print_warnings,
@@ -64,10 +65,10 @@ def imports() -> None:
 )
 @click.option(
     "--hand",
-    type=click.Choice(["-1", "1"]),
-    default="-1",
+    type=float,
+    default=-1,
     show_default=True,
-    help="Sign of defocus against depth.",
+    help="Sign of defocus against depth, -1 or 1.",
 )
 @click.option("--voltage", type=float, default=300.0, show_default=True, help="kV.")
 @click.option(
@@ -116,6 +117,8 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
         raise click.UsageError("--no-flip, --stack, --ctf and --order are for folders, not for --i")
     if given["no_flip"] and (given["flip_yz"] or given["flip_z"]):
         raise click.UsageError("--no-flip contradicts --flipYZ and --flipZ")
+    if given["hand"] not in (1, -1):
+        raise click.UsageError("--hand must be 1 or -1: the sign of defocus against depth")
     if given["angpix"] is not None and not given["angpix"] > 0:
         raise click.UsageError("--angpix must be above 0")
     if given["dose"] is not None and not given["dose"] > 0:
@@ -155,7 +158,8 @@ def _options(given: dict[str, Any], *, folders: bool) -> Any:
         fractional_dose=given["dose"],
         newst=given["nc"],
         tilt=given["tc"],
-        thickness=given["thick"],
+        # RELION's own default, -1, means THICKNESS.
+        thickness=given["thick"] if (given["thick"] or 0) > 0 else None,
         offset=(given["offx"], given["offy"], given["offz"]),
         flip_yz=given["flip_yz"] or turned,
         flip_z=given["flip_z"] or turned,
@@ -202,7 +206,7 @@ def _report(result: Any, request: Any, output: str, warned: list[str], *, as_jso
     others = len(result.tomograms) - len(imported)
     if imported:
         click.echo(
-            f"{output}: {len(imported)} tomogram{'s' * (len(imported) != 1)}, {images} tilt images"
+            f"{output}: {count(len(imported), 'tomogram')}, {count(images, 'tilt image')}"
             + (f", added to {others} that were there" if others else "")
         )
     if result.failures:

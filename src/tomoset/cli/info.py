@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tomoset.cli._shell import collected_warnings, common_options, print_json, print_warnings
+from tomoset.cli._shell import collected_warnings, common_options, count, print_json, print_warnings
 
 
 @click.command()
@@ -38,7 +38,9 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
 
     console = Console(highlight=False)
     images = sum(row["tilt_images"] for row in rows)
-    console.print(f"{path}: {format_name}, {len(rows)} tomograms, {images} tilt images")
+    console.print(
+        f"{path}: {format_name}, {count(len(rows), 'tomogram')}, {count(images, 'tilt image')}"
+    )
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError, TomosetError
+from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import Choices, find_series
-from tomoset.formats.imod.importer import import_series
+from tomoset.formats.imod.importer import Imported, import_series
 from tomoset.formats.imod.series import (
     Failure,
     ImportOptions,
@@ -81,18 +82,19 @@ def run(
     """
     before = TomogramSet() if before is None else before
     _refuse_duplicates(request.series, before)
-    imported: list[Tomogram] = []
+    done: list[Imported] = []
     failures = list(request.failures)
     for series in request.series:
         try:
-            imported.append(import_series(series, options))
+            done.append(import_series(series, options))
         except TomosetError as problem:
             failures.append(Failure(name=series.name, error=problem))
+    imported = [one.tomogram for one in done]
     return Result(
         tomograms=before.with_tomograms([*before.values(), *imported]),
         imported=imported,
         failures=failures,
-        notes=_what_is_missing(imported),
+        notes=_what_is_excluded(done) + _what_is_missing(imported),
     )
 
 
@@ -104,6 +106,15 @@ def _refuse_duplicates(series: Sequence[Series], before: TomogramSet) -> None:
             f"more than one tomogram would be called {', '.join(map(repr, twice[:5]))}; names must "
             "be unique: rename folders, or set rlnTomoName in an import table"
         )
+
+
+def _what_is_excluded(done: Sequence[Imported]) -> list[str]:
+    return [
+        f"{one.tomogram.name}: views {format_list(one.excluded)} of {one.n_views} are excluded; "
+        f"the images are in {one.tomogram.stack}"
+        for one in done
+        if one.excluded
+    ]
 
 
 def _what_is_missing(imported: Sequence[Tomogram]) -> list[str]:

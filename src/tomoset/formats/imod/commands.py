@@ -264,3 +264,22 @@ def parse_list(text: str) -> list[int]:
     if after_dash:
         raise ValueError(f"a dash without a number after it in {text!r}")
     return numbers
+
+
+def format_list(views: Iterable[int]) -> str:
+    """Views from 0 as IMOD lists them, from 1 with ranges.
+
+    Examples
+    --------
+    >>> format_list([2, 3, 4, 39])
+    '3-5,40'
+    """
+    runs: list[list[int]] = []
+    for view in sorted(views):
+        if runs and view == runs[-1][-1] + 1:
+            runs[-1].append(view)
+        else:
+            runs.append([view])
+    return ",".join(
+        f"{run[0] + 1}-{run[-1] + 1}" if len(run) > 1 else str(run[0] + 1) for run in runs
+    )

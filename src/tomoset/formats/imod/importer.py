@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,16 @@ _NOT_CARRIED = {
 }
 
 
-def import_series(series: Series, options: ImportOptions) -> Tomogram:
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A tomogram, and how many views its series has, of which some may be left out (from 0)."""
+
+    tomogram: Tomogram
+    n_views: int
+    excluded: list[int]
+
+
+def import_series(series: Series, options: ImportOptions) -> Imported:
     """Import one tilt series; writes its culled stack if views are excluded.
 
     Parameters
@@ -67,8 +76,8 @@ def import_series(series: Series, options: ImportOptions) -> Tomogram:
 
     Returns
     -------
-    Tomogram
-        Aligned; with defocus and doses as far as the files tell them.
+    Imported
+        The tomogram, aligned, with defocus and doses as far as the files tell them.
 
     Raises
     ------
@@ -76,41 +85,45 @@ def import_series(series: Series, options: ImportOptions) -> Tomogram:
         If a file is missing, unreadable or contradicts another. Nothing is written then.
     """
     project = _Project.read(series, options)
-    kept, excluded = project.views.kept, project.views.excluded
+    views = project.views
     ctf = _read_ctf(series, project)
+    size = project.volume.size
     doses = _read_doses(series, project)
-    stack, index = series.stack, None
-    if excluded and not options.cull:
-        index = np.array(kept)
-    optics = Optics(
-        pixel_size=_pixel_size(options, project.header),
+    tomogram = Tomogram(
+        name=series.name,
+        n_tilts=len(views.kept),
+        optics=_optics(series, options, project.header),
+        hand=options.hand,
+        stack=series.stack,
+        image_index=np.array(views.kept) if views.excluded else None,
+        image_size=project.header.size[:2],
+        size=size,
+        projections=project.projections(),
+        fractional_dose=series.fractional_dose,
+        depth_origin=np.asarray(size) / 2 - 1,
+        pre_exposure=doses,
+    )
+    if ctf is not None:
+        tomogram = replace(
+            tomogram,
+            defocus_u=ctf.u,
+            defocus_v=ctf.v,
+            defocus_angle=ctf.angle,
+            phase_shift=ctf.phase_shift,
+            ctf_scale=np.ones(len(ctf)),
+        )
+    if views.excluded and options.cull:
+        tomogram = replace(tomogram, stack=_cull(series, project), image_index=None)
+    return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded)
+
+
+def _optics(series: Series, options: ImportOptions, header: mrc.MrcHeader) -> Optics:
+    return Optics(
+        pixel_size=_pixel_size(options, header),
         voltage=options.voltage,
         spherical_aberration=options.spherical_aberration,
         amplitude_contrast=options.amplitude_contrast,
         group=series.optics_group,
-    )
-    projections = project.projections()
-    size = project.volume.size
-    if excluded and options.cull:
-        stack = _cull(series, project)
-    return Tomogram(
-        name=series.name,
-        n_tilts=len(kept),
-        optics=optics,
-        hand=options.hand,
-        stack=stack,
-        image_index=index,
-        image_size=project.header.size[:2],
-        size=size,
-        projections=projections,
-        defocus_u=None if ctf is None else ctf.u,
-        defocus_v=None if ctf is None else ctf.v,
-        defocus_angle=None if ctf is None else ctf.angle,
-        phase_shift=None if ctf is None else ctf.phase_shift,
-        ctf_scale=None if ctf is None else np.ones(len(kept)),
-        pre_exposure=doses,
-        fractional_dose=series.fractional_dose,
-        depth_origin=np.asarray(size) / 2 - 1,
     )
 
 
@@ -284,9 +297,10 @@ def _transforms(views: _Views, newst: CommandFile) -> Array:
 
 
 def _pixel_size(options: ImportOptions, header: mrc.MrcHeader) -> float:
+    # 1 Å is what programs write that know none.
+    known = header.pixel_size > 0 and abs(header.pixel_size - 1) > 1e-6
     if options.pixel_size is None:
-        # 1 Å is what programs write that know none.
-        if header.pixel_size <= 0 or abs(header.pixel_size - 1) < 1e-6:
+        if not known:
             raise MissingFieldError(
                 "the header has no pixel size; give it by --angpix", path=header.path
             )
@@ -297,6 +311,13 @@ def _pixel_size(options: ImportOptions, header: mrc.MrcHeader) -> float:
             stacklevel=3,
         )
         return round(header.pixel_size, 6)
+    if known and abs(header.pixel_size / options.pixel_size - 1) > 0.05:
+        warnings.warn(
+            f"--angpix {options.pixel_size:g} is taken, though the stacks' headers say another "
+            f"pixel size, such as {header.pixel_size:.4g} Å of {os.path.basename(header.path)}",
+            AssumptionWarning,
+            stacklevel=3,
+        )
     return options.pixel_size
 
 

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The main job from start to end, on a project with known truth: simulate two tilt series as
+# IMOD and CTFFIND leave them, import them, look at them, check them. Needs `tomoset` on PATH.
+set -euo pipefail
+
+project=demo_project
+
+say() { printf '\n== %s\n' "$*"; }
+run() { printf '$ %s\n' "$*"; "$@"; }
+
+say "1. Two tilt series of gold beads in ice, as IMOD and CTFFIND leave them"
+run tomoset simulate "$project" --overwrite
+
+say "2. Their alignment, defocus and doses, as one tomogram set that RELION reads"
+run tomoset import imod "$project/TS_01" "$project/TS_02" -o "$project/tomograms.star" \
+  --angpix 5.4 --fd 3
+
+say "3. What is in the set"
+run tomoset info "$project/tomograms.star"
+
+say "4. Whether anything is wrong with it"
+run tomoset check "$project/tomograms.star"
+
+say "Done. What there is now"
+cat <<END
+$project/TS_01, TS_02      the tilt series, as IMOD and CTFFIND leave them
+$project/tilt_series.star  RELION's import table of them
+$project/tomograms.star    the tomogram set; RELION goes on from here
+$project/culled/TS_02.mrc  the images of TS_02 without the excluded views
+$project/truth             where every bead really is, and how every image was taken
+END
