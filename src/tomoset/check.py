@@ -212,7 +212,11 @@ def _defocus_jump(t: Tomogram) -> str | None:
 
 
 def _not_aligned(t: Tomogram) -> str | None:
-    return "not aligned: no projections" if t.projections is None else None
+    if t.projections is not None:
+        return None
+    if t.alignment is None:
+        return "not aligned: no projections"
+    return "aligned, but a size that the projections need is not known"
 
 
 def _singular_values(t: Tomogram) -> Array:
@@ -298,15 +302,22 @@ def _covered(t: Tomogram, row: int, width: int, height: int) -> float:
     return float(((at > -1) & (at < np.array(t.image_size))).all(axis=1).mean())
 
 
-def _mixed(what: str, value: Callable[[Tomogram], float]) -> Callable[[TomogramSet], Found]:
+def _mixed(what: str, value: Callable[[Tomogram], float | None]) -> Callable[[TomogramSet], Found]:
     def over(tomograms: TomogramSet) -> Found:
         values = {name: value(t) for name, t in tomograms.items()}
         common = Counter(values.values()).most_common()
         for name, found in values.items():
             if len(common) > 1 and found != common[0][0]:
-                yield name, f"{what} is {found:g}, that of most others is {common[0][0]:g}"
+                yield (
+                    name,
+                    f"{what} is {_number(found)}, that of most others {_number(common[0][0])}",
+                )
 
     return over
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:g}"
 
 
 def _no_size(t: Tomogram) -> str | None:

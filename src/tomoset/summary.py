@@ -27,7 +27,7 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
         of U and V) [Å], ``size`` and ``image_size`` [px], ``pixel_size`` [Å], and ``missing``.
     """
     t = tomogram
-    aligned = t.projections is not None and t.n_tilts > 0
+    aligned = (t.projections is not None or t.alignment is not None) and t.n_tilts > 0
     defocus = None
     if t.defocus_u is not None and t.defocus_v is not None:
         defocus = (t.defocus_u + t.defocus_v) / 2
@@ -68,7 +68,7 @@ def _median_angle(degrees: Array) -> float:
 def _missing(t: Tomogram) -> list[str]:
     facts = {
         "image stack": t.image_size,
-        "alignment": t.projections,
+        "alignment": t.alignment if t.projections is None else t.projections,
         "size of the tomogram": t.size,
         "defocus": t.defocus_u,
         "doses": t.pre_exposure,

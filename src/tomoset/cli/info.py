@@ -74,7 +74,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _range(row["doses"], "{:.0f}"),
         _range(row["defocus"], "{:.1f}", scale=1e-4),
         "-" if size is None else "x".join(map(str, size)),
-        f"{row['pixel_size']:.3g}",
+        "-" if row["pixel_size"] is None else f"{row['pixel_size']:.3g}",
         f"{row['hand']:+d}",
     ]
 

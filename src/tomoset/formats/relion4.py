@@ -127,7 +127,7 @@ def _read_tomogram(text: star.StarFile, table: star.Table, row: int, name: str) 
     header = find_stack(stack, text.path)
     index = image_index(tilts)
     check_stack(reader, len(tilts), header, index)
-    columns = {c.field: read_floats(tilts, c.label) for c in TILT_COLUMNS}
+    columns: dict[str, Any] = {c.field: read_floats(tilts, c.label) for c in TILT_COLUMNS}
     projections = _read_projections(tilts)
     values = {c.label: v for c in TILT_COLUMNS if (v := columns[c.field]) is not None}
     if projections is not None:

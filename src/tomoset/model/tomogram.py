@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
+from tomoset.model.optics import Optics
 from tomoset.model.source import Source
 
 Array = npt.NDArray[np.float64]
@@ -25,51 +27,6 @@ PER_TILT = (
     "b_factor",
     "pre_exposure",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optics:
-    """The microscope, as one tomogram's CTF needs it.
-
-    Parameters
-    ----------
-    pixel_size : float
-        Of the tilt images as stored [Å].
-    voltage : float
-        Acceleration voltage [kV].
-    spherical_aberration : float
-        Cs [mm]. RELION's page says mm^-1, which is a slip.
-    amplitude_contrast : float
-        Fraction, 0 to 1.
-    group : str
-        Name of the optics group.
-
-    Raises
-    ------
-    ModelError
-        If a value is impossible: no pixel size, amplitude contrast outside 0 to 1.
-
-    Examples
-    --------
-    >>> Optics(pixel_size=1.35).voltage
-    300.0
-    """
-
-    pixel_size: float
-    voltage: float = 300.0
-    spherical_aberration: float = 2.7
-    amplitude_contrast: float = 0.1
-    group: str = "opticsGroup1"
-
-    def __post_init__(self) -> None:
-        if not self.pixel_size > 0:
-            raise ModelError(f"the pixel size must be above 0 Å, not {self.pixel_size}")
-        if not self.voltage > 0:
-            raise ModelError(f"the voltage must be above 0 kV, not {self.voltage}")
-        if not 0 <= self.amplitude_contrast <= 1:
-            raise ModelError(
-                f"the amplitude contrast is a fraction from 0 to 1, not {self.amplitude_contrast}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,12 +51,16 @@ class Tomogram:
         Path of the image stack, as the file says it.
     image_index : (n,) int array, optional
         Slice of the stack, from 0, that each row means; None: row i is slice i.
+    images : tuple of str, optional
+        Paths of single tilt images, where there is no stack.
     image_size : (int, int), optional
         Width and height of the tilt images [px]. Needed for a deformation.
     size : (int, int, int), optional
         x, y, z of the tomogram [bin-1 px].
     projections : (n, 4, 4) array, optional
         From 0-based bin-1 voxels to 0-based image pixels; row z is depth along the beam.
+    alignment : Alignment, optional
+        What `placed` makes projections of, where a size was not known.
     defocus_u, defocus_v : (n,) arrays, optional
         Underfocus along and across `defocus_angle` [Å], at `depth_origin`.
     defocus_angle : (n,) array, optional
@@ -144,9 +105,11 @@ class Tomogram:
     hand: int = -1
     stack: str | None = None
     image_index: npt.NDArray[np.int64] | None = None
+    images: tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
     size: tuple[int, int, int] | None = None
     projections: Array | None = None
+    alignment: Alignment | None = None
     defocus_u: Array | None = None
     defocus_v: Array | None = None
     defocus_angle: Array | None = None
@@ -177,6 +140,10 @@ class Tomogram:
         self._freeze("depth_origin", (3,))
         self._freeze("image_index", (self.n_tilts,), np.int64)
         self._check_projections()
+        if self.images is not None and len(self.images) != self.n_tilts:
+            raise ModelError(
+                f"tomogram {self.name!r}: {self.n_tilts} tilt images but {len(self.images)} names"
+            )
         if self.deformation is not None and len(self.deformation.coefficients) != self.n_tilts:
             raise ModelError(
                 f"tomogram {self.name!r}: {self.n_tilts} tilt images but deformation "
@@ -215,9 +182,29 @@ class Tomogram:
             )
 
     def _need_projections(self) -> Array:
-        if self.projections is None:
+        if self.projections is not None:
+            return self.projections
+        if self.alignment is None:
             raise ModelError(f"tomogram {self.name!r} is not aligned: it has no projections")
-        return self.projections
+        unknown = [
+            what
+            for what, value in (
+                ("of the tomogram", self.size),
+                ("of the tilt images", self.image_size),
+                ("of a pixel", self.optics.pixel_size),
+            )
+            if value is None
+        ]
+        raise ModelError(
+            f"tomogram {self.name!r} is aligned, but its projections need the size "
+            f"{' and '.join(unknown)}, which is not known; give it (Tomogram.placed, --size, "
+            "--image-size)"
+        )
+
+    def _need_pixel_size(self) -> float:
+        if self.optics.pixel_size is None:
+            raise ModelError(f"tomogram {self.name!r}: the pixel size is not known yet")
+        return self.optics.pixel_size
 
     def _need_image_size(self) -> tuple[int, int]:
         if self.image_size is None:
@@ -237,11 +224,15 @@ class Tomogram:
     @property
     def tilt_angles(self) -> Array:
         """Tilt of each image about the tomogram's y axis [deg]: (n,) array."""
+        if self.projections is None and self.alignment is not None:
+            return np.asarray(self.alignment.angles[:, 1])
         return geometry.tilt_angles(self._need_projections())
 
     @property
     def tilt_axis_angles(self) -> Array:
         """Direction of the tilt axis in each image, counter-clockwise from y [deg]: (n,)."""
+        if self.projections is None and self.alignment is not None:
+            return np.asarray(self.alignment.angles[:, 2])
         return geometry.tilt_axis_angles(self._need_projections())
 
     def project(self, points: npt.ArrayLike) -> Array:
@@ -303,10 +294,61 @@ class Tomogram:
         """
         if self.defocus_u is None or self.defocus_v is None:
             raise ModelError(f"tomogram {self.name!r} has no defocus")
-        slope = self.hand * self.optics.pixel_size * self.defocus_slope
-        change = slope * self.depth(points)
+        change = self._defocus_per_depth() * self.depth(points)
         centre = np.stack([self.defocus_u, self.defocus_v], axis=-1)
         return np.asarray(centre[:, None, :] + change[..., None])
+
+    def _defocus_per_depth(self) -> float:
+        return self.hand * self._need_pixel_size() * self.defocus_slope
+
+    def with_depth_origin(self, origin: npt.ArrayLike) -> Tomogram:
+        """The same tomogram, its table of defocus valid at another voxel.
+
+        Defocus anywhere stays what it was: U and V change by hand x pixel size x slope x depth
+        of the new origin (specification 3.7, step 5). Without an alignment or a defocus there
+        is nothing to change.
+        """
+        new = np.asarray(origin, dtype=np.float64)
+        if self.projections is None or self.defocus_u is None or self.defocus_v is None:
+            return replace(self, depth_origin=new)
+        if np.array_equal(new, self._depth_origin()):
+            return self if self.depth_origin is not None else replace(self, depth_origin=new)
+        change = self._defocus_per_depth() * self.depth(new[None])[:, 0]
+        return replace(
+            self,
+            depth_origin=new,
+            defocus_u=self.defocus_u + change,
+            defocus_v=self.defocus_v + change,
+        )
+
+    def placed(
+        self,
+        size: tuple[int, int, int] | None = None,
+        image_size: tuple[int, int] | None = None,
+    ) -> Tomogram:
+        """Projections from a waiting `alignment`, as soon as all sizes are known.
+
+        Parameters
+        ----------
+        size : (int, int, int), optional
+            x, y, z of the tomogram [bin-1 px]; its own if not given.
+        image_size : (int, int), optional
+            Width and height of the tilt images [px]; their own if not given.
+
+        Returns
+        -------
+        Tomogram
+            With the sizes, and with projections if none is missing any more.
+        """
+        size, image_size = size or self.size, image_size or self.image_size
+        sized = replace(self, size=size, image_size=image_size)
+        pixel = self.optics.pixel_size
+        if self.alignment is None or size is None or image_size is None or pixel is None:
+            return sized
+        projections = geometry.rigid_projections(
+            self.alignment.angles, self.alignment.shifts / pixel, size=size, image_size=image_size
+        )
+        return replace(sized, projections=projections, alignment=None)
 
     def triangulate(self, image_points: npt.ArrayLike) -> Array:
         """The way back of `project`: points of the tomogram from what the images show.
@@ -341,8 +383,15 @@ class Tomogram:
         for field in ("projections", *PER_TILT):
             value = getattr(self, field)
             changes[field] = None if value is None else value[index]
-        slices = np.arange(self.n_tilts) if self.image_index is None else self.image_index
-        changes["image_index"] = slices[index]
+        if self.images is not None:
+            changes["images"] = tuple(self.images[i] for i in index)
+        else:
+            slices = np.arange(self.n_tilts) if self.image_index is None else self.image_index
+            changes["image_index"] = slices[index]
+        if self.alignment is not None:
+            changes["alignment"] = Alignment(
+                angles=self.alignment.angles[index], shifts=self.alignment.shifts[index]
+            )
         if self.deformation is not None:
             kept = self.deformation.coefficients[index]
             changes["deformation"] = replace(self.deformation, coefficients=kept)
@@ -351,11 +400,13 @@ class Tomogram:
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
-        state = "aligned" if self.projections is not None else "not aligned"
+        aligned = self.projections is not None or self.alignment is not None
         size = "x".join(map(str, self.size)) if self.size else "no size"
+        pixel = self.optics.pixel_size
         return (
             f"<Tomogram {self.name!r}: {self.n_tilts} tilt images, {size}, "
-            f"{self.optics.pixel_size:g} Å, hand {self.hand:+d}, {state}>"
+            f"{'no pixel size' if pixel is None else f'{pixel:g} Å'}, hand {self.hand:+d}, "
+            f"{'aligned' if aligned else 'not aligned'}>"
         )
 
 

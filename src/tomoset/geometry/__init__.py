@@ -1,0 +1,57 @@
+"""Rotations, projection matrices and changes of frame. Arrays in, arrays out.
+
+Every formula on how space maps onto images is here, once; ``docs/conventions.md`` states
+each frame with a worked number. Matrices act on column vectors ``(x, y, z, 1)``; arrays of
+points have shape ``(..., 3)``.
+
+Frames, in pixels of the tilt series as stored (bin 1):
+
+v
+    voxels of the tomogram, from 0: the centre of the first voxel is 0. This is ours.
+m
+    what the matrices of RELION 4 eat: m = v + 1 on each axis.
+image
+    pixels of the tilt image, from 0: the centre of the first pixel is 0; row z is depth
+    along the beam.
+"""
+
+from tomoset.geometry._basic import (
+    apply,
+    corners,
+    from_one_based,
+    rotation_x,
+    rotation_y,
+    rotation_z,
+    tilt_angles,
+    tilt_axis_angles,
+    to_one_based,
+    translation,
+    triangulate,
+)
+from tomoset.geometry._imod import ImodVolume, imod_projections
+from tomoset.geometry._rigid import (
+    nearest_rotation,
+    rigid_loss,
+    rigid_parameters,
+    rigid_projections,
+)
+
+__all__ = [
+    "ImodVolume",
+    "apply",
+    "corners",
+    "from_one_based",
+    "imod_projections",
+    "nearest_rotation",
+    "rigid_loss",
+    "rigid_parameters",
+    "rigid_projections",
+    "rotation_x",
+    "rotation_y",
+    "rotation_z",
+    "tilt_angles",
+    "tilt_axis_angles",
+    "to_one_based",
+    "translation",
+    "triangulate",
+]

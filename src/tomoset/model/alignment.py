@@ -1,0 +1,26 @@
+"""A rigid alignment that waits for the sizes of images and tomogram."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Alignment:
+    """A rigid alignment that waits for the sizes of images and tomogram (RELION 5).
+
+    Parameters
+    ----------
+    angles : (n, 3) array
+        x_tilt, y_tilt, z_rot of each tilt image [deg]: a point turns by Rx, then Ry, then Rz.
+    shifts : (n, 2) array
+        x_shift, y_shift of each tilt image [Å].
+    """
+
+    angles: Array
+    shifts: Array

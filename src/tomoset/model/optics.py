@@ -1,0 +1,53 @@
+"""The microscope, as one tomogram's CTF needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tomoset.errors import ModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optics:
+    """The microscope, as one tomogram's CTF needs it.
+
+    Parameters
+    ----------
+    pixel_size : float or None
+        Of the tilt images as stored [Å]. None: not known yet (movies that wait for motion
+        correction).
+    voltage : float
+        Acceleration voltage [kV].
+    spherical_aberration : float
+        Cs [mm]. RELION's page says mm^-1, which is a slip.
+    amplitude_contrast : float
+        Fraction, 0 to 1.
+    group : str
+        Name of the optics group.
+
+    Raises
+    ------
+    ModelError
+        If a value is impossible: no pixel size, amplitude contrast outside 0 to 1.
+
+    Examples
+    --------
+    >>> Optics(pixel_size=1.35).voltage
+    300.0
+    """
+
+    pixel_size: float | None
+    voltage: float = 300.0
+    spherical_aberration: float = 2.7
+    amplitude_contrast: float = 0.1
+    group: str = "opticsGroup1"
+
+    def __post_init__(self) -> None:
+        if self.pixel_size is not None and not self.pixel_size > 0:
+            raise ModelError(f"the pixel size must be above 0 Å, not {self.pixel_size}")
+        if not self.voltage > 0:
+            raise ModelError(f"the voltage must be above 0 kV, not {self.voltage}")
+        if not 0 <= self.amplitude_contrast <= 1:
+            raise ModelError(
+                f"the amplitude contrast is a fraction from 0 to 1, not {self.amplitude_contrast}"
+            )
