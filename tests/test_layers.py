@@ -18,7 +18,8 @@ FLOORS = (
     {"star", "geometry"},
     {"model", "images"},
     {"formats", "simulate"},
-    {"check", "summary"},
+    {"proof"},
+    {"check", "summary", "convert"},
     {"cli"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}

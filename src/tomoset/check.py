@@ -320,6 +320,15 @@ def _number(value: float | None) -> str:
     return "not known" if value is None else f"{value:g}"
 
 
+def _relion_5(tomograms: TomogramSet) -> Found:
+    if tomograms.format == "relion4" and tomograms.source is not None:
+        yield (
+            None,
+            "RELION 5 takes these matrices one voxel off on each axis, and drops them when its "
+            "programs write the set",
+        )
+
+
 def _no_size(t: Tomogram) -> str | None:
     return "no size of the tomogram" if t.size is None else None
 
@@ -330,13 +339,16 @@ def _odd_size(t: Tomogram) -> str | None:
     return "the size of the tomogram is odd in x, y or z"
 
 
-#: In the order of their codes: S set and names, F files, D dose, C CTF, G geometry, H hand.
+#: By the letters of their codes: S set and names, R RELION, F files, D dose, C CTF, G geometry,
+#: H hand.
 RULES = (
     Rule("S01", "error", "the set holds a tomogram", "Import or select one.", _empty),
     Rule("S02", "warning", "names differ in more than case", "Rename one.", _similar_names),
     Rule("S03", "note", "names are plain", "Rename it if a program stumbles.", _each(_odd_name)),
     Rule("S04", "warning", "pixel sizes agree", "Check the pixel size; use optics groups.",
          _mixed("the pixel size", lambda t: t.optics.pixel_size)),
+    Rule("R01", "note", "RELION 5 reads the set as it is meant",
+         "For RELION 5: tomoset convert SET DST --to relion5.", _relion_5),
     Rule("F01", "error", "the stack is there", "Run in the project folder, or correct the path.",
          _each(_stack)),
     Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",

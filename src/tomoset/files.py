@@ -45,6 +45,54 @@ def atomic_write(
         raise
 
 
+class AtomicFiles:
+    """Several files that take the place of others together, when a block ends well.
+
+    Each is written beside its target; the renames come at the end, in the order of writing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with AtomicFiles() as files:
+    ...     files.write(folder / "a", b"1")
+    ...     (folder / "a").exists()
+    False
+    >>> (folder / "a").read_bytes()
+    b'1'
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[Path, Path]] = []
+
+    def __enter__(self) -> AtomicFiles:
+        return self
+
+    def write(self, path: str | os.PathLike[str], content: bytes) -> None:
+        """Have a file with this content when the block has ended."""
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
+        )
+        self._pending.append((Path(name), target))
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(_mode_for(target))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while kind is None and self._pending:
+                new, target = self._pending[0]
+                new.replace(target)
+                del self._pending[0]
+        finally:
+            for new, _target in self._pending:
+                new.unlink(missing_ok=True)
+
+
 def _mode_for(target: Path) -> int:
     if target.exists():
         return target.stat().st_mode & 0o7777

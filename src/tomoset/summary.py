@@ -24,7 +24,8 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
     -------
     dict
         ``tilt_angles`` and ``tilt_axis`` (median) [deg], ``doses`` [e/Å²], ``defocus`` (mean
-        of U and V) [Å], ``size`` and ``image_size`` [px], ``pixel_size`` [Å], and ``missing``.
+        of U and V) [Å], ``size`` and ``image_size`` [px], ``pixel_size`` [Å], ``missing``,
+        and a ``note`` where the alignment cannot say all.
     """
     t = tomogram
     aligned = (t.projections is not None or t.alignment is not None) and t.n_tilts > 0
@@ -50,7 +51,20 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
         "deformation": None if t.deformation is None else t.deformation.kind,
         "fiducials": t.fiducials,
         "missing": _missing(t),
+        "note": _note(t),
     }
+
+
+def _note(t: Tomogram) -> str | None:
+    """What a reader has to know of an alignment that waits."""
+    if t.projections is not None or t.alignment is None:
+        return None
+    if t.source is not None and t.source.format == "relion4":
+        return (
+            "its matrices have no translations, as Warp exports them beside cut-out particles: "
+            "directions only, no places in the images"
+        )
+    return "aligned in angles and shifts; matrices need the sizes of tomogram and tilt images"
 
 
 def _range(values: Array | None) -> list[float] | None:
@@ -67,7 +81,7 @@ def _median_angle(degrees: Array) -> float:
 
 def _missing(t: Tomogram) -> list[str]:
     facts = {
-        "image stack": t.image_size,
+        "tilt images (not found)": t.image_size,
         "alignment": t.alignment if t.projections is None else t.projections,
         "size of the tomogram": t.size,
         "defocus": t.defocus_u,

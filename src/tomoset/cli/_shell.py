@@ -30,6 +30,53 @@ def common_options(command: F) -> F:
     )(command)
 
 
+def loss_options(command: F) -> F:
+    """Give a command that may write RELION 5's dialect what it may lose there."""
+    for option in (
+        click.option(
+            "--keep-matrices",
+            is_flag=True,
+            help="RELION 5: or write the matrices next to the angles.",
+        ),
+        click.option(
+            "--nearest", is_flag=True, help="RELION 5: beyond that, take the nearest rigid one."
+        ),
+        click.option(
+            "--max-loss",
+            type=float,
+            default=0.1,
+            show_default=True,
+            metavar="PX",
+            help="RELION 5 knows rigid projections only: how far one may be from it.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def contradicting_losses(given: dict[str, Any]) -> None:
+    """Refuse two answers to one question."""
+    if given["nearest"] and given["keep_matrices"]:
+        raise click.UsageError("--nearest and --keep-matrices contradict each other")
+
+
+def print_proof(result: Any) -> int:
+    """Print what a conversion lost and how it was proved; the exit code."""
+    for name, lost in result.losses.items():
+        click.echo(f"{name}: not rigid, the nearest is off by up to {lost.max():.3g} px")
+    points = sum(proof.points for proof in result.proofs.values())
+    if not points:
+        click.echo("not aligned, so there are no projections to compare")
+        return 0
+    click.echo(
+        f"proof: {count(points, 'point')} through source and target: images within "
+        f"{result.position:.1e} px, defocus within {result.defocus:.1e} Å"
+    )
+    for name in result.failed():
+        click.echo(f"error: {name}: the target is further off than was announced", err=True)
+    return 1 if result.failed() else 0
+
+
 def lean_start() -> None:
     """For commands that end within a second: leave out what costs more than it brings.
 

@@ -10,9 +10,12 @@ import click
 from tomoset.cli._shell import (
     collected_warnings,
     common_options,
+    contradicting_losses,
     count,
     lean_start,
+    loss_options,
     print_json,
+    print_proof,
     print_warnings,
 )
 
@@ -33,6 +36,13 @@ def imports() -> None:
     type=click.Path(),
     metavar="STAR",
     help="The set to write, such as tomograms.star.",
+)
+@click.option(
+    "--to",
+    type=click.Choice(["relion4", "relion5"]),
+    default="relion4",
+    show_default=True,
+    help="Dialect of the set.",
 )
 @click.option(
     "--i",
@@ -99,6 +109,7 @@ def imports() -> None:
 @click.option("--ctf", metavar="GLOB", help="... the table of defocus.")
 @click.option("--order", metavar="GLOB", help="... the order list.")
 @click.option("--optics-group", default="opticsGroup1", show_default=True, metavar="NAME")
+@loss_options
 @common_options
 def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
     """Import alignments by IMOD, from etomo's FOLDERS or from RELION's import table.
@@ -123,6 +134,7 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
         raise click.UsageError("--angpix must be above 0")
     if given["dose"] is not None and not given["dose"] > 0:
         raise click.UsageError("--fd must be above 0")
+    contradicting_losses(given)
     lean_start()
     from tomoset.formats import read
     from tomoset.formats.imod import batch
@@ -131,6 +143,7 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
     if os.path.isdir(output) or output.endswith("/"):
         output = os.path.join(output, "tomograms.star")
     options = _options(given, folders=bool(folders))
+    proved = None
     with collected_warnings(strict=given["strict"]) as warned:
         if table is None:
             request = batch.from_folders(folders, options, _choices(given), output)
@@ -139,9 +152,28 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
         before = None if given["append"] is None else read(given["append"])
         result = batch.run(request, options, before=before)
         if result.imported:
-            result.tomograms.write(output, "relion4")
+            proved = _write(result.tomograms, output, given)
     _report(result, request, output, warned, as_json=given["as_json"])
+    if proved is not None and not given["as_json"]:
+        print_proof(proved)
     return 1 if result.failures else 0
+
+
+def _write(tomograms: Any, output: str, given: dict[str, Any]) -> Any:
+    """Write the set; in RELION 5's dialect, which cannot say all, with a proof."""
+    if given["to"] == "relion4":
+        tomograms.write(output, "relion4")
+        return None
+    from tomoset.convert import write_and_prove
+
+    return write_and_prove(tomograms, output, _losses(given))
+
+
+def _losses(given: dict[str, Any]) -> Any:
+    from tomoset.convert import Options
+
+    names = ("to", "max_loss", "nearest", "keep_matrices")
+    return Options(**{name: given[name] for name in names})
 
 
 def _options(given: dict[str, Any], *, folders: bool) -> Any:

@@ -38,7 +38,7 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
 
     console = Console(highlight=False)
     images = sum(row["tilt_images"] for row in rows)
-    console.print(
+    click.echo(
         f"{path}: {format_name}, {count(len(rows), 'tomogram')}, {count(images, 'tilt image')}"
     )
     if not rows:
@@ -59,9 +59,14 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     for row in rows:
         table.add_row(*map(str, _cells(row)))
     console.print(table)
-    for missing, names in _missing(rows).items():
-        some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        console.print(f"missing: {missing} ({some})")
+    for missing, names in _grouped(rows, "missing").items():
+        click.echo(f"missing: {missing}: {_some(names)}")
+    for note, names in _grouped(rows, "note").items():
+        click.echo(f"{_some(names)}: {note}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -86,9 +91,11 @@ def _range(values: list[float] | None, form: str, scale: float = 1.0) -> str:
     return low if low == high else f"{low}..{high}"
 
 
-def _missing(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+def _grouped(rows: list[dict[str, Any]], key: str) -> dict[str, list[str]]:
+    """Names by what is said of them."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        for what in row["missing"]:
+        said = row[key] or []
+        for what in [said] if isinstance(said, str) else said:
             found.setdefault(what, []).append(row["name"])
     return found

@@ -6,13 +6,13 @@ import os
 
 from tomoset import star
 from tomoset.errors import UnknownFormatError
-from tomoset.formats import relion4
+from tomoset.formats import relion4, relion5
 from tomoset.formats._format import Format
 from tomoset.model import TomogramSet
 from tomoset.model.tomogram_set import WRITERS
 
 #: Formats of whole sets, in the order of the documentation.
-FORMATS: dict[str, Format] = {f.name: f for f in (relion4.RELION4,)}
+FORMATS: dict[str, Format] = {f.name: f for f in (relion5.RELION5, relion4.RELION4)}
 
 WRITERS.update({f.name: f.write for f in FORMATS.values()})
 

@@ -72,6 +72,15 @@ TILT_COLUMNS = (
 )
 
 PROJECTION_LABELS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ", "rlnTomoProjW")
+#: RELION 5's alignment: turns about x, y, z [deg], shifts [Å].
+ALIGNMENT_LABELS = (
+    "rlnTomoXTilt",
+    "rlnTomoYTilt",
+    "rlnTomoZRot",
+    "rlnTomoXShiftAngst",
+    "rlnTomoYShiftAngst",
+)
+STAR_FILE = "rlnTomoTiltSeriesStarFile"
 GRID_LABELS = ("rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY")
 DEFORMATION_TYPE = "rlnTomoDeformationType"
 DEFORMATION_COEFFICIENTS = "rlnTomoDeformationCoefficients"
@@ -119,15 +128,20 @@ def tilt_texts(tomogram: Tomogram, column: TiltColumn) -> Sequence[str] | None:
         return number_texts(values)
     if source.values.get(column.label) is values:
         return old
+    new = number_texts(values)
     return [
-        text if _as_float(text) == value else star.format_number(value)
-        for text, value in zip(old, values.tolist(), strict=True)
+        text if _as_float(text) == value else now
+        for text, value, now in zip(old, values.tolist(), new, strict=True)
     ]
+
+
+#: Decimals of what tomoset computes: degrees, Å and e/Å² beyond any meaning, and no 1e-17.
+DECIMALS = 9
 
 
 def number_texts(values: Array) -> list[str]:
     """Texts of many numbers; a column of one value is made once."""
-    numbers = values.tolist()
+    numbers = (values.round(DECIMALS) + 0.0).tolist()  # + 0.0: no -0.0
     if numbers and numbers.count(numbers[0]) == len(numbers):
         return [star.format_number(numbers[0])] * len(numbers)
     return list(map(repr, numbers))  # star.format_number of floats, without 100,000 calls

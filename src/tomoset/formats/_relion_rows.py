@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.errors import FileFormatError, MissingFileError
+from tomoset.errors import FileFormatError, ModelError
+from tomoset.formats._files import find_file
 from tomoset.formats._relion_labels import (
     DEFORMATION_COEFFICIENTS,
     DEFORMATION_TYPE,
     GRID_LABELS,
     IMAGE_NAME,
     NO_TEXT,
+    TILT_COLUMNS,
+    read_floats,
 )
 from tomoset.images import mrc
-from tomoset.model import Deformation, Optics
+from tomoset.model import Deformation, Optics, Source, Tomogram
+
+Index = npt.NDArray[np.int64]
 
 
 class GlobalRow:
@@ -70,13 +76,58 @@ class GlobalRow:
         x, y, z = (self.integer(label) for label in labels)
         return x, y, z
 
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Give what the model refuses the place of this row."""
+        try:
+            yield
+        except ModelError as problem:
+            raise FileFormatError(
+                str(problem), path=self.table.path, line=self.table.line_of(self.row)
+            ) from problem
+
     def optics(self) -> Optics:
         return Optics(
-            pixel_size=self.required("rlnTomoTiltSeriesPixelSize"),
+            pixel_size=self.number("rlnTomoTiltSeriesPixelSize"),
             voltage=self.required("rlnVoltage"),
             spherical_aberration=self.required("rlnSphericalAberration"),
             amplitude_contrast=self.required("rlnAmplitudeContrast"),
             group=self.text("rlnOpticsGroupName") or "opticsGroup1",
+        )
+
+
+def read_common(reader: GlobalRow, tilts: star.Table, name: str, format: str) -> Tomogram:
+    """A tomogram with all that both dialects say alike: everything but the alignment."""
+    stack = reader.text("rlnTomoTiltSeriesName")
+    named, index, images = image_names_of(tilts)
+    stack = stack or named
+    header = find_stack(stack, reader.table.path)
+    check_stack(reader, len(tilts), header, index)
+    columns: dict[str, Any] = {c.field: read_floats(tilts, c.label) for c in TILT_COLUMNS}
+    fiducials = reader.text("rlnTomoFiducialsStarFile")
+    slope = reader.number("rlnTomoDefocusSlope")
+    with reader.errors():
+        return Tomogram(
+            name=name,
+            n_tilts=len(tilts),
+            optics=reader.optics(),
+            hand=reader.hand(),
+            stack=stack,
+            image_index=index,
+            images=images,
+            image_size=None if header is None else header.size[:2],
+            size=reader.size(),
+            fractional_dose=reader.number("rlnTomoImportFractionalDose"),
+            defocus_slope=1.0 if slope is None else slope,
+            fiducials=None if fiducials in ("", NO_TEXT) else fiducials,
+            deformation=read_deformation(reader, tilts),
+            source=Source(
+                format=format,
+                row={label: texts[reader.row] for label, texts in reader.table.columns.items()},
+                tilts=tilts.columns,
+                values={c.label: v for c in TILT_COLUMNS if (v := columns[c.field]) is not None},
+            ),
+            **columns,
         )
 
 
@@ -98,7 +149,7 @@ def check_stack(
     reader: GlobalRow,
     n_tilts: int,
     header: mrc.MrcHeader | None,
-    index: npt.NDArray[np.int64] | None,
+    index: Index | None,
 ) -> None:
     if header is None:
         return
@@ -117,35 +168,50 @@ def check_stack(
 
 
 def find_stack(stack: str | None, star_path: str | None) -> mrc.MrcHeader | None:
-    """The stack's header, from the working folder or one above the STAR file; None if not there.
-
-    RELION's paths start in the project folder, which is the working folder of its programs;
-    a set is often looked at from elsewhere.
-    """
-    if not stack:
+    """The stack's header, None if it is not there or not readable."""
+    found = None if not stack else find_file(mrc.stack_path(stack), star_path)
+    if found is None:
         return None
-    folders = [Path()]
-    if star_path is not None and not os.path.isabs(mrc.stack_path(stack)):
-        folders += list(Path(star_path).absolute().parents)[:4]
-    for folder in folders:
-        try:
-            return mrc.read_header(folder / stack)
-        except MissingFileError:
-            continue
-        except FileFormatError:
-            return None
-    return None
+    try:
+        return mrc.read_header(found)
+    except FileFormatError:
+        return None
 
 
-def image_index(tilts: star.Table) -> npt.NDArray[np.int64] | None:
-    """Slices of the stack, from 0, where every row says ``000003@stack``."""
+def image_names_of(
+    tilts: star.Table,
+) -> tuple[str | None, Index | None, tuple[str, ...] | None]:
+    """Stack and slices where every row says ``000003@stack``, or else single images."""
     names = tilts.get(IMAGE_NAME)
     if not names:
-        return None
-    numbers = [name.partition("@")[0] if "@" in name else "" for name in names]
-    if not all(n.isdecimal() and int(n) > 0 for n in numbers):
-        return None
-    return np.array([int(n) - 1 for n in numbers], dtype=np.int64)
+        return None, None, None
+    parts = [name.partition("@") for name in names]
+    stacks = {stack for _, _, stack in parts}
+    if len(stacks) == 1 and all(n.isdecimal() and int(n) > 0 for n, _, _ in parts):
+        index = np.array([int(n) - 1 for n, _, _ in parts], dtype=np.int64)
+        return stacks.pop(), index, None
+    return None, None, tuple(names)
+
+
+def check_images(names: tuple[str, ...], tilts: star.Table) -> tuple[int, int] | None:
+    """Width and height of single images, None if the first is not there; all must agree."""
+    size: tuple[int, int] | None = None
+    for row, name in enumerate(names):
+        header = find_stack(name, tilts.path)
+        if header is None:
+            if row == 0:
+                return None
+            continue
+        if size is None:
+            size = header.size[:2]
+        if header.size[:2] != size:
+            raise tilts.error(
+                f"{name} has {header.size[0]} x {header.size[1]} px, the images before it "
+                f"{size[0]} x {size[1]}; all images of a tilt series have one size",
+                row=row,
+                label=IMAGE_NAME,
+            )
+    return size
 
 
 def read_deformation(reader: GlobalRow, tilts: star.Table) -> Deformation | None:

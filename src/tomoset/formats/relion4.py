@@ -11,55 +11,41 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry, star
-from tomoset.errors import (
-    AssumptionWarning,
-    FileFormatError,
-    MissingFieldError,
-    ModelError,
-)
+from tomoset.errors import AssumptionWarning, FileFormatError, MissingFieldError, UnsupportedError
 from tomoset.formats._format import Format
 from tomoset.formats._relion_labels import (
-    DEFORMATION_COEFFICIENTS,
+    ALIGNMENT_LABELS,
     GLOBAL_COLUMNS,
     IMAGE_NAME,
-    NO_TEXT,
     PROJECTION_LABELS,
-    TILT_COLUMNS,
-    coefficient_texts,
-    deformation_columns,
-    global_text,
+    STAR_FILE,
     image_names,
     pick,
-    plain_text,
-    read_floats,
     same_rows,
-    tilt_texts,
     vector_texts,
 )
-from tomoset.formats._relion_rows import (
-    GlobalRow,
-    check_count,
-    check_stack,
-    find_stack,
-    image_index,
-    read_deformation,
-)
-from tomoset.model import Source, Tomogram, TomogramSet
+from tomoset.formats._relion_rows import GlobalRow, check_count, read_common
+from tomoset.formats._relion_tables import global_table, tilt_table
+from tomoset.model import Alignment, Tomogram, TomogramSet
 
 NAME = "relion4"
 _VERSION = "# version 30001"
+
+#: What RELION 5 says otherwise: it would contradict the matrices as soon as they change.
+_LEFT_OUT = (*ALIGNMENT_LABELS, STAR_FILE)
 
 Array = npt.NDArray[np.float64]
 
 
 def detect(text: star.StarFile) -> bool:
     """Whether some table names tomograms, and no other file holds their tilt images."""
-    return any("rlnTomoName" in t and _is_global(t) for t in text.tables)
+    return _global_of(text) is not None
 
 
 def _is_global(table: star.Table) -> bool:
@@ -68,9 +54,14 @@ def _is_global(table: star.Table) -> bool:
     ) and "rlnTomoTiltSeriesStarFile" not in table
 
 
+def _global_of(text: star.StarFile) -> star.Table | None:
+    return next((t for t in text.tables if "rlnTomoName" in t and _is_global(t)), None)
+
+
 def read(text: star.StarFile) -> TomogramSet:
     """A set from the tables of ``tomograms.star``; its tables are matched by name."""
-    table = next(t for t in text.tables if "rlnTomoName" in t and _is_global(t))
+    table = _global_of(text)
+    assert table is not None
     _refuse_duplicates(text, table)
     tomograms = [
         _read_tomogram(text, table, row, name) for row, name in enumerate(table["rlnTomoName"])
@@ -123,53 +114,35 @@ def _read_tomogram(text: star.StarFile, table: star.Table, row: int, name: str) 
     tilts = _tilt_table(text, table, row, name)
     reader = GlobalRow(table, row)
     check_count(reader, tilts)
-    stack = reader.text("rlnTomoTiltSeriesName")
-    header = find_stack(stack, text.path)
-    index = image_index(tilts)
-    check_stack(reader, len(tilts), header, index)
-    columns: dict[str, Any] = {c.field: read_floats(tilts, c.label) for c in TILT_COLUMNS}
-    projections = _read_projections(tilts)
-    values = {c.label: v for c in TILT_COLUMNS if (v := columns[c.field]) is not None}
-    if projections is not None:
-        values[PROJECTION_LABELS[0]] = projections
-    fiducials = reader.text("rlnTomoFiducialsStarFile")
-    size, slope = reader.size(), reader.number("rlnTomoDefocusSlope")
-    try:
-        return Tomogram(
-            name=name,
-            n_tilts=len(tilts),
-            optics=reader.optics(),
-            hand=reader.hand(),
-            stack=stack,
-            image_index=index,
-            image_size=None if header is None else header.size[:2],
-            size=size,
-            projections=projections,
-            fractional_dose=reader.number("rlnTomoImportFractionalDose"),
-            defocus_slope=1.0 if slope is None else slope,
-            depth_origin=None if size is None else np.asarray(size) / 2 - 1,
-            fiducials=None if fiducials in ("", NO_TEXT) else fiducials,
-            deformation=read_deformation(reader, tilts),
-            source=Source(
-                format=NAME,
-                row={label: texts[row] for label, texts in table.columns.items()},
-                tilts=tilts.columns,
-                values=values,
-            ),
-            **columns,
-        )
-    except ModelError as problem:
-        raise FileFormatError(str(problem), path=text.path, line=table.line_of(row)) from problem
+    reader.required("rlnTomoTiltSeriesPixelSize")
+    tomogram = read_common(reader, tilts, name, NAME)
+    origin = None if tomogram.size is None else np.asarray(tomogram.size) / 2 - 1
+    matrices = _read_matrices(tilts)
+    if matrices is None:
+        return replace(tomogram, depth_origin=origin)
+    source = tomogram.source
+    assert source is not None
+    source = replace(source, values={**source.values, PROJECTION_LABELS[0]: matrices})
+    with reader.errors():
+        if not matrices[:, :3, 3].any() and (np.linalg.det(matrices[:, :3, :3]) > 0).all():
+            return replace(tomogram, depth_origin=origin, alignment=_directions(matrices))
+        projections = geometry.from_one_based(matrices)
+        projections.flags.writeable = False
+        source = replace(source, values={**source.values, PROJECTION_LABELS[0]: projections})
+        return replace(tomogram, projections=projections, depth_origin=origin, source=source)
 
 
-def _read_projections(tilts: star.Table) -> Array | None:
-    present = [label for label in PROJECTION_LABELS if label in tilts]
-    if not present:
+def _directions(matrices: Array) -> Alignment:
+    """What matrices without any translation say: Warp exports such beside cut-out particles."""
+    middle = (1, 1, 1)
+    angles, _ = geometry.rigid_parameters(matrices, size=middle, image_size=(1, 1))
+    return Alignment(angles=angles, shifts=np.zeros((len(angles), 2)))
+
+
+def _read_matrices(tilts: star.Table) -> Array | None:
+    if not any(label in tilts for label in PROJECTION_LABELS):
         return None
-    rows = [tilts.vectors(label, 4) for label in PROJECTION_LABELS]
-    projections = geometry.from_one_based(np.stack(rows, axis=1))
-    projections.flags.writeable = False
-    return projections
+    return np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
 
 
 def write(tomograms: TomogramSet, path: str | os.PathLike[str]) -> None:
@@ -180,97 +153,81 @@ def write(tomograms: TomogramSet, path: str | os.PathLike[str]) -> None:
 def to_star(tomograms: TomogramSet) -> star.StarFile:
     """The set as tables: those of its file, in their order, with what has changed."""
     old = tomograms.source if isinstance(tomograms.source, star.StarFile) else None
-    bent = any(t.deformation for t in tomograms.values())
-    tables = {t.name: _table_for(t, old, bent=bent) for t in tomograms.values()}
+    template = None if old is None else _global_of(old)
+    head = global_table(tomograms, GLOBAL_COLUMNS, template, version=_VERSION, leave_out=_LEFT_OUT)
+    tables = _tilt_tables(tomograms, old)
     if old is None:
-        return star.StarFile((_global_table(tomograms, None), *tables.values()))
-    template = next((t for t in old.tables if "rlnTomoName" in t and _is_global(t)), None)
-    written: list[star.Table] = []
+        return star.StarFile((head, *tables.values()))
+    written: list[star.Table] = [] if template is not None else [head]
     gone = set() if template is None else set(template["rlnTomoName"]) - set(tables)
     for table in old.tables:
         if table is template:
-            written += [_global_table(tomograms, table)]
+            written += [head]
         elif table.name in tables:
             written += [tables.pop(table.name)]
         elif table.name not in gone and not table.name.startswith("tomo_"):
             written += [table]
-    if template is None:
-        written.insert(0, _global_table(tomograms, None))
     return star.StarFile((*written, *tables.values()), comments=old.comments, path=old.path)
 
 
-def _global_table(tomograms: TomogramSet, old: star.Table | None) -> star.Table:
-    columns: dict[str, list[str | None]] = {}
-    if old is not None:
-        columns = {label: [] for label in old.columns}
-    for column in GLOBAL_COLUMNS:
-        texts = [global_text(t, column) for t in tomograms.values()]
-        if any(text is not None for text in texts):
-            values = [plain_text(column.get(t)) for t in tomograms.values()]
-            pairs = zip(texts, values, strict=True)
-            columns[column.label] = [v if t is None else t for t, v in pairs]
-        else:
-            columns.pop(column.label, None)
-    columns |= deformation_columns(tomograms)
-    for tomogram in tomograms.values():
-        for label in () if tomogram.source is None else tomogram.source.row:
-            columns.setdefault(label, [])
-    for label, texts in columns.items():
-        if not texts:
-            columns[label] = [
-                None if t.source is None else t.source.row.get(label) for t in tomograms.values()
-            ]
-    filled = {
-        label: [NO_TEXT if text is None else text for text in texts]
-        for label, texts in columns.items()
+def _tilt_tables(tomograms: TomogramSet, old: star.StarFile | None) -> dict[str, star.Table]:
+    before = {} if old is None else {t.name: t for t in reversed(old.tables)}
+    bent = any(t.deformation for t in tomograms.values())
+    return {
+        t.name: tilt_table(
+            t, _own_columns(t), before.get(t.name), version=_VERSION, bent=bent, leave_out=_LEFT_OUT
+        )
+        for t in (_ready(t) for t in tomograms.values())
     }
-    is_loop = True if old is None else old.is_loop or len(tomograms) != 1
-    comments = (_VERSION,) if old is None else old.comments
-    return star.Table("global", filled, is_loop=is_loop, comments=comments)
 
 
-def _table_for(tomogram: Tomogram, old: star.StarFile | None, *, bent: bool) -> star.Table:
+def _ready(tomogram: Tomogram) -> Tomogram:
+    """The tomogram with its defocus where RELION 4 has it, if it can be said in this dialect."""
+    if tomogram.stack is None:
+        what = "has no tilt images yet" if tomogram.images is None else "has single images"
+        raise UnsupportedError(
+            f"tomogram {tomogram.name!r} {what}, and RELION 4 reads one stack; `tomoset convert "
+            "--to relion4` makes it of motion-corrected images"
+        )
+    if tomogram.projections is None and tomogram.alignment is not None and not _as_read(tomogram):
+        raise UnsupportedError(
+            f"tomogram {tomogram.name!r}: matrices of RELION 4 need the sizes of tomogram and "
+            "images; give them by `tomoset convert --size --image-size`"
+        )
+    if tomogram.size is None:
+        return tomogram
+    return tomogram.with_depth_origin(np.asarray(tomogram.size) / 2 - 1)
+
+
+def _as_read(tomogram: Tomogram) -> bool:
     source = tomogram.source
-    known: dict[str, Sequence[str] | None] = dict(_projection_texts(tomogram))
-    for column in TILT_COLUMNS:
-        known[column.label] = tilt_texts(tomogram, column)
-    known[DEFORMATION_COEFFICIENTS] = coefficient_texts(tomogram, needed=bent)
-    named = source is not None and IMAGE_NAME in source.tilts
-    if tomogram.image_index is not None and tomogram.stack is not None and not named:
-        known[IMAGE_NAME] = image_names(tomogram.stack, tomogram.image_index)
-    columns: dict[str, Sequence[str]] = {}
-    for label, texts in () if source is None else source.tilts.items():
-        now = known.pop(label, texts)
-        if now is not None:
-            columns[label] = now
-    columns |= {label: texts for label, texts in known.items() if texts is not None}
-    previous = (
-        None if old is None else next((t for t in old.tables if t.name == tomogram.name), None)
-    )
-    return star.Table(
-        tomogram.name,
-        columns,
-        is_loop=True if previous is None else previous.is_loop or tomogram.n_tilts != 1,
-        comments=(_VERSION,) if previous is None else previous.comments,
-    )
+    return source is not None and source.format == NAME and PROJECTION_LABELS[0] in source.tilts
+
+
+def _own_columns(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
+    own = _projection_texts(tomogram)
+    named = tomogram.source is not None and IMAGE_NAME in tomogram.source.tilts
+    if tomogram.image_index is not None and not named:
+        own[IMAGE_NAME] = image_names(tomogram.stack or "", tomogram.image_index)
+    return own
 
 
 def _projection_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
     projections, source = tomogram.projections, tomogram.source
+    old = source.tilts if source is not None and _as_read(tomogram) else {}
     if projections is None:
-        return dict.fromkeys(PROJECTION_LABELS)
-    has_old = source is not None and all(label in source.tilts for label in PROJECTION_LABELS)
-    if source is not None and has_old and source.values.get(PROJECTION_LABELS[0]) is projections:
-        return {label: source.tilts[label] for label in PROJECTION_LABELS}
+        waiting = tomogram.alignment is not None
+        return {label: old.get(label) if waiting else None for label in PROJECTION_LABELS}
+    if source is not None and old and source.values.get(PROJECTION_LABELS[0]) is projections:
+        return {label: old[label] for label in PROJECTION_LABELS}
     matrices = geometry.to_one_based(projections)
     texts = {label: vector_texts(matrices[:, i]) for i, label in enumerate(PROJECTION_LABELS)}
-    if source is None or not has_old:
+    if not old:
         return dict(texts)
-    old = _read_projections(
-        star.Table(tomogram.name, {label: source.tilts[label] for label in texts})
-    )
-    keep = same_rows(projections, projections if old is None else old)
-    return {label: pick(source.tilts[label], new, keep) for label, new in texts.items()}
+    before = _read_matrices(star.Table(tomogram.name, {label: old[label] for label in texts}))
+    assert before is not None
+    keep = same_rows(projections, geometry.from_one_based(before))
+    return {label: pick(old[label], new, keep) for label, new in texts.items()}
 
 
 RELION4 = Format(

@@ -28,24 +28,28 @@ from tomoset.geometry._basic import (
     translation,
     triangulate,
 )
+from tomoset.geometry._euler import euler_matrix
 from tomoset.geometry._imod import ImodVolume, imod_projections
 from tomoset.geometry._rigid import (
     nearest_rotation,
     rigid_loss,
     rigid_parameters,
     rigid_projections,
+    rigid_rotations,
 )
 
 __all__ = [
     "ImodVolume",
     "apply",
     "corners",
+    "euler_matrix",
     "from_one_based",
     "imod_projections",
     "nearest_rotation",
     "rigid_loss",
     "rigid_parameters",
     "rigid_projections",
+    "rigid_rotations",
     "rotation_x",
     "rotation_y",
     "rotation_z",

@@ -24,6 +24,12 @@ def nearest_rotation(linear: Array) -> Array:
     return np.asarray(u @ vt)
 
 
+def rigid_rotations(angles: Array) -> Array:
+    """Rz(z_rot) Ry(y_tilt) Rx(x_tilt) of angles x, y, z [deg]: (n, 3) to (n, 4, 4)."""
+    x, y, z = np.asarray(angles, dtype=np.float64).T
+    return np.asarray(rotation_z(z) @ rotation_y(y) @ rotation_x(x))
+
+
 def rigid_projections(
     angles: Array, shifts: Array, *, size: tuple[int, int, int], image_size: tuple[int, int]
 ) -> Array:
@@ -57,8 +63,7 @@ def rigid_projections(
     >>> apply(P, [[2000 + 100 / 1.35, 2000 - 50 / 1.35, 1000 + 200 / 1.35]])[0].round(6).tolist()
     [[1976.832013, 1983.544203, 91.263023]]
     """
-    x, y, z = np.asarray(angles, dtype=np.float64).T
-    turn = rotation_z(z) @ rotation_y(y) @ rotation_x(x)
+    turn = rigid_rotations(angles)
     turn[:, :2, 3] = np.asarray(shifts) + np.array(image_size) // 2
     return np.asarray(turn @ translation(-(np.array(size) // 2)))
 

@@ -162,6 +162,40 @@ def copy_images(
             out.write(stream.read(header.image_bytes))
 
 
+def join_images(sources: Sequence[str | os.PathLike[str]], target: str | os.PathLike[str]) -> None:
+    """Write single images as one stack, bit for bit, one image in memory at a time.
+
+    Parameters
+    ----------
+    sources : sequence of path-like
+        MRC files of one image each, all of one size and mode.
+    target : path-like
+        The stack. Its folder is made when missing; it appears whole or not at all.
+
+    Raises
+    ------
+    FileFormatError
+        If an image is not whole, holds several, or differs from the first.
+    """
+    headers = [read_header(source) for source in sources]
+    first = headers[0]
+    for header in headers:
+        check_whole(header)
+        alike = (header.size[:2], header.mode, header.byte_order)
+        if alike != (first.size[:2], first.mode, first.byte_order) or header.size[2] != 1:
+            raise FileFormatError(
+                f"expected one image of {first.size[0]} x {first.size[1]} px in mode {first.mode}, "
+                f"found {header.size[2]} of {header.size[0]} x {header.size[1]} in {header.mode}",
+                path=header.path,
+            )
+    with atomic_write(target) as out:
+        out.write(_header_for(read_bytes(first.path, HEADER_BYTES), first, len(headers)))
+        for header in headers:
+            with open(header.path, "rb") as stream:
+                stream.seek(header.data_offset)
+                out.write(stream.read(header.image_bytes))
+
+
 def _header_for(raw: bytes, header: MrcHeader, n_images: int) -> bytes:
     changed = bytearray(raw)
     order = header.byte_order

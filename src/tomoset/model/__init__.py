@@ -1,13 +1,30 @@
-"""The nouns: a `TomogramSet` of `Tomogram`, with its optics and its image deformation.
+"""The nouns: a `TomogramSet` of `Tomogram`, and the sets that refer to it by tomogram name.
 
 Plain data, checked once. Knows no file format.
 """
 
 from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
+from tomoset.model.fiducials import Fiducials
+from tomoset.model.manifolds import Manifold, ManifoldSet
 from tomoset.model.optics import Optics
+from tomoset.model.particles import ParticleSet, VisibleTilts
 from tomoset.model.source import Source
 from tomoset.model.tomogram import Tomogram
 from tomoset.model.tomogram_set import TomogramSet
+from tomoset.model.trajectories import TrajectorySet
 
-__all__ = ["Alignment", "Deformation", "Optics", "Source", "Tomogram", "TomogramSet"]
+__all__ = [
+    "Alignment",
+    "Deformation",
+    "Fiducials",
+    "Manifold",
+    "ManifoldSet",
+    "Optics",
+    "ParticleSet",
+    "Source",
+    "Tomogram",
+    "TomogramSet",
+    "TrajectorySet",
+    "VisibleTilts",
+]

@@ -260,10 +260,14 @@ class Tomogram:
 
     def depth(self, points: npt.ArrayLike) -> Array:
         """Depth of points along the beam, against `depth_origin` [px]: (n_tilts, n_points)."""
-        projections = self._need_projections()
-        origin = self._depth_origin()
-        along = projections[:, 2, :3] @ (_points(points) - origin).T
+        along = self._beam() @ (_points(points) - self._depth_origin()).T
         return np.asarray(along)
+
+    def _beam(self) -> Array:
+        """Direction of the beam in the tomogram, per tilt image: known before all sizes are."""
+        if self.projections is None and self.alignment is not None:
+            return np.asarray(geometry.rigid_rotations(self.alignment.angles)[:, 2, :3])
+        return self._need_projections()[:, 2, :3]
 
     def _depth_origin(self) -> Array:
         if self.depth_origin is not None:
@@ -309,7 +313,8 @@ class Tomogram:
         is nothing to change.
         """
         new = np.asarray(origin, dtype=np.float64)
-        if self.projections is None or self.defocus_u is None or self.defocus_v is None:
+        aligned = self.projections is not None or self.alignment is not None
+        if not aligned or self.defocus_u is None or self.defocus_v is None:
             return replace(self, depth_origin=new)
         if np.array_equal(new, self._depth_origin()):
             return self if self.depth_origin is not None else replace(self, depth_origin=new)

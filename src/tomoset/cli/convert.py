@@ -1,0 +1,67 @@
+"""``tomoset convert``: a set or a project in RELION's other dialect, with a proof."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from tomoset.cli._shell import (
+    collected_warnings,
+    common_options,
+    contradicting_losses,
+    count,
+    lean_start,
+    loss_options,
+    print_json,
+    print_proof,
+    print_warnings,
+)
+
+
+@click.command()
+@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("target", metavar="DST", type=click.Path())
+@click.option("--to", required=True, type=click.Choice(["relion4", "relion5"]))
+@loss_options
+@click.option(
+    "--size",
+    type=int,
+    nargs=3,
+    metavar="W H D",
+    help="Size of the tomograms, where the set does not say it, px.",
+)
+@click.option(
+    "--image-size",
+    type=int,
+    nargs=2,
+    metavar="W H",
+    help="Size of the tilt images, where they are not there, px.",
+)
+@common_options
+def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any) -> int:
+    """Write a tomogram set in RELION 4's or RELION 5's dialect, and prove it.
+
+    \b
+        tomoset convert tomograms.star relion5/tomograms.star --to relion5
+
+    SRC and DST are the paths of the global STAR files. At the end a grid of points is
+    projected through the source and through what was written: the largest differences
+    are printed, and more than 0.001 px or 0.1 Å of defocus is an error, unless it was
+    announced as a loss.
+    """
+    contradicting_losses(given)
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise click.UsageError("SRC and DST are the same file")
+    lean_start()
+    from tomoset.convert import Options, convert_set
+
+    with collected_warnings(strict=strict) as warned:
+        result = convert_set(source, target, Options(**given))
+    print_warnings(warned)
+    if as_json:
+        print_json({**result.summary(), "warnings": warned})
+        return 1 if result.failed() else 0
+    click.echo(f"{result.written}: {count(result.tomograms, 'tomogram')}")
+    return print_proof(result)

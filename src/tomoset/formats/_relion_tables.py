@@ -1,0 +1,90 @@
+"""The model written into RELION's tables; both dialects lay them out alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from tomoset import star
+from tomoset.formats._relion_labels import (
+    DEFORMATION_COEFFICIENTS,
+    NO_TEXT,
+    TILT_COLUMNS,
+    GlobalColumn,
+    coefficient_texts,
+    deformation_columns,
+    global_text,
+    plain_text,
+    tilt_texts,
+)
+from tomoset.model import Tomogram, TomogramSet
+
+Columns = Mapping[str, Sequence[str] | None]
+
+
+def global_table(
+    tomograms: TomogramSet,
+    columns: Sequence[GlobalColumn],
+    old: star.Table | None,
+    *,
+    version: str,
+    leave_out: Collection[str] = (),
+) -> star.Table:
+    """data_global: the columns of the old one in their order, then what is new.
+
+    Columns that nobody knows come from the tomograms' sources; `leave_out` names those that
+    mean nothing in this dialect.
+    """
+    texts: dict[str, list[str | None]] = {}
+    if old is not None:
+        texts = {label: [] for label in old.columns if label not in leave_out}
+    for column in columns:
+        found = [global_text(t, column) for t in tomograms.values()]
+        if any(text is not None for text in found):
+            values = [plain_text(column.get(t)) for t in tomograms.values()]
+            pairs = zip(found, values, strict=True)
+            texts[column.label] = [v if text is None else text for text, v in pairs]
+        else:
+            texts.pop(column.label, None)
+    texts |= deformation_columns(tomograms)
+    known = {column.label for column in columns}
+    for tomogram in tomograms.values():
+        for label in () if tomogram.source is None else tomogram.source.row:
+            if label not in known and label not in leave_out:
+                texts.setdefault(label, [])
+    filled = {
+        label: [NO_TEXT if text is None else text for text in found or _kept(tomograms, label)]
+        for label, found in texts.items()
+    }
+    is_loop = True if old is None else old.is_loop or len(tomograms) != 1
+    comments = (version,) if old is None else old.comments
+    return star.Table("global", filled, is_loop=is_loop, comments=comments)
+
+
+def _kept(tomograms: TomogramSet, label: str) -> list[str | None]:
+    sources = [t.source for t in tomograms.values()]
+    return [None if source is None else source.row.get(label) for source in sources]
+
+
+def tilt_table(
+    tomogram: Tomogram,
+    own: Columns,
+    old: star.Table | None,
+    *,
+    version: str,
+    bent: bool,
+    leave_out: Collection[str] = (),
+) -> star.Table:
+    """The table of one tomogram: `own` are the columns that only this dialect writes so."""
+    known = dict(own)
+    for column in TILT_COLUMNS:
+        known[column.label] = tilt_texts(tomogram, column)
+    known[DEFORMATION_COEFFICIENTS] = coefficient_texts(tomogram, needed=bent)
+    columns: dict[str, Sequence[str]] = {}
+    for label, texts in () if tomogram.source is None else tomogram.source.tilts.items():
+        now = known.pop(label, None if label in leave_out else texts)
+        if now is not None:
+            columns[label] = now
+    columns |= {label: texts for label, texts in known.items() if texts is not None}
+    is_loop = True if old is None else old.is_loop or tomogram.n_tilts != 1
+    comments = (version,) if old is None else old.comments
+    return star.Table(tomogram.name, columns, is_loop=is_loop, comments=comments)

@@ -1,0 +1,402 @@
+"""RELION 5's tomogram set: data_global, and one STAR file for each tilt series.
+
+Specification section 3. Its alignment is rigid: angles and shifts instead of matrices. Voxels
+are counted from 0, as ours.
+https://relion.readthedocs.io/en/release-5.0/
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry, star
+from tomoset.errors import (
+    AssumptionWarning,
+    MissingFieldError,
+    MissingFileError,
+    ModelError,
+    UnsupportedError,
+)
+from tomoset.files import AtomicFiles
+from tomoset.formats._files import find_file
+from tomoset.formats._format import Format
+from tomoset.formats._relion_labels import (
+    ALIGNMENT_LABELS,
+    GLOBAL_COLUMNS,
+    IMAGE_NAME,
+    PROJECTION_LABELS,
+    STAR_FILE,
+    GlobalColumn,
+    image_names,
+    number_texts,
+    vector_texts,
+)
+from tomoset.formats._relion_rows import (
+    GlobalRow,
+    check_count,
+    check_images,
+    image_names_of,
+    read_common,
+)
+from tomoset.formats._relion_tables import global_table, tilt_table
+from tomoset.model import Alignment, Tomogram, TomogramSet
+
+NAME = "relion5"
+_VERSION = "# version 50001"
+_DOSE = "rlnMicrographPreExposure"
+
+#: How far a projection may be from rigid, over the corners of the tomogram, and still be
+#: written as angles and shifts [px].
+MAX_LOSS = 0.1
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The STAR files that a set was read from: the global one, and one for each tomogram."""
+
+    head: star.StarFile
+    series: dict[str, star.StarFile]
+
+    @property
+    def path(self) -> str | None:
+        """Of the global file."""
+        return self.head.path
+
+
+def detect(text: star.StarFile) -> bool:
+    """Whether a table names the STAR files of tilt series."""
+    return _global_of(text) is not None
+
+
+def _global_of(text: star.StarFile) -> star.Table | None:
+    return next((t for t in text.tables if STAR_FILE in t and "rlnTomoName" in t), None)
+
+
+def read(text: star.StarFile) -> TomogramSet:
+    """A set from its global file; the files of its tilt series are found from it."""
+    table = _global_of(text)
+    assert table is not None
+    series: dict[str, star.StarFile] = {}
+    tomograms = []
+    for row, name in enumerate(table["rlnTomoName"]):
+        if name in series:
+            raise table.error(
+                f"two tomograms are called {name!r}; names are what particles refer to, so each "
+                "may occur only once",
+                row=row,
+            )
+        series[name] = _series_file(table, row, name)
+        tomograms.append(_read_tomogram(GlobalRow(table, row), series[name], name))
+    return TomogramSet(tomograms, format=NAME, source=Files(text, series))
+
+
+def _series_file(table: star.Table, row: int, name: str) -> star.StarFile:
+    path = table[STAR_FILE][row]
+    found = find_file(path, table.path)
+    if found is None:
+        raise MissingFileError(
+            f"{table.path}:{table.line_of(row)}: tomogram {name!r}: {path} is not there; it is "
+            "looked for in each folder above the set and in the working folder"
+        )
+    return star.read(found)
+
+
+def _read_tomogram(reader: GlobalRow, file: star.StarFile, name: str) -> Tomogram:
+    tilts = next((t for t in file.tables if t.name == name), None)
+    if tilts is None:
+        raise MissingFieldError(
+            f"tomogram {name!r}: expected a table data_{name}, found "
+            + ", ".join(f"data_{t.name}" for t in file.tables),
+            path=file.path,
+        )
+    if _DOSE not in tilts:
+        raise MissingFieldError(
+            f"tomogram {name!r}: RELION 5 needs a column {_DOSE}, found {', '.join(tilts.labels)}",
+            path=file.path,
+        )
+    check_count(reader, tilts)
+    tomogram = read_common(reader, tilts, name, NAME)
+    if tomogram.images is not None:
+        tomogram = replace(tomogram, image_size=check_images(tomogram.images, tilts))
+    if tomogram.size is not None:
+        tomogram = replace(tomogram, depth_origin=np.asarray(tomogram.size) / 2)
+    with reader.errors():
+        return _with_alignment(tomogram, tilts)
+
+
+def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
+    """Projections from angles and shifts, or from matrices, which RELION 5 prefers."""
+    alignment = _read_alignment(tilts)
+    placed = replace(tomogram, alignment=alignment).placed()
+    if any(label in tilts for label in PROJECTION_LABELS):
+        matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
+        _compare(placed, matrices)
+        placed = replace(tomogram, projections=matrices)
+    source = placed.source
+    if source is None or placed.projections is None:
+        return placed
+    values = {**source.values, ALIGNMENT_LABELS[0]: placed.projections}
+    return replace(placed, source=replace(source, values=values))
+
+
+def _read_alignment(tilts: star.Table) -> Alignment | None:
+    """Angles and shifts, if all but the tilt about x are there (specification 3.1)."""
+    if not all(label in tilts for label in ALIGNMENT_LABELS[1:]):
+        return None
+    x = tilts.floats(ALIGNMENT_LABELS[0]) if ALIGNMENT_LABELS[0] in tilts else np.zeros(len(tilts))
+    y, z, shift_x, shift_y = (tilts.floats(label) for label in ALIGNMENT_LABELS[1:])
+    columns = np.stack([x, y, z, shift_x, shift_y], axis=1)
+    if not np.isfinite(columns).all():
+        row = int(np.argwhere(~np.isfinite(columns))[0, 0])
+        raise tilts.error("an angle or a shift is not a finite number", row=row)
+    return Alignment(angles=columns[:, :3], shifts=columns[:, 3:])
+
+
+def _compare(placed: Tomogram, matrices: Array) -> None:
+    """Say how far matrices and angles beside them disagree."""
+    if placed.projections is None or placed.size is None:
+        return
+    apart = geometry.rigid_loss(matrices, placed.projections, placed.size).max()
+    if apart < 0.01:
+        return
+    one_based = geometry.rigid_loss(
+        geometry.from_one_based(matrices), placed.projections, placed.size
+    ).max()
+    why = "; they count voxels from 1, as RELION 4 does" if one_based < 0.01 else ""
+    warnings.warn(
+        f"tomogram {placed.name!r}: matrices and angles disagree by up to {apart:.3g} px{why}; the "
+        "matrices are taken, as RELION 5 does",
+        AssumptionWarning,
+        stacklevel=2,
+    )
+
+
+def _named_in_rows(tomogram: Tomogram) -> bool:
+    """Whether the file names images row by row and no stack in data_global."""
+    source = tomogram.source
+    return (
+        source is not None
+        and source.format == NAME
+        and IMAGE_NAME in source.tilts
+        and "rlnTomoTiltSeriesName" not in source.row
+    )
+
+
+def _has_stack(tomogram: Tomogram) -> bool:
+    return tomogram.stack is not None and tomogram.images is None and not _named_in_rows(tomogram)
+
+
+_STACK_COLUMNS = {
+    "rlnTomoTiltSeriesName": lambda t: t.stack if _has_stack(t) else None,
+    "rlnTomoFrameCount": lambda t: t.n_tilts if _has_stack(t) else None,
+}
+_COLUMNS = tuple(
+    GlobalColumn(c.label, _STACK_COLUMNS.get(c.label, c.get), c.default, c.usual)
+    for c in GLOBAL_COLUMNS
+)
+
+
+def write(
+    tomograms: TomogramSet,
+    path: str | os.PathLike[str],
+    *,
+    keep_matrices: bool = False,
+    max_loss: float = MAX_LOSS,
+) -> None:
+    """Write the global file, and ``tilt_series/NAME.star`` beside it: all of them or none.
+
+    Parameters
+    ----------
+    tomograms : TomogramSet
+        With doses; aligned or not.
+    path : path-like
+        The global STAR file.
+    keep_matrices : bool
+        Write the matrices next to the angles, where those cannot say all. RELION 5 uses them
+        until it writes the set itself.
+    max_loss : float
+        How far a projection may be from the nearest rigid one [px].
+
+    Raises
+    ------
+    UnsupportedError
+        If a projection is not rigid enough, or something that RELION 5 needs is not known.
+    """
+    path = os.fspath(path)
+    old = tomograms.source if isinstance(tomograms.source, Files) else None
+    ready = tomograms.with_tomograms(
+        [_ready(t, keep_matrices=keep_matrices, max_loss=max_loss) for t in tomograms.values()]
+    )
+    head = _head(ready, path, old)
+    bent = any(t.deformation for t in ready.values())
+    with AtomicFiles() as files:
+        for tomogram in ready.values():
+            before = None if old is None else old.series.get(tomogram.name)
+            series = _series(tomogram, before, bent=bent, keep_matrices=keep_matrices)
+            files.write(series_path(path, tomogram.name), star.dumps(series).encode(*_TEXT))
+        files.write(path, star.dumps(head).encode(*_TEXT))
+
+
+_TEXT = ("utf-8", "surrogateescape")
+
+
+def series_path(path: str, name: str) -> str:
+    """Where the table of a tomogram goes: ``tilt_series/NAME.star`` beside the global file."""
+    return os.path.join(os.path.dirname(path), "tilt_series", f"{name.replace('/', '_')}.star")
+
+
+def _ready(tomogram: Tomogram, *, keep_matrices: bool, max_loss: float) -> Tomogram:
+    """The tomogram as RELION 5 can say it: depth counted upwards, its origin the middle."""
+    if tomogram.pre_exposure is None:
+        raise UnsupportedError(
+            f"tomogram {tomogram.name!r} has no doses, and RELION 5 reads no set without; import "
+            "them with an order list and --fd"
+        )
+    if tomogram.size is not None:
+        tomogram = tomogram.with_depth_origin(np.asarray(tomogram.size) / 2)
+    if tomogram.projections is None:
+        return tomogram
+    if tomogram.size is None or tomogram.image_size is None or tomogram.optics.pixel_size is None:
+        raise UnsupportedError(
+            f"tomogram {tomogram.name!r}: angles and shifts of RELION 5 need the size of the tilt "
+            "images, and the stack is not there; give it by --image-size W H"
+        )
+    tomogram = _upright(tomogram)
+    loss = rigid_loss(tomogram)
+    if loss.max() > max_loss and not keep_matrices:
+        worst = int(loss.argmax())
+        raise UnsupportedError(
+            f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
+            f"{worst + 1} would be off by up to {loss[worst]:.3g} px (magnification or skew). "
+            "Allow it by --nearest or --max-loss, or write matrices next to the angles by "
+            "--keep-matrices"
+        )
+    return tomogram
+
+
+def _upright(tomogram: Tomogram) -> Tomogram:
+    """The same tomogram with its depth counted so that no projection is a mirror image.
+
+    Depth and hand change sign together: defocus stays what it was (specification 3.7).
+    """
+    projections = tomogram.projections
+    assert projections is not None
+    mirrored = np.linalg.det(projections[:, :3, :3]) < 0
+    if not mirrored.any():
+        return tomogram
+    if not mirrored.all():
+        raise ModelError(
+            f"tomogram {tomogram.name!r}: tilt image {int(np.argmin(mirrored)) + 1} is no mirror "
+            "image, but others are; RELION 5 has one hand for all"
+        )
+    turned = projections.copy()
+    turned[:, 2] *= -1
+    return replace(tomogram, projections=turned, hand=-tomogram.hand)
+
+
+def rigid_loss(tomogram: Tomogram) -> Array:
+    """How far each tilt image is from the nearest rigid projection [px]: (n,)."""
+    projections, size, image_size = tomogram.projections, tomogram.size, tomogram.image_size
+    assert projections is not None
+    assert size is not None
+    assert image_size is not None
+    angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
+    rigid = geometry.rigid_projections(angles, shifts, size=size, image_size=image_size)
+    return geometry.rigid_loss(projections, rigid, size)
+
+
+def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
+    template = None if old is None else _global_of(old.head)
+    table = global_table(ready, _COLUMNS, template, version=_VERSION, leave_out=(STAR_FILE,))
+    columns = dict(table.columns)
+    names = columns.pop("rlnTomoName")
+    files = [series_path(path, name) for name in ready]
+    order = ["rlnTomoName", STAR_FILE, *columns]
+    if template is not None:  # where the old file has it
+        order = [label for label in template.columns if label in (*order,)]
+        order += [label for label in columns if label not in order]
+    texts = {**columns, "rlnTomoName": names, STAR_FILE: files}
+    table = replace(table, columns={label: texts[label] for label in order})
+    if old is None:
+        return star.StarFile((table,))
+    others = [table if t is template else t for t in old.head.tables]
+    return star.StarFile(tuple(others), comments=old.head.comments)
+
+
+def _series(
+    tomogram: Tomogram, old: star.StarFile | None, *, bent: bool, keep_matrices: bool
+) -> star.StarFile:
+    own = {**_alignment_texts(tomogram), IMAGE_NAME: _image_texts(tomogram)}
+    if keep_matrices and tomogram.projections is not None:
+        own |= {
+            label: vector_texts(tomogram.projections[:, i])
+            for i, label in enumerate(PROJECTION_LABELS)
+        }
+    before = None if old is None else next((t for t in old.tables if t.name == tomogram.name), None)
+    table = tilt_table(
+        tomogram, own, before, version=_VERSION, bent=bent, leave_out=PROJECTION_LABELS
+    )
+    if old is None:
+        return star.StarFile((table,))
+    tables = tuple(table if t is before else t for t in old.tables)
+    return star.StarFile(tables, comments=old.comments)
+
+
+def _alignment_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
+    source = tomogram.source
+    old = source.tilts if source is not None and source.format == NAME else {}
+    if tomogram.projections is None and tomogram.alignment is None:
+        return dict.fromkeys(ALIGNMENT_LABELS)
+    unchanged = tomogram.projections is None or (
+        source is not None and source.values.get(ALIGNMENT_LABELS[0]) is tomogram.projections
+    )
+    if unchanged and all(label in old for label in ALIGNMENT_LABELS[1:]):
+        return {label: old.get(label) for label in ALIGNMENT_LABELS}
+    alignment = tomogram.alignment or _alignment_of(tomogram)
+    numbers = np.concatenate([alignment.angles, alignment.shifts], axis=1)
+    return {label: number_texts(numbers[:, i]) for i, label in enumerate(ALIGNMENT_LABELS)}
+
+
+def _alignment_of(tomogram: Tomogram) -> Alignment:
+    projections, size, image_size = tomogram.projections, tomogram.size, tomogram.image_size
+    pixel_size = tomogram.optics.pixel_size
+    assert projections is not None
+    assert size is not None
+    assert image_size is not None
+    assert pixel_size is not None
+    angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
+    return Alignment(angles=angles, shifts=shifts * pixel_size)
+
+
+def _image_texts(tomogram: Tomogram) -> Sequence[str] | None:
+    """Names of single images, or of slices of the stack; as they were where they say the same."""
+    source = tomogram.source
+    old = None if source is None else source.tilts.get(IMAGE_NAME)
+    if tomogram.images is not None:
+        return tomogram.images
+    if tomogram.stack is None:
+        return old
+    index = np.arange(tomogram.n_tilts) if tomogram.image_index is None else tomogram.image_index
+    if old is not None:
+        stack, said, _ = image_names_of(star.Table(tomogram.name, {IMAGE_NAME: old}))
+        if stack == tomogram.stack and said is not None and np.array_equal(said, index):
+            return old
+    return image_names(tomogram.stack, index)
+
+
+RELION5 = Format(
+    name=NAME,
+    package="RELION 5",
+    url="https://relion.readthedocs.io/en/release-5.0/",
+    detect=detect,
+    read=read,
+    write=write,
+)
