@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -32,17 +31,22 @@ def atomic_write(
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    beside = _beside(target)
     try:
-        with os.fdopen(descriptor, mode, **kwargs) as stream:
+        with open(beside, mode.replace("w", "x"), **kwargs) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(_mode_for(target))
-        Path(name).replace(target)
+        beside.chmod(_mode_for(target))
+        beside.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
+
+
+def _beside(target: Path) -> Path:
+    """A new name in the folder of a file."""
+    return target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
 
 
 class AtomicFiles:
@@ -72,15 +76,13 @@ class AtomicFiles:
         """Have a file with this content when the block has ended."""
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-        )
-        self._pending.append((Path(name), target))
-        with os.fdopen(descriptor, "wb") as stream:
+        beside = _beside(target)
+        self._pending.append((beside, target))
+        with open(beside, "xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(_mode_for(target))
+        beside.chmod(_mode_for(target))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:

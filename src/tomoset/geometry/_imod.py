@@ -97,7 +97,7 @@ def imod_projections(
     Parameters
     ----------
     xf : (n, 2, 3) array or None
-        Rows A11 A12 DX and A21 A22 DY [px] from raw to aligned images; None: the images
+        Invertible. Rows A11 A12 DX and A21 A22 DY [px] from raw to aligned images; None: the images
         are those of the aligned stack.
     tilts, x_tilts : (n,) arrays
         t and a [deg], all offsets included.
@@ -110,10 +110,6 @@ def imod_projections(
     -------
     (n, 4, 4) float64 array
 
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If a transform of `xf` cannot be inverted.
     """
     t, a = np.deg2rad(tilts), np.deg2rad(x_tilts)
     x, y = volume.centre
@@ -133,10 +129,12 @@ def imod_projections(
     projections = turn @ volume.to_specimen()
     if xf is None:
         return np.asarray(projections)
-    aligned = np.zeros((len(t), 4, 4))
-    aligned[:, range(4), range(4)] = 1.0
-    aligned[:, :2, :2] = xf[:, :, :2]
-    # q = A (p - raw centre) + d + aligned centre
-    raw_centre = (np.array(raw_size) - 1) / 2
-    aligned[:, :2, 3] = xf[:, :, 2] + (x, y) - xf[:, :, :2] @ raw_centre
-    return np.asarray(np.linalg.inv(aligned) @ projections)
+    # q = A (p - raw centre) + d + aligned centre, solved for p.
+    a11, a12, a21, a22 = xf[:, 0, 0], xf[:, 0, 1], xf[:, 1, 0], xf[:, 1, 1]
+    raw = np.zeros((len(t), 4, 4))
+    raw[:, 2, 2] = raw[:, 3, 3] = 1.0
+    raw[:, 0, 0], raw[:, 0, 1], raw[:, 1, 0], raw[:, 1, 1] = a22, -a12, -a21, a11
+    raw[:, :2, :2] /= (a11 * a22 - a12 * a21)[:, None, None]
+    back = xf[:, :, 2] + (x, y)
+    raw[:, :2, 3] = (np.array(raw_size) - 1) / 2 - np.einsum("nij,nj->ni", raw[:, :2, :2], back)
+    return np.asarray(raw @ projections)

@@ -7,6 +7,7 @@ shell begin with ``$``, comments with ``#``.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -127,30 +128,37 @@ def read_commands(path: str | os.PathLike[str], options: Iterable[str]) -> Comma
     """
     name = os.fspath(path)
     lines = read_lines(name)
-    names = {option.upper(): option for option in options}
+    known = tuple(options)
     entries: dict[str, list[Entry]] = {}
     positional: list[str] = []
     for number, line in enumerate(lines, 1):
-        stripped = line.strip()
-        if not stripped or stripped[0] in "#$":
+        words = line.split(None, 1)
+        if not words or words[0][0] in "#$":
             continue
-        word, _, value = stripped.replace("=", " ", 1).replace("\t", " ", 1).partition(" ")
-        option = names.get(word.upper())
-        if option is None:
-            option = _unabbreviated(word.upper(), names)
+        name_of_option, mark, glued = words[0].partition("=")
+        option = _full_name(name_of_option, known)
         if option is None:
             if not entries:
-                positional.append(stripped)
+                positional.append(line.strip())
             continue
+        value = (glued + " " if mark else "") + (words[1] if len(words) > 1 else "")
+        if not mark:
+            value = value.removeprefix("=")
         entries.setdefault(option, []).append(Entry(_without_comment(value), number))
     return CommandFile(path=name, entries=entries, positional=tuple(positional))
 
 
-def _unabbreviated(word: str, names: dict[str, str]) -> str | None:
+@functools.lru_cache(maxsize=1024)
+def _full_name(word: str, options: tuple[str, ...]) -> str | None:
+    """The option that a word of a command file means, in any case and shortened."""
+    upper = word.upper()
+    for option in options:
+        if option.upper() == upper:
+            return option
     # A word must be longer than a few letters to be told from options that are not ours.
     if len(word) < 5 or not word.isalnum():
         return None
-    fits = [full for upper, full in names.items() if upper.startswith(word)]
+    fits = [option for option in options if option.upper().startswith(upper)]
     return fits[0] if len(fits) == 1 else None
 
 
