@@ -1,0 +1,181 @@
+"""tomoset convert: both ways and back, with a proof; what is lost is stated or refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+import tomoset
+from tests.imod_folder import make_folder, write_stack
+from tests.test_relion5 import IMAGE_SIZE, project, rigid  # noqa: F401 (a fixture)
+from tomoset.cli import main
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_stack(tmp_path / "a.mrc", 5, (65, 47))
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["convert", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def same(a: tomoset.Tomogram, b: tomoset.Tomogram, px: float = 1e-6) -> None:
+    size = np.array(a.size)
+    points = np.random.default_rng(1).uniform(0, size, (50, 3))
+    np.testing.assert_allclose(a.project(points), b.project(points), rtol=0, atol=px)
+    if a.defocus_u is not None:
+        np.testing.assert_allclose(a.defocus(points), b.defocus(points), rtol=0, atol=1e-4)
+
+
+def test_4_5_4_and_5_4_5(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tomoset.TomogramSet([rigid()])
+    source.write("r5.star", "relion5")
+    assert run(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
+    code, out, _ = run(capsys, "r4/set.star", "again/set.star", "--to", "relion5")
+    assert code == 0
+    assert "proof: 75 points" in out
+    same(tomoset.read("again/set.star")["TS_01"], source["TS_01"])
+    assert run(capsys, "again/set.star", "r4b/set.star", "--to", "relion4")[0] == 0
+    same(tomoset.read("r4b/set.star")["TS_01"], tomoset.read("r4/set.star")["TS_01"])
+
+
+def test_origin_of_depth(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Specification 3.7 step 5: the tables differ by up to 1.73 px of depth, defocus does not."""
+    tomoset.TomogramSet([rigid()]).write("r5.star", "relion5")
+    run(capsys, "r5.star", "r4.star", "--to", "relion4")
+    five, four = tomoset.read("r5.star")["TS_01"], tomoset.read("r4.star")["TS_01"]
+    assert five.projections is not None
+    step = -1 * 2.0 * five.projections[:, 2, :3].sum(axis=1)  # hand x px x sum of the third row
+    np.testing.assert_allclose(five.defocus_u - four.defocus_u, step, atol=1e-6)  # type: ignore[operator]
+
+
+def test_losses(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    magnified = np.array(rigid().projections)
+    magnified[2, :2, :3] *= 1.01
+    tomoset.TomogramSet([rigid(projections=magnified)]).write("r4.star", "relion4")
+    code, _, errors = run(capsys, "r4.star", "r5/set.star", "--to", "relion5")
+    assert code == 1
+    assert "tilt image 3 would be off by up to" in errors
+    assert not Path("r5/set.star").exists()
+    code, out, _ = run(capsys, "r4.star", "r5/set.star", "--to", "relion5", "--nearest", "--json")
+    assert code == 0
+    summary = json.loads(out)
+    lost = summary["losses_px"]["TS_01"]
+    # 1 % of the way to the corners, in that tilt image alone
+    assert max(lost) == lost[2] == pytest.approx(0.01 * np.hypot(31, 24), rel=0.2)
+    assert sum(lost) == pytest.approx(lost[2], abs=1e-6)
+    assert 1e-3 < summary["position_px"] <= max(lost) + 1e-6
+    code, out, _ = run(
+        capsys, "r4.star", "kept/set.star", "--to", "relion5", "--keep-matrices", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["position_px"] < 1e-6
+    code, _, _ = run(capsys, "r4.star", "loose/set.star", "--to", "relion5", "--max-loss", "1")
+    assert code == 0
+    assert (
+        run(capsys, "r4.star", "x.star", "--to", "relion5", "--nearest", "--keep-matrices")[0] == 2
+    )
+    assert run(capsys, "r4.star", "r4.star", "--to", "relion4")[0] == 2
+
+
+def test_a_real_project(
+    project: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    size = ("--image-size", *map(str, IMAGE_SIZE))
+    stage = "Tomograms/job006/tomograms.star"
+    code, _, errors = run(capsys, stage, "r4/set.star", "--to", "relion4")
+    assert code == 1
+    assert "--image-size" in errors
+    code, out, errors = run(capsys, stage, "r4/set.star", "--to", "relion4", *size)
+    assert code == 0
+    assert "proof: 225 points" in out
+    assert "was not made: r4/stacks/TS_01.mrcs" in errors
+    code, out, _ = run(capsys, "r4/set.star", "r5/set.star", "--to", "relion5", *size, "--json")
+    assert code == 0
+    assert json.loads(out)["position_px"] < 1e-6
+    for name, t in tomoset.read(stage).items():
+        again = tomoset.read("r5/set.star")[name]
+        same(t.placed(image_size=IMAGE_SIZE), again.placed(image_size=IMAGE_SIZE))
+        assert again.images == t.images
+        assert again.source is not None
+        assert t.source is not None
+        even = "rlnMicrographNameEven"
+        assert list(again.source.tilts[even]) == list(t.source.tilts[even])
+
+
+def test_single_images_become_a_stack(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(5):
+        write_stack(here / f"tilt{i}.mrc", 1, (65, 47))
+        with mrcfile.open(here / f"tilt{i}.mrc", mode="r+") as image:
+            image.data[:] = i
+    t = rigid(stack=None, images=tuple(f"tilt{i}.mrc" for i in range(5)))
+    tomoset.TomogramSet([t]).write("r5.star", "relion5")
+    assert run(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
+    with mrcfile.open("r4/stacks/TS_01.mrcs") as stack:
+        assert stack.data.shape == (5, 47, 65)
+        assert stack.data[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
+        assert stack.voxel_size.x == pytest.approx(2.0)
+    assert tomoset.read("r4/set.star")["TS_01"].image_size == (65, 47)
+
+
+def test_warps_sets_without_translations(
+    shared: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(shared / "data/relion4/matching_tomograms.star")
+    assert main(["info", source]) == 0
+    assert "no translations, as Warp exports them" in capsys.readouterr().out
+    code, out, _ = run(capsys, source, "r5/set.star", "--to", "relion5")
+    assert code == 0
+    assert "proof: 225 points" in out
+    size = ("--image-size", "4096", "4096")
+    assert run(capsys, "r5/set.star", "r4/set.star", "--to", "relion4", *size)[0] == 0
+    four, five = tomoset.read("r4/set.star"), tomoset.read("r5/set.star")
+    for name, t in five.items():
+        same(four[name], t.placed(image_size=(4096, 4096)), px=1e-5)
+        np.testing.assert_allclose(four[name].tilt_angles, t.tilt_angles, atol=1e-6)
+
+
+def test_straight_from_imod(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(here / "TS")
+    common = ("import", "imod", "TS", "--angpix", "2", "--fd", "3")
+    assert main([*common, "-o", "r4.star"]) == 0
+    assert main([*common, "-o", "r5/", "--to", "relion5"]) == 0
+    assert "proof: 75 points" in capsys.readouterr().out
+    same(tomoset.read("r4.star")["TS"], tomoset.read("r5/tomograms.star")["TS"])
+    make_folder(here / "TS", xf="".join(f"1.01 0 0 1.01 {i} 0\n" for i in range(5)))
+    shutil.rmtree(here / "r5")
+    assert main([*common, "-o", "r5/", "--to", "relion5"]) == 1
+    assert "--nearest" in capsys.readouterr().err
+    assert not Path("r5").exists()
+    assert main([*common, "-o", "r5/", "--to", "relion5", "--nearest"]) == 0
+    assert "not rigid, the nearest is off by up to" in capsys.readouterr().out
+
+
+def test_sizes_that_contradict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tomoset.TomogramSet([rigid()]).write("r5.star", "relion5")
+    code, _, errors = run(
+        capsys, "r5.star", "r4.star", "--to", "relion4", "--image-size", "64", "64"
+    )
+    assert code == 1
+    assert "contradicts" in errors
+    assert not Path("r4.star").exists()
+
+
+def test_a_series_that_is_not_aligned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tomoset.TomogramSet([rigid(projections=None)]).write("r5.star", "relion5")
+    code, out, _ = run(capsys, "r5.star", "r4.star", "--to", "relion4")
+    assert code == 0
+    assert "not aligned" in out
