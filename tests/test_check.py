@@ -82,6 +82,7 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "G06": [replace(t, projections=np.repeat(P[2:3], 5, axis=0))],
         "G07": [replace(t, projections=away)],
         "G08": [replace(t, size=(480, 640, 30), image_size=(640, 480), projections=g.translation((80, -80, 0)) @ P)],
+        "G11": [replace(t, size=(640, 480, 30), projections=g.translation((31.5, 23.5, 0)) @ g.rotation_y([-40.0, -20, 0, 20, 40]) @ g.translation((-319.5, -239.5, -14.5)))],
         "G09": [replace(t, size=None)],
         "G10": [replace(t, size=(64, 48, 31))],
         "H01": [t, other, replace(t, name="third", hand=1)],

@@ -18,7 +18,7 @@ FLOORS = (
     {"star", "geometry"},
     {"model", "images"},
     {"formats", "simulate"},
-    {"proof"},
+    {"proof", "project"},
     {"check", "summary", "convert"},
     {"cli"},
 )
@@ -29,7 +29,8 @@ HEAVY = {"scipy", "numba", "mrcfile", "rich", "jinja2", "matplotlib", "pandas"}
 
 
 def modules() -> list[Path]:
-    return sorted(p for p in SOURCE.rglob("*.py") if p.parent != SOURCE or p.name != "__init__.py")
+    doors = {SOURCE / "__init__.py", SOURCE / "__main__.py"}
+    return sorted(p for p in SOURCE.rglob("*.py") if p not in doors)
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

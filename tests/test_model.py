@@ -107,7 +107,7 @@ def test_refusals(changes: dict[str, object], says: str) -> None:
     ("values", "says"),
     [
         ({"pixel_size": 0.0}, "above 0"),
-        ({"pixel_size": float("nan")}, "above 0"),
+        ({"pixel_size": float("nan")}, "finite"),
         ({"pixel_size": -999.0}, "above 0"),
         ({"pixel_size": 1.0, "voltage": 0.0}, "voltage"),
         ({"pixel_size": 1.0, "amplitude_contrast": 1.5}, "fraction"),

@@ -271,10 +271,10 @@ UNWRITABLE = {
 @pytest.mark.parametrize("name", UNWRITABLE)
 def test_what_cannot_be_said_is_refused_and_the_old_file_stays(name: str, tmp_path: Path) -> None:
     path = tmp_path / "t.star"
-    path.write_text("old")
+    path.write_text("data_old")
     with pytest.raises(FileFormatError, match="data_"):
         star.write([UNWRITABLE[name]], path)
-    assert path.read_text() == "old"
+    assert path.read_text() == "data_old"
     assert os.listdir(tmp_path) == ["t.star"]
 
 

@@ -6,16 +6,17 @@ ask of a validator (limits of defocus, of angles, of rigidity) and are stated in
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
+from tomoset.formats._files import find_file
 from tomoset.images import mrc
 from tomoset.model import Tomogram, TomogramSet
 
@@ -137,26 +138,35 @@ def _odd_name(t: Tomogram) -> str | None:
 
 
 def _stack(t: Tomogram) -> str | None:
-    if t.stack is None:
-        return "no image stack is named"
+    if t.stack is None and t.images is None:
+        return "no tilt images are named"
     if t.image_size is None:
-        return f"the image stack {t.stack} is not there or cannot be read"
+        what = f"image stack {t.stack} is" if t.images is None else "tilt images are"
+        return f"the {what} not there or cannot be read"
     return None
 
 
-def _fiducials(t: Tomogram) -> str | None:
-    if t.fiducials is None or os.path.exists(t.fiducials):
-        return None
-    return f"the file of fiducials {t.fiducials} is not there"
+def _found(tomograms: TomogramSet, name: str) -> Path | None:
+    """A file that the set names, looked for as the reader does."""
+    return find_file(name, getattr(tomograms.source, "path", None))
 
 
-def _short_stack(t: Tomogram) -> str | None:
-    if t.stack is None or not os.path.exists(mrc.stack_path(t.stack)):
-        return None
-    header = mrc.read_header(t.stack)
-    need = header.data_offset + header.size[2] * header.image_bytes
-    found = os.path.getsize(header.path)
-    return None if found >= need else f"{t.stack} is cut short: {found} of {need} bytes"
+def _fiducials(tomograms: TomogramSet) -> Found:
+    for name, t in tomograms.items():
+        if t.fiducials is not None and _found(tomograms, t.fiducials) is None:
+            yield name, f"the file of fiducials {t.fiducials} is not there"
+
+
+def _short_stack(tomograms: TomogramSet) -> Found:
+    for name, t in tomograms.items():
+        stack = None if t.stack is None else _found(tomograms, mrc.stack_path(t.stack))
+        if stack is None or t.image_size is None:
+            continue
+        header = mrc.read_header(stack)
+        need = header.data_offset + header.size[2] * header.image_bytes
+        found = stack.stat().st_size
+        if found < need:
+            yield name, f"{t.stack} is cut short: {found} of {need} bytes"
 
 
 def _no_dose(t: Tomogram) -> str | None:
@@ -290,6 +300,15 @@ def _turned_size(t: Tomogram) -> str | None:
     return f"x and y of the tomogram ({t.size[0]} x {t.size[1]}) look swapped against its images"
 
 
+def _coverage(t: Tomogram) -> str | None:
+    if t.projections is None or t.size is None or t.image_size is None or not t.n_tilts:
+        return None
+    share = _covered(t, int(np.abs(t.tilt_angles).argmin()), t.size[0], t.size[1])
+    if share > 0.5 or _turned_size(t) is not None:
+        return None
+    return f"its least tilted image shows {share:.0%} of the tomogram's middle plane"
+
+
 def _covered(t: Tomogram, row: int, width: int, height: int) -> float:
     """Share of the tomogram's middle plane that one image sees."""
     assert t.projections is not None
@@ -349,11 +368,11 @@ RULES = (
          _mixed("the pixel size", lambda t: t.optics.pixel_size)),
     Rule("R01", "note", "RELION 5 reads the set as it is meant",
          "For RELION 5: tomoset convert SET DST --to relion5.", _relion_5),
-    Rule("F01", "error", "the stack is there", "Run in the project folder, or correct the path.",
+    Rule("F01", "error", "the images are there", "Run in the project folder, or correct the path.",
          _each(_stack)),
     Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",
-         _each(_fiducials)),
-    Rule("F03", "error", "the stack is whole", "Copy it again.", _each(_short_stack)),
+         _fiducials),
+    Rule("F03", "error", "the stack is whole", "Copy it again.", _short_stack),
     Rule("D01", "warning", "doses are there", "Import them: --fd, an order list.", _each(_no_dose)),
     Rule("D02", "error", "doses are not negative", "Import the doses again.", _each(_bad_dose)),
     Rule("D03", "warning", "doses differ", "Check the order of acquisition.", _each(_same_dose)),
@@ -377,6 +396,8 @@ RULES = (
          _each(_centre_outside)),
     Rule("G08", "warning", "x and y are not swapped", "Check FULLIMAGE or the size columns.",
          _each(_turned_size)),
+    Rule("G11", "warning", "images show the tomogram", "Is the stack binned, or of another series?",
+         _each(_coverage)),
     Rule("G09", "warning", "the size is there", "Give the size of the tomogram.", _each(_no_size)),
     Rule("G10", "note", "sizes are even", "RELION 5 puts odd ones half a voxel off.",
          _each(_odd_size)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,11 +126,15 @@ def convert_set(
 
 
 def write_and_prove(
-    tomograms: TomogramSet, target: str | os.PathLike[str], options: Options
+    tomograms: TomogramSet,
+    target: str | os.PathLike[str],
+    options: Options,
+    before_reading: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Write a set, read it back, and compare; see `convert_set`."""
+    """Write a set, do what must come first, read it back, and compare; see `convert_set`."""
     after, lost = prepared(tomograms, target, options)
     write_set(after, target, options)
+    before_reading()
     again = with_sizes(read(target), options)
     return Result(
         written=os.fspath(target),

@@ -7,10 +7,10 @@
     │   ├── UnknownFormatError               no format, or several, recognise it
     │   └── MissingFieldError(LookupError)   a column, key or table that is needed is absent
     ├── MissingFileError(FileNotFoundError)  a file that another one names is not there
+    ├── FileAccessError(OSError)             a file cannot be read, or must not be replaced
     ├── ModelError(ValueError)               shapes or values contradict each other
     ├── AmbiguityError(ValueError)           two choices fit; the message names the option
-    ├── UnsupportedError(ValueError)         the target cannot say this
-    └── MissingDependencyError(ImportError)  with the pip line that cures it
+    └── UnsupportedError(ValueError)         the target cannot say this
 
     TomosetWarning(UserWarning)
     ├── AssumptionWarning                    what was assumed, and from what
@@ -62,6 +62,10 @@ class MissingFileError(TomosetError, FileNotFoundError):
     """A file that an option or another file names is not there."""
 
 
+class FileAccessError(TomosetError, OSError):
+    """A file cannot be read, or must not be replaced."""
+
+
 class ModelError(TomosetError, ValueError):
     """Shapes or values contradict each other."""
 
@@ -72,10 +76,6 @@ class AmbiguityError(TomosetError, ValueError):
 
 class UnsupportedError(TomosetError, ValueError):
     """The target format, or this version of tomoset, cannot say this."""
-
-
-class MissingDependencyError(TomosetError, ImportError):
-    """An optional package is not installed. The message says how to install it."""
 
 
 class TomosetWarning(UserWarning):

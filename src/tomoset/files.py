@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from tomoset.errors import FileAccessError
+
 
 @contextlib.contextmanager
 def atomic_write(
@@ -29,24 +31,9 @@ def atomic_write(
     >>> target.read_text()
     'whole'
     """
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(target)
-    try:
-        with open(beside, mode.replace("w", "x"), **kwargs) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.chmod(_mode_for(target))
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def _beside(target: Path) -> Path:
-    """A new name in the folder of a file."""
-    return target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
+    files = AtomicFiles()
+    with files, files.open(path, mode, **kwargs) as stream:
+        yield stream
 
 
 class AtomicFiles:
@@ -72,27 +59,69 @@ class AtomicFiles:
     def __enter__(self) -> AtomicFiles:
         return self
 
+    @contextlib.contextmanager
+    def open(
+        self, path: str | os.PathLike[str], mode: str = "wb", **kwargs: Any
+    ) -> Iterator[IO[Any]]:
+        """A stream to what the file will be when the block of the files has ended."""
+        target = _replaceable(path)
+        beside = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._pending.append((beside, target))
+            with open(beside, mode.replace("w", "x"), **kwargs) as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.chmod(_mode_for(target))
+        except OSError as problem:
+            if problem.filename in (None, os.fspath(beside)):
+                problem.filename = os.fspath(path)  # the user's word, not ours
+            raise
+
     def write(self, path: str | os.PathLike[str], content: bytes) -> None:
         """Have a file with this content when the block has ended."""
-        target = Path(os.path.realpath(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = _beside(target)
-        self._pending.append((beside, target))
-        with open(beside, "xb") as stream:
+        with self.open(path) as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.chmod(_mode_for(target))
+
+    def commit(self) -> None:
+        """Put the files in place now; what is opened later comes with the end of the block."""
+        while self._pending:
+            new, target = self._pending[0]
+            new.replace(target)
+            del self._pending[0]
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            while kind is None and self._pending:
-                new, target = self._pending[0]
-                new.replace(target)
-                del self._pending[0]
+            if kind is None:
+                self.commit()
         finally:
             for new, _target in self._pending:
                 new.unlink(missing_ok=True)
+
+
+def _replaceable(path: str | os.PathLike[str]) -> Path:
+    """The file that a path means, if it may be replaced: never a device or a folder."""
+    if not os.fspath(path):
+        raise FileAccessError("the path of a file to write is empty")
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "no regular file"
+        raise FileAccessError(f"{os.fspath(path)} is {what} and cannot be written")
+    return target
+
+
+def refuse_unless_star(path: str | os.PathLike[str]) -> None:
+    """Refuse to replace a file that is no STAR file: most likely the path is a slip."""
+    target = _replaceable(path)
+    if not target.exists():
+        return
+    head = read_bytes(target, 1 << 16)
+    if head.strip() and (b"data_" not in head or b"\0" in head):
+        raise FileAccessError(
+            f"{os.fspath(path)} is there and is no STAR file; it is not replaced by one: give "
+            "another path, or remove it"
+        )
 
 
 def _mode_for(target: Path) -> int:

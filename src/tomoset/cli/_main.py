@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 
 import click
@@ -35,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         What stands after ``tomoset``; by default what the process was started with.
     """
+    if arguments is None:
+        _be_a_good_process()
     try:
         code = root.main(args=arguments, prog_name="tomoset", standalone_mode=False)
     except click.exceptions.Exit as leave:
@@ -54,10 +58,32 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as problem:
         place = f"{problem.filename}: " if problem.filename else ""
         code = _say(f"error: {place}{problem.strerror or problem}", 1)
+    except Exception as problem:
+        if os.environ.get("TOMOSET_DEBUG"):
+            raise
+        code = _say(
+            f"error: {type(problem).__name__}: {problem}\nThis is a mistake in tomoset; please "
+            "report it, with the output of TOMOSET_DEBUG=1 and the same command.",
+            1,
+        )
     code = code if isinstance(code, int) else 0
     if arguments is None:
         sys.exit(code)
     return code
+
+
+def _be_a_good_process() -> None:
+    """End cleanly when told to, and print any name on any terminal."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _say(message: str, code: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: So many different warnings are printed; all of them are in the JSON summary.
 SHOWN = 25
+
+
+class _Finite(click.ParamType[float]):
+    """A number that is not infinite."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or "_" in str(value):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+FINITE = _Finite()
 
 
 def common_options(command: F) -> F:
@@ -43,7 +64,7 @@ def loss_options(command: F) -> F:
         ),
         click.option(
             "--max-loss",
-            type=float,
+            type=FINITE,
             default=0.1,
             show_default=True,
             metavar="PX",
@@ -124,7 +145,7 @@ def print_warnings(messages: list[str]) -> None:
 
 def print_json(summary: dict[str, Any]) -> None:
     """Print a summary as JSON."""
-    click.echo(json.dumps(summary, indent=2))
+    click.echo(json.dumps(summary, indent=2, allow_nan=False))
 
 
 def count(number: int, what: str) -> str:

@@ -29,6 +29,8 @@ def check(path: str | None, given: str | None, rules: bool, as_json: bool, stric
         for rule in RULES:
             click.echo(f"{rule.code}  {rule.severity:8} {rule.asks}")
         return 0
+    if path is not None and given is not None:
+        raise click.UsageError("give the set once, as SET or by --t")
     path = path or given
     if path is None:
         raise click.UsageError("give a tomogram set, such as tomograms.star")

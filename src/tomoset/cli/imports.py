@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import click
 
 from tomoset.cli._shell import (
+    FINITE,
     collected_warnings,
     common_options,
     contradicting_losses,
@@ -18,6 +20,7 @@ from tomoset.cli._shell import (
     print_proof,
     print_warnings,
 )
+from tomoset.errors import LossyWarning
 
 
 @click.group(name="import")
@@ -26,7 +29,7 @@ def imports() -> None:
 
 
 @imports.command(name="imod", epilog="Options in RELION's spelling mean what they mean there.")
-@click.argument("folders", nargs=-1, type=click.Path(file_okay=False))
+@click.argument("folders", nargs=-1, type=click.Path())
 @click.option(
     "-o",
     "--o",
@@ -61,11 +64,11 @@ def imports() -> None:
 )
 @click.option(
     "--angpix",
-    type=float,
+    type=FINITE,
     metavar="A",
     help="Pixel size of the raw images; by default as their headers say.",
 )
-@click.option("--fd", "dose", type=float, metavar="E", help="Dose of one tilt image, e/Å².")
+@click.option("--fd", "dose", type=FINITE, metavar="E", help="Dose of one tilt image, e/Å².")
 @click.option(
     "--ol",
     "order_list",
@@ -75,22 +78,22 @@ def imports() -> None:
 )
 @click.option(
     "--hand",
-    type=float,
+    type=FINITE,
     default=-1,
     show_default=True,
     help="Sign of defocus against depth, -1 or 1.",
 )
-@click.option("--voltage", type=float, default=300.0, show_default=True, help="kV.")
+@click.option("--voltage", type=FINITE, default=300.0, show_default=True, help="kV.")
 @click.option(
-    "--Cs", "cs", type=float, default=2.7, show_default=True, help="Spherical aberration, mm."
+    "--Cs", "cs", type=FINITE, default=2.7, show_default=True, help="Spherical aberration, mm."
 )
-@click.option("--Q0", "q0", type=float, default=0.1, show_default=True, help="Amplitude contrast.")
+@click.option("--Q0", "q0", type=FINITE, default=0.1, show_default=True, help="Amplitude contrast.")
 @click.option("--nc", metavar="NAME", help="Name of newst.com.")
 @click.option("--tc", metavar="NAME", help="Name of tilt.com.")
-@click.option("--thick", type=float, metavar="PX", help="Depth instead of THICKNESS.")
-@click.option("--offx", type=float, default=0.0, help="Move the tomogram in x, px.")
-@click.option("--offy", type=float, default=0.0, help="... along IMOD's depth, px.")
-@click.option("--offz", type=float, default=0.0, help="... along the tilt axis, px.")
+@click.option("--thick", type=FINITE, metavar="PX", help="Depth instead of THICKNESS.")
+@click.option("--offx", type=FINITE, default=0.0, help="Move the tomogram in x, px.")
+@click.option("--offy", type=FINITE, default=0.0, help="... along IMOD's depth, px.")
+@click.option("--offz", type=FINITE, default=0.0, help="... along the tilt axis, px.")
 @click.option("--flipYZ", "flip_yz", is_flag=True, help="z is depth (folders: the default).")
 @click.option("--flipZ", "flip_z", is_flag=True, help="Depth runs the other way (likewise).")
 @click.option("--no-flip", is_flag=True, help="Folders: leave the volume as tilt writes it.")
@@ -128,8 +131,12 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
         raise click.UsageError("--no-flip, --stack, --ctf and --order are for folders, not for --i")
     if given["no_flip"] and (given["flip_yz"] or given["flip_z"]):
         raise click.UsageError("--no-flip contradicts --flipYZ and --flipZ")
+    if table is not None and os.path.realpath(table) == os.path.realpath(given["output"]):
+        raise click.UsageError("the output would replace the import table")
     if given["hand"] not in (1, -1):
         raise click.UsageError("--hand must be 1 or -1: the sign of defocus against depth")
+    if given["thick"] is not None and given["thick"] != -1 and not given["thick"] >= 1:
+        raise click.UsageError("--thick must be at least 1 px")
     if given["angpix"] is not None and not given["angpix"] > 0:
         raise click.UsageError("--angpix must be above 0")
     if given["dose"] is not None and not given["dose"] > 0:
@@ -151,22 +158,32 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
             request = batch.from_table(table, options)
         before = None if given["append"] is None else read(given["append"])
         result = batch.run(request, options, before=before)
-        if result.imported:
-            proved = _write(result.tomograms, output, given)
+        with result.files:
+            if result.imported:
+                proved = _write(result, output, given)
     _report(result, request, output, warned, as_json=given["as_json"])
     if proved is not None and not given["as_json"]:
         print_proof(proved)
     return 1 if result.failures else 0
 
 
-def _write(tomograms: Any, output: str, given: dict[str, Any]) -> Any:
+def _write(result: Any, output: str, given: dict[str, Any]) -> Any:
     """Write the set; in RELION 5's dialect, which cannot say all, with a proof."""
     if given["to"] == "relion4":
-        tomograms.write(output, "relion4")
+        if any(t.image_index is not None for t in result.imported):
+            warnings.warn(
+                "RELION 4 takes row i for image i of the stack, whatever the rows say: with "
+                "--no-cull the set is for tomoset and RELION 5 (tomoset convert)",
+                LossyWarning,
+                stacklevel=2,
+            )
+        result.tomograms.write(output, "relion4")
         return None
     from tomoset.convert import write_and_prove
 
-    return write_and_prove(tomograms, output, _losses(given))
+    return write_and_prove(
+        result.tomograms, output, _losses(given), before_reading=result.files.commit
+    )
 
 
 def _losses(given: dict[str, Any]) -> Any:
@@ -191,7 +208,7 @@ def _options(given: dict[str, Any], *, folders: bool) -> Any:
         newst=given["nc"],
         tilt=given["tc"],
         # RELION's own default, -1, means THICKNESS.
-        thickness=given["thick"] if (given["thick"] or 0) > 0 else None,
+        thickness=given["thick"] if given["thick"] != -1 else None,
         offset=(given["offx"], given["offy"], given["offz"]),
         flip_yz=given["flip_yz"] or turned,
         flip_z=given["flip_z"] or turned,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import click
@@ -16,6 +17,8 @@ from tomoset.cli._shell import collected_warnings, common_options, count, print_
 @common_options
 def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> None:
     """Show a tomogram set at a glance: series, tilts, doses, defocus, what is missing."""
+    if path is not None and given is not None:
+        raise click.UsageError("give the set once, as SET or by --t")
     path = path or given
     if path is None:
         raise click.UsageError("give a tomogram set, such as tomograms.star")
@@ -36,7 +39,8 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # Into a pipe or a file a table may be as wide as its names.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     images = sum(row["tilt_images"] for row in rows)
     click.echo(
         f"{path}: {format_name}, {count(len(rows), 'tomogram')}, {count(images, 'tilt image')}"
@@ -44,7 +48,7 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    table.add_column("name", overflow="fold", min_width=6)
+    table.add_column("name", overflow="fold", min_width=10)
     for title in (
         "tilts",
         "angles °",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tomoset.formats._relion_labels import (
     IMAGE_NAME,
     NO_TEXT,
     TILT_COLUMNS,
+    image_names,
     read_floats,
 )
 from tomoset.images import mrc
@@ -37,7 +38,11 @@ class GlobalRow:
         return self.table[label][self.row] if label in self.table else None
 
     def number(self, label: str) -> float | None:
-        return self.required(label) if label in self.table else None
+        """None where there is no such column, or RELION's word for nothing in it."""
+        return self.required(label) if self._says(label) else None
+
+    def _says(self, label: str) -> bool:
+        return label in self.table and self.table[label][self.row] not in ("", NO_TEXT)
 
     def required(self, label: str) -> float:
         text = self.table[label][self.row]
@@ -71,7 +76,7 @@ class GlobalRow:
 
     def size(self) -> tuple[int, int, int] | None:
         labels = [f"rlnTomoSize{axis}" for axis in "XYZ"]
-        if not all(label in self.table for label in labels):
+        if not all(self._says(label) for label in labels):
             return None
         x, y, z = (self.integer(label) for label in labels)
         return x, y, z
@@ -191,6 +196,21 @@ def image_names_of(
         index = np.array([int(n) - 1 for n, _, _ in parts], dtype=np.int64)
         return stacks.pop(), index, None
     return None, None, tuple(names)
+
+
+def image_texts(tomogram: Tomogram) -> Sequence[str] | None:
+    """Names of single images, or of slices of the stack; as they were where they say the same."""
+    old = None if tomogram.source is None else tomogram.source.tilts.get(IMAGE_NAME)
+    if tomogram.images is not None:
+        return tomogram.images
+    if tomogram.stack is None:
+        return old
+    index = np.arange(tomogram.n_tilts) if tomogram.image_index is None else tomogram.image_index
+    if old is not None:
+        stack, said, _ = image_names_of(star.Table(tomogram.name, {IMAGE_NAME: old}))
+        if stack == tomogram.stack and said is not None and np.array_equal(said, index):
+            return old
+    return image_names(tomogram.stack, index)
 
 
 def check_images(names: tuple[str, ...], tilts: star.Table) -> tuple[int, int] | None:

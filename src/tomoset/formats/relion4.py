@@ -25,12 +25,11 @@ from tomoset.formats._relion_labels import (
     IMAGE_NAME,
     PROJECTION_LABELS,
     STAR_FILE,
-    image_names,
     pick,
     same_rows,
     vector_texts,
 )
-from tomoset.formats._relion_rows import GlobalRow, check_count, read_common
+from tomoset.formats._relion_rows import GlobalRow, check_count, image_texts, read_common
 from tomoset.formats._relion_tables import global_table, tilt_table
 from tomoset.model import Alignment, Tomogram, TomogramSet
 
@@ -159,13 +158,16 @@ def to_star(tomograms: TomogramSet) -> star.StarFile:
     if old is None:
         return star.StarFile((head, *tables.values()))
     written: list[star.Table] = [] if template is not None else [head]
-    gone = set() if template is None else set(template["rlnTomoName"]) - set(tables)
+    before = [] if template is None else list(template["rlnTomoName"])
+    own = {table.name for table in old.tables}
+    gone = {name for name in before if name not in tables}
+    gone |= {f"tomo_{row}" for row, name in enumerate(before) if name not in own}  # legacy
     for table in old.tables:
         if table is template:
             written += [head]
         elif table.name in tables:
             written += [tables.pop(table.name)]
-        elif table.name not in gone and not table.name.startswith("tomo_"):
+        elif table.name not in gone:
             written += [table]
     return star.StarFile((*written, *tables.values()), comments=old.comments, path=old.path)
 
@@ -206,9 +208,10 @@ def _as_read(tomogram: Tomogram) -> bool:
 
 def _own_columns(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
     own = _projection_texts(tomogram)
-    named = tomogram.source is not None and IMAGE_NAME in tomogram.source.tilts
-    if tomogram.image_index is not None and not named:
-        own[IMAGE_NAME] = image_names(tomogram.stack or "", tomogram.image_index)
+    if tomogram.image_index is not None:
+        own[IMAGE_NAME] = image_texts(tomogram)
+    elif tomogram.images is None:
+        own[IMAGE_NAME] = None  # rows mean the images of the stack in their order
     return own
 
 

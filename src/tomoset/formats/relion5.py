@@ -23,7 +23,7 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
-from tomoset.files import AtomicFiles
+from tomoset.files import AtomicFiles, refuse_unless_star
 from tomoset.formats._files import find_file
 from tomoset.formats._format import Format
 from tomoset.formats._relion_labels import (
@@ -33,7 +33,6 @@ from tomoset.formats._relion_labels import (
     PROJECTION_LABELS,
     STAR_FILE,
     GlobalColumn,
-    image_names,
     number_texts,
     vector_texts,
 )
@@ -41,7 +40,7 @@ from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
     check_images,
-    image_names_of,
+    image_texts,
     read_common,
 )
 from tomoset.formats._relion_tables import global_table, tilt_table
@@ -237,6 +236,7 @@ def write(
     )
     head = _head(ready, path, old)
     bent = any(t.deformation for t in ready.values())
+    refuse_unless_star(path)
     with AtomicFiles() as files:
         for tomogram in ready.values():
             before = None if old is None else old.series.get(tomogram.name)
@@ -334,7 +334,7 @@ def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
 def _series(
     tomogram: Tomogram, old: star.StarFile | None, *, bent: bool, keep_matrices: bool
 ) -> star.StarFile:
-    own = {**_alignment_texts(tomogram), IMAGE_NAME: _image_texts(tomogram)}
+    own = {**_alignment_texts(tomogram), IMAGE_NAME: image_texts(tomogram)}
     if keep_matrices and tomogram.projections is not None:
         own |= {
             label: vector_texts(tomogram.projections[:, i])
@@ -374,22 +374,6 @@ def _alignment_of(tomogram: Tomogram) -> Alignment:
     assert pixel_size is not None
     angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
     return Alignment(angles=angles, shifts=shifts * pixel_size)
-
-
-def _image_texts(tomogram: Tomogram) -> Sequence[str] | None:
-    """Names of single images, or of slices of the stack; as they were where they say the same."""
-    source = tomogram.source
-    old = None if source is None else source.tilts.get(IMAGE_NAME)
-    if tomogram.images is not None:
-        return tomogram.images
-    if tomogram.stack is None:
-        return old
-    index = np.arange(tomogram.n_tilts) if tomogram.image_index is None else tomogram.image_index
-    if old is not None:
-        stack, said, _ = image_names_of(star.Table(tomogram.name, {IMAGE_NAME: old}))
-        if stack == tomogram.stack and said is not None and np.array_equal(said, index):
-            return old
-    return image_names(tomogram.stack, index)
 
 
 RELION5 = Format(

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tomoset.errors import FileFormatError, MissingFileError
-from tomoset.files import atomic_write, read_bytes
+from tomoset.errors import FileAccessError, FileFormatError, MissingFileError
+from tomoset.files import AtomicFiles, atomic_write, read_bytes
 
 HEADER_BYTES = 1024
 
@@ -90,6 +90,8 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
         raise MissingFileError(f"{name}: there is no such image stack") from None
     except IsADirectoryError:
         raise FileFormatError("this is a folder, an image stack was expected", path=name) from None
+    except OSError as problem:
+        raise FileAccessError(f"{name}: {problem.strerror}") from None
     return _parse(raw, name)
 
 
@@ -132,7 +134,10 @@ def check_whole(header: MrcHeader) -> None:
 
 
 def copy_images(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], sections: Sequence[int]
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    sections: Sequence[int],
+    files: AtomicFiles | None = None,
 ) -> None:
     """Write a stack with some images of another, bit for bit, one image in memory at a time.
 
@@ -145,6 +150,8 @@ def copy_images(
         Stacks. The target's folder is made when missing; it appears whole or not at all.
     sections : sequence of int
         Images to keep, from 0, in this order.
+    files : AtomicFiles, optional
+        With which the stack takes its place; by itself if not given.
 
     Raises
     ------
@@ -155,7 +162,8 @@ def copy_images(
     check_whole(header)
     if Path(header.path).resolve() == Path(target).resolve():
         raise FileFormatError("a stack cannot be written over the one it is made from", path=target)
-    with open(header.path, "rb") as stream, atomic_write(target) as out:
+    opened = atomic_write(target) if files is None else files.open(target)
+    with open(header.path, "rb") as stream, opened as out:
         out.write(_header_for(stream.read(HEADER_BYTES), header, len(sections)))
         for section in sections:
             stream.seek(header.data_offset + section * header.image_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError
@@ -43,6 +44,10 @@ class Optics:
     group: str = "opticsGroup1"
 
     def __post_init__(self) -> None:
+        for name in ("pixel_size", "voltage", "spherical_aberration", "amplitude_contrast"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ModelError(f"{name} must be a finite number, not {value}")
         if self.pixel_size is not None and not self.pixel_size > 0:
             raise ModelError(f"the pixel size must be above 0 Å, not {self.pixel_size}")
         if not self.voltage > 0:

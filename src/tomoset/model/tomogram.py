@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.model._checks import Checks
 from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
 from tomoset.model.optics import Optics
@@ -132,54 +134,33 @@ class Tomogram:
                 f"tomogram {self.name!r}: hand must be +1 or -1, not {self.hand}; "
                 "find it by experiment, it is the sign of defocus against depth"
             )
-        if self.size is not None and (len(self.size) != 3 or min(self.size) < 1):
-            raise ModelError(f"tomogram {self.name!r}: impossible size {self.size}")
-        self._freeze("projections", (self.n_tilts, 4, 4))
-        for field in PER_TILT:
-            self._freeze(field, (self.n_tilts,))
-        self._freeze("depth_origin", (3,))
-        self._freeze("image_index", (self.n_tilts,), np.int64)
-        self._check_projections()
-        if self.images is not None and len(self.images) != self.n_tilts:
-            raise ModelError(
-                f"tomogram {self.name!r}: {self.n_tilts} tilt images but {len(self.images)} names"
-            )
-        if self.deformation is not None and len(self.deformation.coefficients) != self.n_tilts:
-            raise ModelError(
-                f"tomogram {self.name!r}: {self.n_tilts} tilt images but deformation "
-                f"coefficients for {len(self.deformation.coefficients)}"
-            )
-
-    def _freeze(self, field: str, shape: tuple[int, ...], dtype: type = np.float64) -> None:
-        value = getattr(self, field)
-        if value is None:
-            return
-        array: npt.NDArray[np.generic] = np.asarray(value, dtype=dtype)
-        if array.shape != shape:
-            raise ModelError(
-                f"tomogram {self.name!r}: {field} must have shape {shape}, not {array.shape}"
-            )
-        if array.flags.writeable:
-            array = array.copy()
-            array.flags.writeable = False
-        object.__setattr__(self, field, array)
-
-    def _check_projections(self) -> None:
-        if self.projections is None:
-            return
-        if not np.isfinite(self.projections).all():
-            row = int(np.argwhere(~np.isfinite(self.projections))[0, 0])
-            raise ModelError(
-                f"tomogram {self.name!r}, tilt image {row + 1}: the projection matrix has a "
-                "value that is not a finite number"
-            )
-        bad = np.abs(self.projections[:, 3] - (0.0, 0.0, 0.0, 1.0)).max(axis=1) > 0
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ModelError(
-                f"tomogram {self.name!r}, tilt image {row + 1}: the fourth row of a projection "
-                f"is 0, 0, 0, 1, not {self.projections[row, 3].tolist()}; no program divides by it"
-            )
+        if self.n_tilts < 0:
+            raise ModelError(f"tomogram {self.name!r}: {self.n_tilts} tilt images are impossible")
+        if self.fractional_dose is not None and not math.isfinite(self.fractional_dose):
+            raise ModelError(f"tomogram {self.name!r}: impossible dose {self.fractional_dose}")
+        checked = Checks(self.name)
+        n = (self.n_tilts,)
+        for field, value in (
+            ("hand", int(self.hand)),
+            ("size", checked.size("size", self.size, 3)),
+            ("image_size", checked.size("image_size", self.image_size, 2)),
+            ("projections", checked.matrices("projections", self.projections, self.n_tilts)),
+            ("depth_origin", checked.array("depth_origin", self.depth_origin, (3,))),
+            ("image_index", checked.indices("image_index", self.image_index, n)),
+            *((name, checked.array(name, getattr(self, name), n)) for name in PER_TILT),
+        ):
+            object.__setattr__(self, field, value)
+        for what, length in (
+            ("names", None if self.images is None else len(self.images)),
+            (
+                "deformation coefficients",
+                None if self.deformation is None else len(self.deformation.coefficients),
+            ),
+        ):
+            if length not in (None, self.n_tilts):
+                raise ModelError(
+                    f"tomogram {self.name!r}: {self.n_tilts} tilt images but {what} for {length}"
+                )
 
     def _need_projections(self) -> Array:
         if self.projections is not None:
@@ -380,10 +361,26 @@ class Tomogram:
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tomogram:
         """The same tomogram with only some of its tilt images, in the order asked for.
 
+        Parameters
+        ----------
+        rows : (k,) int or (n,) bool array
+            Rows from 0, or a mask.
+
+        Returns
+        -------
+        Tomogram
+
+        Examples
+        --------
+        >>> t = Tomogram(name="a", n_tilts=3, optics=Optics(pixel_size=1.0))
+        >>> t.select([2, 0]).image_index.tolist()
+        [2, 0]
+
         Every value per tilt image follows, the unknown columns of its file too; rows keep
         their slice of the stack.
         """
-        index = np.asarray(rows, dtype=np.int64)
+        asked = np.asarray(rows)
+        index = np.flatnonzero(asked) if asked.dtype == bool else asked.astype(np.int64)
         changes: dict[str, object] = {"n_tilts": len(index)}
         for field in ("projections", *PER_TILT):
             value = getattr(self, field)

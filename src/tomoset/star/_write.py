@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import FileFormatError
-from ..files import atomic_write
+from ..files import atomic_write, refuse_unless_star
 from ._table import StarFile, Table
 from ._tokens import BLANKS, is_label_name, is_one_line, quote_all
 
@@ -41,6 +41,7 @@ def write(tables: StarFile | Iterable[Table], path: str | os.PathLike[str]) -> N
     >>> path.read_text().split()[:2]
     ['data_optics', 'loop_']
     """
+    refuse_unless_star(path)
     with atomic_write(path, "wb") as stream:
         for piece in _pieces(tables):
             try:

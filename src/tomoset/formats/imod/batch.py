@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError, TomosetError
+from tomoset.files import AtomicFiles
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import Choices, find_series
 from tomoset.formats.imod.importer import Imported, import_series
@@ -18,6 +19,7 @@ from tomoset.formats.imod.series import (
     culled_path,
     read_import_table,
 )
+from tomoset.images.mrc import stack_path
 from tomoset.model import Tomogram, TomogramSet
 
 
@@ -32,12 +34,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The set, which of its tomograms are new, and the series that failed."""
+    """The set, which of its tomograms are new, and the series that failed.
+
+    Culled stacks wait in `files`: they take their places with the set, or not at all.
+    """
 
     tomograms: TomogramSet
     imported: list[Tomogram]
     failures: list[Failure]
     notes: list[str]
+    files: AtomicFiles
 
 
 def from_folders(
@@ -53,7 +59,7 @@ def from_folders(
     for folder in folders:
         try:
             found, chosen = find_series(folder, options, choices, culled_path(output))
-        except TomosetError as problem:
+        except (TomosetError, OSError) as problem:
             failures.append(Failure(name=os.fspath(folder), error=problem))
         else:
             series.append(found)
@@ -82,12 +88,14 @@ def run(
     """
     before = TomogramSet() if before is None else before
     _refuse_duplicates(request.series, before)
+    _refuse_overwriting(request.series, before)
     done: list[Imported] = []
     failures = list(request.failures)
+    files = AtomicFiles()
     for series in request.series:
         try:
-            done.append(import_series(series, options))
-        except TomosetError as problem:
+            done.append(import_series(series, options, files))
+        except (TomosetError, OSError) as problem:
             failures.append(Failure(name=series.name, error=problem))
     imported = [one.tomogram for one in done]
     return Result(
@@ -95,7 +103,24 @@ def run(
         imported=imported,
         failures=failures,
         notes=_what_is_excluded(done) + _what_is_missing(imported),
+        files=files,
     )
+
+
+def _refuse_overwriting(series: Sequence[Series], before: TomogramSet) -> None:
+    """No culled stack may replace a stack that a tomogram is made of."""
+    stacks = [s.stack for s in series] + [t.stack for t in before.values() if t.stack]
+    taken = {os.path.realpath(stack_path(stack)): stack for stack in stacks}
+    for one in series:
+        if one.culled is None:
+            continue
+        culled = os.path.realpath(stack_path(one.culled))
+        if culled in taken:
+            raise ModelError(
+                f"{one.name}: the stack without excluded views would be {one.culled}, but that is "
+                "the stack of a tomogram; give it a path of its own (rlnTomoImportCulledFile)"
+            )
+        taken[culled] = one.culled
 
 
 def _refuse_duplicates(series: Sequence[Series], before: TomogramSet) -> None:
@@ -111,7 +136,8 @@ def _refuse_duplicates(series: Sequence[Series], before: TomogramSet) -> None:
 def _what_is_excluded(done: Sequence[Imported]) -> list[str]:
     return [
         f"{one.tomogram.name}: views {format_list(one.excluded)} of {one.n_views} are excluded; "
-        f"the images are in {one.tomogram.stack}"
+        f"the {'others' if one.tomogram.image_index is None else 'images'} are in "
+        f"{one.tomogram.stack}"
         for one in done
         if one.excluded
     ]

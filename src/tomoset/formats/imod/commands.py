@@ -8,11 +8,12 @@ shell begin with ``$``, comments with ``#``.
 from __future__ import annotations
 
 import functools
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from tomoset.errors import FileFormatError, MissingFieldError, MissingFileError
+from tomoset.errors import FileAccessError, FileFormatError, MissingFieldError, MissingFileError
 from tomoset.files import read_bytes
 
 #: What an import needs of each program, or has to speak of when it cannot carry it.
@@ -22,11 +23,13 @@ TILT_OPTIONS = (
     "EXCLUDE", "INCLUDE", "LOCALFILE", "LOCALSCALE", "ZFACTORFILE", "WIDTH", "SLICE", "ANGLES",
     "PARALLEL", "PERPENDICULAR", "RotateBy90", "COMPRESS",
 )  # fmt: skip
+TILT_PROGRAMS = ("tilt",)
+NEWSTACK_PROGRAMS = ("newstack", "newst", "blendmont")
 NEWSTACK_OPTIONS = (
     "InputFile", "OutputFile", "TransformFile", "SizeToOutputInXandY", "BinByFactor",
     "OffsetsInXandY", "DistortionField", "GradientFile", "RotateByAngle", "ExpandByFactor",
     "ShrinkByFactor", "ImagesAreBinned", "AntialiasFilter", "TaperAtFill", "AdjustOrigin",
-    "UseTransformLines",
+    "UseTransformLines", "SectionsToRead",
 )  # fmt: skip
 
 
@@ -76,12 +79,16 @@ class CommandFile:
             if "_" in entry.value:
                 raise ValueError
             values = tuple(float(word) for word in words)
+            if not all(map(math.isfinite, values)):
+                raise ValueError
         except ValueError:
             values = ()
         if len(values) not in counts:
             wanted = " or ".join(map(str, counts))
+            hint = "; exponents are written with E" if "D" in entry.value.upper() else ""
             raise FileFormatError(
-                f"{name} takes {wanted} number{'s' * (counts != (1,))}, found {entry.value!r}",
+                f"{name} takes {wanted} number{'s' * (counts != (1,))}, found {entry.value!r}"
+                + hint,
                 path=self.path,
                 line=entry.line,
             )
@@ -109,8 +116,10 @@ class CommandFile:
         return FileFormatError(message, path=self.path, line=entry.line)
 
 
-def read_commands(path: str | os.PathLike[str], options: Iterable[str]) -> CommandFile:
-    """Read a command file.
+def read_commands(
+    path: str | os.PathLike[str], options: Iterable[str], programs: Collection[str]
+) -> CommandFile:
+    """Read what a command file gives to one program.
 
     Parameters
     ----------
@@ -118,22 +127,41 @@ def read_commands(path: str | os.PathLike[str], options: Iterable[str]) -> Comma
         The file.
     options : iterable of str
         Names of the options to look for; all others are passed over.
+    programs : collection of str
+        Names of the program; lines for others are passed over. Lines before any program count.
 
     Raises
     ------
     MissingFileError
         If it is not there.
     FileFormatError
-        If it is not text.
+        If it is not text, or calls the program twice.
     """
     name = os.fspath(path)
     lines = read_lines(name)
+    listening, calls = True, 0
     known = tuple(options)
     entries: dict[str, list[Entry]] = {}
     positional: list[str] = []
     for number, line in enumerate(lines, 1):
         words = line.split(None, 1)
-        if not words or words[0][0] in "#$":
+        if not words or words[0][0] == "#":
+            continue
+        if words[0][0] == "$":
+            called = _program(line)
+            if called is not None:
+                listening = called in programs
+                calls += listening
+            if calls > 1:
+                raise FileFormatError(
+                    f"{called} is called a second time; keep the call that made the tomogram",
+                    path=name,
+                    line=number,
+                )
+            continue
+        if words[0] == "DONE":
+            listening = False
+        if not listening:
             continue
         name_of_option, mark, glued = words[0].partition("=")
         option = _full_name(name_of_option, known)
@@ -146,6 +174,19 @@ def read_commands(path: str | os.PathLike[str], options: Iterable[str]) -> Comma
             value = value.removeprefix("=")
         entries.setdefault(option, []).append(Entry(_without_comment(value), number))
     return CommandFile(path=name, entries=entries, positional=tuple(positional))
+
+
+#: What may stand behind a dollar sign besides the name of a program.
+_SHELL = ("if", "setenv", "set", "echo", "goto", "exit", "cd", "cp", "mv", "rm", "ln", "export")
+
+
+@functools.lru_cache(maxsize=256)
+def _program(line: str) -> str | None:
+    """The program that a line of the shell calls, if it calls one."""
+    words = line.strip()[1:].split(None, 1)
+    if not words or words[0] in _SHELL or words[0][0] in "#(":
+        return None
+    return os.path.basename(words[0])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -186,6 +227,8 @@ def read_lines(path: str) -> list[str]:
         raise MissingFileError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise FileFormatError("this is a folder, a text file was expected", path=path) from None
+    except OSError as problem:
+        raise FileAccessError(f"{path}: {problem.strerror}") from None
     if b"\0" in raw:
         raise FileFormatError("this is a binary file, text was expected", path=path)
     text = raw.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
@@ -239,6 +282,10 @@ def _views(tilt: CommandFile, names: Iterable[str], n_views: int) -> set[int]:
     return views
 
 
+#: More views than any tilt series has: a larger number in a list is a slip.
+_MANY = 100_000
+
+
 def parse_list(text: str) -> list[int]:
     """Numbers and ranges, set apart by commas or blanks, as IMOD's parselist has them.
 
@@ -259,7 +306,7 @@ def parse_list(text: str) -> list[int]:
             if pending is None or after_dash:
                 raise ValueError(f"a dash without a number before it in {text!r}")
             after_dash = True
-        elif not word.isdecimal():
+        elif not word.isdecimal() or int(word) > _MANY:
             raise ValueError(f"{word!r} is not a view number")
         elif after_dash and pending is not None:
             last = int(word)

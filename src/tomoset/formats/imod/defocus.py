@@ -50,11 +50,11 @@ class DefocusTable:
 
 
 def looks_like_imod(path: str | os.PathLike[str]) -> bool:
-    """Whether a table is IMOD's: CTFFIND's begin with comments and count in real numbers."""
+    """Whether a table is IMOD's: its second column is a view, CTFFIND's a defocus in Å."""
     for line in read_lines(os.fspath(path)):
         words = line.split()
-        if words:
-            return not line.lstrip().startswith("#") and len(words) > 1 and words[1].isdecimal()
+        if len(words) > 1 and not words[0].startswith("#"):
+            return words[0].isdecimal() and words[1].isdecimal() and int(words[1]) < 1000
     return False
 
 
@@ -81,6 +81,12 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
         raise _bad_ctffind(name, lines)
     table = _in_order(table, name)
     phase = np.rad2deg(table[:, 4]) if table[:, 4].any() else None
+    if phase is not None and np.abs(phase).max() > 360.0:
+        raise FileFormatError(
+            f"expected phase shifts in radians in column 5, found {table[:, 4].max():g}; is this a "
+            "table of CTFFIND?",
+            path=name,
+        )
     return DefocusTable(
         path=name, u=table[:, 1], v=table[:, 2], angle=table[:, 3], phase_shift=phase
     )
@@ -161,7 +167,7 @@ def read_imod(
     n_views : int
         Views of the stack that the numbers count.
     tilts : (n_views,) array, optional
-        Tilt angles [deg], by which the numbering of a version 1 file is checked.
+        Tilt angles [deg], NaN for excluded views, by which the numbering is checked.
 
     Returns
     -------
@@ -194,7 +200,8 @@ def read_imod(
             AssumptionWarning,
             stacklevel=2,
         )
-    return _spread(name, views, n_views, (u, v, angle, phase))
+    wanted = np.ones(n_views, bool) if tilts is None else np.isfinite(tilts)
+    return _spread(name, views, wanted, (u, v, angle, phase))
 
 
 def _header(
@@ -204,7 +211,14 @@ def _header(
     if len(words) == 6 and words[1].strip("0.") == "":
         if len(lines) == 1:
             raise FileFormatError("the header is followed by no values", path=path)
-        return _Flags.of(_whole(path, first, words[0])), _whole(path, first, words[5]), lines[1:]
+        flags, version = _whole(path, first, words[0]), _whole(path, first, words[5])
+        if flags > 63 or version > 3:
+            raise FileFormatError(
+                f"expected flags up to 63 and version up to 3, found {flags} and {version}",
+                path=path,
+                line=first,
+            )
+        return _Flags.of(flags), version, lines[1:]
     if len(words) == 6 and (len(lines) == 1 or len(lines[1][1]) == 5):
         return _Flags(), _whole(path, first, words[5]), [(first, words[:5]), *lines[1:]]
     by_width = {5: 0, 7: 1, 8: 1 | 4, 9: 1 | 4 | 32}
@@ -250,48 +264,68 @@ def _numbers(path: str, line: int, words: list[str], flags: _Flags) -> list[floa
 def _views(
     rows: Array, n_views: int, tilts: Array | None, version: int, flags: _Flags, path: str
 ) -> Views:
-    """First and last view of each line, from 0: (n, 2) int array."""
+    """First and last view of each line, from 0: (n, 2) int array.
+
+    The angles of the lines tell how views are numbered: from 1 in the whole stack, as the
+    manual has it; from 0, as old versions did; or among the kept views only.
+    """
     views: Views = rows[:, :2].astype(np.int64) - 1
-    if version < 2 and _low_by_one(rows, views, tilts, flags):
-        warnings.warn(
-            f"{path}: views are numbered from 0, as old versions of ctfplotter did; corrected",
-            AssumptionWarning,
-            stacklevel=3,
+    readings = {"": views}
+    if version < 2:
+        readings["views are numbered from 0, as old versions of ctfplotter did; corrected"] = (
+            views + 1
         )
-        views = views + 1
-    wrong = (views.min(axis=1) < 0) | (views.max(axis=1) >= n_views) | (views[:, 0] > views[:, 1])
-    if wrong.any():
-        row = rows[int(np.argmax(wrong))]
+    kept = np.arange(n_views) if tilts is None else np.flatnonzero(np.isfinite(tilts))
+    if len(kept) < n_views and views.min() >= 0 and views.max() < len(kept):
+        readings["views are numbered among those that are kept; taken so"] = kept[views]
+    fits = {why: v for why, v in readings.items() if v.min() >= 0 and v.max() < n_views}
+    if not fits or (views[:, 0] > views[:, 1]).any():
+        row = rows[int(np.argmax((views.max(axis=1) >= n_views) | (views[:, 0] > views[:, 1])))]
         raise FileFormatError(
             f"views {row[0]:g} to {row[1]:g} are not among the {n_views} of the stack, numbered "
             "from 1",
             path=path,
         )
-    return views
+    misfits = {why: _misfit(rows, v, tilts, inverted=flags.inverted) for why, v in fits.items()}
+    # The manual's numbering unless another is clearly better.
+    best = min(misfits, key=lambda why: misfits[why] + 0.2 * bool(why))
+    if misfits[best] > _OTHER_SERIES:
+        raise FileFormatError(
+            f"its tilt angles differ by {misfits[best]:.1f}° from those of the series; is this the "
+            "defocus of another one?",
+            path=path,
+        )
+    if best:
+        warnings.warn(f"{path}: {best}", AssumptionWarning, stacklevel=3)
+    return fits[best]
 
 
-def _low_by_one(rows: Array, views: Views, tilts: Array | None, flags: _Flags) -> bool:
-    if views.min() < 0:
-        return True
+#: Angles of lines and views may differ by a levelling of the specimen, which is common to all,
+#: and by little else [deg].
+_OTHER_SERIES = 5.0
+
+
+def _misfit(rows: Array, views: Views, tilts: Array | None, *, inverted: bool) -> float:
+    """Typical difference of angle between lines and views, a common offset taken off [deg]."""
     if tilts is None:
-        return False
-    angle = rows[:, 2:4].mean(axis=1) * (-1 if flags.inverted else 1)
-
-    def misfit(shift: int) -> float:
-        both = np.clip(views + shift, 0, len(tilts) - 1)
-        return float(np.abs(tilts[both].mean(axis=1) - angle).mean())
-
-    return misfit(1) < 0.1 * misfit(0)
+        return 0.0
+    angle = rows[:, 2:4].mean(axis=1) * (-1 if inverted else 1)
+    apart = tilts[views].mean(axis=1) - angle
+    apart = apart[np.isfinite(apart)]
+    if len(apart) < 3 or not rows[:, 2:4].any():
+        return 0.0
+    return float(np.percentile(np.abs(apart - np.median(apart)), 90))
 
 
 def _spread(
     path: str,
     views: Views,
-    n_views: int,
+    wanted: npt.NDArray[np.bool_],
     values: tuple[Array, Array, Array, Array | None],
 ) -> DefocusTable:
     """One value for each view, from lines that may cover several or leave some out."""
     u, v, angle, phase = values
+    n_views = len(wanted)
     middle = views.sum(axis=1) // 2
     # A line that comes again replaces the first, as in ctfplotter.
     order = np.array([int(np.flatnonzero(middle == m)[-1]) for m in np.unique(middle)])
@@ -299,11 +333,11 @@ def _spread(
     every = np.arange(n_views, dtype=np.float64)
     missing = sorted(set(range(n_views)) - set(at.astype(int).tolist()))
     covered = {int(k) for first, last in views for k in range(first, last + 1)}
-    absent = [k + 1 for k in missing if k not in covered]
+    absent = [k + 1 for k in missing if k not in covered and wanted[k]]
     if absent:
         warnings.warn(
             f"{path}: no line for view{'s' * (len(absent) > 1)} {', '.join(map(str, absent))}; "
-            "interpolated from its neighbours",
+            "taken from its neighbours",
             AssumptionWarning,
             stacklevel=3,
         )

@@ -18,6 +18,9 @@ Lines = npt.NDArray[np.int64]
 #: Angles that differ by more than this after the common offset are not of one image [deg].
 TOLERANCE = 2.5
 
+#: A common offset beyond this is said: specimens are seldom mounted or milled so steeply [deg].
+FAR = 25.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrderList:
@@ -39,7 +42,7 @@ def read_order(path: str | os.PathLike[str]) -> OrderList:
         If a line below the header does not hold two numbers.
     """
     name = os.fspath(path)
-    lines = [line.replace(",", " ").replace(";", " ").split() for line in read_lines(name)]
+    lines = [_words(line, number, name) for number, line in enumerate(read_lines(name), 1)]
     try:  # as good lists are, without a header
         pairs = np.array([words for words in lines if words], dtype=np.float64)[:, :2]
     except (ValueError, IndexError):
@@ -54,6 +57,16 @@ def read_order(path: str | os.PathLike[str]) -> OrderList:
             stacklevel=2,
         )
     return OrderList(path=name, angles=pairs[:, 1])
+
+
+def _words(line: str, number: int, path: str) -> list[str]:
+    if "," in line and (";" in line or "\t" in line.strip()):
+        raise FileFormatError(
+            f"a comma inside a number? {line.strip()[:60]!r}; decimals are written with a point",
+            path=path,
+            line=number,
+        )
+    return line.replace(",", " ").replace(";", " ").split()
 
 
 def _read_pairs(name: str, lines: list[list[str]]) -> Array:
@@ -141,8 +154,32 @@ def match_order(tilts: Array, order: OrderList) -> Lines:
             AssumptionWarning,
             stacklevel=2,
         )
+    if abs(offset) > FAR:
+        warnings.warn(
+            f"{order.path}: the tilt angles lie {offset:+.1f}° from those of the order list; is it "
+            "the list of this series, with the same sign of the tilts?",
+            AssumptionWarning,
+            stacklevel=2,
+        )
     lines = np.empty(n, dtype=np.int64)
     lines[by_tilt] = by_line[chosen]
+    return lines
+
+
+def match_kept(tilts: Array, kept: list[int], n_views: int, order: OrderList) -> Lines:
+    """Lines of the kept views, where only their tilts are known.
+
+    When the list has a line for every view of the stack, and the stack is in the order of its
+    tilts, the number of a view decides, which no common offset can blur. Else as `match_order`.
+    """
+    steps = np.sign(np.diff(tilts))
+    sorted_stack = len(steps) > 0 and steps[0] != 0 and (steps == steps[0]).all()
+    if len(order.angles) != n_views or not sorted_stack:
+        return match_order(tilts, order)
+    lines = np.argsort(order.angles * steps[0], kind="stable")[kept]
+    residual = tilts - order.angles[lines]
+    if np.abs(residual - residual.mean()).max() > TOLERANCE:
+        return match_order(tilts, order)
     return lines
 
 

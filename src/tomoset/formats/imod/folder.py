@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoset.errors import AmbiguityError, AssumptionWarning, MissingFileError
-from tomoset.formats.imod.commands import NEWSTACK_OPTIONS, read_commands, read_lines
+from tomoset.formats.imod.commands import (
+    NEWSTACK_OPTIONS,
+    NEWSTACK_PROGRAMS,
+    read_commands,
+    read_lines,
+)
 from tomoset.formats.imod.series import ImportOptions, Series
 
 #: Endings of image files that are not raw tilt series.
@@ -58,13 +63,14 @@ def find_series(
     tilt = finder.command_file("tilt", options.tilt, "--tc")
     project = finder.project()
     dataset = project.get("Setup.DatasetName")
-    stack = finder.stack(choices.stack, newst, dataset)
-    name = path.resolve().name
+    stack = finder.stack(choices.stack, newst, dataset, aligned=options.aligned)
+    name = os.path.basename(os.path.abspath(path))
     ctf = finder.ctf(choices.ctf)
     order = finder.order(choices.order) or options.order_list
     series = Series(
         name=name,
-        stack=stack + ":mrc" if stack.endswith(".st") else stack,
+        # RELION knows .mrc, .mrcs and .st by their endings, and reads .st only when told so.
+        stack=stack if stack.endswith((".mrc", ".mrcs")) else stack + ":mrc",
         folder=str(path),
         newst=newst,
         tilt=tilt,
@@ -90,7 +96,7 @@ class _Finder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+        self.names = sorted(entry.name for entry in os.scandir(folder) if _is_ours(entry))
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -106,7 +112,11 @@ class _Finder:
         return self.path(found[0]) if found else None
 
     def matching(self, pattern: str, what: str, option: str) -> str:
-        """The only file that fits a user's pattern."""
+        """The only file that fits a user's pattern, or the file itself."""
+        if os.path.isfile(pattern) and os.path.isabs(pattern):
+            return pattern
+        if not pattern or os.path.isabs(pattern):
+            raise MissingFileError(f"{option} {pattern!r}: there is no such file")
         fits = [str(p.relative_to(self.folder)) for p in self.folder.glob(pattern) if p.is_file()]
         found = self.one(fits, what, option)
         if found is None:
@@ -131,15 +141,24 @@ class _Finder:
         pairs = (line.partition("=") for line in read_lines(self.path(files[0])))
         return {key.strip(): value.strip() for key, mark, value in pairs if mark}
 
-    def stack(self, pattern: str | None, newst: str | None, dataset: str | None) -> str:
+    def stack(
+        self, pattern: str | None, newst: str | None, dataset: str | None, *, aligned: bool
+    ) -> str:
         if pattern is not None:
-            return self.matching(pattern, "raw stack", "--stack")
+            return self.matching(pattern, "stack", "--stack")
+        key = "OutputFile" if aligned else "InputFile"
         named = None
         if newst is not None:
-            named = read_commands(newst, NEWSTACK_OPTIONS).text("InputFile")
-        for name in (named, *(f"{dataset}{ending}" for ending in _STACK_ENDINGS if dataset)):
+            named = read_commands(newst, NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS).text(key)
+        guesses = [] if aligned or not dataset else [f"{dataset}{e}" for e in _STACK_ENDINGS]
+        for name in (named, *guesses):
             if name and (self.folder / name).is_file():
                 return self.path(name)
+        if aligned:
+            raise MissingFileError(
+                f"{self.folder}: the aligned stack {named or '(OutputFile of newst.com)'} is not "
+                "there; say which file it is by --stack"
+            )
         raw = [n for n in self.names if n.endswith(_STACK_ENDINGS) and not _is_product(n)]
         found = self.one(raw, "raw stack", "--stack")
         if found is None:
@@ -149,7 +168,7 @@ class _Finder:
             )
         if named:
             warnings.warn(
-                f"{newst}: InputFile {named} is not there; {os.path.basename(found)} taken for it",
+                f"{newst}: {key} {named} is not there; {os.path.basename(found)} taken for it",
                 AssumptionWarning,
                 stacklevel=3,
             )
@@ -173,6 +192,11 @@ class _Finder:
             n for n in self.names if "order" in n.lower() and n.lower().endswith((".csv", ".txt"))
         ]
         return self.one(fits, "order list", "--order")
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    # ._name is what macOS leaves beside a file on other disks.
+    return entry.is_file() and not entry.name.startswith(".")
 
 
 def _is_product(name: str) -> bool:

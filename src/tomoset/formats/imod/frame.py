@@ -34,8 +34,9 @@ def volume_of(
     """
     thickness = options.thickness if options.thickness is not None else tilt.number("THICKNESS")
     if thickness is None:
+        what = "no tilt.com is there" if series.tilt is None else "THICKNESS is not there"
         raise MissingFieldError(
-            "THICKNESS is not there; give the depth of the tomogram by --thick", path=tilt.path
+            f"{what}; give the depth of the tomogram by --thick", path=tilt.path
         )
     if not thickness >= 1:
         raise FileFormatError(
@@ -43,11 +44,13 @@ def volume_of(
         )
     if options.flip_z and not options.flip_yz:
         warnings.warn("--flipZ has no effect without --flipYZ", AssumptionWarning, stacklevel=3)
-    binning = int(tilt.number("IMAGEBINNED") or newst.number("BinByFactor") or 1)
+    binning = max(1, round(tilt.number("IMAGEBINNED") or newst.number("BinByFactor") or 1))
     offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
     shift = tilt.numbers("SHIFT", 1, 2) or (0.0,)
+    aligned = _aligned_size(tilt, newst, options, header)
+    _compare_with_raw(aligned, header, tilt)
     return geometry.ImodVolume(
-        aligned_size=_aligned_size(tilt, newst, options, header),
+        aligned_size=aligned,
         thickness=thickness,
         axis_offset=offsets[1] if len(offsets) == 2 else 0.0,
         shift=(shift[0], shift[1] if len(shift) == 2 else 0.0),
@@ -56,6 +59,21 @@ def volume_of(
         flip_z=options.flip_z,
         # tilt divides whole numbers: THICKNESS by the binning, and that by two.
         slice_centre=binning * (int(thickness) // binning // 2) if options.exact_depth else None,
+    )
+
+
+def _compare_with_raw(aligned: tuple[int, int], header: mrc.MrcHeader, tilt: CommandFile) -> None:
+    """Say when the stack cannot be the one that was aligned: most likely it is binned."""
+    raw = sorted(header.size[:2])
+    ratio = max(a / r for a, r in zip(sorted(aligned), raw, strict=True))
+    least = min(a / r for a, r in zip(sorted(aligned), raw, strict=True))
+    if least > 0.6 and ratio < 1.6:
+        return
+    warnings.warn(
+        f"{tilt.path}: the aligned images have {aligned[0]} x {aligned[1]} px unbinned, those of "
+        f"{header.path} {header.size[0]} x {header.size[1]}: is that stack binned, or another?",
+        AssumptionWarning,
+        stacklevel=4,
     )
 
 

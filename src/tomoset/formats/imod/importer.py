@@ -23,14 +23,18 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
+from tomoset.files import AtomicFiles
 from tomoset.formats.imod import defocus, dose
 from tomoset.formats.imod.alignment import read_angles, read_xf
 from tomoset.formats.imod.commands import (
     NEWSTACK_OPTIONS,
+    NEWSTACK_PROGRAMS,
     TILT_OPTIONS,
+    TILT_PROGRAMS,
     CommandFile,
     Entry,
     excluded_views,
+    parse_list,
     read_commands,
 )
 from tomoset.formats.imod.folder import named_or_only
@@ -64,7 +68,7 @@ class Imported:
     excluded: list[int]
 
 
-def import_series(series: Series, options: ImportOptions) -> Imported:
+def import_series(series: Series, options: ImportOptions, files: AtomicFiles) -> Imported:
     """Import one tilt series; writes its culled stack if views are excluded.
 
     Parameters
@@ -73,6 +77,8 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
         Its files.
     options : ImportOptions
         What holds for all.
+    files : AtomicFiles
+        With which the culled stack takes its place.
 
     Returns
     -------
@@ -113,7 +119,7 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
             ctf_scale=np.ones(len(ctf)),
         )
     if views.excluded and options.cull:
-        tomogram = replace(tomogram, stack=_cull(series, project), image_index=None)
+        tomogram = replace(tomogram, stack=_cull(series, project, files), image_index=None)
     return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded)
 
 
@@ -148,12 +154,13 @@ class _Project:
     @classmethod
     def read(cls, series: Series, options: ImportOptions) -> _Project:
         header = mrc.read_header(series.stack)
-        tilt = _commands(series.tilt, TILT_OPTIONS, series.folder)
-        newst = _commands(series.newst, NEWSTACK_OPTIONS, series.folder)
+        tilt = _commands(series.tilt, TILT_OPTIONS, TILT_PROGRAMS, series.folder)
+        newst = _commands(series.newst, NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS, series.folder)
         _say_what_is_not_carried(tilt, newst)
         if series.tilt is None and series.excluded:
             tilt = _with_exclusions(tilt, series.excluded)
         views = _Views(series, header.size[2], excluded_views(tilt, header.size[2]))
+        _refuse_reordering(newst, header.size[2])
         tilts, nominal = _tilt_angles(views, tilt)
         offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
         volume = volume_of(tilt, newst, series, options, header)
@@ -178,6 +185,23 @@ class _Project:
             volume=self.volume,
             raw_size=self.header.size[:2],
         )
+
+
+def _refuse_reordering(newst: CommandFile, n_views: int) -> None:
+    """Stop where the aligned stack has other images, or other transforms, than the raw one."""
+    for option in ("SectionsToRead", "UseTransformLines"):
+        value = newst.text(option)
+        if value is None or value == "/":
+            continue
+        try:
+            numbers = parse_list(value)
+        except ValueError as problem:
+            raise newst.error(option, f"{option}: {problem}") from None
+        if numbers and numbers != list(range(n_views)):
+            raise UnsupportedError(
+                f"{newst.path}: {option} {value} picks or reorders images; import a stack and "
+                f"transforms that have the same {n_views} views in the same order"
+            )
 
 
 class _Views:
@@ -208,8 +232,10 @@ class _Views:
         )
 
 
-def _commands(path: str | None, options: Sequence[str], folder: str) -> CommandFile:
-    return CommandFile(path=folder) if path is None else read_commands(path, options)
+def _commands(
+    path: str | None, options: Sequence[str], programs: Sequence[str], folder: str
+) -> CommandFile:
+    return CommandFile(path=folder) if path is None else read_commands(path, options, programs)
 
 
 def _with_exclusions(tilt: CommandFile, views: str) -> CommandFile:
@@ -223,7 +249,7 @@ def _say_what_is_not_carried(*files: CommandFile) -> None:
             if value is None or value == ".idf" or value == "0":
                 continue
             warnings.warn(
-                f"{file.path}: {option} {value} is not carried over: the set has no {what}",
+                f"{file.path}: {option} {value} is not carried over ({what})",
                 LossyWarning,
                 stacklevel=3,
             )
@@ -324,10 +350,18 @@ def _pixel_size(options: ImportOptions, header: mrc.MrcHeader) -> float:
 def _read_ctf(series: Series, project: _Project) -> defocus.DefocusTable | None:
     if series.ctf is None:
         return None
-    kind = series.ctf_kind or ("imod" if defocus.looks_like_imod(series.ctf) else "ctffind")
+    kind = "imod" if defocus.looks_like_imod(series.ctf) else "ctffind"
+    if series.ctf_kind not in (None, kind):
+        column = "CtfPlotterFile" if kind == "imod" else "CtfFindFile"
+        raise FileFormatError(
+            f"this is a table of {'ctfplotter' if kind == 'imod' else 'CTFFIND'}; the import table "
+            f"should name it in rlnTomoImport{column}",
+            path=series.ctf,
+        )
     kept, n_views = project.views.kept, project.views.n_views
     if kind == "imod":
-        angles = project.nominal if len(project.nominal) == n_views else None
+        angles = np.full(n_views, np.nan)
+        angles[kept] = project.tilts
         return defocus.read_imod(series.ctf, n_views, angles).take(kept)
     table = defocus.read_ctffind(series.ctf)
     if len(table) == n_views:
@@ -361,18 +395,22 @@ def _read_doses(series: Series, project: _Project) -> Array | None:
             f"{series.fractional_dose:g}"
         )
     order = dose.read_order(series.order)
-    lines = dose.match_order(project.nominal, order)
-    if len(lines) == project.views.n_views:
-        lines = lines[project.views.kept]
+    views = project.views
+    if views.excluded and len(project.nominal) == len(views.kept):
+        lines = dose.match_kept(project.nominal, views.kept, views.n_views, order)
+    else:
+        lines = dose.match_order(project.nominal, order)
+        lines = lines[views.kept] if len(lines) == views.n_views else lines
     return lines.astype(np.float64) * series.fractional_dose
 
 
-def _cull(series: Series, project: _Project) -> str:
+def _cull(series: Series, project: _Project, files: AtomicFiles) -> str:
     if series.culled is None:
         raise UnsupportedError(
             f"{series.name}: {len(project.views.excluded)} views are excluded, and the import "
             "table has no rlnTomoImportCulledFile for the stack without them; add it, or use "
             "--no-cull"
         )
-    mrc.copy_images(series.stack, series.culled, project.views.kept)
+    target = mrc.stack_path(series.culled)
+    mrc.copy_images(series.stack, target, project.views.kept, files)
     return series.culled

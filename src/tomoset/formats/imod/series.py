@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -161,7 +162,10 @@ class _Row:
         if text is None:
             return default
         try:
-            return float(text)
+            value = float(text)
+            if not math.isfinite(value):
+                raise ValueError
+            return value
         except ValueError:
             raise self.table.error(
                 f"expected a number, found {text!r}", row=self.row, label=label
@@ -235,7 +239,7 @@ class Failure:
     """A tilt series that could not be imported, and why."""
 
     name: str
-    error: TomosetError
+    error: TomosetError | OSError
 
 
 def culled_path(output: str | os.PathLike[str]) -> Callable[[str], str]:

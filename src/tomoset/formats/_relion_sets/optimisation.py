@@ -1,0 +1,98 @@
+"""RELION's optimisation set: which files belong together (specification 7.4).
+
+https://relion.readthedocs.io/en/release-5.0/Reference/STA/Datatypes/optimisation_set.html
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tomoset import star
+from tomoset.errors import FileFormatError, MissingFieldError
+from tomoset.formats._relion_sets._texts import VERSIONS
+
+PARTICLES = "rlnTomoParticlesFile"
+TOMOGRAMS = "rlnTomoTomogramsFile"
+TRAJECTORIES = "rlnTomoTrajectoriesFile"
+MANIFOLDS = "rlnTomoManifoldsFile"
+
+#: All entries, in RELION's order.
+ENTRIES = (
+    PARTICLES,
+    TOMOGRAMS,
+    TRAJECTORIES,
+    MANIFOLDS,
+    "rlnTomoReferenceMap1File",
+    "rlnTomoReferenceMap2File",
+    "rlnTomoReferenceMaskFile",
+    "rlnTomoReferenceFscFile",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OptimisationSet:
+    """Paths by entry, as the file says them; what is empty there is absent here.
+
+    Parameters
+    ----------
+    entries : mapping of str to str
+        RELION's label to path, unknown labels too.
+    file : StarFile, optional
+        The file they came from.
+    """
+
+    entries: Mapping[str, str]
+    file: star.StarFile | None = None
+
+
+def is_optimisation_set(file: star.StarFile) -> bool:
+    """Whether the first table, which is the one RELION reads, names such files."""
+    return bool(file.tables) and any(label in file.first for label in ENTRIES)
+
+
+def read_optimisation_set(path: str | os.PathLike[str] | star.StarFile) -> OptimisationSet:
+    """Read the first table: a list, or a loop of one row as RELION 5's Python writes it.
+
+    Raises
+    ------
+    FileFormatError
+        If it has no entry that RELION knows, or other than one row.
+
+    Examples
+    --------
+    >>> text = 'data_\\n_rlnTomoTomogramsFile a/tomograms.star\\n_rlnTomoManifoldsFile ""\\n'
+    >>> dict(read_optimisation_set(star.loads(text)).entries)
+    {'rlnTomoTomogramsFile': 'a/tomograms.star'}
+    """
+    file = path if isinstance(path, star.StarFile) else star.read(path)
+    if not is_optimisation_set(file):
+        raise MissingFieldError(
+            f"not an optimisation set: expected some of {', '.join(ENTRIES)} in the first table",
+            path=file.path,
+        )
+    table = file.first
+    if len(table) != 1:
+        raise FileFormatError(
+            f"data_{table.name}: an optimisation set names one file an entry, found "
+            f"{len(table)} rows; keep the row that is meant",
+            path=file.path,
+            line=table.line_of(1) if len(table) > 1 else None,
+        )
+    entries = {label: values[0] for label, values in table.columns.items() if values[0].strip()}
+    return OptimisationSet(entries=entries, file=file)
+
+
+def optimisation_set_to_star(
+    entries: Mapping[str, str], old: star.StarFile | None, dialect: str
+) -> star.StarFile:
+    """The table of an optimisation set; entries that are none stay, or become, empty."""
+    ordered = sorted(entries, key=lambda e: ENTRIES.index(e) if e in ENTRIES else len(ENTRIES))
+    if old is None:
+        columns = {label: [entries[label]] for label in ordered}
+        table = star.Table("", columns, is_loop=False, comments=(VERSIONS[dialect],))
+        return star.StarFile((table,))
+    first = old.first
+    columns = {label: [entries.get(label, "")] for label in (*first.columns, *ordered)}
+    return star.StarFile((first.with_columns(columns), *old.tables[1:]), comments=old.comments)

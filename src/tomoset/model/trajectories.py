@@ -1,0 +1,78 @@
+"""Trajectories: how each particle moves from tilt image to tilt image (specification 7.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import ModelError
+
+Array = npt.NDArray[np.float64]
+
+
+class TrajectorySet(Mapping[str, Array]):
+    """Shifts of particles, by particle name.
+
+    Parameters
+    ----------
+    trajectories : mapping of str to (n_tilts, 3) array
+        x, y, z [Å] to be added to the particle's position in each tilt image, in the order of
+        the tomogram's table.
+    source : object, optional
+        Text that they were read from. Opaque here.
+
+    Raises
+    ------
+    ModelError
+        If a shape is another, or a value not finite.
+
+    Examples
+    --------
+    >>> s = TrajectorySet({"TS_01/1": [[0, 0, 0], [1.5, 0, -2]]})
+    >>> s.shifts_px("TS_01/1", pixel_size=1.5)[1].round(3).tolist()
+    [1.0, 0.0, -1.333]
+    """
+
+    def __init__(self, trajectories: Mapping[str, npt.ArrayLike], *, source: Any = None) -> None:
+        self._trajectories = {name: _checked(name, t) for name, t in trajectories.items()}
+        self.source = source
+
+    def __getitem__(self, name: str) -> Array:
+        return self._trajectories[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trajectories)
+
+    def __len__(self) -> int:
+        return len(self._trajectories)
+
+    def shifts_px(self, name: str, *, pixel_size: float) -> Array:
+        """One particle's shifts in bin-1 voxels: (n_tilts, 3)."""
+        return self[name] / pixel_size
+
+    def with_trajectories(self, trajectories: Mapping[str, npt.ArrayLike]) -> TrajectorySet:
+        """A set of the same file with these trajectories instead."""
+        return TrajectorySet(trajectories, source=self.source)
+
+    def __repr__(self) -> str:
+        return f"<TrajectorySet of {len(self)} particles>"
+
+
+def _checked(name: str, value: npt.ArrayLike) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ModelError(
+            f"the trajectory of {name!r} must have shape (n_tilts, 3), not {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise ModelError(
+            f"the trajectory of {name!r}, tilt image {row + 1}, is not finite: {array[row]}"
+        )
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array

@@ -1,0 +1,391 @@
+"""The sets that belong together: read by following the links, written as one.
+
+RELION ties them with an optimisation set, and by tomogram name (specification 7).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from tomoset import formats, star
+from tomoset.errors import (
+    AmbiguityError,
+    MissingFieldError,
+    MissingFileError,
+    ModelError,
+    UnsupportedError,
+)
+from tomoset.formats import _relion_sets as sets
+from tomoset.formats._files import find_file
+from tomoset.formats._relion_sets.optimisation import (
+    MANIFOLDS,
+    PARTICLES,
+    TOMOGRAMS,
+    TRAJECTORIES,
+)
+from tomoset.model import (
+    Fiducials,
+    ManifoldSet,
+    ParticleSet,
+    TomogramSet,
+    TrajectorySet,
+)
+
+StrPath = str | os.PathLike[str]
+
+#: The entries that are read, with RELION's option and ours for each.
+_OPTIONS = {
+    TOMOGRAMS: "tomograms (--t)",
+    PARTICLES: "particles (--p)",
+    MANIFOLDS: "manifolds (--man)",
+    TRAJECTORIES: "trajectories (--mot)",
+}
+
+#: What a folder may hold, without an optimisation set: global tables by RELION's names.
+_GLOBAL_TABLES = (
+    "tomograms.star",
+    "aligned_tilt_series.star",
+    "selected_tilt_series.star",
+    "tilt_series_ctf.star",
+    "corrected_tilt_series.star",
+    "tilt_series.star",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Project:
+    """A tomogram set and the sets that refer to it.
+
+    Parameters
+    ----------
+    tomograms : TomogramSet
+        Always there.
+    particles, manifolds, trajectories : optional
+        None where the project has none.
+    fiducials : mapping of str to Fiducials
+        By tomogram name, where the set names a file.
+    references : mapping of str to str
+        The other entries of the optimisation set, RELION's label to path as the file says it:
+        reference maps, mask, FSC, and what nobody knows.
+    optimisation_set : StarFile, optional
+        The text of the optimisation set it came from.
+
+    Raises
+    ------
+    ModelError
+        If fiducials are of a tomogram that is not in the set.
+
+    Examples
+    --------
+    >>> from tomoset import Optics, Tomogram
+    >>> one = Tomogram(name="001", n_tilts=41, optics=Optics(pixel_size=1.35))
+    >>> Project(tomograms=TomogramSet([one]))
+    <Project: 1 tomograms>
+    """
+
+    tomograms: TomogramSet
+    particles: ParticleSet | None = None
+    manifolds: ManifoldSet | None = None
+    trajectories: TrajectorySet | None = None
+    fiducials: Mapping[str, Fiducials] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    optimisation_set: star.StarFile | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.fiducials:
+            if name not in self.tomograms:
+                raise ModelError(f"there are fiducials of {name!r}, but no such tomogram")
+        for what in ("fiducials", "references"):
+            object.__setattr__(self, what, MappingProxyType(dict(getattr(self, what))))
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.tomograms)} tomograms"]
+        if self.particles is not None:
+            parts.append(f"{len(self.particles)} particles")
+        if self.manifolds is not None:
+            parts.append(f"{sum(map(len, self.manifolds.values()))} manifolds")
+        if self.trajectories is not None:
+            parts.append(f"{len(self.trajectories)} trajectories")
+        if self.fiducials:
+            parts.append(f"fiducials of {len(self.fiducials)}")
+        return f"<Project: {', '.join(parts)}>"
+
+
+def open_project(
+    path: StrPath,
+    *,
+    tomograms: StrPath | None = None,
+    particles: StrPath | None = None,
+    manifolds: StrPath | None = None,
+    trajectories: StrPath | None = None,
+    check_links: bool = True,
+) -> Project:
+    """Read a tomogram set and all that belongs to it.
+
+    Paths inside a file start in the project folder: each folder above the file is tried, the
+    nearest first, then the working folder.
+
+    Parameters
+    ----------
+    path : path-like
+        An optimisation set, a tomogram set, or a folder with one of them.
+    tomograms, particles, manifolds, trajectories : path-like, optional
+        Files to take instead of the entries of the optimisation set, as RELION's --t, --p,
+        --man and --mot; from the working folder.
+    check_links : bool
+        Whether a file that is named but not there is an error. If not, it is left out: its
+        entry stays in `Project.references`, and fiducials stay a path of their tomogram.
+
+    Returns
+    -------
+    Project
+
+    Raises
+    ------
+    MissingFileError
+        If a file is not there: the message has the entry, the file, and the option to give.
+    AmbiguityError
+        If a folder could mean several sets.
+    FileFormatError
+        If a file is not what it should be, or refers to what is not there.
+
+    Examples
+    --------
+    >>> project = open_project("Picks/job009")  # doctest: +SKIP
+    >>> project.particles.positions  # doctest: +SKIP
+    """
+    given = {
+        TOMOGRAMS: tomograms,
+        PARTICLES: particles,
+        MANIFOLDS: manifolds,
+        TRAJECTORIES: trajectories,
+    }
+    start = _in_folder(Path(path)) if Path(path).is_dir() else Path(path)
+    text = star.read(start)
+    entries: dict[str, str] = {}
+    optimisation = None
+    if sets.is_optimisation_set(text):
+        entries = dict(sets.read_optimisation_set(text).entries)
+        optimisation = text
+    elif tomograms is not None:
+        raise AmbiguityError(
+            f"{start} is no optimisation set, and {os.fspath(tomograms)} is given as tomograms "
+            "(--t); give only one of them"
+        )
+    else:
+        given[TOMOGRAMS] = start
+    files = _Files(given=given, entries=entries, star_path=os.fspath(start), strict=check_links)
+    return replace(_read_sets(files), optimisation_set=optimisation)
+
+
+def _in_folder(folder: Path) -> Path:
+    """The set that a folder means."""
+    found = sorted(folder.glob("*optimisation_set.star"))
+    exact = folder / "optimisation_set.star"
+    if exact in found:
+        _refuse_two_sets(folder, exact)
+        return exact
+    if not found:
+        found = [folder / name for name in _GLOBAL_TABLES if (folder / name).is_file()]
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found)
+        raise AmbiguityError(f"{folder} holds {names}; give the path of the one that is meant")
+    if not found:
+        raise MissingFileError(
+            f"{folder} holds no optimisation_set.star and no tomograms.star; give the path of "
+            "such a file"
+        )
+    return found[0]
+
+
+def _refuse_two_sets(folder: Path, optimisation: Path) -> None:
+    """A folder whose own tomograms.star is not the one that its optimisation set names."""
+    own = folder / "tomograms.star"
+    if not own.is_file():
+        return
+    text = star.read(optimisation)
+    entries = sets.read_optimisation_set(text).entries
+    name = entries.get(TOMOGRAMS)
+    named = None if name is None else find_file(name, os.fspath(optimisation))
+    if named is None or not named.samefile(own):
+        raise AmbiguityError(
+            f"{folder} holds tomograms.star and optimisation_set.star, which names "
+            f"{name or 'no tomogram set'}; give the path of the one that is meant"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """Where the linked files are."""
+
+    given: Mapping[str, StrPath | None]
+    entries: Mapping[str, str]
+    star_path: str
+    strict: bool
+
+    def find(self, entry: str) -> Path | None:
+        """The file of an entry; None where there is none, or none that must be there."""
+        given = self.given[entry]
+        if given is not None:
+            if not Path(given).is_file():
+                raise MissingFileError(
+                    f"{os.fspath(given)}: there is no such file; it was given as {_OPTIONS[entry]}"
+                )
+            return Path(given)
+        name = self.entries.get(entry)
+        if name is None:
+            return None
+        found = find_file(name, self.star_path)
+        if found is None and (self.strict or entry == TOMOGRAMS):
+            raise MissingFileError(
+                f"{self.star_path}: {entry} is {name!r}, and there is no such file in a folder "
+                f"above it or in the working folder; give another as {_OPTIONS[entry]}"
+            )
+        return found
+
+
+def _read_sets(files: _Files) -> Project:
+    found = {entry: files.find(entry) for entry in _OPTIONS}
+    star_path = found[TOMOGRAMS]
+    if star_path is None:
+        raise MissingFieldError(
+            f"no tomogram set: {TOMOGRAMS} is empty or absent; give one as {_OPTIONS[TOMOGRAMS]}",
+            path=files.star_path,
+        )
+    tomograms = formats.read(star_path)
+    particles = manifolds = trajectories = None
+    if (path := found[PARTICLES]) is not None:
+        particles = sets.read_particles(path, tomograms)
+    if (path := found[MANIFOLDS]) is not None:
+        manifolds = sets.read_manifolds(path, tomograms)
+    if (path := found[TRAJECTORIES]) is not None:
+        trajectories = sets.read_trajectories(path, particles, tomograms)
+    return Project(
+        tomograms=tomograms,
+        particles=particles,
+        manifolds=manifolds,
+        trajectories=trajectories,
+        fiducials=_read_fiducials(tomograms, star_path, strict=files.strict),
+        references={e: text for e, text in files.entries.items() if found.get(e) is None},
+    )
+
+
+def _dialect(format: str) -> str:
+    """Whose linked sets go with a format of tomogram sets."""
+    return "relion5" if format == "relion5" else "relion4"
+
+
+def _read_fiducials(tomograms: TomogramSet, path: Path, *, strict: bool) -> dict[str, Fiducials]:
+    out = {}
+    for name, tomogram in tomograms.items():
+        if tomogram.fiducials is None:
+            continue
+        found = find_file(tomogram.fiducials, os.fspath(path))
+        if found is not None:
+            out[name] = sets.read_fiducials(
+                found, dialect=_dialect(tomograms.format), pixel_size=tomogram.optics.pixel_size
+            )
+        elif strict:
+            raise MissingFileError(
+                f"{path}: rlnTomoFiducialsStarFile of tomogram {name!r} is "
+                f"{tomogram.fiducials!r}, and there is no such file in a folder above it or in "
+                "the working folder; put it there, or remove the entry"
+            )
+    return out
+
+
+def write_project(project: Project, folder: StrPath, format: str) -> Path:
+    """Write all sets of a project into one folder, under RELION's names.
+
+    ``tomograms.star``, ``particles.star``, ``manifolds.star``, ``motion.star``,
+    ``fiducials_NAME.star``, and last ``optimisation_set.star``, whose paths start from the
+    working folder, as RELION reads them. Every file is whole or what it was.
+
+    Parameters
+    ----------
+    project : Project
+        What to write.
+    folder : path-like
+        Where; made if it is not there.
+    format : {"relion4", "relion5"}
+        The dialect of all of them.
+
+    Returns
+    -------
+    Path
+        Of the optimisation set.
+
+    Raises
+    ------
+    UnsupportedError
+        If the format is no such dialect, or cannot say what the tomograms are.
+    ModelError
+        If sets contradict each other. Then nothing is written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tomoset import Optics, Tomogram
+    >>> one = Tomogram(name="001", n_tilts=2, stack="001.mrc", size=(40, 40, 20),
+    ...                optics=Optics(pixel_size=2.0), pre_exposure=[0.0, 3.0])
+    >>> made = write_project(Project(tomograms=TomogramSet([one])), tempfile.mkdtemp(), "relion4")
+    >>> made.name, list(open_project(made).tomograms)
+    ('optimisation_set.star', ['001'])
+    """
+    if format not in ("relion4", "relion5"):
+        raise UnsupportedError(f"a project is written as relion4 or relion5, not {format!r}")
+    texts, entries = _texts(project, os.fspath(folder), format)
+    tomograms, beads = _with_fiducials(project, os.fspath(folder), format)
+    entries[TOMOGRAMS] = os.path.join(folder, "tomograms.star")
+    last = sets.optimisation_set_to_star(
+        {**project.references, **entries}, project.optimisation_set, format
+    )
+    tomograms.write(entries[TOMOGRAMS], format)
+    for path, text in {**texts, **beads}.items():
+        star.write(text, path)
+    made = Path(folder) / "optimisation_set.star"
+    star.write(last, made)
+    return made
+
+
+def _texts(
+    project: Project, folder: str, format: str
+) -> tuple[dict[str, star.StarFile], dict[str, str]]:
+    """The linked sets as text, by path, and the entries that name them."""
+    made: dict[str, tuple[str, star.StarFile]] = {}
+    if project.particles is not None:
+        text = sets.particles_to_star(project.particles, format, project.tomograms)
+        made[PARTICLES] = "particles.star", text
+    if project.manifolds is not None:
+        made[MANIFOLDS] = "manifolds.star", sets.manifolds_to_star(project.manifolds, format)
+    if project.trajectories is not None:
+        text = sets.trajectories_to_star(project.trajectories, format)
+        made[TRAJECTORIES] = "motion.star", text
+    texts = {os.path.join(folder, name): text for name, text in made.values()}
+    return texts, {entry: os.path.join(folder, name) for entry, (name, _) in made.items()}
+
+
+def _with_fiducials(
+    project: Project, folder: str, format: str
+) -> tuple[TomogramSet, dict[str, star.StarFile]]:
+    """The tomograms, naming their files of fiducials, and those files by path."""
+    texts: dict[str, star.StarFile] = {}
+    tomograms = []
+    for name, tomogram in project.tomograms.items():
+        fiducials = project.fiducials.get(name)
+        if fiducials is None:
+            tomograms.append(tomogram)
+            continue
+        pixel_size = tomogram.optics.pixel_size
+        if pixel_size is None:
+            raise ModelError(f"tomogram {name!r} has fiducials but no pixel size, to say them in Å")
+        path = os.path.join(folder, f"fiducials_{name.replace(os.sep, '_')}.star")
+        if path in texts:
+            raise ModelError(f"the fiducials of two tomograms would be {path}; rename {name!r}")
+        texts[path] = sets.fiducials_to_star(fiducials, dialect=format, pixel_size=pixel_size)
+        tomograms.append(replace(tomogram, fiducials=path))
+    return project.tomograms.with_tomograms(tomograms), texts
