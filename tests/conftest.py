@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tomoset.cli import main
+
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+STAGES = (
+    "Import/job001/tilt_series.star",
+    "CtfFind/job003/tilt_series_ctf.star",
+    "ExcludeTiltImages/job004/selected_tilt_series.star",
+    "AlignTiltSeries/job005/aligned_tilt_series.star",
+    "Tomograms/job006/tomograms.star",
+    "CtfRefine/job027/tomograms.star",
+)
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +37,28 @@ def shared() -> Path:
 def golden(shared: Path) -> Path:
     """What RELION 4.0.1 made of small IMOD projects."""
     return shared / "golden" / "imod_import"
+
+
+@pytest.fixture
+def project(shared: Path, tmp_path: Path) -> Path:
+    """EMPIAR-10164, with the three series whose files are there."""
+    root = tmp_path / "EMPIAR-10164"
+    shutil.copytree(shared / "data/relion5/EMPIAR-10164", root)
+    for stage in STAGES:
+        path = root / stage
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(x for x in lines if "TS_45" not in x and "TS_54" not in x))
+    return root
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``tomoset import imod`` in a folder of its own: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments: str) -> tuple[int, str, str]:
+        code = main(["import", "imod", *arguments, "-o", "out.star"])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return go

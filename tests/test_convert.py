@@ -12,7 +12,7 @@ import pytest
 
 import tomoset
 from tests.imod_folder import make_folder, write_stack
-from tests.test_relion5 import IMAGE_SIZE, project, rigid  # noqa: F401 (a fixture)
+from tests.test_relion5 import IMAGE_SIZE, rigid
 from tomoset.cli import main
 
 
@@ -89,7 +89,7 @@ def test_losses(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_real_project(
-    project: Path,  # noqa: F811
+    project: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -179,3 +179,97 @@ def test_a_series_that_is_not_aligned(here: Path, capsys: pytest.CaptureFixture[
     code, out, _ = run(capsys, "r5.star", "r4.star", "--to", "relion4")
     assert code == 0
     assert "not aligned" in out
+
+
+def small_project(folder: Path) -> None:
+    """A RELION-4 project: set, particles, motion, manifolds, fiducials, optimisation set."""
+    t = rigid(fiducials="fid.star")
+    tomoset.TomogramSet([t]).write(folder / "tomograms.star", "relion4")
+    (folder / "fid.star").write_text(
+        "data_\n\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n22.0 42.0 18.0\n"
+    )
+    (folder / "particles.star").write_text(
+        "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnOpticsGroupName\n_rlnTomoTiltSeriesPixelSize\n"
+        "_rlnVoltage\n_rlnSphericalAberration\n_rlnAmplitudeContrast\n1 opticsGroup1 2.0 300 2.7 0.1\n\n"
+        "data_particles\n\nloop_\n_rlnTomoName\n_rlnTomoParticleName\n_rlnOpticsGroup\n"
+        "_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_rlnOriginXAngst\n_rlnOriginYAngst\n"
+        "_rlnOriginZAngst\n_rlnTomoSubtomogramRot\n_rlnTomoSubtomogramTilt\n_rlnTomoSubtomogramPsi\n"
+        "TS_01 TS_01/1 1 10.5 20.25 8 1.5 -2 0.5 30 40 50\n"
+        "TS_01 TS_01/2 1 40 30 12 0 0 0 0 0 0\n"
+    )
+    rows = "\n".join(f"{i}.0 0 0" for i in range(5))
+    head = "loop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n"
+    (folder / "motion.star").write_text(
+        "data_general\n\n_rlnParticleNumber 2\n\n"
+        f"data_TS_01/1\n\n{head}{rows}\n\ndata_TS_01/2\n\n{head}{rows}\n"
+    )
+    (folder / "optimisation_set.star").write_text(
+        "data_\n\n_rlnTomoParticlesFile particles.star\n_rlnTomoTomogramsFile tomograms.star\n"
+        "_rlnTomoTrajectoriesFile motion.star\n_rlnTomoReferenceMap1File ref1.mrc\n"
+    )
+
+
+def test_a_whole_project_and_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_project(here)
+    code, out, errors = run(capsys, "optimisation_set.star", "r5", "--to", "relion5")
+    assert code == 0, errors
+    assert "proof: 77 points" in out  # the grid and two particles
+    assert run(capsys, "r5", "r4", "--to", "relion4")[0] == 0
+    first, five, back = (
+        tomoset.open_project(p) for p in ("optimisation_set.star", "r5", "r4/optimisation_set.star")
+    )
+    assert first.particles is not None
+    for other in (five, back):
+        assert other.particles is not None
+        np.testing.assert_allclose(other.particles.positions, first.particles.positions, atol=1e-9)
+        assert other.references["rlnTomoReferenceMap1File"] == "ref1.mrc"
+        assert other.trajectories is not None
+        assert len(other.trajectories) == 2
+        np.testing.assert_allclose(other.fiducials["TS_01"].points, [[10, 20, 8]])
+        same(other.tomograms["TS_01"], first.tomograms["TS_01"])
+    centred = tomoset.star.read("r5/particles.star")["particles"]
+    assert centred.floats("rlnCenteredCoordinateXAngst")[0] == pytest.approx((10.5 - 31.5) * 2)
+    assert "rlnCoordinateX" not in centred
+    corner = tomoset.star.read("r4/particles.star")["particles"]
+    np.testing.assert_allclose(corner.floats("rlnCoordinateX"), [10.5, 40], atol=1e-9)
+    beads = tomoset.star.read("r5/fiducials_TS_01.star").tables[0]
+    assert beads.floats("rlnOriginXAngst").tolist() == [20.0]
+
+
+def test_the_picks_of_a_real_project(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    path = project / "Picks/job019/particles.star"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(x for x in lines if not x.startswith(("TS_45", "TS_54"))))
+    Path("set.star").write_text(
+        "data_\n\n_rlnTomoParticlesFile Picks/job019/particles.star\n"
+        "_rlnTomoTomogramsFile Tomograms/job006/tomograms.star\n"
+    )
+    size = ("--image-size", *map(str, IMAGE_SIZE))
+    code, out, _ = run(capsys, "set.star", "r4", "--to", "relion4", *size, "--json")
+    assert code == 0
+    assert json.loads(out)["position_px"] < 1e-6
+    picks = tomoset.open_project("set.star")
+    assert picks.particles is not None
+    inside = []
+    for name, rows in picks.particles.by_tomogram().items():
+        placed = picks.tomograms[name].placed(image_size=IMAGE_SIZE)
+        at = placed.project(picks.particles.positions[rows])
+        inside.append(((at >= 0) & (at < np.array(IMAGE_SIZE))).all(axis=-1).ravel())
+    # The tomograms, 4000 x 4000, are wider than the images, 3710 x 3838.
+    assert np.concatenate(inside).mean() > 0.99
+
+
+def test_a_particle_of_an_unknown_tomogram(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_project(here)
+    path = here / "particles.star"
+    path.write_text(path.read_text().replace("TS_01 TS_01/2", "TS_02 TS_01/2"))
+    code, _, errors = run(capsys, "optimisation_set.star", "r5", "--to", "relion5")
+    assert code == 1
+    assert "particles.star" in errors
+    assert "TS_02" in errors
+    assert not Path("r5").exists()

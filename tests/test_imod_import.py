@@ -10,24 +10,8 @@ import numpy as np
 import pytest
 
 import tomoset
+from tests.conftest import Run
 from tests.imod_folder import NEWST_COM, ORDER, TILT_COM, ctffind, make_folder, transforms
-from tomoset.cli import main
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``tomoset import imod`` in a folder of its own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def go(*arguments: str) -> tuple[int, str, str]:
-        code = main(["import", "imod", *arguments, "-o", "out.star"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return go
-
 
 COMMON = ("--angpix", "2", "--fd", "3")
 

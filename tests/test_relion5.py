@@ -12,33 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tomoset
+from tests.conftest import STAGES
 from tests.imod_folder import write_stack
 from tests.test_model import tomogram
 from tomoset import geometry as g
 from tomoset import star
 from tomoset.formats.imod.alignment import read_xf
 
-STAGES = (
-    "Import/job001/tilt_series.star",
-    "CtfFind/job003/tilt_series_ctf.star",
-    "ExcludeTiltImages/job004/selected_tilt_series.star",
-    "AlignTiltSeries/job005/aligned_tilt_series.star",
-    "Tomograms/job006/tomograms.star",
-    "CtfRefine/job027/tomograms.star",
-)
 IMAGE_SIZE = (3710, 3838)  # of EMPIAR-10164, as the matrices of 220728_TS_01.star have it
-
-
-@pytest.fixture
-def project(shared: Path, tmp_path: Path) -> Path:
-    """EMPIAR-10164, with the three series whose files are there."""
-    root = tmp_path / "EMPIAR-10164"
-    shutil.copytree(shared / "data/relion5/EMPIAR-10164", root)
-    for stage in STAGES:
-        path = root / stage
-        lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join(x for x in lines if "TS_45" not in x and "TS_54" not in x))
-    return root
 
 
 @pytest.mark.parametrize("stage", STAGES)

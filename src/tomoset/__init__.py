@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tomoset.check import check as check
     from tomoset.errors import AmbiguityError as AmbiguityError
     from tomoset.errors import AssumptionWarning as AssumptionWarning
+    from tomoset.errors import FileAccessError as FileAccessError
     from tomoset.errors import FileFormatError as FileFormatError
     from tomoset.errors import LossyWarning as LossyWarning
     from tomoset.errors import MissingFieldError as MissingFieldError
@@ -26,9 +27,15 @@ if TYPE_CHECKING:
     from tomoset.errors import UnsupportedError as UnsupportedError
     from tomoset.formats import read as read
     from tomoset.model import Deformation as Deformation
+    from tomoset.model import Fiducials as Fiducials
+    from tomoset.model import ManifoldSet as ManifoldSet
     from tomoset.model import Optics as Optics
+    from tomoset.model import ParticleSet as ParticleSet
     from tomoset.model import Tomogram as Tomogram
     from tomoset.model import TomogramSet as TomogramSet
+    from tomoset.model import TrajectorySet as TrajectorySet
+    from tomoset.project import Project as Project
+    from tomoset.project import open_project as open_project
 
 __version__ = "0.1.0.dev0"
 
@@ -37,6 +44,7 @@ _HOME = {
     "AmbiguityError": "tomoset.errors",
     "AssumptionWarning": "tomoset.errors",
     "Deformation": "tomoset.model",
+    "FileAccessError": "tomoset.errors",
     "FileFormatError": "tomoset.errors",
     "LossyWarning": "tomoset.errors",
     "MissingFieldError": "tomoset.errors",
@@ -51,6 +59,12 @@ _HOME = {
     "UnsupportedError": "tomoset.errors",
     "check": "tomoset.check",
     "geometry": "tomoset",
+    "Fiducials": "tomoset.model",
+    "ManifoldSet": "tomoset.model",
+    "ParticleSet": "tomoset.model",
+    "Project": "tomoset.project",
+    "TrajectorySet": "tomoset.model",
+    "open_project": "tomoset.project",
     "read": "tomoset.formats",
     "star": "tomoset",
 }

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry
+from tomoset import geometry, star
 from tomoset.errors import LossyWarning, ModelError
 from tomoset.formats import FORMATS, read
 from tomoset.formats._files import find_file
+from tomoset.formats._relion_sets import is_optimisation_set
 from tomoset.images import mrc
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.project import Project, open_project, write_project
 from tomoset.proof import MAX_DEFOCUS, MAX_POSITION, Proof, prove
 
 Array = npt.NDArray[np.float64]
@@ -142,6 +144,59 @@ def write_and_prove(
         proofs=prove(tomograms, again),
         tomograms=len(tomograms),
     )
+
+
+def is_project(source: str | os.PathLike[str]) -> bool:
+    """Whether a path means more than a tomogram set: a folder, or an optimisation set."""
+    return os.path.isdir(source) or is_optimisation_set(star.read(source))
+
+
+def convert_project(
+    source: str | os.PathLike[str], folder: str | os.PathLike[str], options: Options
+) -> Result:
+    """Write a whole project in another dialect, read it back, and compare; particles too.
+
+    Parameters
+    ----------
+    source : path-like
+        An optimisation set, or the folder that holds it.
+    folder : path-like
+        Where all sets go, under RELION's names.
+    options : Options
+        The dialect, and what may be lost.
+
+    Raises
+    ------
+    UnsupportedError
+        If the dialect cannot say the set, and no option allows the loss. Nothing is written.
+    """
+    project = open_project(source)
+    before = with_sizes(project.tomograms, options)
+    after, lost = prepared(before, os.path.join(folder, "tomograms.star"), options)
+    written = write_project(
+        replace(project, tomograms=after),
+        folder,
+        options.to,
+        write_set=lambda tomograms, path: write_set(tomograms, path, options),
+    )
+    again = open_project(written)
+    return Result(
+        written=os.fspath(written),
+        losses=lost,
+        proofs=prove(before, with_sizes(again.tomograms, options), _pairs(project, again)),
+        tomograms=len(before),
+    )
+
+
+def _pairs(before: Project, after: Project) -> dict[str, tuple[Array, Array]]:
+    """Positions of the same particles in both, by tomogram [voxels]."""
+    if before.particles is None or after.particles is None:
+        return {}
+    here, there = before.particles, after.particles
+    return {
+        name: (here.positions[rows], there.positions[there.in_tomogram(name)])
+        for name, rows in here.by_tomogram().items()
+    }
 
 
 def write_set(tomograms: TomogramSet, path: str | os.PathLike[str], options: Options) -> None:

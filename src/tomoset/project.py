@@ -6,7 +6,7 @@ RELION ties them with an optimisation set, and by tomogram name (specification 7
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -298,7 +298,13 @@ def _read_fiducials(tomograms: TomogramSet, path: Path, *, strict: bool) -> dict
     return out
 
 
-def write_project(project: Project, folder: StrPath, format: str) -> Path:
+def write_project(
+    project: Project,
+    folder: StrPath,
+    format: str,
+    *,
+    write_set: Callable[[TomogramSet, str], None] | None = None,
+) -> Path:
     """Write all sets of a project into one folder, under RELION's names.
 
     ``tomograms.star``, ``particles.star``, ``manifolds.star``, ``motion.star``,
@@ -313,6 +319,8 @@ def write_project(project: Project, folder: StrPath, format: str) -> Path:
         Where; made if it is not there.
     format : {"relion4", "relion5"}
         The dialect of all of them.
+    write_set : callable, optional
+        How the tomogram set is written, where the format has to be told more.
 
     Returns
     -------
@@ -344,7 +352,10 @@ def write_project(project: Project, folder: StrPath, format: str) -> Path:
     last = sets.optimisation_set_to_star(
         {**project.references, **entries}, project.optimisation_set, format
     )
-    tomograms.write(entries[TOMOGRAMS], format)
+    if write_set is None:
+        tomograms.write(entries[TOMOGRAMS], format)
+    else:
+        write_set(tomograms, entries[TOMOGRAMS])
     for path, text in {**texts, **beads}.items():
         star.write(text, path)
     made = Path(folder) / "optimisation_set.star"

@@ -41,12 +41,14 @@ from tomoset.cli._shell import (
 )
 @common_options
 def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any) -> int:
-    """Write a tomogram set in RELION 4's or RELION 5's dialect, and prove it.
+    """Write a set or a project in RELION 4's or 5's dialect, and prove it.
 
     \b
         tomoset convert tomograms.star relion5/tomograms.star --to relion5
+        tomoset convert optimisation_set.star relion5 --to relion5
 
-    SRC and DST are the paths of the global STAR files. At the end a grid of points is
+    SRC and DST are the paths of global STAR files; or SRC is an optimisation set, or a
+    folder with one, and DST a folder. At the end a grid of points, and the particles, are
     projected through the source and through what was written: the largest differences
     are printed, and more than 0.001 px or 0.1 Å of defocus is an error, unless it was
     announced as a loss.
@@ -55,10 +57,11 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     if os.path.realpath(source) == os.path.realpath(target):
         raise click.UsageError("SRC and DST are the same file")
     lean_start()
-    from tomoset.convert import Options, convert_set
+    from tomoset.convert import Options, convert_project, convert_set, is_project
 
     with collected_warnings(strict=strict) as warned:
-        result = convert_set(source, target, Options(**given))
+        convert_one = convert_project if is_project(source) else convert_set
+        result = convert_one(source, target, Options(**given))
     print_warnings(warned)
     if as_json:
         print_json({**result.summary(), "warnings": warned})

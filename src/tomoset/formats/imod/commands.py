@@ -218,11 +218,21 @@ def read_lines(path: str) -> list[str]:
     ------
     MissingFileError
         If it is not there.
+    FileAccessError
+        If it may not be read.
     FileFormatError
         If it is a folder or not text.
     """
+    text = read_text(path)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.split("\n")
+
+
+def read_text(path: str, limit: int | None = None) -> str:
+    """A small text file, or its beginning; errors as of `read_lines`."""
     try:
-        raw = read_bytes(path)
+        raw = read_bytes(path, limit)
     except FileNotFoundError:
         raise MissingFileError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -231,10 +241,7 @@ def read_lines(path: str) -> list[str]:
         raise FileAccessError(f"{path}: {problem.strerror}") from None
     if b"\0" in raw:
         raise FileFormatError("this is a binary file, text was expected", path=path)
-    text = raw.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")
+    return raw.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
 
 
 def excluded_views(tilt: CommandFile, n_views: int) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
-from tomoset.formats.imod.commands import read_lines
+from tomoset.formats.imod.commands import read_lines, read_text
 
 Array = npt.NDArray[np.float64]
 Views = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ class DefocusTable:
 
 def looks_like_imod(path: str | os.PathLike[str]) -> bool:
     """Whether a table is IMOD's: its second column is a view, CTFFIND's a defocus in Å."""
-    for line in read_lines(os.fspath(path)):
+    for line in read_text(os.fspath(path), 4096).splitlines():
         words = line.split()
         if len(words) > 1 and not words[0].startswith("#"):
             return words[0].isdecimal() and words[1].isdecimal() and int(words[1]) < 1000

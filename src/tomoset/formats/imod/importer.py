@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -95,31 +95,26 @@ def import_series(series: Series, options: ImportOptions, files: AtomicFiles) ->
     ctf = _read_ctf(series, project)
     size = project.volume.size
     doses = _read_doses(series, project)
+    cull = bool(views.excluded) and options.cull
     tomogram = Tomogram(
         name=series.name,
         n_tilts=len(views.kept),
         optics=_optics(series, options, project.header),
         hand=options.hand,
-        stack=series.stack,
-        image_index=np.array(views.kept) if views.excluded else None,
+        stack=_cull(series, project, files) if cull else series.stack,
+        image_index=np.array(views.kept) if views.excluded and not cull else None,
         image_size=project.header.size[:2],
         size=size,
         projections=project.projections(),
         fractional_dose=series.fractional_dose,
         depth_origin=np.asarray(size) / 2 - 1,
         pre_exposure=doses,
+        defocus_u=None if ctf is None else ctf.u,
+        defocus_v=None if ctf is None else ctf.v,
+        defocus_angle=None if ctf is None else ctf.angle,
+        phase_shift=None if ctf is None else ctf.phase_shift,
+        ctf_scale=None if ctf is None else np.ones(len(ctf)),
     )
-    if ctf is not None:
-        tomogram = replace(
-            tomogram,
-            defocus_u=ctf.u,
-            defocus_v=ctf.v,
-            defocus_angle=ctf.angle,
-            phase_shift=ctf.phase_shift,
-            ctf_scale=np.ones(len(ctf)),
-        )
-    if views.excluded and options.cull:
-        tomogram = replace(tomogram, stack=_cull(series, project, files), image_index=None)
     return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded)
 
 
