@@ -51,6 +51,24 @@ def common_options(command: F) -> F:
     )(command)
 
 
+def set_argument(command: F) -> F:
+    """Give a command the set it is about, as an argument or as RELION says it."""
+    command = click.option(
+        "--t", "given", metavar="STAR", type=click.Path(), help="The set, as RELION says it."
+    )(command)
+    return click.argument("path", metavar="SET", required=False, type=click.Path())(command)
+
+
+def the_set(path: str | None, given: str | None) -> str:
+    """The set that was given, one way or the other."""
+    if path is not None and given is not None:
+        raise click.UsageError("give the set once, as SET or by --t")
+    chosen = path or given
+    if chosen is None:
+        raise click.UsageError("give a tomogram set, such as tomograms.star")
+    return chosen
+
+
 def loss_options(command: F) -> F:
     """Give a command that may write RELION 5's dialect what it may lose there."""
     for option in (

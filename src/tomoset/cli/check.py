@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
-from tomoset.cli._shell import collected_warnings, common_options, count, print_json, print_warnings
+from tomoset.cli._shell import (
+    collected_warnings,
+    common_options,
+    count,
+    print_json,
+    print_warnings,
+    set_argument,
+    the_set,
+)
 
 
 @click.command()
-@click.argument("path", metavar="SET", required=False, type=click.Path())
-@click.option("--t", "given", metavar="STAR", type=click.Path(), help="The set, as RELION says it.")
+@set_argument
 @click.option("--rules", is_flag=True, help="List the rules, with their codes.")
 @common_options
 def check(path: str | None, given: str | None, rules: bool, as_json: bool, strict: bool) -> int:
@@ -29,11 +36,7 @@ def check(path: str | None, given: str | None, rules: bool, as_json: bool, stric
         for rule in RULES:
             click.echo(f"{rule.code}  {rule.severity:8} {rule.asks}")
         return 0
-    if path is not None and given is not None:
-        raise click.UsageError("give the set once, as SET or by --t")
-    path = path or given
-    if path is None:
-        raise click.UsageError("give a tomogram set, such as tomograms.star")
+    path = the_set(path, given)
     with collected_warnings(strict=strict) as warned:
         tomograms = read(path)
         problems = find_problems(tomograms)

@@ -8,20 +8,23 @@ from typing import Any
 
 import click
 
-from tomoset.cli._shell import collected_warnings, common_options, count, print_json, print_warnings
+from tomoset.cli._shell import (
+    collected_warnings,
+    common_options,
+    count,
+    print_json,
+    print_warnings,
+    set_argument,
+    the_set,
+)
 
 
 @click.command()
-@click.argument("path", metavar="SET", required=False, type=click.Path())
-@click.option("--t", "given", metavar="STAR", type=click.Path(), help="The set, as RELION says it.")
+@set_argument
 @common_options
 def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> None:
     """Show a tomogram set at a glance: series, tilts, doses, defocus, what is missing."""
-    if path is not None and given is not None:
-        raise click.UsageError("give the set once, as SET or by --t")
-    path = path or given
-    if path is None:
-        raise click.UsageError("give a tomogram set, such as tomograms.star")
+    path = the_set(path, given)
     from tomoset.formats import read
     from tomoset.summary import summarise
 

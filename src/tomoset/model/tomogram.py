@@ -197,7 +197,20 @@ class Tomogram:
 
     @property
     def acquisition_order(self) -> npt.NDArray[np.int64]:
-        """Rows in the order of their dose: (n,) int array; equal doses keep the table's order."""
+        """Rows in the order of their dose: (n,) int array; equal doses keep the table's order.
+
+        Raises
+        ------
+        ModelError
+            If there are no doses.
+
+        Examples
+        --------
+        >>> t = Tomogram(name="a", n_tilts=3, optics=Optics(pixel_size=1.0),
+        ...              pre_exposure=[6.0, 0.0, 3.0])
+        >>> t.acquisition_order.tolist()
+        [1, 2, 0]
+        """
         if self.pre_exposure is None:
             raise ModelError(f"tomogram {self.name!r} has no doses, so its order is not known")
         return np.argsort(self.pre_exposure, kind="stable")
@@ -240,7 +253,32 @@ class Tomogram:
         return plane + self.deformation.displacement(plane, image_size=self._need_image_size())
 
     def depth(self, points: npt.ArrayLike) -> Array:
-        """Depth of points along the beam, against `depth_origin` [px]: (n_tilts, n_points)."""
+        """Depth of points along the beam.
+
+        Parameters
+        ----------
+        points : (n_points, 3) array
+            x, y, z in 0-based bin-1 voxels.
+
+        Returns
+        -------
+        (n_tilts, n_points) float64 array
+            Against `depth_origin` [px].
+
+        Raises
+        ------
+        ModelError
+            If the tomogram is not aligned, or has no size to measure from.
+
+        Examples
+        --------
+        >>> from tomoset import geometry
+        >>> t = Tomogram(name="a", n_tilts=1, optics=Optics(pixel_size=2.0), size=(8, 8, 8),
+        ...              projections=geometry.rotation_y([0.0]), defocus_u=[20000.0],
+        ...              defocus_v=[19000.0], hand=-1)
+        >>> t.depth([[4, 4, 7]]).tolist(), t.defocus([[4, 4, 7]]).tolist()
+        ([[3.0]], [[[19994.0, 18994.0]]])
+        """
         along = self._beam() @ (_points(points) - self._depth_origin()).T
         return np.asarray(along)
 
@@ -348,6 +386,19 @@ class Tomogram:
         -------
         (n_points, 3) float64 array
             0-based bin-1 voxels, by least squares; NaN where the views do not fix a point.
+
+        Raises
+        ------
+        ModelError
+            If the shape is wrong, or the tomogram is not aligned.
+
+        Examples
+        --------
+        >>> from tomoset import geometry
+        >>> t = Tomogram(name="a", n_tilts=2, optics=Optics(pixel_size=2.0),
+        ...              projections=geometry.rotation_y([-30.0, 30.0]))
+        >>> t.triangulate(t.project([[3.0, 4.0, 5.0]])).round(6).tolist()
+        [[3.0, 4.0, 5.0]]
         """
         seen = np.asarray(image_points, dtype=np.float64)
         if seen.ndim != 3 or seen.shape[0] != self.n_tilts or seen.shape[2] != 2:

@@ -67,7 +67,26 @@ class TomogramSet(Mapping[str, Tomogram]):
         return len(self._tomograms)
 
     def with_tomograms(self, tomograms: Iterable[Tomogram]) -> TomogramSet:
-        """A set of the same file with these tomograms instead."""
+        """A set of the same file with these tomograms instead.
+
+        Parameters
+        ----------
+        tomograms : iterable of Tomogram
+            Changed, fewer or more, in the order to be written.
+
+        Returns
+        -------
+        TomogramSet
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> from tomoset import Optics, Tomogram
+        >>> one = Tomogram(name="a", n_tilts=1, optics=Optics(pixel_size=1.35))
+        >>> s = TomogramSet([one])
+        >>> s.with_tomograms([*s.values(), replace(one, name="b")])
+        <TomogramSet of 2: a, b>
+        """
         return TomogramSet(tomograms, format=self.format, source=self.source)
 
     def write(self, path: str | os.PathLike[str], format: str | None = None) -> None:
