@@ -1,0 +1,91 @@
+"""CTF, dose weight and Fourier cropping against worked numbers and laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tomoset.images.ctf import Ctf, dose_weight, frequencies, wavelength
+from tomoset.images.fourier import crop, cropped_size
+
+BASE = {
+    "defocus_u": 20000.0, "defocus_v": 19000.0, "defocus_angle": 30.0, "voltage": 300.0,
+    "spherical_aberration": 2.7, "amplitude_contrast": 0.1,
+}  # fmt: skip
+
+
+def test_worked_numbers() -> None:
+    """Specification 2.4."""
+    assert wavelength(300) == pytest.approx(0.0196876, abs=2e-7)
+    ctf = Ctf(**BASE)
+    assert ctf.phase(1 / 20, 0) == pytest.approx(-3.15201, abs=1e-5)
+    assert ctf.at(1 / 20, 0) == pytest.approx(-0.010419, abs=1e-6)
+    for k, w in ((1 / 20, 0.4609), (1 / 10, 0.1198), (1 / 5, 0.00909), (1 / 3, 0.00099)):
+        assert dose_weight(k, 60) == pytest.approx(w, rel=2e-3)
+    assert dose_weight(0, 60) == 1
+
+
+@given(st.floats(0, 360), st.floats(0, 360), st.floats(0, 0.3))
+def test_turning_the_astigmatism_turns_the_ctf(angle: float, turn: float, k: float) -> None:
+    x, y = k * np.cos(np.deg2rad(turn)), k * np.sin(np.deg2rad(turn))
+    one = Ctf(**{**BASE, "defocus_angle": angle})
+    other = Ctf(**{**BASE, "defocus_angle": angle - turn})
+    assert one.phase(x, y) == pytest.approx(float(other.phase(k, 0)), abs=1e-6)
+
+
+def test_defocus_along_the_axes_is_u_and_v() -> None:
+    """Along the angle the phase is that of U alone, across it of V alone."""
+    ctf = Ctf(**{**BASE, "defocus_angle": 0.0})
+    only_u, only_v = (Ctf(**{**BASE, "defocus_u": d, "defocus_v": d}) for d in (20000.0, 19000.0))
+    assert ctf.phase(0.1, 0) == pytest.approx(float(only_u.phase(0.1, 0)))
+    assert ctf.phase(0, 0.1) == pytest.approx(float(only_v.phase(0.1, 0)))
+
+
+def test_phase_shift_scale_and_b_factor() -> None:
+    plain = Ctf(**BASE)
+    quarter = Ctf(**BASE, phase_shift=90.0, scale=0.5, b_factor=100.0)
+    damped = 0.5 * np.exp(-25 * 0.01)
+    assert quarter.at(0.1, 0) == pytest.approx(float(np.cos(plain.phase(0.1, 0))) * damped)
+
+
+def test_on_the_half_plane() -> None:
+    ctf = Ctf(**BASE)
+    image = ctf.image((8, 6), 2.0)
+    x, y = frequencies((8, 6), 2.0)
+    assert image.shape == (6, 5)
+    assert image[4, 3] == pytest.approx(float(ctf.at(x[0, 3], y[4, 0])))
+    assert (x[0, 4], y[3, 0], y[5, 0]) == pytest.approx((0.25, -0.25, -1 / 12))
+
+
+def test_voltage_of_200() -> None:
+    assert dose_weight(0.1, 48.0, voltage=200) == pytest.approx(float(dose_weight(0.1, 60.0)))
+
+
+def wave(n: int, cycles: int, phase: float) -> np.ndarray:
+    return np.cos(2 * np.pi * cycles * np.arange(n) / n + phase)
+
+
+@given(st.integers(4, 40), st.integers(4, 40), st.integers(0, 10**6))
+def test_waves_that_fit_stay_and_finer_ones_go(n: int, m: int, seed: int) -> None:
+    if m > n:
+        n, m = m, n
+    rng = np.random.default_rng(seed)
+    fits, phase = rng.integers(0, (m - 1) // 2 + 1), rng.uniform(0, 6)
+    image = wave(n, int(fits), phase)[None, :] * np.ones((n, 1))
+    expected = wave(m, int(fits), phase)[None, :] * np.ones((m, 1))
+    np.testing.assert_allclose(crop(image, (m, m)), expected, atol=1e-5)
+    np.testing.assert_allclose(crop(image.T, (m, m)), expected.T, atol=1e-5)
+    finer = m // 2 + 1
+    if finer < n / 2:
+        gone = crop(wave(n, finer, phase)[None, :] * np.ones((n, 1)), (m, m))
+        np.testing.assert_allclose(gone, 0, atol=1e-5)
+
+
+def test_cropping_nothing_changes_nothing() -> None:
+    image = np.random.default_rng(1).normal(size=(2, 9, 10)).astype(np.float32)
+    np.testing.assert_allclose(crop(image, (10, 9)), image, atol=1e-5)
+    with pytest.raises(ValueError, match="cannot be cropped"):
+        crop(image, (12, 9))
+    assert [cropped_size(n, b) for n, b in ((3838, 8), (3710, 4), (5, 8))] == [480, 928, 2]
