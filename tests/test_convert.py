@@ -161,7 +161,7 @@ def test_straight_from_imod(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "--nearest" in capsys.readouterr().err
     assert not Path("r5").exists()
     assert main([*common, "-o", "r5/", "--to", "relion5", "--nearest"]) == 0
-    assert "not rigid, the nearest is off by up to" in capsys.readouterr().out
+    assert "is not rigid: angles and shifts are off by up to" in capsys.readouterr().err
 
 
 def test_sizes_that_contradict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

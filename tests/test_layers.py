@@ -18,7 +18,7 @@ FLOORS = (
     {"star", "geometry"},
     {"model", "images"},
     {"formats", "simulate"},
-    {"proof", "project"},
+    {"proof", "project", "stacks"},
     {"check", "summary", "convert"},
     {"cli"},
 )

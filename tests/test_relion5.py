@@ -83,7 +83,7 @@ def test_matrices_and_angles_of_one_file(shared: Path, tmp_path: Path) -> None:
     angles = np.stack([alone.floats(f"rlnTomo{x}") for x in ("XTilt", "YTilt", "ZRot")], axis=1)
     shifts = np.stack([alone.floats(f"rlnTomo{x}ShiftAngst") for x in "XY"], axis=1) / 1.35
     ours = g.rigid_projections(angles, shifts, size=(4000, 4000, 3000), image_size=IMAGE_SIZE)
-    assert g.rigid_loss(t.projections, ours, (4000, 4000, 3000)).max() < 1e-3
+    assert g.rigid_loss(t.projections, ours, g.corners((4000, 4000, 3000))).max() < 1e-3
 
 
 def test_imods_alignment_as_relion_5_reads_it(shared: Path) -> None:

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry, star
-from tomoset.errors import LossyWarning, ModelError
+from tomoset import star
+from tomoset.errors import AssumptionWarning, FileAccessError, LossyWarning, ModelError
+from tomoset.files import AtomicFiles
 from tomoset.formats import FORMATS, read
-from tomoset.formats._files import find_file
+from tomoset.formats._files import file_names
 from tomoset.formats._relion_sets import is_optimisation_set
-from tomoset.images import mrc
+from tomoset.formats.relion5 import MAX_LOSS, nearest_rigid, rigid_loss, series_path
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.project import Project, open_project, write_project
-from tomoset.proof import MAX_DEFOCUS, MAX_POSITION, Proof, prove
+from tomoset.proof import MAX_POSITION, Proof, prove
+from tomoset.stacks import with_stacks
 
 Array = npt.NDArray[np.float64]
 
@@ -46,7 +48,7 @@ class Options:
     """
 
     to: str
-    max_loss: float = 0.1
+    max_loss: float = MAX_LOSS
     nearest: bool = False
     keep_matrices: bool = False
     size: tuple[int, int, int] | None = None
@@ -61,38 +63,36 @@ class Result:
     ----------
     written : str
         The set, or the project's optimisation set.
-    losses : dict of str to (n,) array
-        Announced losses by tomogram and tilt image [px].
+    losses : dict of str to (n_tilts,) array
+        What angles and shifts alone lose, by tomogram [px].
     proofs : dict of str to Proof
         By tomogram; those that are not aligned have none.
     tomograms : int
         How many there are.
+    kept : bool
+        Whether matrices next to the angles keep what these lose.
     """
 
     written: str
     losses: dict[str, Array]
     proofs: dict[str, Proof]
     tomograms: int
+    kept: bool = False
 
     @property
     def position(self) -> float:
         """Largest difference of image positions [px]."""
-        return max((p.position for p in self.proofs.values()), default=0.0)
+        return max((float(p.position.max(initial=0)) for p in self.proofs.values()), default=0.0)
 
     @property
     def defocus(self) -> float:
         """Largest difference of defocus [Å]."""
-        return max((p.defocus or 0.0 for p in self.proofs.values()), default=0.0)
+        return max((float(p.defocus.max(initial=0)) for p in self.proofs.values()), default=0.0)
 
     def failed(self) -> list[str]:
         """Tomograms that are further off than was announced."""
-        return [name for name, proof in self.proofs.items() if not self._holds(name, proof)]
-
-    def _holds(self, name: str, proof: Proof) -> bool:
-        lost = float(self.losses[name].max()) if name in self.losses else 0.0
-        # A rigid projection that is off in the image is off in depth alike, at 1 px a pixel.
-        fine = (proof.defocus or 0.0) <= MAX_DEFOCUS or lost > 0
-        return fine and proof.position <= MAX_POSITION + lost
+        lost = {} if self.kept else self.losses
+        return [n for n, proof in self.proofs.items() if not proof.holds(lost.get(n, 0.0))]
 
     def summary(self) -> dict[str, Any]:
         """For a program to read."""
@@ -103,6 +103,7 @@ class Result:
             "position_px": self.position,
             "defocus_A": self.defocus,
             "losses_px": {name: lost.round(6).tolist() for name, lost in self.losses.items()},
+            "differs": {n: list(p.differs) for n, p in self.proofs.items() if p.differs},
             "failed": self.failed(),
         }
 
@@ -123,8 +124,12 @@ def convert_set(
     ------
     UnsupportedError
         If the dialect cannot say the set, and no option allows the loss. Nothing is written.
+    FileAccessError
+        If a file of the source, or of another set, would be replaced.
     """
-    return write_and_prove(with_sizes(read(source), options), target, options)
+    tomograms = with_sizes(read(source), options)
+    _refuse_overwriting(source, tomograms, target, options)
+    return write_and_prove(tomograms, target, options)
 
 
 def write_and_prove(
@@ -134,15 +139,23 @@ def write_and_prove(
     before_reading: Callable[[], None] = lambda: None,
 ) -> Result:
     """Write a set, do what must come first, read it back, and compare; see `convert_set`."""
-    after, lost = prepared(tomograms, target, options)
-    write_set(after, target, options)
+    with AtomicFiles() as files:
+        after, lost = prepared(tomograms, target, options, files)
+        write_set(after, target, options)
     before_reading()
     again = with_sizes(read(target), options)
+    return _result(os.fspath(target), lost, prove(tomograms, again), options)
+
+
+def _result(
+    written: str, lost: dict[str, Array], proofs: dict[str, Proof], options: Options
+) -> Result:
     return Result(
-        written=os.fspath(target),
+        written=written,
         losses=lost,
-        proofs=prove(tomograms, again),
-        tomograms=len(tomograms),
+        proofs=proofs,
+        tomograms=len(lost),
+        kept=options.keep_matrices,
     )
 
 
@@ -170,33 +183,68 @@ def convert_project(
     UnsupportedError
         If the dialect cannot say the set, and no option allows the loss. Nothing is written.
     """
-    project = open_project(source)
-    before = with_sizes(project.tomograms, options)
-    after, lost = prepared(before, os.path.join(folder, "tomograms.star"), options)
-    written = write_project(
-        replace(project, tomograms=after),
-        folder,
-        options.to,
-        write_set=lambda tomograms, path: write_set(tomograms, path, options),
-    )
-    again = open_project(written)
-    return Result(
-        written=os.fspath(written),
-        losses=lost,
-        proofs=prove(before, with_sizes(again.tomograms, options), _pairs(project, again)),
-        tomograms=len(before),
-    )
+
+    def sized(tomograms: TomogramSet) -> TomogramSet:
+        return with_sizes(tomograms, options)
+
+    project = open_project(source, prepare=sized)
+    before, target = project.tomograms, os.path.join(folder, "tomograms.star")
+    _refuse_overwriting(source, before, target, options)
+    if os.path.isdir(folder) and os.path.samefile(_folder_of(source), folder):
+        raise FileAccessError(f"{os.fspath(folder)} is the folder of the source; give another one")
+    with AtomicFiles() as files:
+        after, lost = prepared(before, target, options, files, _positions(project))
+        written = write_project(
+            replace(project, tomograms=after),
+            folder,
+            options.to,
+            write_set=lambda tomograms, path: write_set(tomograms, path, options),
+        )
+    again = open_project(written, prepare=sized)
+    proofs = prove(before, again.tomograms, _pairs(project, again))
+    return _result(os.fspath(written), lost, proofs, options)
+
+
+def _folder_of(source: str | os.PathLike[str]) -> str:
+    return os.fspath(source) if os.path.isdir(source) else os.path.dirname(source) or "."
+
+
+def _refuse_overwriting(
+    source: str | os.PathLike[str],
+    tomograms: TomogramSet,
+    target: str | os.PathLike[str],
+    options: Options,
+) -> None:
+    """Stop before a file of the source, or of another set in the folder, is replaced."""
+    used = {os.path.realpath(source)}
+    series = getattr(tomograms.source, "series", {})
+    used |= {os.path.realpath(text.path) for text in series.values() if text.path}
+    if os.path.realpath(target) in used:
+        raise FileAccessError(f"{os.fspath(target)} is a file of the source; give another path")
+    if options.to != "relion5":
+        return
+    fresh = not os.path.exists(target)
+    for name in file_names(tomograms).values():
+        path = series_path(os.fspath(target), name)
+        if os.path.realpath(path) in used or (fresh and os.path.exists(path)):
+            raise FileAccessError(
+                f"{path} is there and belongs to the source or to another set; convert to a "
+                "folder of its own"
+            )
+
+
+def _positions(project: Project) -> dict[str, Array]:
+    """Where the particles are, by tomogram [voxels]."""
+    if project.particles is None:
+        return {}
+    positions = project.particles.positions
+    return {name: positions[rows] for name, rows in project.particles.by_tomogram().items()}
 
 
 def _pairs(before: Project, after: Project) -> dict[str, tuple[Array, Array]]:
-    """Positions of the same particles in both, by tomogram [voxels]."""
-    if before.particles is None or after.particles is None:
-        return {}
-    here, there = before.particles, after.particles
-    return {
-        name: (here.positions[rows], there.positions[there.in_tomogram(name)])
-        for name, rows in here.by_tomogram().items()
-    }
+    """Positions of the same particles in both, by tomogram [voxels]; none where they are gone."""
+    here, there = _positions(before), _positions(after)
+    return {name: (found, there.get(name, np.empty((0, 3)))) for name, found in here.items()}
 
 
 def write_set(tomograms: TomogramSet, path: str | os.PathLike[str], options: Options) -> None:
@@ -208,22 +256,74 @@ def write_set(tomograms: TomogramSet, path: str | os.PathLike[str], options: Opt
 
 
 def prepared(
-    tomograms: TomogramSet, target: str | os.PathLike[str], options: Options
+    tomograms: TomogramSet,
+    target: str | os.PathLike[str],
+    options: Options,
+    files: AtomicFiles,
+    points: Mapping[str, Array] | None = None,
 ) -> tuple[TomogramSet, dict[str, Array]]:
-    """The set as the dialect can say it, and what that loses, by tomogram and tilt image [px]."""
+    """The set as the dialect can say it, and what that loses, by tomogram and tilt image [px].
+
+    Losses are over the corners of a tomogram and over `points` in it [voxels], such as its
+    particles; those above 0.001 px are warned of. Stacks that RELION 4 needs wait in `files`.
+    """
+    _say_what_it_is(tomograms, options)
     if options.to == "relion4":
-        stacked = [_stacked(t, tomograms, os.fspath(target)) for t in tomograms.values()]
-        return tomograms.with_tomograms(stacked), {}
-    lost = losses(tomograms)
-    if options.keep_matrices:
-        return tomograms, {}
-    over = {name: loss for name, loss in lost.items() if loss.max() > options.max_loss}
-    rigid = over if options.nearest else {}
-    small = {name: loss for name, loss in lost.items() if loss.max() > MAX_POSITION}
-    nearest = [
-        replace(t, projections=_rigid(t)) if name in rigid else t for name, t in tomograms.items()
-    ]
-    return tomograms.with_tomograms(nearest), {**small, **over}
+        return with_stacks(tomograms, target, files), {n: np.zeros(1) for n in tomograms}
+    lost = {n: rigid_loss(t, (points or {}).get(n)) for n, t in tomograms.items()}
+    made = []
+    for name, tomogram in tomograms.items():
+        worst = float(lost[name].max(initial=0.0))
+        if worst > MAX_POSITION and (worst <= options.max_loss or _allowed(options)):
+            _warn_of_loss(name, lost[name], kept=options.keep_matrices)
+        rigid = nearest_rigid(tomogram) if options.nearest and worst > options.max_loss else None
+        made.append(tomogram if rigid is None else replace(tomogram, projections=rigid))
+    return tomograms.with_tomograms(made), lost
+
+
+def _allowed(options: Options) -> bool:
+    return options.nearest or options.keep_matrices
+
+
+def _warn_of_loss(name: str, lost: Array, *, kept: bool) -> None:
+    tilt = int(lost.argmax())
+    warnings.warn(
+        f"tomogram {name!r} is not rigid: angles and shifts are off by up to {lost[tilt]:.3g} px "
+        f"(tilt image {tilt + 1}; more than 0.001 px in {(lost > MAX_POSITION).sum()} of "
+        f"{len(lost)})"
+        + ("; matrices next to them keep it, until RELION 5 writes the set" if kept else ""),
+        LossyWarning,
+        stacklevel=3,
+    )
+
+
+def _say_what_it_is(tomograms: TomogramSet, options: Options) -> None:
+    """Warn of sets that the target's programs cannot use as they are."""
+    for name, t in tomograms.items():
+        source = t.source
+        if t.alignment is not None and source is not None and source.format == "relion4":
+            warnings.warn(
+                f"tomogram {name!r}: its matrices have no translations, only directions; the "
+                "middle of the tomogram is taken to be in the middle of each image",
+                AssumptionWarning,
+                stacklevel=4,
+            )
+        lacking = [
+            what
+            for what, value in (
+                ("an alignment", t.projections),
+                ("a size", t.size),
+                ("defocus", t.defocus_u),
+                ("doses", t.pre_exposure),
+            )
+            if value is None
+        ]
+        if options.to == "relion4" and lacking:
+            warnings.warn(
+                f"tomogram {name!r} has not {', '.join(lacking)}: RELION 4 reads no such set",
+                LossyWarning,
+                stacklevel=4,
+            )
 
 
 def with_sizes(tomograms: TomogramSet, options: Options) -> TomogramSet:
@@ -248,49 +348,3 @@ def _sized(tomogram: Tomogram, options: Options) -> Tomogram:
                 f"size that is known, {' '.join(map(str, known))}"
             )
     return tomogram.placed(options.size, options.image_size)
-
-
-def losses(tomograms: TomogramSet) -> dict[str, Array]:
-    """How far each tilt image is from the nearest rigid projection [px], by tomogram.
-
-    Over the corners of the tomogram; tomograms without projections or sizes are left out.
-    """
-    found = {}
-    for name, tomogram in tomograms.items():
-        rigid = _rigid(tomogram)
-        if rigid is not None and tomogram.projections is not None and tomogram.size is not None:
-            found[name] = geometry.rigid_loss(tomogram.projections, rigid, tomogram.size)
-    return found
-
-
-def _rigid(tomogram: Tomogram) -> Array | None:
-    """The nearest rigid projections; a mirrored depth stays mirrored."""
-    projections, size, image_size = tomogram.projections, tomogram.size, tomogram.image_size
-    if projections is None or size is None or image_size is None:
-        return None
-    angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
-    rigid = geometry.rigid_projections(angles, shifts, size=size, image_size=image_size)
-    rigid[np.linalg.det(projections[:, :3, :3]) < 0, 2] *= -1
-    return rigid
-
-
-def _stacked(tomogram: Tomogram, tomograms: TomogramSet, target: str) -> Tomogram:
-    """The tomogram with one stack, which RELION 4 needs; made of its single images."""
-    if tomogram.stack is not None or tomogram.images is None:
-        return tomogram
-    folder = os.path.join(os.path.dirname(target), "stacks")
-    stack = os.path.join(folder, f"{tomogram.name.replace('/', '_')}.mrcs")
-    origin = getattr(tomograms.source, "path", None)
-    found = [find_file(mrc.stack_path(name), origin) for name in tomogram.images]
-    if all(path is not None for path in found):
-        mrc.join_images([path for path in found if path is not None], stack)
-    else:
-        missing = sum(path is None for path in found)
-        warnings.warn(
-            f"tomogram {tomogram.name!r}: {missing} of its {tomogram.n_tilts} images are not "
-            "there; RELION 4 wants one stack of them, which the set names but which was not made: "
-            f"{stack}",
-            LossyWarning,
-            stacklevel=2,
-        )
-    return replace(tomogram, stack=stack)

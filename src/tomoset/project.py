@@ -20,7 +20,7 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._files import find_file
+from tomoset.formats._files import file_names, find_file
 from tomoset.formats._relion_sets.optimisation import (
     MANIFOLDS,
     PARTICLES,
@@ -123,6 +123,7 @@ def open_project(
     manifolds: StrPath | None = None,
     trajectories: StrPath | None = None,
     check_links: bool = True,
+    prepare: Callable[[TomogramSet], TomogramSet] = lambda tomograms: tomograms,
 ) -> Project:
     """Read a tomogram set and all that belongs to it.
 
@@ -139,6 +140,9 @@ def open_project(
     check_links : bool
         Whether a file that is named but not there is an error. If not, it is left out: its
         entry stays in `Project.references`, and fiducials stay a path of their tomogram.
+    prepare : callable, optional
+        What is done to the tomogram set before the others are read against it, such as giving
+        it sizes that its files do not say.
 
     Returns
     -------
@@ -179,7 +183,7 @@ def open_project(
     else:
         given[TOMOGRAMS] = start
     files = _Files(given=given, entries=entries, star_path=os.fspath(start), strict=check_links)
-    return replace(_read_sets(files), optimisation_set=optimisation)
+    return replace(_read_sets(files, prepare), optimisation_set=optimisation)
 
 
 def _in_folder(folder: Path) -> Path:
@@ -248,7 +252,7 @@ class _Files:
         return found
 
 
-def _read_sets(files: _Files) -> Project:
+def _read_sets(files: _Files, prepare: Callable[[TomogramSet], TomogramSet]) -> Project:
     found = {entry: files.find(entry) for entry in _OPTIONS}
     star_path = found[TOMOGRAMS]
     if star_path is None:
@@ -256,7 +260,7 @@ def _read_sets(files: _Files) -> Project:
             f"no tomogram set: {TOMOGRAMS} is empty or absent; give one as {_OPTIONS[TOMOGRAMS]}",
             path=files.star_path,
         )
-    tomograms = formats.read(star_path)
+    tomograms = prepare(formats.read(star_path))
     particles = manifolds = trajectories = None
     if (path := found[PARTICLES]) is not None:
         particles = sets.read_particles(path, tomograms)
@@ -386,6 +390,7 @@ def _with_fiducials(
     """The tomograms, naming their files of fiducials, and those files by path."""
     texts: dict[str, star.StarFile] = {}
     tomograms = []
+    names = file_names(project.tomograms)
     for name, tomogram in project.tomograms.items():
         fiducials = project.fiducials.get(name)
         if fiducials is None:
@@ -394,9 +399,7 @@ def _with_fiducials(
         pixel_size = tomogram.optics.pixel_size
         if pixel_size is None:
             raise ModelError(f"tomogram {name!r} has fiducials but no pixel size, to say them in Å")
-        path = os.path.join(folder, f"fiducials_{name.replace(os.sep, '_')}.star")
-        if path in texts:
-            raise ModelError(f"the fiducials of two tomograms would be {path}; rename {name!r}")
+        path = os.path.join(folder, f"fiducials_{names[name]}.star")
         texts[path] = sets.fiducials_to_star(fiducials, dialect=format, pixel_size=pixel_size)
         tomograms.append(replace(tomogram, fiducials=path))
     return project.tomograms.with_tomograms(tomograms), texts

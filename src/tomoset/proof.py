@@ -21,7 +21,7 @@ MAX_POSITION, MAX_DEFOCUS = 1e-3, 0.1
 _ANY_SIZE, _ANY_IMAGE = (1000, 1000, 500), (1000, 1000)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Proof:
     """How far apart two descriptions of one tomogram are.
 
@@ -29,21 +29,41 @@ class Proof:
     ----------
     points : int
         Points that were projected through both.
-    position : float
+    position : (n_tilts,) array
         Largest difference of image positions [px].
-    defocus : float or None
-        Largest difference of defocus [Å]; None where there is no defocus.
+    defocus : (n_tilts,) array
+        Largest difference of defocus [Å]; 0 where neither has one.
+    pixel_size : float
+        Of the tilt images [Å].
+    differs : tuple of str
+        What else is not the same: doses, optics, particles that are gone.
     """
 
     points: int
-    position: float
-    defocus: float | None
+    position: Array
+    defocus: Array
+    pixel_size: float
+    differs: tuple[str, ...] = ()
+
+    def holds(self, lost: Array | float = 0.0) -> bool:
+        """Whether nothing is further off than was announced, tilt image by tilt image.
+
+        Parameters
+        ----------
+        lost : (n_tilts,) array or float
+            Announced losses [px]. A rigid projection that is off in the image is off in depth
+            by no more.
+        """
+        near = self.position <= MAX_POSITION + lost
+        focused = self.defocus <= MAX_DEFOCUS + lost * self.pixel_size
+        return not self.differs and bool(near.all() and focused.all())
+
+
+Pairs = Mapping[str, tuple[Array, Array]]
 
 
 def prove(
-    before: TomogramSet,
-    after: TomogramSet,
-    particles: Mapping[str, tuple[Array, Array]] | None = None,
+    before: TomogramSet, after: TomogramSet, particles: Pairs | None = None
 ) -> dict[str, Proof]:
     """Project points through two sets, and see how far the images are apart.
 
@@ -57,28 +77,31 @@ def prove(
     Returns
     -------
     dict of str to Proof
-        For each tomogram that is aligned.
+        For each tomogram that is aligned, or differs in something else.
 
     Raises
     ------
     UnsupportedError
-        If a tomogram is missing in the target or has lost its alignment or tilt images.
+        If tomograms, tilt images or an alignment are lost.
     """
+    if list(before) != list(after):
+        raise UnsupportedError(
+            f"the target has other tomograms: {', '.join(after) or 'none'} instead of "
+            f"{', '.join(before)}"
+        )
     proofs = {}
     for name, tomogram in before.items():
-        if name not in after:
-            raise UnsupportedError(f"tomogram {name!r} is not in the target")
         source, target = _comparable(tomogram, after[name])
-        if source.projections is None and target.projections is None:
-            continue
-        if target.projections is None or source.n_tilts != target.n_tilts:
-            raise UnsupportedError(
-                f"tomogram {name!r}: the target has lost its alignment or tilt images"
-            )
-        pairs = [(_grid(source), _grid(source))]
-        if particles and name in particles:
-            pairs.append(particles[name])
-        proofs[name] = _proof(source, target, pairs)
+        if source.n_tilts != target.n_tilts:
+            raise UnsupportedError(f"tomogram {name!r}: the target has lost tilt images")
+        aligned = source.projections is not None
+        if aligned and target.projections is None:
+            raise UnsupportedError(f"tomogram {name!r}: the target has lost its alignment")
+        differs = _differences(source, target)
+        if aligned or differs:
+            grid = _grid(source)
+            pairs = [(grid, grid), *([particles[name]] if particles and name in particles else [])]
+            proofs[name] = _proof(source, target, pairs if aligned else [], differs)
     return proofs
 
 
@@ -86,10 +109,25 @@ def _comparable(source: Tomogram, target: Tomogram) -> tuple[Tomogram, Tomogram]
     """Both with projections: sizes that one knows serve the other, and any where none does."""
     size = source.size or target.size
     image = source.image_size or target.image_size
-    waiting = source.alignment is not None and target.alignment is not None
-    if waiting:
+    if source.alignment is not None and target.alignment is not None:
         size, image = size or _ANY_SIZE, image or _ANY_IMAGE
     return source.placed(size, image), target.placed(size, image)
+
+
+#: What a dialect must not change, besides projections and defocus.
+_SAME = ("pre_exposure", "defocus_angle", "phase_shift", "ctf_scale", "b_factor")
+
+
+def _differences(source: Tomogram, target: Tomogram) -> tuple[str, ...]:
+    every = (*_SAME, "defocus_u", "defocus_v")
+    found = [f for f in every if (getattr(source, f) is None) != (getattr(target, f) is None)]
+    for field in set(_SAME) - set(found):
+        one, other = getattr(source, field), getattr(target, field)
+        if one is not None and not np.allclose(one, other, rtol=0, atol=1e-6):
+            found.append(field)
+    if source.optics != target.optics:
+        found.append("optics")
+    return tuple(sorted(found))
 
 
 def _grid(tomogram: Tomogram) -> Array:
@@ -100,15 +138,28 @@ def _grid(tomogram: Tomogram) -> Array:
     return np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def _proof(source: Tomogram, target: Tomogram, pairs: Iterable[tuple[Array, Array]]) -> Proof:
-    points, position, defocus = 0, 0.0, None
+def _proof(
+    source: Tomogram,
+    target: Tomogram,
+    pairs: Iterable[tuple[Array, Array]],
+    differs: tuple[str, ...],
+) -> Proof:
+    position, defocus, points = np.zeros(source.n_tilts), np.zeros(source.n_tilts), 0
+    both = source.defocus_u is not None and target.defocus_u is not None
     for here, there in pairs:
-        if not len(here):
+        if len(here) != len(there):
+            differs = (*differs, f"particles: {len(there)} instead of {len(here)}")
             continue
         points += len(here)
         apart = np.linalg.norm(source.project(here) - target.project(there), axis=-1)
-        position = max(position, float(apart.max()))
-        if source.defocus_u is not None and target.defocus_u is not None:
-            change = np.abs(source.defocus(here) - target.defocus(there)).max()
-            defocus = max(defocus or 0.0, float(change))
-    return Proof(points=points, position=position, defocus=defocus)
+        position = np.maximum(position, apart.max(axis=1, initial=0.0))
+        if both:
+            change = np.abs(source.defocus(here) - target.defocus(there)).max(axis=2)
+            defocus = np.maximum(defocus, change.max(axis=1, initial=0.0))
+    return Proof(
+        points=points,
+        position=position,
+        defocus=defocus,
+        pixel_size=source.optics.pixel_size or 1.0,
+        differs=differs,
+    )

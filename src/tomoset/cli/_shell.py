@@ -82,7 +82,7 @@ def loss_options(command: F) -> F:
         ),
         click.option(
             "--max-loss",
-            type=FINITE,
+            type=click.FloatRange(min=0),
             default=0.1,
             show_default=True,
             metavar="PX",
@@ -101,18 +101,22 @@ def contradicting_losses(given: dict[str, Any]) -> None:
 
 def print_proof(result: Any) -> int:
     """Print what a conversion lost and how it was proved; the exit code."""
-    for name, lost in result.losses.items():
-        click.echo(f"{name}: not rigid, the nearest is off by up to {lost.max():.3g} px")
     points = sum(proof.points for proof in result.proofs.values())
     if not points:
         click.echo("not aligned, so there are no projections to compare")
-        return 0
-    click.echo(
-        f"proof: {count(points, 'point')} through source and target: images within "
-        f"{result.position:.1e} px, defocus within {result.defocus:.1e} Å"
-    )
+    else:
+        click.echo(
+            f"proof: {count(points, 'point')} through source and target: images within "
+            f"{result.position:.1e} px, defocus within {result.defocus:.1e} Å"
+        )
     for name in result.failed():
-        click.echo(f"error: {name}: the target is further off than was announced", err=True)
+        differs = ", ".join(result.proofs[name].differs)
+        click.echo(
+            f"error: {name}: what was written is further off than was announced"
+            + (f" (it differs in {differs})" if differs else "")
+            + "; do not use it, and please report it",
+            err=True,
+        )
     return 1 if result.failed() else 0
 
 

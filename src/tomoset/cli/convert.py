@@ -60,11 +60,20 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     from tomoset.convert import Options, convert_project, convert_set, is_project
 
     with collected_warnings(strict=strict) as warned:
-        convert_one = convert_project if is_project(source) else convert_set
-        result = convert_one(source, target, Options(**given))
+        options = Options(**given)
+        if is_project(source):
+            result = convert_project(source, target, options)
+        else:
+            result = convert_set(source, _set_in(target), options)
     print_warnings(warned)
     if as_json:
         print_json({**result.summary(), "warnings": warned})
         return 1 if result.failed() else 0
     click.echo(f"{result.written}: {count(result.tomograms, 'tomogram')}")
     return print_proof(result)
+
+
+def _set_in(target: str) -> str:
+    """The set in a folder, where a folder is given for it."""
+    is_folder = os.path.isdir(target) or target.endswith("/")
+    return os.path.join(target, "tomograms.star") if is_folder else target

@@ -1,18 +1,74 @@
-"""Where the files are that a set names."""
+"""Where the files are that a set names, and which of them a new set may replace."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from tomoset import star
+from tomoset.errors import FileAccessError, ModelError, TomosetError
+
+#: Columns by which the global table of a tomogram set is known, next to rlnTomoName.
+_MARKS = ("rlnTomoHand", "rlnTomoFrameCount", "rlnTomoTiltSeriesStarFile")
 
 
 def find_file(name: str, star_path: str | None) -> Path | None:
-    """A file that a set names, looked for from each folder above the set, then from here.
+    """A file that a set names: from the working folder, or from a folder above the set.
 
-    RELION's paths start in the project folder, which is the working folder of its programs;
-    a set is often looked at from elsewhere, and its own project comes first.
+    RELION's paths start in the project folder, which is the working folder of its programs. A
+    set is often looked at from elsewhere: then each folder above it is tried, the nearest
+    first, and the working folder last.
     """
-    folders = [] if star_path is None else list(Path(star_path).absolute().parents)[:5]
-    for folder in (*folders, Path()):
+    folders: list[Path] = []
+    if star_path is not None:
+        above = list(Path(star_path).absolute().parents)
+        folders = [Path(), *above] if Path.cwd() in above else [*above, Path()]
+    for folder in folders or [Path()]:
         if (folder / name).is_file():
             return folder / name
     return None
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A name for files of each tomogram: its own, without slashes.
+
+    Raises
+    ------
+    ModelError
+        If two would be the same.
+    """
+    made: dict[str, str] = {}
+    for name in names:
+        plain = name.replace("/", "_")
+        if plain in made.values():
+            twin = next(other for other, file in made.items() if file == plain)
+            raise ModelError(
+                f"the files of tomograms {twin!r} and {name!r} would both be called {plain!r}; "
+                "rename one"
+            )
+        made[name] = plain
+    return made
+
+
+def refuse_unless_set(path: str | os.PathLike[str]) -> None:
+    """Refuse to replace a file that is there and is no tomogram set: the path is a slip.
+
+    Raises
+    ------
+    FileAccessError
+        If it is an image, a set of particles, the table of a tilt series, anything else.
+    """
+    if not os.path.exists(path):
+        return
+    if os.path.isfile(path) and os.path.getsize(path) == 0:
+        return
+    try:
+        tables = star.read(path).tables
+    except TomosetError:
+        tables = ()
+    if not any("rlnTomoName" in t and any(mark in t for mark in _MARKS) for t in tables):
+        raise FileAccessError(
+            f"{os.fspath(path)} is there and is no tomogram set; it is not replaced by one: give "
+            "another path, or remove it"
+        )

@@ -217,7 +217,7 @@ def check_images(names: tuple[str, ...], tilts: star.Table) -> tuple[int, int] |
     """Width and height of single images, None if the first is not there; all must agree."""
     size: tuple[int, int] | None = None
     for row, name in enumerate(names):
-        header = find_stack(name, tilts.path)
+        header = find_stack(name.rpartition("@")[2], tilts.path)
         if header is None:
             if row == 0:
                 return None

@@ -17,7 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry, star
-from tomoset.errors import AssumptionWarning, FileFormatError, MissingFieldError, UnsupportedError
+from tomoset.errors import (
+    AssumptionWarning,
+    FileFormatError,
+    MissingFieldError,
+    ModelError,
+    UnsupportedError,
+)
+from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Format
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
@@ -35,9 +42,6 @@ from tomoset.model import Alignment, Tomogram, TomogramSet
 
 NAME = "relion4"
 _VERSION = "# version 30001"
-
-#: What RELION 5 says otherwise: it would contradict the matrices as soon as they change.
-_LEFT_OUT = (*ALIGNMENT_LABELS, STAR_FILE)
 
 Array = npt.NDArray[np.float64]
 
@@ -146,14 +150,19 @@ def _read_matrices(tilts: star.Table) -> Array | None:
 
 def write(tomograms: TomogramSet, path: str | os.PathLike[str]) -> None:
     """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
+    refuse_unless_set(path)
     star.write(to_star(tomograms), path)
 
 
 def to_star(tomograms: TomogramSet) -> star.StarFile:
     """The set as tables: those of its file, in their order, with what has changed."""
+    if not tomograms:
+        raise ModelError("the set holds no tomogram, and RELION reads no empty set")
     old = tomograms.source if isinstance(tomograms.source, star.StarFile) else None
     template = None if old is None else _global_of(old)
-    head = global_table(tomograms, GLOBAL_COLUMNS, template, version=_VERSION, leave_out=_LEFT_OUT)
+    head = global_table(
+        tomograms, GLOBAL_COLUMNS, template, version=_VERSION, leave_out=(STAR_FILE,)
+    )
     tables = _tilt_tables(tomograms, old)
     if old is None:
         return star.StarFile((head, *tables.values()))
@@ -177,10 +186,26 @@ def _tilt_tables(tomograms: TomogramSet, old: star.StarFile | None) -> dict[str,
     bent = any(t.deformation for t in tomograms.values())
     return {
         t.name: tilt_table(
-            t, _own_columns(t), before.get(t.name), version=_VERSION, bent=bent, leave_out=_LEFT_OUT
+            t,
+            _own_columns(t),
+            before.get(t.name),
+            version=_VERSION,
+            bent=bent,
+            leave_out=_left_out(t),
         )
         for t in (_ready(t) for t in tomograms.values())
     }
+
+
+def _left_out(tomogram: Tomogram) -> tuple[str, ...]:
+    """Angles beside the matrices go when they come from RELION 5, or the matrices change."""
+    source = tomogram.source
+    unchanged = (
+        source is not None
+        and source.format == NAME
+        and source.values.get(PROJECTION_LABELS[0]) is tomogram.projections
+    )
+    return () if unchanged else ALIGNMENT_LABELS
 
 
 def _ready(tomogram: Tomogram) -> Tomogram:

@@ -23,8 +23,8 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
-from tomoset.files import AtomicFiles, refuse_unless_star
-from tomoset.formats._files import find_file
+from tomoset.files import AtomicFiles
+from tomoset.formats._files import file_names, find_file, refuse_unless_set
 from tomoset.formats._format import Format
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
@@ -135,15 +135,28 @@ def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
     """Projections from angles and shifts, or from matrices, which RELION 5 prefers."""
     alignment = _read_alignment(tilts)
     placed = replace(tomogram, alignment=alignment).placed()
+    said_by = ALIGNMENT_LABELS[0]
     if any(label in tilts for label in PROJECTION_LABELS):
         matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
         _compare(placed, matrices)
         placed = replace(tomogram, projections=matrices)
+        said_by = PROJECTION_LABELS[0]
     source = placed.source
     if source is None or placed.projections is None:
         return placed
-    values = {**source.values, ALIGNMENT_LABELS[0]: placed.projections}
+    values = {**source.values, said_by: placed.projections}
     return replace(placed, source=replace(source, values=values))
+
+
+def _as_read(tomogram: Tomogram, label: str) -> bool:
+    """Whether the projections are those that these columns of the file said."""
+    source = tomogram.source
+    return (
+        source is not None
+        and source.format == NAME
+        and tomogram.projections is not None
+        and source.values.get(label) is tomogram.projections
+    )
 
 
 def _read_alignment(tilts: star.Table) -> Alignment | None:
@@ -163,11 +176,12 @@ def _compare(placed: Tomogram, matrices: Array) -> None:
     """Say how far matrices and angles beside them disagree."""
     if placed.projections is None or placed.size is None:
         return
-    apart = geometry.rigid_loss(matrices, placed.projections, placed.size).max()
+    corners = geometry.corners(placed.size)
+    apart = geometry.rigid_loss(matrices, placed.projections, corners).max()
     if apart < 0.01:
         return
     one_based = geometry.rigid_loss(
-        geometry.from_one_based(matrices), placed.projections, placed.size
+        geometry.from_one_based(matrices), placed.projections, corners
     ).max()
     why = "; they count voxels from 1, as RELION 4 does" if one_based < 0.01 else ""
     warnings.warn(
@@ -230,27 +244,30 @@ def write(
         If a projection is not rigid enough, or something that RELION 5 needs is not known.
     """
     path = os.fspath(path)
+    refuse_unless_set(path)
+    if not tomograms:
+        raise ModelError("the set holds no tomogram, and RELION reads no empty set")
+    names = file_names(tomograms)
     old = tomograms.source if isinstance(tomograms.source, Files) else None
     ready = tomograms.with_tomograms(
         [_ready(t, keep_matrices=keep_matrices, max_loss=max_loss) for t in tomograms.values()]
     )
     head = _head(ready, path, old)
     bent = any(t.deformation for t in ready.values())
-    refuse_unless_star(path)
     with AtomicFiles() as files:
         for tomogram in ready.values():
             before = None if old is None else old.series.get(tomogram.name)
             series = _series(tomogram, before, bent=bent, keep_matrices=keep_matrices)
-            files.write(series_path(path, tomogram.name), star.dumps(series).encode(*_TEXT))
+            files.write(series_path(path, names[tomogram.name]), star.dumps(series).encode(*_TEXT))
         files.write(path, star.dumps(head).encode(*_TEXT))
 
 
 _TEXT = ("utf-8", "surrogateescape")
 
 
-def series_path(path: str, name: str) -> str:
+def series_path(path: str, file_name: str) -> str:
     """Where the table of a tomogram goes: ``tilt_series/NAME.star`` beside the global file."""
-    return os.path.join(os.path.dirname(path), "tilt_series", f"{name.replace('/', '_')}.star")
+    return os.path.join(os.path.dirname(path), "tilt_series", f"{file_name}.star")
 
 
 def _ready(tomogram: Tomogram, *, keep_matrices: bool, max_loss: float) -> Tomogram:
@@ -270,8 +287,10 @@ def _ready(tomogram: Tomogram, *, keep_matrices: bool, max_loss: float) -> Tomog
             "images, and the stack is not there; give it by --image-size W H"
         )
     tomogram = _upright(tomogram)
+    if keep_matrices or _as_read(tomogram, PROJECTION_LABELS[0]):
+        return tomogram  # the matrices are written
     loss = rigid_loss(tomogram)
-    if loss.max() > max_loss and not keep_matrices:
+    if loss.max(initial=0.0) > max(max_loss, 1e-6):
         worst = int(loss.argmax())
         raise UnsupportedError(
             f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
@@ -302,15 +321,33 @@ def _upright(tomogram: Tomogram) -> Tomogram:
     return replace(tomogram, projections=turned, hand=-tomogram.hand)
 
 
-def rigid_loss(tomogram: Tomogram) -> Array:
-    """How far each tilt image is from the nearest rigid projection [px]: (n,)."""
+def nearest_rigid(tomogram: Tomogram) -> Array | None:
+    """The nearest rigid projections, mirrored where the tomogram's are: (n, 4, 4), or None.
+
+    None where there are no projections, or a size is not known.
+    """
     projections, size, image_size = tomogram.projections, tomogram.size, tomogram.image_size
-    assert projections is not None
-    assert size is not None
-    assert image_size is not None
+    if projections is None or size is None or image_size is None:
+        return None
     angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
     rigid = geometry.rigid_projections(angles, shifts, size=size, image_size=image_size)
-    return geometry.rigid_loss(projections, rigid, size)
+    rigid[np.linalg.det(projections[:, :3, :3]) < 0, 2] *= -1
+    return rigid
+
+
+def rigid_loss(tomogram: Tomogram, points: Array | None = None) -> Array:
+    """How far each tilt image is from the nearest rigid projection [px]: (n,).
+
+    Over the corners of the tomogram, and further points (m, 3) [voxels]; nothing where a size
+    is not known.
+    """
+    rigid = nearest_rigid(tomogram)
+    if rigid is None or tomogram.projections is None or tomogram.size is None:
+        return np.zeros(tomogram.n_tilts)
+    every = geometry.corners(tomogram.size)
+    if points is not None:
+        every = np.concatenate([every, points])
+    return geometry.rigid_loss(tomogram.projections, rigid, every)
 
 
 def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
@@ -318,7 +355,8 @@ def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
     table = global_table(ready, _COLUMNS, template, version=_VERSION, leave_out=(STAR_FILE,))
     columns = dict(table.columns)
     names = columns.pop("rlnTomoName")
-    files = [series_path(path, name) for name in ready]
+    plain = file_names(ready)
+    files = [series_path(path, plain[name]) for name in ready]
     order = ["rlnTomoName", STAR_FILE, *columns]
     if template is not None:  # where the old file has it
         order = [label for label in template.columns if label in (*order,)]
@@ -335,14 +373,20 @@ def _series(
     tomogram: Tomogram, old: star.StarFile | None, *, bent: bool, keep_matrices: bool
 ) -> star.StarFile:
     own = {**_alignment_texts(tomogram), IMAGE_NAME: image_texts(tomogram)}
-    if keep_matrices and tomogram.projections is not None:
+    unchanged = _as_read(tomogram, PROJECTION_LABELS[0])
+    if keep_matrices and tomogram.projections is not None and not unchanged:
         own |= {
             label: vector_texts(tomogram.projections[:, i])
             for i, label in enumerate(PROJECTION_LABELS)
         }
     before = None if old is None else next((t for t in old.tables if t.name == tomogram.name), None)
     table = tilt_table(
-        tomogram, own, before, version=_VERSION, bent=bent, leave_out=PROJECTION_LABELS
+        tomogram,
+        own,
+        before,
+        version=_VERSION,
+        bent=bent,
+        leave_out=() if unchanged else PROJECTION_LABELS,
     )
     if old is None:
         return star.StarFile((table,))
@@ -354,9 +398,9 @@ def _alignment_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
     source = tomogram.source
     old = source.tilts if source is not None and source.format == NAME else {}
     if tomogram.projections is None and tomogram.alignment is None:
-        return dict.fromkeys(ALIGNMENT_LABELS)
-    unchanged = tomogram.projections is None or (
-        source is not None and source.values.get(ALIGNMENT_LABELS[0]) is tomogram.projections
+        return {}  # what the file says of angles, if anything, is no alignment
+    unchanged = tomogram.projections is None or any(
+        _as_read(tomogram, labels[0]) for labels in (ALIGNMENT_LABELS, PROJECTION_LABELS)
     )
     if unchanged and all(label in old for label in ALIGNMENT_LABELS[1:]):
         return {label: old.get(label) for label in ALIGNMENT_LABELS}

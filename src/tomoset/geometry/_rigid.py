@@ -7,7 +7,6 @@ import numpy as np
 from tomoset.geometry._basic import (
     Array,
     apply,
-    corners,
     rotation_x,
     rotation_y,
     rotation_z,
@@ -105,8 +104,20 @@ def rigid_parameters(
     return np.rad2deg(np.stack([x, y, z], axis=1)), at + to_centre - np.array(image_size) // 2
 
 
-def rigid_loss(projections: Array, rigid: Array, size: tuple[int, int, int]) -> Array:
-    """Largest distance between two sets of projections over a tomogram's corners [px]: (n,)."""
-    points = corners(size)
+def rigid_loss(projections: Array, rigid: Array, points: Array) -> Array:
+    """Largest distance in the images between two sets of projections.
+
+    Parameters
+    ----------
+    projections, rigid : (n, 4, 4) arrays
+        From 0-based voxels to 0-based pixels.
+    points : (m, 3) array
+        Voxels, such as the `corners` of a tomogram.
+
+    Returns
+    -------
+    (n,) float64 array
+        [px].
+    """
     apart = (apply(projections, points) - apply(rigid, points))[..., :2]
     return np.asarray(np.linalg.norm(apart, axis=-1).max(axis=1))

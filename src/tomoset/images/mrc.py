@@ -158,49 +158,55 @@ def copy_images(
     FileFormatError
         If the source is not a whole MRC file.
     """
-    header = read_header(source)
-    check_whole(header)
-    if Path(header.path).resolve() == Path(target).resolve():
+    if os.path.realpath(stack_path(os.fspath(source))) == os.path.realpath(target):
         raise FileFormatError("a stack cannot be written over the one it is made from", path=target)
-    opened = atomic_write(target) if files is None else files.open(target)
-    with open(header.path, "rb") as stream, opened as out:
-        out.write(_header_for(stream.read(HEADER_BYTES), header, len(sections)))
-        for section in sections:
-            stream.seek(header.data_offset + section * header.image_bytes)
-            out.write(stream.read(header.image_bytes))
+    join_images([(source, section) for section in sections], target, files)
 
 
-def join_images(sources: Sequence[str | os.PathLike[str]], target: str | os.PathLike[str]) -> None:
-    """Write single images as one stack, bit for bit, one image in memory at a time.
+def join_images(
+    images: Sequence[tuple[str | os.PathLike[str], int]],
+    target: str | os.PathLike[str],
+    files: AtomicFiles | None = None,
+) -> None:
+    """Write images of several files as one stack, bit for bit, one image in memory at a time.
 
     Parameters
     ----------
-    sources : sequence of path-like
-        MRC files of one image each, all of one size and mode.
+    images : sequence of (path-like, int)
+        MRC files and sections in them, from 0; all of one size and mode.
     target : path-like
         The stack. Its folder is made when missing; it appears whole or not at all.
+    files : AtomicFiles, optional
+        With which the stack takes its place; by itself if not given.
 
     Raises
     ------
     FileFormatError
-        If an image is not whole, holds several, or differs from the first.
+        If an image is not whole, not there, or differs from the first.
     """
-    headers = [read_header(source) for source in sources]
-    first = headers[0]
-    for header in headers:
+    known = {path: read_header(path) for path in {path for path, _ in images}}
+    for header in known.values():
         check_whole(header)
+    headers = [known[path] for path, _ in images]
+    first = headers[0]
+    for header, (_, section) in zip(headers, images, strict=True):
         alike = (header.size[:2], header.mode, header.byte_order)
-        if alike != (first.size[:2], first.mode, first.byte_order) or header.size[2] != 1:
+        if alike != (first.size[:2], first.mode, first.byte_order):
             raise FileFormatError(
-                f"expected one image of {first.size[0]} x {first.size[1]} px in mode {first.mode}, "
-                f"found {header.size[2]} of {header.size[0]} x {header.size[1]} in {header.mode}",
+                f"expected images of {first.size[0]} x {first.size[1]} px in mode {first.mode}, "
+                f"found {header.size[0]} x {header.size[1]} in {header.mode}",
                 path=header.path,
             )
-    with atomic_write(target) as out:
+        if not 0 <= section < header.size[2]:
+            raise FileFormatError(
+                f"image {section + 1} is asked for, there are {header.size[2]}", path=header.path
+            )
+    opened = atomic_write(target) if files is None else files.open(target)
+    with opened as out:
         out.write(_header_for(read_bytes(first.path, HEADER_BYTES), first, len(headers)))
-        for header in headers:
+        for header, (_, section) in zip(headers, images, strict=True):
             with open(header.path, "rb") as stream:
-                stream.seek(header.data_offset)
+                stream.seek(header.data_offset + section * header.image_bytes)
                 out.write(stream.read(header.image_bytes))
 
 

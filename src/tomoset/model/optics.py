@@ -49,7 +49,10 @@ class Optics:
             if value is not None and not math.isfinite(value):
                 raise ModelError(f"{name} must be a finite number, not {value}")
         if self.pixel_size is not None and not self.pixel_size > 0:
-            raise ModelError(f"the pixel size must be above 0 Å, not {self.pixel_size}")
+            raise ModelError(
+                f"the pixel size must be above 0 Å, not {self.pixel_size:g} (RELION's -999 means "
+                "that it was not known)"
+            )
         if not self.voltage > 0:
             raise ModelError(f"the voltage must be above 0 kV, not {self.voltage}")
         if not 0 <= self.amplitude_contrast <= 1:
