@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.imod_folder import write_stack
 from tomoset.cli import main
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -49,6 +50,14 @@ def project(shared: Path, tmp_path: Path) -> Path:
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join(x for x in lines if "TS_45" not in x and "TS_54" not in x))
     return root
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder to work in, with a stack of five images of 65 x 47 pixels."""
+    monkeypatch.chdir(tmp_path)
+    write_stack(tmp_path / "a.mrc", 5, (65, 47))
+    return tmp_path
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tomoset
 from tests.imod_folder import make_folder, write_stack
 from tests.test_model import tomogram
-from tomoset import Tomogram, TomogramSet
+from tomoset import Tomogram, TomogramSet, star
 from tomoset import geometry as g
 from tomoset.check import RULES, check
 from tomoset.cli import main
@@ -96,8 +97,16 @@ def test_each_rule_is_broken_once(sound: Tomogram) -> None:
         assert code in found, f"{code} was not found, only {found}"
         # A broken tomogram may break a second rule with the first, never many.
         assert len(set(found)) <= 2, f"{code} came with {found}"
-    # R01 asks of sets that were read from a file: below, on the command line.
-    assert {rule.code for rule in RULES} == {*cases, "S01", "R01"}
+    # R01 and R02 ask of sets that were read from a file: below.
+    assert {rule.code for rule in RULES} == {*cases, "S01", "R01", "R02"}
+
+
+def test_rows_that_name_other_images_than_their_own(sound: Tomogram) -> None:
+    TomogramSet([sound.select([4, 0, 2])]).write("set.star", "relion5")
+    assert "R02" not in [p.code for p in check(tomoset.read("set.star"))]
+    table = star.read("set.star").tables[0]
+    star.write([table.with_columns({"rlnTomoTiltSeriesName": ["a.mrc"]})], "set.star")
+    assert "R02" in [p.code for p in check(tomoset.read("set.star"))]
 
 
 def test_on_the_command_line(

@@ -16,13 +16,6 @@ from tests.test_relion5 import IMAGE_SIZE, rigid
 from tomoset.cli import main
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_stack(tmp_path / "a.mrc", 5, (65, 47))
-    return tmp_path
-
-
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = main(["convert", *arguments])
     captured = capsys.readouterr()

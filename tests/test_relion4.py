@@ -148,7 +148,7 @@ def test_selected_tilt_images_keep_their_unknown_columns(tmp_path: Path) -> None
     out = star.read(tmp_path / "out.star")["TS_01"]
     assert list(out["rlnMine"]) == ["q"]
     assert list(out["rlnTomoProjX"]) == ["[1,0,0,1e-3]"]
-    assert list(out["rlnMicrographName"]) == ["000002@a.mrc"]
+    assert list(out["rlnMicrographName"]) == ["000002@a.mrc:mrcs"]
     index = tomoset.read(tmp_path / "out.star")["TS_01"].image_index
     assert index is not None
     assert index.tolist() == [1]

@@ -279,7 +279,7 @@ def test_selected_tilt_images(tmp_path: Path) -> None:
     write_stack(tmp_path / "a.mrc", 5, (65, 47))
     s.write(tmp_path / "set.star", "relion5")
     written = star.read(tmp_path / "tilt_series/TS_01.star")["TS_01"]
-    assert list(written["rlnMicrographName"]) == ["000005@a.mrc", "000001@a.mrc"]
+    assert list(written["rlnMicrographName"]) == ["000005@a.mrc:mrcs", "000001@a.mrc:mrcs"]
     assert written.floats("rlnTomoYTilt").tolist() == [40, -40]
 
 

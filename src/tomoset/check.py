@@ -335,6 +335,15 @@ def _mixed(what: str, value: Callable[[Tomogram], float | None]) -> Callable[[To
     return over
 
 
+def _rows_out_of_order(t: Tomogram) -> str | None:
+    named = t.source is not None and "rlnTomoTiltSeriesName" in t.source.row
+    if t.image_index is None or not named or t.images is not None:
+        return None
+    if np.array_equal(t.image_index, np.arange(t.n_tilts)):
+        return None
+    return "rows name other images of the stack than their own numbers, which RELION ignores"
+
+
 def _number(value: float | None) -> str:
     return "not known" if value is None else f"{value:g}"
 
@@ -368,6 +377,9 @@ RULES = (
          _mixed("the pixel size", lambda t: t.optics.pixel_size)),
     Rule("R01", "note", "RELION 5 reads the set as it is meant",
          "For RELION 5: tomoset convert SET DST --to relion5.", _relion_5),
+    Rule("R02", "warning", "row i means image i of the stack",
+         "Use tomoset convert, to either dialect: it picks the images.",
+         _each(_rows_out_of_order)),
     Rule("F01", "error", "the images are there", "Run in the project folder, or correct the path.",
          _each(_stack)),
     Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
+from tomoset.images import mrc
 from tomoset.model import Deformation, Tomogram, TomogramSet
 
 Array = npt.NDArray[np.float64]
@@ -174,8 +175,14 @@ def pick(old: Sequence[str], new: Sequence[str], keep: npt.NDArray[np.bool_]) ->
 
 
 def image_names(stack: str, index: Any) -> list[str]:
-    """RELION's names of single images in a stack, counted from 1: ``000003@stack.mrc``."""
-    return [f"{i + 1:06d}@{stack}" for i in index.tolist()]
+    """RELION's names of single images in a stack, counted from 1: ``000003@TS.mrc:mrcs``.
+
+    By such a name RELION 5 reads a stack only if it is called .mrcs, or told to be one
+    (``image.h``: "stacks of images in MRC-format should have extension .mrcs").
+    """
+    plain = mrc.stack_path(stack)
+    file = plain if plain.endswith(".mrcs") else f"{plain}:mrcs"
+    return [f"{i + 1:06d}@{file}" for i in index.tolist()]
 
 
 def deformation_columns(tomograms: TomogramSet) -> dict[str, list[str | None]]:

@@ -194,7 +194,7 @@ def image_names_of(
     stacks = {stack for _, _, stack in parts}
     if len(stacks) == 1 and all(n.isdecimal() and int(n) > 0 for n, _, _ in parts):
         index = np.array([int(n) - 1 for n, _, _ in parts], dtype=np.int64)
-        return stacks.pop(), index, None
+        return stacks.pop().removesuffix(":mrcs"), index, None
     return None, None, tuple(names)
 
 
@@ -208,7 +208,8 @@ def image_texts(tomogram: Tomogram) -> Sequence[str] | None:
     index = np.arange(tomogram.n_tilts) if tomogram.image_index is None else tomogram.image_index
     if old is not None:
         stack, said, _ = image_names_of(star.Table(tomogram.name, {IMAGE_NAME: old}))
-        if stack == tomogram.stack and said is not None and np.array_equal(said, index):
+        same = stack is not None and mrc.stack_path(stack) == mrc.stack_path(tomogram.stack)
+        if same and said is not None and np.array_equal(said, index):
             return old
     return image_names(tomogram.stack, index)
 

@@ -204,7 +204,14 @@ def _named_in_rows(tomogram: Tomogram) -> bool:
 
 
 def _has_stack(tomogram: Tomogram) -> bool:
-    return tomogram.stack is not None and tomogram.images is None and not _named_in_rows(tomogram)
+    """Whether data_global may name the stack: RELION 5 then takes row i for image i of it."""
+    index = tomogram.image_index
+    return (
+        tomogram.stack is not None
+        and tomogram.images is None
+        and (index is None or np.array_equal(index, np.arange(tomogram.n_tilts)))
+        and not _named_in_rows(tomogram)
+    )
 
 
 _STACK_COLUMNS = {
