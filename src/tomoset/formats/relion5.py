@@ -103,7 +103,8 @@ def _series_file(table: star.Table, row: int, name: str) -> star.StarFile:
     if found is None:
         raise MissingFileError(
             f"{table.path}:{table.line_of(row)}: tomogram {name!r}: {path} is not there; it is "
-            "looked for in each folder above the set and in the working folder"
+            "looked for in each folder above the set and in the working folder; put it there, or "
+            "take the line out of the set"
         )
     return star.read(found)
 
