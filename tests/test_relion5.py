@@ -97,6 +97,11 @@ def test_imods_alignment_as_relion_5_reads_it(shared: Path) -> None:
     table = star.read(folder / "220728_TS_01.star").tables[0]
     order = np.argsort(table.floats("rlnTomoNominalStageTiltAngle"))
     tilts = table.floats("rlnTomoYTilt")[order]
+    # tiltalign's own table: view, rotation, tilt, without the first view. Its one rotation is
+    # that before the beam tilt, which it found too, goes into the .xf.
+    rows = (folder / "align.log").read_text().split("resid-nm\n")[1].split("\n\n")[0]
+    views, _, solved = np.array([row.split()[:3] for row in rows.splitlines()], float).T
+    np.testing.assert_allclose(tilts[views.astype(int) - 1], solved, atol=0.051)
     # Odd sizes: the tilt axis, in the middle of the volume, is a voxel.
     volume = g.ImodVolume(
         aligned_size=(3711, 3839), thickness=2001, slice_centre=1000.5, flip_z=False
