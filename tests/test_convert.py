@@ -157,6 +157,20 @@ def test_straight_from_imod(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "is not rigid: angles and shifts are off by up to" in capsys.readouterr().err
 
 
+def test_an_import_whose_proof_fails_has_failed(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder(here / "TS")
+    command = ["import", "imod", "TS", "--angpix", "2", "--fd", "3", "--to", "relion5", "--json"]
+    assert main([*command, "-o", "a/"]) == 0
+    assert json.loads(capsys.readouterr().out)["proof"]["failed"] == []
+    monkeypatch.setattr("tomoset.proof.Proof.holds", lambda *_: False)
+    assert main([*command, "-o", "b/"]) == 1
+    assert json.loads(capsys.readouterr().out)["proof"]["failed"] == ["TS"]
+    assert main([*command[:-1], "-o", "c/"]) == 1
+    assert "do not use it" in capsys.readouterr().err
+
+
 def test_sizes_that_contradict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tomoset.TomogramSet([rigid()]).write("r5.star", "relion5")
     code, _, errors = run(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from tests.imod_folder import (
 from tests.test_imod_import import COMMON, import_table, imported
 from tomoset.cli import main
 from tomoset.files import AtomicFiles, atomic_write
+from tomoset.formats.imod import batch
+from tomoset.images import mrc
 
 
 @pytest.mark.parametrize("target", ["TS/TS.st", "TS/tilt.com", "in.star", "/dev/null", ""])
@@ -86,6 +89,12 @@ def test_culled_stacks_wait_for_the_set(
     assert [p.name for p in (tmp_path / "culled").iterdir()] == ["TS.mrc"]
 
 
+def half(files: AtomicFiles, path: Path) -> None:
+    with files.open(path) as stream:
+        stream.write(b"half")
+        raise OSError(28, "the disk is full")
+
+
 def test_temporary_files_go_when_a_block_fails(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
 
@@ -100,11 +109,65 @@ def test_temporary_files_go_when_a_block_fails(tmp_path: Path) -> None:
             files.write(tmp_path / "deep/b", b"new")
             raise RuntimeError
 
-    for fails in (one, several):
+    def one_of_several() -> None:
+        with AtomicFiles() as files:
+            with pytest.raises(OSError, match="full"):
+                half(files, tmp_path / "a")
+            raise RuntimeError
+
+    for fails in (one, several, one_of_several):
         with pytest.raises(RuntimeError):
             fails()
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_file_that_failed_does_not_come_with_the_others(tmp_path: Path) -> None:
+    with AtomicFiles() as files:
+        with pytest.raises(OSError, match="full"):
+            half(files, tmp_path / "half")
+        files.write(tmp_path / "whole", b"whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["whole"]
+
+
+def test_a_full_disk_leaves_no_half_stack_beside_the_rest(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("A", "B"):
+        make_folder(tmp_path / name, tilt=TILT_COM + "EXCLUDELIST 2\n")
+    header = mrc._header_for
+    calls = []
+
+    def full(*arguments: Any) -> bytes:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        return header(*arguments)
+
+    monkeypatch.setattr(mrc, "_header_for", full)
+    code, _, errors = run("A", "B", *COMMON)
+    assert code == 1
+    assert "No space left on device" in errors
+    assert list(tomoset.read("out.star")) == ["B"]
+    assert [p.name for p in (tmp_path / "culled").iterdir()] == ["B.mrc"]
+
+
+def test_ctrl_c_in_the_middle_of_an_import_leaves_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("A", "B"):
+        make_folder(tmp_path / name, tilt=TILT_COM + "EXCLUDELIST 2\n")
+    before = sorted(tmp_path.rglob("*"))
+    first = batch.import_series
+
+    def stopped(series: Any, *arguments: Any) -> Any:
+        if series.name == "B":
+            raise KeyboardInterrupt
+        return first(series, *arguments)
+
+    monkeypatch.setattr(batch, "import_series", stopped)
+    assert run("A", "B", *COMMON)[0] != 0
+    assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.is_file()] == []
 
 
 def test_what_import_writes_can_be_read(run: Run, tmp_path: Path) -> None:

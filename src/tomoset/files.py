@@ -63,7 +63,10 @@ class AtomicFiles:
     def open(
         self, path: str | os.PathLike[str], mode: str = "wb", **kwargs: Any
     ) -> Iterator[IO[Any]]:
-        """A stream to what the file will be when the block of the files has ended."""
+        """A stream to what the file will be when the block of the files has ended.
+
+        What was written is forgotten if this inner block raises, even if others go on.
+        """
         target = _replaceable(path)
         beside = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
         try:
@@ -74,8 +77,10 @@ class AtomicFiles:
                 stream.flush()
                 os.fsync(stream.fileno())
             beside.chmod(_mode_for(target))
-        except OSError as problem:
-            if problem.filename in (None, os.fspath(beside)):
+        except BaseException as problem:
+            beside.unlink(missing_ok=True)
+            self._pending = [pair for pair in self._pending if pair[0] != beside]
+            if isinstance(problem, OSError) and problem.filename in (None, os.fspath(beside)):
                 problem.filename = os.fspath(path)  # the user's word, not ours
             raise
 
@@ -96,8 +101,12 @@ class AtomicFiles:
             if kind is None:
                 self.commit()
         finally:
-            for new, _target in self._pending:
-                new.unlink(missing_ok=True)
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what waits: the files that it was to replace stay."""
+        while self._pending:
+            self._pending.pop()[0].unlink(missing_ok=True)
 
 
 def _replaceable(path: str | os.PathLike[str]) -> Path:

@@ -161,10 +161,16 @@ def imod(folders: tuple[str, ...], table: str | None, **given: Any) -> int:
         with result.files:
             if result.imported:
                 proved = _write(result, output, given)
-    _report(result, request, output, warned, as_json=given["as_json"])
-    if proved is not None and not given["as_json"]:
-        print_proof(proved)
-    return 1 if result.failures else 0
+    print_warnings(warned)
+    for failure in result.failures:
+        click.echo(f"error: {failure.name}: {failure.error}", err=True)
+    if given["as_json"]:
+        print_json(_summary(result, output, warned, proved))
+    else:
+        _report(result, request, output)
+        if proved is not None:
+            print_proof(proved)
+    return 1 if result.failures or (proved is not None and proved.failed()) else 0
 
 
 def _write(result: Any, output: str, given: dict[str, Any]) -> Any:
@@ -232,23 +238,22 @@ def _choices(given: dict[str, Any]) -> Any:
     )
 
 
-def _report(result: Any, request: Any, output: str, warned: list[str], *, as_json: bool) -> None:
-    print_warnings(warned)
-    for failure in result.failures:
-        click.echo(f"error: {failure.name}: {failure.error}", err=True)
+def _summary(result: Any, output: str, warned: list[str], proved: Any) -> dict[str, Any]:
+    """For a program to read."""
     imported = result.imported
-    if as_json:
-        print_json(
-            {
-                "output": output if imported else None,
-                "imported": [
-                    {"name": t.name, "tilt_images": t.n_tilts, "stack": t.stack} for t in imported
-                ],
-                "failed": [{"name": f.name, "error": str(f.error)} for f in result.failures],
-                "warnings": warned,
-            }
-        )
-        return
+    return {
+        "output": output if imported else None,
+        "imported": [
+            {"name": t.name, "tilt_images": t.n_tilts, "stack": t.stack} for t in imported
+        ],
+        "failed": [{"name": f.name, "error": str(f.error)} for f in result.failures],
+        "proof": None if proved is None else proved.summary(),
+        "warnings": warned,
+    }
+
+
+def _report(result: Any, request: Any, output: str) -> None:
+    imported = result.imported
     for line in request.notes + result.notes:
         click.echo(line)
     images = sum(t.n_tilts for t in imported)

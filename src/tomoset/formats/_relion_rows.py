@@ -194,7 +194,7 @@ def image_names_of(
     stacks = {stack for _, _, stack in parts}
     if len(stacks) == 1 and all(n.isdecimal() and int(n) > 0 for n, _, _ in parts):
         index = np.array([int(n) - 1 for n, _, _ in parts], dtype=np.int64)
-        return stacks.pop().removesuffix(":mrcs"), index, None
+        return mrc.stack_path(stacks.pop()), index, None
     return None, None, tuple(names)
 
 

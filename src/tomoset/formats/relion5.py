@@ -367,8 +367,8 @@ def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
     files = [series_path(path, plain[name]) for name in ready]
     order = ["rlnTomoName", STAR_FILE, *columns]
     if template is not None:  # where the old file has it
-        order = [label for label in template.columns if label in (*order,)]
-        order += [label for label in columns if label not in order]
+        first = [label for label in template.columns if label in order]
+        order = first + [label for label in order if label not in first]
     texts = {**columns, "rlnTomoName": names, STAR_FILE: files}
     table = replace(table, columns={label: texts[label] for label in order})
     if old is None:

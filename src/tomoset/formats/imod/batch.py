@@ -97,6 +97,9 @@ def run(
             done.append(import_series(series, options, files))
         except (TomosetError, OSError) as problem:
             failures.append(Failure(name=series.name, error=problem))
+        except BaseException:
+            files.discard()
+            raise
     imported = [one.tomogram for one in done]
     return Result(
         tomograms=before.with_tomograms([*before.values(), *imported]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,7 @@ def import_series(series: Series, options: ImportOptions, files: AtomicFiles) ->
         n_tilts=len(views.kept),
         optics=_optics(series, options, project.header),
         hand=options.hand,
-        stack=_cull(series, project, files) if cull else series.stack,
+        stack=series.stack,
         image_index=np.array(views.kept) if views.excluded and not cull else None,
         image_size=project.header.size[:2],
         size=size,
@@ -115,6 +115,8 @@ def import_series(series: Series, options: ImportOptions, files: AtomicFiles) ->
         phase_shift=None if ctf is None else ctf.phase_shift,
         ctf_scale=None if ctf is None else np.ones(len(ctf)),
     )
+    if cull:  # last, so that a series that fails leaves no stack
+        tomogram = replace(tomogram, stack=_cull(series, project, files))
     return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded)
 
 
