@@ -52,6 +52,19 @@ def test_images_named_with_a_number_each(here: Path, capsys: pytest.CaptureFixtu
         assert stack.data[:, 0, 0].tolist() == [1] * 5
 
 
+def test_images_that_are_not_there_are_not_taken_from_another_stack(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rigid("r5/x.star", stack=None, images=tuple(f"gone{i}.mrc" for i in range(5)))
+    size = ("--image-size", "65", "47")
+    assert run(capsys, "r5/x.star", "r4/x.star", "--to", "relion4", *size)[0] == 0
+    Path("r4/stacks").mkdir()
+    write_stack(Path("r4/stacks/TS_01.mrcs"), 5, (65, 47))
+    code, _, errors = run(capsys, "r5/x.star", "r4/y.star", "--to", "relion4", *size)
+    assert code == 1
+    assert "is there already" in errors
+
+
 def test_no_stack_is_left_when_a_later_tomogram_fails(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,11 @@ def _join(
     origin: str | None,
     files: AtomicFiles,
 ) -> None:
+    if os.path.exists(stack):
+        raise FileAccessError(
+            f"{stack} is there already; a stack of tomogram {tomogram.name!r} would replace it: "
+            "convert to another folder, or remove it"
+        )
     found = {path: find_file(mrc.stack_path(path), origin) for path, _ in images}
     missing = sum(found[path] is None for path, _ in images)
     if missing:
@@ -83,10 +88,5 @@ def _join(
             stacklevel=4,
         )
         return
-    if os.path.exists(stack):
-        raise FileAccessError(
-            f"{stack} is there already; a stack of tomogram {tomogram.name!r} would replace it: "
-            "convert to another folder, or remove it"
-        )
     pieces = [(path, section) for name, section in images if (path := found[name]) is not None]
     mrc.join_images(pieces, stack, files)
