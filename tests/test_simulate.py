@@ -17,8 +17,10 @@ from tomoset.cli import main
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats.imod.commands import format_list
 from tomoset.images import mrc
+from tomoset.simulate.ice import ice
 
 SMALL = ["--tilts", "15", "--size", "160", "150", "60", "--beads", "7"]
+TINY = ["--series", "1", "--tilts", "9", "--size", "48", "44", "40", "--beads", "1"]
 FILES = ("{}.mrc", "{}.xf", "{}.tlt", "{}.rawtlt", "{}_ctf.txt", "{}_order.csv", "newst.com")
 
 
@@ -156,7 +158,7 @@ def test_beads_are_where_the_truth_says_in_the_images(project: Path) -> None:
 
 def test_beads_are_drawn_to_a_hundredth_of_a_pixel() -> None:
     nominal, rank = sim.dose_symmetric(9)
-    taken = sim.Acquisition(nominal=nominal, rank=rank, image_size=(120, 110), noise=0.0)
+    taken = sim.Acquisition(nominal=nominal, rank=rank, image_size=(120, 110), ctf=False, noise=0.0)
     beads = np.array([[54.3, 60.7, 20.0], [80.0, 80.0, 35.25], [30.25, 35.5, 10.5]])
     specimen = sim.Specimen(
         size=(*taken.aligned_size, 50),
@@ -178,7 +180,7 @@ def test_beads_are_drawn_to_a_hundredth_of_a_pixel() -> None:
 def test_tilted_ice_is_darker() -> None:
     nominal, rank = sim.dose_symmetric(9)
     taken = sim.Acquisition(nominal=nominal, rank=rank, image_size=(64, 60), noise=0.0)
-    specimen = sim.Specimen.random((*taken.aligned_size, 50), 5.4, n_beads=0, seed=1)
+    specimen = sim.Specimen.random((*taken.aligned_size, 50), 5.4, sim.Contents(beads=0), seed=1)
     views = sim.Views.random(taken, 1)
     brightness = sim.simulate(specimen, taken, views, seed=1).images.mean(axis=(1, 2))
     expected = sim.FULL_COUNTS * np.exp(
@@ -191,10 +193,10 @@ def test_ice_belongs_to_the_specimen() -> None:
     """Its texture follows the same projection as the beads: summed up along beams by hand."""
     nominal, rank = sim.dose_symmetric(3)
     taken = sim.Acquisition(nominal=nominal, rank=rank, image_size=(40, 36), pixel_size=20)
-    specimen = sim.Specimen.random((*taken.aligned_size, 30), 20, n_beads=0, seed=2)
+    specimen = sim.Specimen.random((*taken.aligned_size, 30), 20, sim.Contents(beads=0), seed=2)
     views = sim.Views.random(taken, 2)
     for i, tilt in enumerate(views.tilts):
-        drawn = sim._ice(specimen, taken, tilt, views.xf[i])
+        drawn = ice(specimen, taken, tilt, views.xf[i])
         thickness = specimen.slab / taken.pixel_size
         depth = (np.arange(2000) + 0.5) / 2000 * thickness - thickness / 2
         sin, cos = np.sin(np.deg2rad(tilt)), np.cos(np.deg2rad(tilt))
@@ -211,7 +213,7 @@ def test_one_seed_one_project(project: Path, tmp_path: Path) -> None:
     assert main(["simulate", str(tmp_path / "same"), *SMALL]) == 0
     assert main(["simulate", str(tmp_path / "other"), *SMALL, "--seed", "2"]) == 0
     made = sorted(p.relative_to(tmp_path / "same") for p in (tmp_path / "same").rglob("*.*"))
-    assert len(made) == 2 * 8 + 2 + 1
+    assert len(made) == 2 * 8 + 2 + 2
     for file in made:
         assert (tmp_path / "same" / file).read_bytes() == (project / file).read_bytes()
     for file in ("TS_01/TS_01.mrc", "TS_01/TS_01.xf", "truth/TS_01.json"):
@@ -239,12 +241,12 @@ def test_says_what_it_made_and_what_is_next(
 
 def test_leaves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "project"
-    assert main(["simulate", str(out), *SMALL, "--series", "1"]) == 0
+    assert main(["simulate", str(out), *TINY]) == 0
     before = (out / "TS_01" / "TS_01.xf").read_bytes()
-    assert main(["simulate", str(out), *SMALL, "--seed", "5"]) == 2
+    assert main(["simulate", str(out), *TINY, "--seed", "5"]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (out / "TS_01" / "TS_01.xf").read_bytes() == before
-    assert main(["simulate", str(out), *SMALL, "--seed", "5", "--overwrite"]) == 0
+    assert main(["simulate", str(out), *TINY, "--seed", "5", "--overwrite"]) == 0
     assert (out / "TS_01" / "TS_01.xf").read_bytes() != before
     assert [p.name for p in tmp_path.iterdir()] == ["project"]
 
@@ -252,7 +254,7 @@ def test_leaves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_overwrites_only_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("\\section{}")
-    assert main(["simulate", str(tmp_path / "thesis"), *SMALL, "--overwrite"]) == 2
+    assert main(["simulate", str(tmp_path / "thesis"), *TINY, "--overwrite"]) == 2
     assert "is not a project that simulate made" in capsys.readouterr().err
     assert (tmp_path / "thesis" / "chapter1.tex").exists()
 
@@ -261,7 +263,7 @@ def test_not_where_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["simulate", ".", *SMALL]) == 2
+    assert main(["simulate", ".", *TINY]) == 2
     assert "one folder up" in capsys.readouterr().err
 
 
@@ -270,15 +272,15 @@ def test_nothing_half_written(
     problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "project"
-    assert main(["simulate", str(out), *SMALL, "--series", "1"]) == 0
+    assert main(["simulate", str(out), *TINY]) == 0
     before = (out / "TS_01" / "TS_01.xf").read_bytes()
 
     def fail(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr("tomoset.formats.imod.write.write_import_table", fail)
-    assert main(["simulate", str(out), *SMALL, "--seed", "2", "--overwrite"]) != 0
-    assert main(["simulate", str(tmp_path / "new"), *SMALL]) != 0
+    monkeypatch.setattr("tomoset.cli._simulated.write_import_table", fail)
+    assert main(["simulate", str(out), *TINY, "--seed", "2", "--overwrite"]) != 0
+    assert main(["simulate", str(tmp_path / "new"), *TINY]) != 0
     assert [p.name for p in tmp_path.iterdir()] == ["project"]
     assert (out / "TS_01" / "TS_01.xf").read_bytes() == before
 
@@ -289,7 +291,7 @@ def test_too_many_beads_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "room for" in capsys.readouterr().err
     assert not out.exists()
     with pytest.raises(ModelError, match="room for 0 gold beads"):
-        sim.Specimen.random((8, 8, 8), 1.0, n_beads=1, seed=1)
+        sim.Specimen.random((8, 8, 8), 1.0, sim.Contents(beads=1), seed=1)
 
 
 def test_views_as_imod_lists_them() -> None:

@@ -3,97 +3,162 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from tomoset.formats.imod.write import ImodFolder
-    from tomoset.simulate import SimulatedSeries
+from tomoset.cli._shell import count
 
 #: What a folder that may be replaced must hold, so that --overwrite never takes another's.
-_MARKS = ("tilt_series.star", "truth")
+_MARK = "truth/tomograms.star"
 
 
-@click.command()
+def _up_to(most: float) -> click.FloatRange:
+    return click.FloatRange(0, most)
+
+
+def _valued(name: str, kind: Any, default: Any, metavar: str, help: str) -> click.Option:
+    """An option with a value. A default of 0 says that there is nothing: it is not shown."""
+    return click.Option(
+        [name],
+        type=kind,
+        default=default,
+        show_default=default not in (0, None),
+        metavar=metavar,
+        help=help,
+    )
+
+
+#: The options, as the help shows them.
+_GROUPS = {
+    "Project": [
+        click.Option(
+            ["--series", "n_series"],
+            type=click.IntRange(1, 99),
+            default=2,
+            show_default=True,
+            metavar="N",
+            help="Number of tilt series.",
+        ),
+        _valued("--seed", click.IntRange(0), 1, "N", "The same seed gives the same project."),
+        _valued(
+            "--format",
+            click.Choice(["imod", "relion4", "relion5"]),
+            "imod",
+            "FORMAT",
+            "imod: folders of IMOD and CTFFIND; relion4, relion5: a set.",
+        ),
+        _valued("--density", click.IntRange(1, 64), None, "BIN", "Write the true density, binned."),
+        click.Option(
+            ["--overwrite"],
+            is_flag=True,
+            help="Replace OUT, with all that is in it, if it is such a project.",
+        ),
+    ],
+    "Images": [
+        _valued("--tilts", click.IntRange(9), 41, "N", "Images of a series, from -60° to 60°."),
+        _valued(
+            "--size",
+            (click.IntRange(16), click.IntRange(16), click.IntRange(8)),
+            (256, 240, 100),
+            "W H D",
+            "Width and height of the images and depth of the tomogram, px.",
+        ),
+        _valued("--angpix", click.FloatRange(0, 1000, min_open=True), 5.4, "A", "Pixel size, Å."),
+        click.Option(
+            ["--ctf/--no-ctf"],
+            default=True,
+            show_default=True,
+            help="Contrast transfer, of the defocus of each depth.",
+        ),
+        _valued("--hand", int, -1, "±1", "Sign of defocus against depth, in the images."),
+        click.Option(["--bytes", "as_bytes"], is_flag=True, help="Stacks of bytes, as IMOD's."),
+    ],
+    "Specimen": [
+        _valued("--beads", click.IntRange(0), 20, "N", "Gold beads."),
+        _valued("--bead-radius", click.FloatRange(0, 1000, min_open=True), 50.0, "A", "Theirs, Å."),
+        _valued("--vesicles", click.IntRange(0), 0, "N", "Vesicles, 400 to 1000 Å wide."),
+        _valued("--molecules", click.IntRange(0), 0, "N", "Copies of an asymmetric molecule."),
+        click.Option(
+            ["--map", "density_map"],
+            type=click.Path(),
+            metavar="MRC",
+            help="A density map of the molecule, instead of ours.",
+        ),
+        _valued("--motion", _up_to(1000), 0.0, "A", "How far molecules move in all, rms, Å."),
+        _valued("--deformation", _up_to(100), 0.0, "PX", "How far images are bent, rms, px."),
+    ],
+    "Errors of the alignment that is written, not of the truth": [
+        _valued("--shift-error", _up_to(1000), 0.0, "PX", "Rms in x and in y, px."),
+        _valued("--rotation-error", _up_to(90), 0.0, "DEG", "Of the tilt axis, rms, degrees."),
+        _valued("--tilt-error", _up_to(30), 0.0, "DEG", "Of tilt angles, rms, degrees."),
+        _valued("--magnification-error", _up_to(0.5), 0.0, "F", "Rms, a fraction."),
+        _valued(
+            "--tilt-offset", click.FloatRange(-60, 60), 0.0, "DEG", "Of all tilt angles, degrees."
+        ),
+    ],
+}
+
+
+class _Grouped(click.Command):
+    """A command whose help shows its options in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, options in _GROUPS.items():
+            with formatter.section(title):
+                shown = [*options, *self._help_too(ctx, title)]
+                records = [option.get_help_record(ctx) for option in shown]
+                formatter.write_dl([record for record in records if record])
+
+    def _help_too(self, ctx: click.Context, title: str) -> list[click.Option]:
+        """The option --help itself, with the first group."""
+        own = self.get_help_option(ctx)
+        return [own] if own is not None and title == next(iter(_GROUPS)) else []
+
+
+@click.command(cls=_Grouped, params=[o for options in _GROUPS.values() for o in options])
 @click.argument("out", type=click.Path(file_okay=False))
-@click.option(
-    "--series",
-    "n_series",
-    type=click.IntRange(1, 99),
-    default=2,
-    show_default=True,
-    metavar="N",
-    help="Number of tilt series.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="The same seed gives the same project.",
-)
-@click.option(
-    "--tilts",
-    type=click.IntRange(9),
-    default=41,
-    show_default=True,
-    metavar="N",
-    help="Images of a series, from -60° to 60°.",
-)
-@click.option(
-    "--size",
-    type=(click.IntRange(16), click.IntRange(16), click.IntRange(8)),
-    default=(256, 240, 100),
-    show_default=True,
-    metavar="W H D",
-    help="Width and height of the images and depth of the tomogram, px.",
-)
-@click.option(
-    "--beads",
-    type=click.IntRange(0),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="Gold beads, 10 nm wide.",
-)
-@click.option(
-    "--angpix",
-    type=click.FloatRange(0, 1000, min_open=True),
-    default=5.4,
-    show_default=True,
-    metavar="A",
-    help="Pixel size, Å.",
-)
-@click.option(
-    "--overwrite",
-    is_flag=True,
-    help="Replace OUT, with all that is in it, if it is such a project.",
-)
 def simulate(out: str, n_series: int, overwrite: bool, **given: Any) -> None:
     """Make a small project with known truth in the folder OUT.
 
-    Tilt series of gold beads in ice, as IMOD and CTFFIND leave them: one folder a series,
-    RELION's import table, and the truth. The last series has views that are to be excluded.
+    Tilt series of gold beads, vesicles and molecules in ice, as IMOD and CTFFIND leave them (one
+    folder a series, and RELION's import table), or as a set of RELION; and the truth. In folders
+    of IMOD, the last series has views that are to be excluded.
     """
     from tomoset.errors import ModelError
 
     target = Path(out)
+    _refuse_options(given)
     _refuse(target, overwrite=overwrite)
+    from tomoset.cli import _simulated
+
     names = [f"TS_{i:02d}" for i in range(1, n_series + 1)]
-    with _whole_folder(target) as folder:
-        try:
-            excluded = _write_project(folder, names, given)
-        except ModelError as problem:
-            raise click.UsageError(str(problem)) from None
+    try:
+        molecule = _simulated.read_molecule(given)
+        with _whole_folder(target) as folder:
+            excluded = _simulated.write_project(folder, names, given, molecule)
+    except ModelError as problem:
+        raise click.UsageError(str(problem)) from None
     _report(target, names, given, excluded)
+
+
+def _refuse_options(given: dict[str, Any]) -> None:
+    if given["hand"] not in (1, -1):
+        raise click.UsageError("--hand must be 1 or -1: the sign of defocus against depth")
+    if given["density_map"] and not given["molecules"]:
+        raise click.UsageError("--map is what molecules look like; say how many, by --molecules")
+    if given["motion"] and not given["molecules"]:
+        raise click.UsageError("--motion moves molecules; say how many there are, by --molecules")
+    if given["magnification_error"] and given["format"] == "relion5":
+        raise click.UsageError(
+            "RELION 5 cannot say magnification: leave --magnification-error, or take another "
+            "--format"
+        )
 
 
 def _refuse(target: Path, *, overwrite: bool) -> None:
@@ -105,9 +170,9 @@ def _refuse(target: Path, *, overwrite: bool) -> None:
         raise click.UsageError(
             f"{target} is there and not empty; take another folder, or --overwrite"
         )
-    if not all((target / mark).exists() for mark in _MARKS):
+    if not (target / _MARK).exists():
         raise click.UsageError(
-            f"{target} is not a project that simulate made (no {' and '.join(_MARKS)}), so "
+            f"{target} is not a project that simulate made (no {_MARK}), so "
             "--overwrite leaves it alone; remove it yourself, or take another folder"
         )
 
@@ -134,91 +199,6 @@ def _whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _write_project(folder: Path, names: list[str], given: dict[str, Any]) -> tuple[int, ...]:
-    """Write all series; the views, from 0, that the last one excludes."""
-    from tomoset.files import atomic_write
-    from tomoset.formats.imod.write import write_imod_folder, write_import_table
-
-    n_tilts = given["tilts"]
-    for i, name in enumerate(names):
-        excluded = (2, 3, 4, n_tilts - 2) if i == len(names) - 1 else ()
-        # Seeds of their own for every series, of any number of them.
-        series = _series(given, excluded, seed=1000 * given["seed"] + 10 * i)
-        write_imod_folder(folder / name, _imod_folder(name, series))
-        rows = (f"  {json.dumps(key)}: {json.dumps(v)}" for key, v in _truth(series).items())
-        with atomic_write(folder / "truth" / f"{name}.json", "w", encoding="utf-8") as stream:
-            stream.write("{\n" + ",\n".join(rows) + "\n}\n")
-    write_import_table(folder / "tilt_series.star", names, fractional_dose=series.acquisition.dose)
-    return excluded
-
-
-def _series(given: dict[str, Any], blocked: tuple[int, ...], *, seed: int) -> SimulatedSeries:
-    from tomoset import simulate as sim
-
-    width, height, depth = given["size"]
-    nominal, rank = sim.dose_symmetric(given["tilts"])
-    acquisition = sim.Acquisition(
-        nominal=nominal,
-        rank=rank,
-        image_size=(width, height),
-        pixel_size=given["angpix"],
-        blocked=blocked,
-    )
-    specimen = sim.Specimen.random(
-        (*acquisition.aligned_size, depth), given["angpix"], n_beads=given["beads"], seed=seed
-    )
-    views = sim.Views.random(acquisition, seed + 1)
-    return sim.simulate(specimen, acquisition, views, seed=seed + 2)
-
-
-def _truth(series: SimulatedSeries) -> dict[str, Any]:
-    """All that is true of it, ready for JSON: in Å, degrees and e/Å² where no name says px."""
-    taken, views = series.acquisition, series.views
-    return {
-        "frame": "all counted from 0; x, y, z as RELION has them with --flipYZ --flipZ",
-        "tomogram_size_px": list(series.specimen.size),
-        "image_size_px": list(taken.image_size),
-        "pixel_size": taken.pixel_size,
-        "hand": taken.hand,
-        "bead_radius": series.specimen.bead_radius,
-        "slab": round(series.specimen.slab, 3),
-        "beads_px": series.specimen.beads.tolist(),
-        "dose": taken.dose,
-        "excluded_images": list(taken.blocked),
-        "nominal_tilts": taken.nominal.tolist(),
-        "pre_exposure": taken.pre_exposure.tolist(),
-        "tilts": views.tilts.tolist(),
-        "tilt_axes": views.axes.round(6).tolist(),
-        "magnification": views.magnification.round(7).tolist(),
-        "transforms": views.xf.tolist(),
-        "defocus_u": views.defocus_u.tolist(),
-        "defocus_v": views.defocus_v.tolist(),
-        "defocus_angle": views.defocus_angle.tolist(),
-        "bead_images_px": series.bead_images.round(6).tolist(),
-    }
-
-
-def _imod_folder(name: str, series: SimulatedSeries) -> ImodFolder:
-    from tomoset.formats.imod.write import ImodFolder
-
-    acquisition, views = series.acquisition, series.views
-    return ImodFolder(
-        name=name,
-        images=series.images,
-        pixel_size=acquisition.pixel_size,
-        aligned_size=acquisition.aligned_size,
-        thickness=series.specimen.size[2],
-        xf=views.xf,
-        tilts=views.tilts,
-        nominal=acquisition.nominal,
-        rank=acquisition.rank,
-        defocus_u=views.defocus_u,
-        defocus_v=views.defocus_v,
-        defocus_angle=views.defocus_angle,
-        excluded=acquisition.blocked,
-    )
-
-
 def _report(
     target: Path, names: list[str], given: dict[str, Any], excluded: tuple[int, ...]
 ) -> None:
@@ -227,15 +207,26 @@ def _report(
 
     width, height, _ = given["size"]
     angpix, last = given["angpix"], names[-1]
+    things = {"gold bead": "beads", "vesicle": "vesicles", "molecule": "molecules"}
+    there = [count(given[n], thing) for thing, n in things.items() if given[n]]
     click.echo(
         f"{target}: {len(names)} tilt series of {given['tilts']} images, {width} x {height} px "
-        f"at {angpix:g} Å, with {given['beads']} gold beads in each"
+        f"at {angpix:g} Å, with {', '.join(there) or 'nothing'} in each"
+    )
+    imod = given["format"] == "imod"
+    folders_are, table_is = (
+        (
+            f"folders as IMOD and CTFFIND leave them; {last} excludes views "
+            + format_list(excluded),
+            "RELION's import table, from this folder",
+        )
+        if imod
+        else ("the image stacks", "the set of them, from this folder")
     )
     what = {
-        ", ".join(names): f"folders as IMOD and CTFFIND leave them; {last} excludes views "
-        + format_list(excluded),
-        "tilt_series.star": "RELION's import table, from this folder",
-        "truth/": "beads in space and in the images, angles, transforms, doses, defocus",
+        ", ".join(names): folders_are,
+        "tilt_series.star" if imod else "tomograms.star": table_is,
+        "truth/": "where everything is in space and in the images; the true tomograms.star",
     }
     pad = max(map(len, what))
     for name, meaning in what.items():
@@ -243,8 +234,9 @@ def _report(
     folders = " ".join(str(target / name) for name in names)
     tomograms = target / "tomograms.star"
     click.echo("next:")
-    click.echo(
-        f"  tomoset import imod {folders} -o {tomograms} --angpix {angpix:g} "
-        f"--fd {Acquisition.dose:g}"
-    )
+    if imod:
+        click.echo(
+            f"  tomoset import imod {folders} -o {tomograms} --angpix {angpix:g} "
+            f"--fd {Acquisition.dose:g}"
+        )
     click.echo(f"  tomoset info {tomograms}")

@@ -7,6 +7,7 @@ https://bio3d.colorado.edu/imod/doc/man/tilt.html and newstack.html (command fil
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from tomoset.formats.imod.commands import format_list
 
 Array = npt.NDArray[np.float64]
 
+#: IMOD's name in its headers, "IMOD" in bytes, and where in mrcfile's `extra2` it stands.
+_STAMP, _STAMP_AT = 1146047817, 152 - 112
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImodFolder:
@@ -30,7 +34,7 @@ class ImodFolder:
     ----------
     name : str
         IMOD's name of the data set: how all files begin.
-    images : (n, y, x) int16 array
+    images : (n, y, x) int16 or uint8 array
         The raw stack, counts.
     pixel_size : float
         [Å].
@@ -51,7 +55,7 @@ class ImodFolder:
     """
 
     name: str
-    images: npt.NDArray[np.int16]
+    images: npt.NDArray[np.int16] | npt.NDArray[np.uint8]
     pixel_size: float
     aligned_size: tuple[int, int]
     thickness: int
@@ -65,9 +69,9 @@ class ImodFolder:
     excluded: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 3 or self.images.dtype != np.int16:
+        if self.images.ndim != 3 or self.images.dtype not in (np.int16, np.uint8):
             raise ModelError(
-                "images must be an int16 array (n, y, x), not "
+                "images must be an int16 or uint8 array (n, y, x), not "
                 f"{self.images.dtype} {self.images.shape}"
             )
         n = len(self.images)
@@ -97,7 +101,7 @@ def write_imod_folder(folder: str | os.PathLike[str], series: ImodFolder) -> Non
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     name = series.name
-    _write_stack(target / f"{name}.mrc", series)
+    write_stack(target / f"{name}.mrc", series.images, series.pixel_size, f"tilt series {name}")
     texts = {
         f"{name}.xf": _transforms(series),
         f"{name}.tlt": _lines(f"{angle:7.2f}" for angle in series.tilts),
@@ -139,22 +143,49 @@ def write_import_table(
     star.write([star.Table("", columns)], path)
 
 
-def _write_stack(path: Path, series: ImodFolder) -> None:
+def write_stack(
+    path: str | os.PathLike[str],
+    images: npt.NDArray[np.int16] | npt.NDArray[np.uint8],
+    pixel_size: float,
+    label: str,
+) -> None:
+    """Write images as IMOD does; a file that is there already is replaced.
+
+    Bytes are unsigned, and marked so, as IMOD's own:
+    https://bio3d.colorado.edu/imod/doc/mrc_format.txt (imodStamp, imodFlags).
+
+    Parameters
+    ----------
+    path : path-like
+        Appears whole or not at all.
+    images : (n, y, x) int16 or uint8 array
+        Modes 1 and 0.
+    pixel_size : float
+        [Å].
+    label : str
+        What the stack is; follows our name.
+    """
     import mrcfile
 
-    beside = path.with_name(f".{path.name}.tmp")
-    n, height, width = series.images.shape
+    beside = Path(path).with_name(f".{Path(path).name}.tmp")
+    n, height, width = images.shape
     try:
         with mrcfile.new(beside, overwrite=True) as mrc:
-            mrc.set_data(series.images)
+            # What mode 0 means was settled late: mrcfile knows signed bytes only.
+            mrc.set_data(images.view(np.int8) if images.dtype == np.uint8 else images)
             mrc.set_image_stack()
+            header = mrc.header
             # As IMOD counts: the cell holds all sections.
-            mrc.header.mz = n
-            mrc.header.cella = tuple(series.pixel_size * size for size in (width, height, n))
+            header.mz = n
+            header.cella = tuple(pixel_size * size for size in (width, height, n))
             # mrcfile's own label holds the time; the same data make the same file.
-            mrc.header.label[0] = f"tomoset: tilt series {series.name}"[:80].encode(
-                "ascii", "replace"
-            )
+            header.label[0] = f"tomoset: {label}"[:80].encode("ascii", "replace")
+            if images.dtype == np.uint8:
+                extra = bytearray(header.extra2.tobytes())
+                struct.pack_into("<2i", extra, _STAMP_AT, _STAMP, 0)
+                header.extra2 = np.frombuffer(bytes(extra), dtype=header.extra2.dtype)[0]
+                header.dmin, header.dmax, header.dmean = images.min(), images.max(), images.mean()
+                header.rms = images.std()
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

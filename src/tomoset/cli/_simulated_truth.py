@@ -1,0 +1,156 @@
+"""What is true of a simulated series, as text and as RELION's sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tomoset import simulate as sim
+from tomoset import star
+from tomoset.formats._relion_sets import particles_to_star, trajectories_to_star
+from tomoset.model import (
+    Deformation,
+    Optics,
+    ParticleSet,
+    Tomogram,
+    TomogramSet,
+    TrajectorySet,
+)
+
+
+def truth(series: sim.SimulatedSeries, written: sim.Views) -> dict[str, Any]:
+    """All that is true of it, ready for JSON: in Å, degrees and e/Å² where no name says px."""
+    taken, views = series.acquisition, series.views
+    return {
+        "frame": "all counted from 0; x, y, z as RELION has them with --flipYZ --flipZ",
+        "tomogram_size_px": list(series.specimen.size),
+        "image_size_px": list(taken.image_size),
+        "pixel_size": taken.pixel_size,
+        "hand": taken.hand,
+        "ctf": taken.ctf,
+        "voltage": taken.voltage,
+        "spherical_aberration": taken.spherical_aberration,
+        "amplitude_contrast": taken.amplitude_contrast,
+        "bead_radius": series.specimen.bead_radius,
+        "slab": round(series.specimen.slab, 3),
+        "beads_px": series.specimen.beads.tolist(),
+        **_vesicles(series.specimen),
+        **_molecules(series),
+        "dose": taken.dose,
+        "excluded_images": list(taken.blocked),
+        "nominal_tilts": taken.nominal.tolist(),
+        "pre_exposure": taken.pre_exposure.tolist(),
+        "tilts": views.tilts.tolist(),
+        "tilt_axes": views.axes.round(6).tolist(),
+        "magnification": views.magnification.round(7).tolist(),
+        "transforms": views.xf.tolist(),
+        "defocus_u": views.defocus_u.tolist(),
+        "defocus_v": views.defocus_v.tolist(),
+        "defocus_angle": views.defocus_angle.tolist(),
+        "deformation_px": None if views.deformation is None else views.deformation.tolist(),
+        "written_tilts": written.tilts.tolist(),
+        "written_transforms": written.xf.tolist(),
+        "bead_images_px": series.bead_images.round(6).tolist(),
+    }
+
+
+def _vesicles(specimen: sim.Specimen) -> dict[str, Any]:
+    if (vesicles := specimen.vesicles) is None:
+        return {}
+    return {"vesicles_px": vesicles.centres.tolist(), "vesicle_radii": vesicles.radii.tolist()}
+
+
+def _molecules(series: sim.SimulatedSeries) -> dict[str, Any]:
+    if (molecules := series.specimen.molecules) is None:
+        return {}
+    ways = series.views.trajectories
+    return {
+        "molecules_px": molecules.positions.tolist(),
+        "molecule_angles": molecules.angles.tolist(),
+        "molecule_images_px": series.molecule_images.round(6).tolist(),
+        "trajectories": None if ways is None else ways.tolist(),
+    }
+
+
+def tomogram(name: str, series: sim.SimulatedSeries, views: sim.Views) -> Tomogram:
+    """The tomogram with this alignment: the truth, or what is written instead.
+
+    An image that shows nothing has no contrast: its CTF is 0.
+    """
+    taken, size = series.acquisition, series.specimen.size
+    seen = np.ones(len(views.tilts))
+    seen[list(taken.blocked)] = 0.0
+    bent = views.deformation
+    return Tomogram(
+        name=name,
+        n_tilts=len(views.tilts),
+        optics=Optics(
+            pixel_size=taken.pixel_size,
+            voltage=taken.voltage,
+            spherical_aberration=taken.spherical_aberration,
+            amplitude_contrast=taken.amplitude_contrast,
+        ),
+        hand=taken.hand,
+        stack=f"{name}/{name}.mrc",
+        image_size=taken.image_size,
+        size=size,
+        projections=sim.matrices(series.specimen, taken, views),
+        defocus_u=views.defocus_u,
+        defocus_v=views.defocus_v,
+        defocus_angle=views.defocus_angle,
+        ctf_scale=seen if taken.blocked else None,
+        pre_exposure=taken.pre_exposure,
+        fractional_dose=taken.dose,
+        depth_origin=np.array(size) / 2 - 1,
+        deformation=None
+        if bent is None
+        else Deformation(kind="spline", grid=(3, 3), coefficients=bent),
+    )
+
+
+class Sets:
+    """The sets of all series of a project, gathered one series after the other."""
+
+    def __init__(self) -> None:
+        self.true: list[Tomogram] = []
+        self.written: list[Tomogram] = []
+        self._particles: list[tuple[str, float, sim.Molecules]] = []
+        self._ways: dict[str, Any] = {}
+
+    def add(self, name: str, series: sim.SimulatedSeries, written: sim.Views) -> None:
+        """Add a series, and the alignment that is written of it."""
+        self.true.append(tomogram(name, series, series.views))
+        self.written.append(tomogram(name, series, written))
+        if (molecules := series.specimen.molecules) is not None:
+            self._particles.append((name, series.acquisition.pixel_size, molecules))
+        if (ways := series.views.trajectories) is not None:
+            self._ways |= {f"{name}/{i}": way for i, way in enumerate(ways, 1)}
+
+    def write_truth(self, folder: str) -> None:
+        """Write the true sets; paths in them start where the project's folder is."""
+        true = TomogramSet(self.true)
+        true.write(f"{folder}/tomograms.star", "relion4")
+        if self._particles:
+            star.write(
+                particles_to_star(self.particles(), "relion4", true), f"{folder}/particles.star"
+            )
+        if self._ways:
+            motion = trajectories_to_star(TrajectorySet(self._ways), "relion4")
+            star.write(motion, f"{folder}/motion.star")
+
+    def particles(self) -> ParticleSet:
+        """The molecules of all series; their names are those of RELION."""
+        numbers = [len(molecules.positions) for _, _, molecules in self._particles]
+        names = [name for name, _, _ in self._particles]
+        counted = [
+            f"{name}/{i + 1}" for name, n in zip(names, numbers, strict=True) for i in range(n)
+        ]
+        return ParticleSet(
+            tomogram_names=np.repeat(names, numbers),
+            names=np.array(counted),
+            coordinates=np.concatenate([m.positions for _, _, m in self._particles]),
+            origins=np.zeros((sum(numbers), 3)),
+            angles=np.concatenate([m.angles for _, _, m in self._particles]),
+            pixel_sizes=np.repeat([size for _, size, _ in self._particles], numbers),
+        )

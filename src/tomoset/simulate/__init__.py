@@ -1,0 +1,66 @@
+"""Tilt series with known truth: arrays and numbers, no files.
+
+The geometry here is written out point by point and owes nothing to `tomoset.geometry`, and the
+transfer function nothing to `tomoset.images`, so that the one is a test of the other. Coordinates
+of the specimen are x, depth and y from the tilt axis, in pixels, as IMOD has them; those of the
+tomogram are 0-based voxels in the frame that RELION gives to a volume turned about x, where z
+runs against depth.
+
+==================  ==============================================================
+``specimen``        a slab of uneven ice, and what lies in it
+``molecules``       clouds of points, made here or from a density map
+``vesicles``        spherical bilayers
+``acquisition``     the tilt scheme, and the truth of each image
+``misalignment``    errors that the written alignment is to have
+``distortion``      bent images and moving molecules
+``projection``      where an image shows a point, and how deep it lies
+``transfer``        the transfer function at every depth; radiation
+``clouds``          the specimen's matter, besides the ice
+``field``           the transform of a cloud of points
+``ice``             the ice along the beam
+``imaging``         all of it together, with noise
+``density``         the specimen as a volume
+==================  ==============================================================
+"""
+
+from tomoset.simulate.acquisition import Acquisition, Views, dose_symmetric
+from tomoset.simulate.density import density, molecule_map
+from tomoset.simulate.distortion import random_deformation, random_motion
+from tomoset.simulate.imaging import (
+    FULL_COUNTS,
+    ICE_PATH,
+    SimulatedSeries,
+    molecule_voxels,
+    simulate,
+    transmitted,
+)
+from tomoset.simulate.misalignment import AlignmentErrors, misaligned
+from tomoset.simulate.molecules import Molecule, Molecules
+from tomoset.simulate.projection import matrices, project
+from tomoset.simulate.specimen import Contents, Specimen
+from tomoset.simulate.vesicles import Vesicles
+
+__all__ = [
+    "FULL_COUNTS",
+    "ICE_PATH",
+    "Acquisition",
+    "AlignmentErrors",
+    "Contents",
+    "Molecule",
+    "Molecules",
+    "SimulatedSeries",
+    "Specimen",
+    "Vesicles",
+    "Views",
+    "density",
+    "dose_symmetric",
+    "matrices",
+    "misaligned",
+    "molecule_map",
+    "molecule_voxels",
+    "project",
+    "random_deformation",
+    "random_motion",
+    "simulate",
+    "transmitted",
+]

@@ -1,0 +1,92 @@
+"""Bent images and moving molecules, at random but smooth."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.simulate.projection import NODES, bend
+
+Array = npt.NDArray[np.float64]
+
+#: Molecules that are nearer than this move alike [Å]; waves that a field of motion is made of.
+_ALIKE, _WAVES = 1500.0, 200
+
+
+def random_deformation(
+    n_tilts: int, image_size: tuple[int, int], *, rms: float, seed: int
+) -> Array:
+    """A spline for every image, whose displacements have this rms length over all images.
+
+    Parameters
+    ----------
+    n_tilts : int
+        Number of images.
+    image_size : (int, int)
+        Width and height [px].
+    rms : float
+        Of the length of the displacements [px].
+    seed : int
+        The same gives the same.
+
+    Returns
+    -------
+    (n_tilts, 72) array
+        As `Views.deformation` has it.
+
+    Examples
+    --------
+    >>> random_deformation(5, (64, 60), rms=1.0, seed=1).shape
+    (5, 72)
+    """
+    chance = np.random.default_rng(seed).standard_normal((n_tilts, 2, NODES * NODES, 4))
+    # Slopes between nodes that differ by about 1; a twist is hardly ever more than a ripple.
+    chance *= [1.0, 0.5, 0.5, 0.25]
+    # A shift of the image as a whole belongs to the alignment.
+    chance[..., 0] -= chance[..., 0].mean(axis=2, keepdims=True)
+    coefficients = chance.reshape(n_tilts, -1)
+    steps = (np.linspace(0, n - 1, 25) for n in image_size)
+    grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
+    moved = np.stack([bend(c, grid, image_size) for c in coefficients])
+    return np.asarray(coefficients * rms / np.sqrt(np.square(moved).sum(axis=-1).mean()))
+
+
+def random_motion(positions: Array, progress: Array, *, rms: float, seed: int) -> Array:
+    """Curved ways of molecules, from nothing in the first image; neighbours go the same way.
+
+    Parameters
+    ----------
+    positions : (n, 3) array
+        x, y, z [Å].
+    progress : (n_tilts,) array
+        From 0 in the image that is taken first to 1 in the last.
+    rms : float
+        Length of the ways from the first image to the last, as the crow flies [Å].
+    seed : int
+        The same gives the same.
+
+    Returns
+    -------
+    (n, n_tilts, 3) array
+        As `Views.trajectories` has it [Å].
+
+    Examples
+    --------
+    >>> way = random_motion(np.eye(3), np.array([0, 0.5, 1]), rms=3.0, seed=1)
+    >>> way.shape, float(np.abs(way[:, 0]).max())
+    ((3, 3, 3), 0.0)
+    """
+    rng = np.random.default_rng(seed)
+    straight, curved = (_smooth_field(rng, positions) for _ in range(2))
+    length = np.sqrt(np.square(straight).sum(axis=-1).mean()) if len(positions) else 1.0
+    s = progress[:, None]
+    ways = straight[:, None] * s + 0.5 * curved[:, None] * np.sin(np.pi * s) * (s > 0)
+    return np.asarray(np.round(ways * rms / length, 6))
+
+
+def _smooth_field(rng: np.random.Generator, positions: Array) -> Array:
+    """A random vector at every position, alike where these are near: (n, 3)."""
+    waves = rng.standard_normal((_WAVES, 3)) / _ALIKE
+    phases = rng.uniform(0, 2 * np.pi, _WAVES)
+    heights = rng.standard_normal((_WAVES, 3)) * np.sqrt(2 / _WAVES)
+    return np.asarray(np.cos(positions @ waves.T + phases) @ heights)

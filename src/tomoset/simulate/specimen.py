@@ -1,0 +1,195 @@
+"""What is in the microscope: a slab of uneven ice with beads, vesicles and molecules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import ModelError
+from tomoset.simulate.molecules import Molecule, Molecules, random_angles
+from tomoset.simulate.vesicles import BILAYER, RADII, Vesicles
+
+Array = npt.NDArray[np.float64]
+
+#: Waves of density that make the ice look like ice: number, wavelengths [Å], amplitude.
+_WAVES, _WAVELENGTHS, _AMPLITUDE = 300, (100.0, 1000.0), 0.02
+#: The smallest vesicle, if the slab is too thin for any other [Å].
+_SMALLEST = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What lies in the ice, and how much of it.
+
+    Parameters
+    ----------
+    beads, vesicles, molecules : int
+        How many of each.
+    bead_radius : float
+        [Å].
+    molecule : Molecule, optional
+        What the molecules are copies of; `Molecule.made` if not given.
+    """
+
+    beads: int = 20
+    vesicles: int = 0
+    molecules: int = 0
+    bead_radius: float = 50.0
+    molecule: Molecule | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Specimen:
+    """A slab of uneven ice with gold beads, vesicles and molecules.
+
+    Parameters
+    ----------
+    size : (int, int, int)
+        x, y, z of the tomogram, whose voxels are as large as the pixels of the images.
+    beads : (n, 3) array
+        Centres: x, y, z in 0-based voxels of the tomogram.
+    bead_radius : float
+        [Å].
+    slab : float
+        Thickness of the ice, whose middle is at the depth of the tilt axis [Å].
+    waves : (n, 5) array
+        The ice's density is 1 plus a sum of cosines: wave vector along x, depth and y
+        [rad/px], amplitude, phase [rad].
+    vesicles : Vesicles, optional
+        None: there are none.
+    molecules : Molecules, optional
+        None: there are none.
+    """
+
+    size: tuple[int, int, int]
+    beads: Array
+    bead_radius: float = 50.0
+    slab: float
+    waves: Array
+    vesicles: Vesicles | None = None
+    molecules: Molecules | None = None
+
+    @classmethod
+    def random(
+        cls, size: tuple[int, int, int], pixel_size: float, contents: Contents, *, seed: int
+    ) -> Specimen:
+        """Things strewn over the slab, none touching another.
+
+        Parameters
+        ----------
+        size : (int, int, int)
+            x, y, z of the tomogram [px].
+        pixel_size : float
+            [Å].
+        contents : Contents
+            What there is.
+        seed : int
+            The same gives the same specimen.
+
+        Raises
+        ------
+        ModelError
+            If the tomogram has no room for so much.
+        """
+        # Streams of their own: the beads stay where they are, whatever else is there.
+        ice, chance = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+        slab = 0.7 * size[2] * pixel_size
+        room = _Room.of(size, pixel_size, slab)
+        radii = _vesicle_radii(chance, contents.vesicles, slab)
+        bead = contents.bead_radius
+        beads = room.strew(ice, np.full(contents.beads, bead), "gold beads", sunk=False)
+        round_ones = room.strew(chance, radii + BILAYER / 2 + 15.0, "vesicles")
+        molecules = None
+        if contents.molecules:
+            molecule = contents.molecule or Molecule.made()
+            each = np.full(contents.molecules, molecule.radius)
+            positions = room.strew(chance, each, "molecules")
+            angles = random_angles(chance, len(positions))
+            molecules = Molecules(molecule=molecule, positions=positions, angles=angles)
+        return cls(
+            size=size,
+            beads=beads,
+            bead_radius=bead,
+            slab=slab,
+            waves=_random_waves(ice, pixel_size),
+            vesicles=Vesicles(centres=round_ones, radii=radii) if len(radii) else None,
+            molecules=molecules,
+        )
+
+    def from_axis(self, voxels: npt.ArrayLike) -> Array:
+        """x, depth and y from the tilt axis [px] of 0-based voxels: (n, 3).
+
+        Depth is t/2 - 2 - z for a thickness t: RELION's frame of a volume turned about x is
+        1.5 voxels off the middle (specification 4.7 #12), and this is its definition.
+        """
+        x, y, z = np.asarray(voxels, dtype=np.float64).T
+        width, height, thickness = self.size
+        return np.stack([x - (width - 1) / 2, thickness / 2 - 2 - z, y - (height - 1) / 2], axis=-1)
+
+
+class _Room:
+    """The slab, and what is in it already."""
+
+    def __init__(self, size: tuple[int, int, int], half: Array, pixel_size: float) -> None:
+        self.size, self.half, self.pixel_size = size, half, pixel_size
+        self.centres, self.radii = np.empty((0, 3)), np.empty(0)
+
+    @classmethod
+    def of(cls, size: tuple[int, int, int], pixel_size: float, slab: float) -> _Room:
+        half = np.array([size[0] / 2, slab / pixel_size / 2, size[1] / 2])
+        return cls(size, half, pixel_size)
+
+    def strew(
+        self, rng: np.random.Generator, radii: Array, what: str, *, sunk: bool = True
+    ) -> Array:
+        """Places for balls of these radii [Å] that touch nothing: (n, 3), 0-based voxels.
+
+        Those that are not `sunk` may stand out of the ice, as beads do.
+        """
+        first = len(self.centres)
+        for radius in radii / self.pixel_size:
+            half = self.half - 1.2 * radius
+            half[1] = max(self.half[1] - radius, 0.0) if sunk else self.half[1]
+            for _ in range(500 if (half >= 0).all() else 0):
+                # Three decimals, so that the positions can be told to others in short.
+                new = np.round(self._voxel(rng.uniform(-half, half)), 3)
+                apart = np.linalg.norm(self.centres - new, axis=1) - 1.15 * (self.radii + radius)
+                if (apart > 0).all():
+                    self.centres = np.vstack([self.centres, new])
+                    self.radii = np.append(self.radii, radius)
+                    break
+            else:
+                raise ModelError(
+                    f"there is room for {len(self.centres) - first} {what}, not for "
+                    f"{len(radii)}: take fewer, larger images or larger pixels"
+                )
+        return self.centres[first:]
+
+    def _voxel(self, from_axis: Array) -> Array:
+        """The way back of `Specimen.from_axis`."""
+        (x, depth, y), (width, height, thickness) = from_axis, self.size
+        return np.array([x + (width - 1) / 2, y + (height - 1) / 2, thickness / 2 - 2 - depth])
+
+
+def _vesicle_radii(rng: np.random.Generator, number: int, slab: float) -> Array:
+    """At random, but none that would stand out of the ice [Å]."""
+    largest = slab / 2 - BILAYER / 2 - 15.0
+    if number and largest < _SMALLEST:
+        raise ModelError(
+            f"a slab of {slab:.0f} Å has no room for vesicles: take a deeper tomogram (--size) "
+            "or none"
+        )
+    return np.asarray(np.round(np.minimum(rng.uniform(*RADII, number), largest), 1))
+
+
+def _random_waves(rng: np.random.Generator, pixel_size: float) -> Array:
+    low, high = np.log(_WAVELENGTHS)
+    wavelength = np.exp(rng.uniform(low, high, _WAVES)) / pixel_size
+    direction = rng.standard_normal((_WAVES, 3))
+    direction *= (2 * np.pi / wavelength / np.linalg.norm(direction, axis=1))[:, None]
+    # Short waves are seen only where they lie across the beam: stronger, to be seen at all.
+    amplitude = _AMPLITUDE * (wavelength.max() / wavelength) ** 0.5
+    phase = rng.uniform(0, 2 * np.pi, _WAVES)
+    return np.column_stack([direction, amplitude, phase])
