@@ -15,17 +15,20 @@ SOURCE = Path(__file__).parents[1] / "src" / "tomoset"
 FLOORS = (
     {"errors"},
     {"files"},
-    {"star", "geometry"},
+    {"star", "geometry", "run"},
     {"model", "images"},
     {"formats", "simulate"},
-    {"proof", "project", "stacks"},
-    {"check", "summary", "convert"},
+    {"proof", "project", "stacks", "tilt_series"},
+    {"check", "summary", "convert", "reconstruct"},
     {"cli"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 #: The numbers side and the files side of one floor must not know each other.
 APART = ({"formats"}, {"simulate"})
-HEAVY = {"scipy", "numba", "mrcfile", "rich", "jinja2", "matplotlib", "pandas"}
+HEAVY = {
+    *("scipy", "numba", "mrcfile", "rich", "jinja2", "matplotlib", "pandas", "tifffile", "zarr"),
+    *("dask", "distributed", "dask_jobqueue", "cupy", "cupyx"),
+}
 
 
 def modules() -> list[Path]:

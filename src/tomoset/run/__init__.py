@@ -1,0 +1,8 @@
+"""One job per name, here or on a cluster: what fails stops no other, what is done stays done."""
+
+from tomoset.run._options import RunOptions, cores_of_engine
+from tomoset.run._records import Records, file_stamp
+from tomoset.run._report import Report
+from tomoset.run._run import run
+
+__all__ = ["Records", "Report", "RunOptions", "cores_of_engine", "file_stamp", "run"]

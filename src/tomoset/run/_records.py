@@ -1,0 +1,153 @@
+"""A small file for each job that is done, so that a later run need not do it again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tomoset import __version__, errors
+from tomoset.errors import ModelError, TomosetWarning
+from tomoset.files import atomic_write
+from tomoset.run._outcome import Outcome
+
+T = TypeVar("T")
+
+OTHER_OPTIONS = "made with other options or from other files, done again"
+DAMAGED = "its record is damaged, done again"
+GONE = "what its record names is not there any more, done again"
+
+
+@dataclass(frozen=True)
+class Records(Generic[T]):
+    """Where to keep what is done, and when it still holds.
+
+    Parameters
+    ----------
+    folder : path
+        Where the records are: one ``NAME.json`` for each job.
+    describe : callable
+        All that the result of a task depends on, ready for JSON: options, and the `file_stamp`
+        of each input. A record holds as long as it stays equal.
+    is_there : callable
+        Whether what a recorded result names, such as the file that was made, is there.
+
+    Examples
+    --------
+    >>> Records(Path("Tomograms/run"), lambda task: [task], lambda result: True).path("a/b")
+    PosixPath('Tomograms/run/a_b.json')
+    """
+
+    folder: Path
+    describe: Callable[[T], object]
+    is_there: Callable[[dict[str, Any]], bool]
+
+    def path(self, name: str) -> Path:
+        """The file of the record of a job."""
+        return self.folder / f"{name.replace('/', '_')}.json"
+
+    def refuse_collisions(self, names: Iterable[str]) -> None:
+        """Refuse two names with one record.
+
+        Raises
+        ------
+        ModelError
+            Two names differ only in ``/`` and ``_``.
+        """
+        taken: dict[Path, str] = {}
+        for name in names:
+            other = taken.setdefault(self.path(name), name)
+            if other != name:
+                raise ModelError(
+                    f"{other} and {name} would have one record, {self.path(name)}: rename one, or "
+                    "run them into different folders"
+                )
+
+    def fingerprint(self, task: T) -> str:
+        """A short text that differs when the description of a task does."""
+        import hashlib
+
+        text = json.dumps(self.describe(task), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def write(self, name: str, fingerprint: str, outcome: Outcome) -> None:
+        """Record a job that is done."""
+        record = {
+            "name": name,
+            "fingerprint": fingerprint,
+            "result": outcome.result,
+            "seconds": round(outcome.seconds, 3),
+            "version": __version__,
+            "warnings": [
+                [category.__name__, text]
+                for category, text in outcome.warned
+                if issubclass(category, TomosetWarning)
+            ],
+        }
+        with atomic_write(self.path(name), "w", encoding="utf-8") as stream:
+            json.dump(record, stream, indent=1)
+
+    def forget(self, name: str) -> None:
+        """Remove a record: its job is done again, and what it was about will be replaced."""
+        self.path(name).unlink(missing_ok=True)
+
+    def read(self, name: str, fingerprint: str) -> Outcome | str:
+        """What an earlier run recorded, if it holds; if not, why; "" if there is nothing."""
+        try:
+            record = json.loads(self.path(name).read_bytes())
+        except FileNotFoundError:
+            return ""
+        except ValueError:
+            return DAMAGED
+        if not _is_whole(record, name):
+            return DAMAGED
+        if record["fingerprint"] != fingerprint:
+            return OTHER_OPTIONS
+        there = False
+        with contextlib.suppress(LookupError, TypeError):  # a result of another version
+            there = self.is_there(record["result"])
+        if not there:
+            return GONE
+        warned = tuple((_category(kind), text) for kind, text in record["warnings"])
+        return Outcome(record["result"], seconds=record["seconds"], warned=warned)
+
+
+def _is_whole(record: object, name: str) -> bool:
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "name": str,
+        "fingerprint": str,
+        "result": dict,
+        "seconds": (int, float),
+        "version": str,
+        "warnings": list,
+    }
+    if not isinstance(record, dict):
+        return False
+    right = all(isinstance(record.get(key), kind) for key, kind in kinds.items())
+    return right and record["name"] == name
+
+
+def _category(name: str) -> type[Warning]:
+    category: type[Warning] = getattr(errors, name, TomosetWarning)
+    return category
+
+
+def file_stamp(path: str | os.PathLike[str]) -> list[str | int]:
+    """A file by its name, size and time of change: what differs when it was made anew.
+
+    Raises
+    ------
+    OSError
+        It is not there.
+
+    Examples
+    --------
+    >>> file_stamp("/dev/null")[0]
+    '/dev/null'
+    """
+    status = os.stat(path)
+    return [os.fspath(path), status.st_size, status.st_mtime_ns]
