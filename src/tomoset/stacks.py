@@ -13,7 +13,7 @@ import numpy as np
 
 from tomoset.errors import FileAccessError, LossyWarning
 from tomoset.files import AtomicFiles
-from tomoset.formats._files import file_names, find_file
+from tomoset.formats._files import file_names, find_file, image_places
 from tomoset.images import mrc
 from tomoset.model import Tomogram, TomogramSet
 
@@ -55,8 +55,7 @@ def with_stacks(
 def _images(tomogram: Tomogram) -> list[tuple[str, int]] | None:
     """Files and sections of the images, where they are not one stack in order already."""
     if tomogram.images is not None and tomogram.stack is None:
-        parts = [name.rpartition("@") for name in tomogram.images]
-        return [(path, int(n) - 1 if n.isdecimal() else 0) for n, _, path in parts]
+        return image_places(tomogram.images)
     index = tomogram.image_index
     if tomogram.stack is None or index is None:
         return None

@@ -21,6 +21,7 @@ COMMANDS = (
     Entry("simulate", "Make a small project with known truth.", "simulate:simulate"),
     Entry("import", "Make a tomogram set from another program's alignment.", "imports:imports"),
     Entry("convert", "Write a set for RELION 4 or 5, and prove it.", "convert:convert"),
+    Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),
     Entry("check", "Find what is wrong with a tomogram set.", "check:check"),
 )

@@ -30,6 +30,12 @@ def find_file(name: str, star_path: str | None) -> Path | None:
     return None
 
 
+def image_places(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Files and sections, from 0, of images named ``000003@stack.mrcs`` or ``image.mrc``."""
+    parts = [name.rpartition("@") for name in names]
+    return [(path, int(n) - 1 if n.isdecimal() else 0) for n, _, path in parts]
+
+
 def file_names(names: Iterable[str]) -> dict[str, str]:
     """A name for files of each tomogram: its own, without slashes.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.images import mrc
-from tomoset.model import Deformation, Tomogram, TomogramSet
+from tomoset.model import Deformation, Reconstruction, Tomogram, TomogramSet
 
 Array = npt.NDArray[np.float64]
 Value = str | int | float | None
@@ -42,6 +42,19 @@ class TiltColumn:
     field: str
 
 
+def _made(tomogram: Tomogram) -> Reconstruction:
+    return tomogram.reconstruction or _NO_RECONSTRUCTION
+
+
+_NO_RECONSTRUCTION = Reconstruction()
+
+BINNING = "rlnTomoTomogramBinning"
+VOLUMES = (
+    "rlnTomoReconstructedTomogram",
+    "rlnTomoReconstructedTomogramHalf1",
+    "rlnTomoReconstructedTomogramHalf2",
+)
+
 #: In the order in which RELION's import writes them.
 GLOBAL_COLUMNS = (
     GlobalColumn("rlnTomoName", lambda t: t.name),
@@ -59,6 +72,10 @@ GLOBAL_COLUMNS = (
     GlobalColumn("rlnTomoImportFractionalDose", lambda t: t.fractional_dose),
     GlobalColumn("rlnTomoFiducialsStarFile", lambda t: t.fiducials),
     GlobalColumn("rlnTomoDefocusSlope", lambda t: t.defocus_slope, default=1.0),
+    GlobalColumn(BINNING, lambda t: _made(t).binning, default=1.0),
+    GlobalColumn(VOLUMES[0], lambda t: _made(t).path),
+    GlobalColumn(VOLUMES[1], lambda t: _made(t).half1),
+    GlobalColumn(VOLUMES[2], lambda t: _made(t).half2),
 )
 
 #: Numbers per tilt image, besides the projections.

@@ -13,17 +13,19 @@ from tomoset import star
 from tomoset.errors import FileFormatError, ModelError
 from tomoset.formats._files import find_file
 from tomoset.formats._relion_labels import (
+    BINNING,
     DEFORMATION_COEFFICIENTS,
     DEFORMATION_TYPE,
     GRID_LABELS,
     IMAGE_NAME,
     NO_TEXT,
     TILT_COLUMNS,
+    VOLUMES,
     image_names,
     read_floats,
 )
 from tomoset.images import mrc
-from tomoset.model import Deformation, Optics, Source, Tomogram
+from tomoset.model import Deformation, Optics, Reconstruction, Source, Tomogram
 
 Index = npt.NDArray[np.int64]
 
@@ -39,9 +41,10 @@ class GlobalRow:
 
     def number(self, label: str) -> float | None:
         """None where there is no such column, or RELION's word for nothing in it."""
-        return self.required(label) if self._says(label) else None
+        return self.required(label) if self.says(label) else None
 
-    def _says(self, label: str) -> bool:
+    def says(self, label: str) -> bool:
+        """Whether there is such a column with something in it."""
         return label in self.table and self.table[label][self.row] not in ("", NO_TEXT)
 
     def required(self, label: str) -> float:
@@ -76,7 +79,7 @@ class GlobalRow:
 
     def size(self) -> tuple[int, int, int] | None:
         labels = [f"rlnTomoSize{axis}" for axis in "XYZ"]
-        if not all(self._says(label) for label in labels):
+        if not all(self.says(label) for label in labels):
             return None
         x, y, z = (self.integer(label) for label in labels)
         return x, y, z
@@ -126,6 +129,7 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str, format: str) ->
             defocus_slope=1.0 if slope is None else slope,
             fiducials=None if fiducials in ("", NO_TEXT) else fiducials,
             deformation=read_deformation(reader, tilts),
+            reconstruction=_reconstruction(reader),
             source=Source(
                 format=format,
                 row={label: texts[reader.row] for label, texts in reader.table.columns.items()},
@@ -134,6 +138,17 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str, format: str) ->
             ),
             **columns,
         )
+
+
+def _reconstruction(reader: GlobalRow) -> Reconstruction | None:
+    paths = [reader.text(label) for label in VOLUMES]
+    if not reader.says(BINNING) and not any(map(reader.says, VOLUMES)):
+        return None
+    path, half1, half2 = (None if text in ("", NO_TEXT) else text for text in paths)
+    binning = reader.number(BINNING)
+    return Reconstruction(
+        binning=1.0 if binning is None else binning, path=path, half1=half1, half2=half2
+    )
 
 
 def check_count(reader: GlobalRow, tilts: star.Table) -> None:

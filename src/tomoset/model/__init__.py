@@ -9,6 +9,7 @@ from tomoset.model.fiducials import Fiducials
 from tomoset.model.manifolds import Manifold, ManifoldSet
 from tomoset.model.optics import Optics
 from tomoset.model.particles import ParticleSet, VisibleTilts
+from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source
 from tomoset.model.tomogram import Tomogram
 from tomoset.model.tomogram_set import TomogramSet
@@ -22,6 +23,7 @@ __all__ = [
     "ManifoldSet",
     "Optics",
     "ParticleSet",
+    "Reconstruction",
     "Source",
     "Tomogram",
     "TomogramSet",

@@ -15,6 +15,7 @@ from tomoset.model._checks import Checks
 from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
 from tomoset.model.optics import Optics
+from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source
 
 Array = npt.NDArray[np.float64]
@@ -84,6 +85,8 @@ class Tomogram:
         Path of a STAR file of 3D fiducials.
     deformation : Deformation, optional
         2D deformation of the tilt images.
+    reconstruction : Reconstruction, optional
+        The volumes that were made of it.
     source : Source, optional
         Text it was read from.
 
@@ -124,6 +127,7 @@ class Tomogram:
     depth_origin: Array | None = None
     fiducials: str | None = None
     deformation: Deformation | None = None
+    reconstruction: Reconstruction | None = None
     source: Source | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,147 @@
+"""``tomoset reconstruct``: tomograms from the tilt series of a set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tomoset.cli._run_options import run_options, run_options_from
+from tomoset.cli._shell import (
+    FINITE,
+    collected_warnings,
+    common_options,
+    print_json,
+    print_warnings,
+    set_argument,
+    the_set,
+)
+
+if TYPE_CHECKING:
+    from tomoset.reconstruct import Options
+
+
+@click.command()
+@set_argument
+@click.option("--o", "-o", "folder", required=True, metavar="DIR", type=click.Path())
+@click.option(
+    "--tn", "names", multiple=True, metavar="NAME", help="Only this tomogram; again for more."
+)
+@click.option(
+    "--bin", "binning", type=FINITE, metavar="B", help="Voxels of so many pixels.  [default: 4]"
+)
+@click.option(
+    "--pixel-size", "--binned_angpix", type=FINITE, metavar="A", help="Or voxels of this size, Å."
+)
+@click.option(
+    "--size",
+    type=int,
+    nargs=3,
+    metavar="W H D",
+    help="Of the tomogram, unbinned px, about the set's middle.",
+)
+@click.option("--w", type=int, metavar="W", help="The same, as RELION 5 has it, with --h and --d.")
+@click.option("--h", type=int, hidden=True)
+@click.option("--d", type=int, hidden=True)
+@click.option(
+    "--method",
+    type=click.Choice(["wbp", "wiener", "sirt"]),
+    default="wbp",
+    show_default=True,
+    help="Weighted back-projection, the same as Wiener filter, or iterations.",
+)
+@click.option(
+    "--ctf",
+    type=click.Choice(["none", "2d", "3d"]),
+    default="none",
+    show_default=True,
+    help="Corrected for the middle of the tomogram (2d), or the depth of each voxel (3d).",
+)
+@click.option("--dose", is_flag=True, help="Damp what radiation has destroyed.")
+@click.option(
+    "--halves",
+    "--generate_split_tomograms",
+    is_flag=True,
+    help="Two more, of even and odd frames, or of every other tilt.",
+)
+@click.option(
+    "--iterations", type=int, default=40, show_default=True, metavar="N", help="Of SIRT, at most."
+)
+@click.option(
+    "--snr", "--SNR", type=FINITE, default=10.0, show_default=True, help="Of the Wiener filter."
+)
+@click.option(
+    "--taper",
+    type=FINITE,
+    default=10.0,
+    show_default=True,
+    metavar="PX",
+    help="Soft edge of images, binned px.",
+)
+@click.option(
+    "--thickness",
+    type=FINITE,
+    metavar="A",
+    help="Of the specimen, for the filter, Å.  [default: the tomogram's]",
+)
+@click.option(
+    "--type",
+    "data_type",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Of the voxels in the file.",
+)
+@click.option("--zarr", is_flag=True, help="OME-Zarr instead of MRC.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@run_options
+@common_options
+def reconstruct(**given: Any) -> int:
+    """Make tomograms of the tilt series of a set.
+
+    \b
+        tomoset reconstruct --t tomograms.star --o Tomograms --bin 4
+        tomoset reconstruct --t tomograms.star --o Tomograms --pixel-size 10 --ctf 3d --dose
+
+    Volumes go to DIR/tomograms/rec_NAME.mrc, with a picture beside each; voxel i lies at voxel
+    BIN x i of the tomogram. DIR/tomograms.star is the set with their paths, from which RELION
+    goes on.
+    """
+    path = the_set(given.pop("path"), given.pop("given"))
+    running = run_options_from(given)
+    options = _options(given)
+    from tomoset.formats import read
+    from tomoset.reconstruct import reconstruct_set
+
+    with collected_warnings(strict=given["strict"]) as warned:
+        done = reconstruct_set(read(path), given["folder"], options, running, given["names"])
+    print_warnings(warned)
+    if given["as_json"]:
+        print_json({**done.report.summary(), "set": done.path, "warnings": warned})
+        return done.report.exit_code
+    for line in done.report.lines("reconstructed", "tomogram"):
+        click.echo(line, err=line.startswith("  "))
+    click.echo("no set was written" if done.path is None else f"set: {done.path}")
+    return done.report.exit_code
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """What is wanted, checked: two answers to one question are refused."""
+    from tomoset.errors import ModelError
+    from tomoset.reconstruct import Options
+
+    if given["binning"] is not None and given["pixel_size"] is not None:
+        raise click.UsageError("give --bin or --pixel-size, not both")
+    sides = [given[side] for side in "whd"]
+    if any(side is not None for side in sides):
+        if None in sides or given["size"] is not None:
+            raise click.UsageError("give the size once: --size W H D, or all of --w --h --d")
+        given["size"] = tuple(sides)
+    plain = ("pixel_size", "size", "method", "ctf", "dose", "halves", "iterations", "snr")
+    chosen = {name: given[name] for name in (*plain, "taper", "thickness", "data_type", "device")}
+    if given["binning"] is not None:
+        chosen["binning"] = given["binning"]
+    try:
+        return Options(**chosen, file=".zarr" if given["zarr"] else ".mrc")
+    except ModelError as problem:
+        raise click.UsageError(str(problem)) from None

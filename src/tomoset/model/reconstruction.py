@@ -1,0 +1,37 @@
+"""The volumes that were made of a tilt series."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tomoset.errors import ModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """The volumes that were made of a tilt series.
+
+    Voxel i of a volume lies at voxel binning x i of the tomogram, on each axis.
+
+    Parameters
+    ----------
+    binning : float
+        Voxel size against the pixel size of the tilt images.
+    path, half1, half2 : str, optional
+        Of the volume, and of those from two halves of the data.
+
+    Raises
+    ------
+    ModelError
+        If the binning is impossible.
+    """
+
+    binning: float = 1.0
+    path: str | None = None
+    half1: str | None = None
+    half2: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.binning) and self.binning > 0):
+            raise ModelError(f"the binning of a tomogram must be above 0, not {self.binning:g}")

@@ -1,0 +1,16 @@
+"""Tomograms from tilt series: weighted back-projection, Wiener filter, SIRT."""
+
+from tomoset.reconstruct.job import Task, reconstruct_one
+from tomoset.reconstruct.options import Options
+from tomoset.reconstruct.plan import Plan, resized
+from tomoset.reconstruct.whole_set import Reconstructed, reconstruct_set
+
+__all__ = [
+    "Options",
+    "Plan",
+    "Reconstructed",
+    "Task",
+    "reconstruct_one",
+    "reconstruct_set",
+    "resized",
+]

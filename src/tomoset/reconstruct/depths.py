@@ -1,0 +1,91 @@
+"""Images in several forms, each with the CTF of another depth: which voxel sees which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.images.ctf import wavelength
+from tomoset.images.projector import Projector
+from tomoset.reconstruct.plan import Plan
+
+Array = npt.NDArray[np.float64]
+
+#: Bytes that the images of a batch may take, in all their forms.
+BATCH_BYTES = 1 << 30
+
+#: How far the CTF's phase may be off at the finest frequency, half a step of depth away [rad].
+PHASE_ERROR = np.pi / 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Images that are back-projected together, in equally many forms.
+
+    Parameters
+    ----------
+    rows : tuple of int
+        Which images, rows of the tomogram.
+    lowest : (n,) array
+        Depth along the beam, from where the table's defocus holds, of each one's form 0 [Å].
+    step : float
+        From one form to the next [Å].
+    levels : int
+        Number of forms.
+    """
+
+    rows: tuple[int, ...]
+    lowest: Array
+    step: float
+    levels: int
+
+    def depth(self, at: int, level: int) -> float:
+        """Depth for which a form of an image is corrected [Å]; `at` counts within the batch."""
+        return float(self.lowest[at]) + level * self.step
+
+    def projector(self, plan: Plan, whole: Projector) -> Projector:
+        """That of all images for these, with their levels."""
+        some = whole.of(list(self.rows))
+        if self.levels == 1:
+            return some
+        axes = np.vstack([np.zeros(3), np.eye(3)]) * plan.binning
+        depths = plan.tomogram.depth(axes)[list(self.rows)] * plan.pixel_size
+        matrices = some.matrices.copy()
+        matrices[:, 2, :3] = (depths[:, 1:] - depths[:, :1]) / self.step
+        matrices[:, 2, 3] = (depths[:, 0] - self.lowest) / self.step
+        return replace(some, matrices=matrices)
+
+
+def batches(plan: Plan, rows: Sequence[int]) -> Iterator[Batch]:
+    """Images in batches that fit into memory: one, but for a CTF of many depths."""
+    if plan.options.ctf != "3d":
+        yield Batch(rows=tuple(rows), lowest=np.zeros(len(rows)), step=1.0, levels=1)
+        return
+    assert plan.tomogram.size is not None
+    corners = plan.tomogram.depth(geometry.corners(plan.tomogram.size)) * plan.pixel_size
+    lowest, step = corners.min(axis=1), depth_step(plan)
+    levels = np.ceil((corners.max(axis=1) - lowest) / step).astype(int) + 1
+    width, height = plan.image_size
+    together: list[int] = []
+    for row in sorted(rows, key=lambda i: levels[i]):
+        if together and (len(together) + 1) * levels[row] * 4 * width * height > BATCH_BYTES:
+            yield _batch(together, lowest, step, levels)
+            together = []
+        together.append(row)
+    yield _batch(together, lowest, step, levels)
+
+
+def _batch(rows: list[int], lowest: Array, step: float, levels: npt.NDArray[np.int64]) -> Batch:
+    most = int(levels[rows].max())
+    return Batch(rows=tuple(rows), lowest=lowest[rows], step=step, levels=most)
+
+
+def depth_step(plan: Plan) -> float:
+    """Between depths whose CTFs are told apart [Å]: see `PHASE_ERROR`."""
+    finest = 1 / (2 * plan.pixel_size * plan.binning)
+    length = wavelength(plan.tomogram.optics.voltage)
+    return float(2 * PHASE_ERROR / (np.pi * length * finest**2))

@@ -1,0 +1,73 @@
+"""What every tilt image is multiplied with in Fourier space before it is back-projected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.images.ctf import dose_weight
+from tomoset.images.weighting import overlaps
+from tomoset.reconstruct.plan import Plan
+
+Images = npt.NDArray[np.float32]
+
+
+class Filters:
+    """The filters of some images of a plan.
+
+    With w the dose weight and c the CTF (each 1 if not asked for), image i is multiplied by
+
+    - weighted back-projection: w sign(c) / sum over j of overlap(i, j)
+    - Wiener filter: w c / (sum over j of overlap(i, j) w² c² + 1 / SNR)
+    - SIRT: w sign(c), as it finds the weights itself
+
+    Parameters
+    ----------
+    plan : Plan
+        Geometry and choices.
+    rows : sequence of int
+        The images that are back-projected together.
+    """
+
+    def __init__(self, plan: Plan, rows: Sequence[int]) -> None:
+        self._plan, self._rows = plan, list(rows)
+        self._frequencies = plan.cropping.frequencies(plan.pixel_size)
+        x, y = self._frequencies
+        self._k = np.sqrt(x * x + y * y)
+        self._denominators = self._sums()
+
+    def _sums(self) -> Images | None:
+        plan, method = self._plan, self._plan.options.method
+        if method == "sirt":
+            return None
+        projections = plan.projections[self._rows]
+        powers = None
+        if method == "wiener":
+            powers = np.stack([self._transfer(i, 0.0) ** 2 for i in self._rows])
+        sums = overlaps(projections, self._frequencies, plan.thickness, powers)
+        # Twice measured is twice counted; measured in part is not enhanced.
+        return (
+            sums + np.float32(1 / plan.options.snr) if powers is not None else np.maximum(sums, 1)
+        )
+
+    def _transfer(self, i: int, depth: float) -> Images:
+        """Dose weight and CTF of image i at a depth [Å]; its CTF's sign alone for phase flips."""
+        plan = self._plan
+        options, t = plan.options, plan.tomogram
+        weight = np.ones(self._k.shape, dtype=np.float32)
+        if options.dose:
+            assert t.pre_exposure is not None
+            weight *= dose_weight(self._k, float(t.pre_exposure[i]), t.optics.voltage)
+        if options.ctf != "none":
+            ctf = plan.ctf(i, depth).at(*self._frequencies)
+            weight *= ctf if options.method == "wiener" else np.where(ctf < 0, -1.0, 1.0)
+        return weight
+
+    def of(self, i: int, depth: float = 0.0) -> Images:
+        """The filter of image i (a member of `rows`) for a depth along the beam [Å]: (h, w)."""
+        transfer = self._transfer(i, depth)
+        if self._denominators is None:
+            return transfer
+        return np.asarray(transfer / self._denominators[self._rows.index(i)])

@@ -1,0 +1,199 @@
+"""The geometry of one reconstruction: how its voxels and its smaller images lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.errors import ModelError
+from tomoset.images.ctf import Ctf
+from tomoset.images.device import Device
+from tomoset.images.fourier import Cropping
+from tomoset.images.projector import Projector
+from tomoset.model import Tomogram
+from tomoset.reconstruct.options import Options
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """The geometry of one reconstruction. Voxel i of the volume is voxel binning x i of the set.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned, with all sizes.
+    options : Options
+        What is wanted.
+    cropping : Cropping
+        From the tilt images to those of larger pixels.
+    binning : float
+        Voxel size against the pixel size of the tilt images.
+    """
+
+    tomogram: Tomogram
+    options: Options
+    cropping: Cropping
+    binning: float
+
+    @classmethod
+    def of(cls, tomogram: Tomogram, options: Options, image_size: tuple[int, int]) -> Plan:
+        """The plan for a tomogram with images of this size.
+
+        Raises
+        ------
+        ModelError
+            If something is not known: an alignment, a size, a pixel size, a defocus, a dose.
+        """
+        pixel = tomogram.optics.pixel_size
+        if pixel is None:
+            raise ModelError(f"tomogram {tomogram.name!r}: the pixel size is not known")
+        binning = options.binning if options.pixel_size is None else options.pixel_size / pixel
+        if binning < 1 - 1e-6:
+            raise ModelError(
+                f"tomogram {tomogram.name!r}: voxels of {binning * pixel:g} Å would be finer than "
+                f"the images' pixels of {pixel:g} Å; ask for {pixel:g} Å or more"
+            )
+        placed = _placed(tomogram, options.size, image_size)
+        for wanted, field, what, cure in (
+            (options.ctf != "none", "defocus_u", "defocus", "take --ctf none"),
+            (options.dose, "pre_exposure", "doses", "leave --dose out"),
+        ):
+            if wanted and getattr(placed, field) is None:
+                raise ModelError(f"tomogram {tomogram.name!r} has no {what}: {cure}")
+        binning = max(binning, 1.0)
+        return cls(
+            tomogram=placed,
+            options=options,
+            cropping=Cropping.of(image_size, binning),
+            binning=binning,
+        )
+
+    @property
+    def pixel_size(self) -> float:
+        """Of the tilt images as stored [Å]."""
+        assert self.tomogram.optics.pixel_size is not None
+        return self.tomogram.optics.pixel_size
+
+    @property
+    def projections(self) -> Array:
+        """The tomogram's: (n, 4, 4)."""
+        assert self.tomogram.projections is not None
+        return self.tomogram.projections
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """x, y, z of the volume, rounded as RELION does (specification 6.3)."""
+        assert self.tomogram.size is not None
+        x, y, z = (n / self.binning for n in self.tomogram.size)
+        return max(int(x + 0.5), 1), max(int(y + 0.5), 1), max(int(z), 1)
+
+    @property
+    def thickness(self) -> float:
+        """Of the specimen, as far as known [Å]."""
+        assert self.tomogram.size is not None
+        return self.options.thickness or self.tomogram.size[2] * self.pixel_size
+
+    @property
+    def finer(self) -> tuple[int, int]:
+        """How much finer than voxels the images that are back-projected are sampled, in x and y.
+
+        Twice across the tilt axis: linear interpolation would else move what is sharp by up to
+        0.1 voxel in depth.
+        """
+        along_x, along_y = np.abs(self.projections[:, :2, 0]).sum(axis=0)
+        return (1, 2) if along_y > along_x else (2, 1)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the images that are back-projected [their px]."""
+        width, height = self.cropping.kept
+        return width * self.finer[0], height * self.finer[1]
+
+    @property
+    def _factors(self) -> Array:
+        """Pixels of the stored images in one of those that are back-projected, in x and y."""
+        return np.array(self.cropping.factors) / self.finer
+
+    def projector(self, device: Device) -> Projector:
+        """From voxels of the volume to pixels of the images that are back-projected."""
+        factors = np.array([*self._factors, 1.0])
+        matrices = self.projections[:, :3].copy()
+        matrices[:, :, :3] *= self.binning
+        matrices /= factors[:, None]
+        matrices[:, 2] = 0
+        return Projector(
+            matrices=matrices,
+            image_size=self.image_size,
+            size=self.size,
+            device=device,
+            displacements=self._displacements(),
+        )
+
+    def _displacements(self) -> npt.NDArray[np.float32] | None:
+        """The tomogram's 2D deformation on the smaller images: (n, 2, y, x) [their px]."""
+        bent, n = self.tomogram.deformation, self.tomogram.n_tilts
+        if bent is None:
+            return None
+        (width, height), factors = self.image_size, self._factors
+        y, x = np.indices((height, width)).reshape(2, -1)
+        points = np.broadcast_to(np.stack([x, y], axis=1) * factors, (n, x.size, 2))
+        moved = bent.displacement(points, image_size=self.cropping.size) / factors
+        return moved.transpose(0, 2, 1).reshape(n, 2, height, width).astype(np.float32)
+
+    def ctf(self, i: int, depth: float = 0.0) -> Ctf:
+        """The CTF of image i at a depth along the beam from the table's own [Å]."""
+        t = self.tomogram
+        assert t.defocus_u is not None
+        assert t.defocus_v is not None
+        change = t.hand * t.defocus_slope * depth
+
+        def value(field: npt.NDArray[np.float64] | None, default: float) -> float:
+            return default if field is None else float(field[i])
+
+        return Ctf(
+            defocus_u=float(t.defocus_u[i]) + change,
+            defocus_v=float(t.defocus_v[i]) + change,
+            defocus_angle=value(t.defocus_angle, 0.0),
+            voltage=t.optics.voltage,
+            spherical_aberration=t.optics.spherical_aberration,
+            amplitude_contrast=t.optics.amplitude_contrast,
+            phase_shift=value(t.phase_shift, 0.0),
+            b_factor=value(t.b_factor, 0.0),
+            scale=value(t.ctf_scale, 1.0),
+        )
+
+
+def _placed(
+    tomogram: Tomogram, size: tuple[int, int, int] | None, image_size: tuple[int, int]
+) -> Tomogram:
+    """The tomogram with projections, of the size that is wanted, about the same middle."""
+    known = tomogram.placed(None if tomogram.size else size, image_size)
+    if known.projections is None:
+        known.project(np.zeros((1, 3)))  # says what is missing
+    if known.size is None:
+        if size is None:
+            raise ModelError(
+                f"tomogram {tomogram.name!r}: the set does not say how large it is: give --size"
+            )
+        known = replace(known, size=size)
+    return known if size is None or size == known.size else resized(known, size)
+
+
+def resized(tomogram: Tomogram, size: tuple[int, int, int]) -> Tomogram:
+    """The tomogram with another size, whose middle (size // 2, as RELION 5 has it) stays."""
+    assert tomogram.size is not None
+    first = np.array(tomogram.size) // 2 - np.array(size) // 2
+    defocus_there = tomogram.with_depth_origin(np.array(tomogram.size) / 2)
+    assert defocus_there.projections is not None
+    assert defocus_there.depth_origin is not None
+    return replace(
+        defocus_there,
+        size=size,
+        projections=defocus_there.projections @ geometry.translation(first),
+        depth_origin=defocus_there.depth_origin - first,
+    )

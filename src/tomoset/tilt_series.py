@@ -1,0 +1,150 @@
+"""The tilt images that a tomogram of a set names, read one by one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import FileFormatError, MissingFieldError, MissingFileError, ModelError
+from tomoset.formats._files import find_file, image_places
+from tomoset.images import mrc
+from tomoset.images.stack import Stack, open_stack, read_float32
+from tomoset.model import Tomogram
+
+#: Columns with the names of images made of half of each movie's frames (specification 3.1).
+HALVES = ("rlnMicrographNameEven", "rlnMicrographNameOdd")
+
+
+class TiltSeries:
+    """The tilt images of a tomogram, in the order of its table.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        What names them.
+    set_path : path-like, optional
+        The STAR file of the set, from which their paths are found.
+    places : sequence of (str, int), optional
+        Files and sections to take instead of the tomogram's own.
+
+    Raises
+    ------
+    MissingFileError
+        If a file is not there.
+    FileFormatError
+        If a file is no image, is cut short, or does not fit the others or the set.
+    ModelError
+        If the tomogram names no images.
+    """
+
+    def __init__(
+        self,
+        tomogram: Tomogram,
+        set_path: str | os.PathLike[str] | None = None,
+        *,
+        places: Sequence[tuple[str, int]] | None = None,
+    ) -> None:
+        self.name = tomogram.name
+        own = list(_places(tomogram) if places is None else places)
+        origin = None if set_path is None else os.fspath(set_path)
+        files = {path: self._find(path, origin) for path, _ in own}
+        self._stacks: Mapping[str, Stack] = {path: open_stack(files[path]) for path in files}
+        self._places = own
+        self.paths = tuple(map(str, files.values()))
+        self.size = self._check(tomogram)
+
+    def _find(self, path: str, origin: str | None) -> Path:
+        found = find_file(mrc.stack_path(path), origin)
+        if found is None:
+            raise MissingFileError(
+                f"tomogram {self.name!r}: the images {path} are not there; paths start in the "
+                "working folder or in a folder above the set: go there, or put them there"
+            )
+        return found
+
+    def _check(self, tomogram: Tomogram) -> tuple[int, int]:
+        sizes = {stack.size: path for path, stack in self._stacks.items()}
+        if len(sizes) > 1:
+            (one, first), (other, second) = list(sizes.items())[:2]
+            raise FileFormatError(
+                f"tomogram {self.name!r}: images of {other[0]} x {other[1]} px, those of {first} "
+                f"have {one[0]} x {one[1]}; all images of a tilt series have one size",
+                path=second,
+            )
+        (size, path), *_ = sizes.items()
+        if tomogram.image_size not in (None, size):
+            raise FileFormatError(
+                f"expected images of {tomogram.image_size}, found {size}", path=path
+            )
+        for path, section in self._places:
+            stack = self._stacks[path]
+            if section >= stack.n_images:
+                raise FileFormatError(
+                    f"tomogram {self.name!r} has {len(self._places)} tilt images and asks for "
+                    f"image {section + 1} of this stack, which holds {stack.n_images}",
+                    path=stack.path,
+                )
+        whole = tomogram.images is None and tomogram.image_index is None
+        if whole and len(sizes) == 1 and self._stacks[path].n_images != len(self._places):
+            raise FileFormatError(
+                f"tomogram {self.name!r} has {len(self._places)} tilt images, the stack "
+                f"{self._stacks[path].n_images}: they cannot belong together",
+                path=path,
+            )
+        return size
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, i: int) -> npt.NDArray[np.float32]:
+        """Image i of the table, from 0: (h, w), finite. Several threads may read at once.
+
+        Raises
+        ------
+        FileFormatError
+            If pixels are NaN or infinite, or the file is damaged.
+        """
+        path, section = self._places[i]
+        return read_float32(self._stacks[path], section)
+
+    def __enter__(self) -> TiltSeries:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stack in self._stacks.values():
+            stack.close()
+
+
+def half_places(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[str, int]]] | None:
+    """Files and sections of images from even and odd frames, where the set names them.
+
+    Raises
+    ------
+    MissingFieldError
+        If it names only one of the two.
+    """
+    tilts = {} if tomogram.source is None else tomogram.source.tilts
+    named = [tilts.get(label) for label in HALVES]
+    even, odd = named
+    if even is None and odd is None:
+        return None
+    if even is None or odd is None:
+        raise MissingFieldError(
+            f"tomogram {tomogram.name!r} names images of one half of the frames only; "
+            f"{' and '.join(HALVES)} belong together"
+        )
+    return image_places(even), image_places(odd)
+
+
+def _places(tomogram: Tomogram) -> list[tuple[str, int]]:
+    if tomogram.images is not None and tomogram.stack is None:
+        return image_places(tomogram.images)
+    if tomogram.stack is None:
+        raise ModelError(f"tomogram {tomogram.name!r} names no tilt images")
+    index = tomogram.image_index
+    sections = np.arange(tomogram.n_tilts) if index is None else index
+    return [(tomogram.stack, section) for section in sections.tolist()]
