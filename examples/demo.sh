@@ -21,11 +21,15 @@ run tomoset info "$project/tomograms.star"
 say "4. Whether anything is wrong with it"
 run tomoset check "$project/tomograms.star"
 
+say "5. Tomograms, with a picture beside each"
+run tomoset reconstruct "$project/tomograms.star" --o "$project/Tomograms" --bin 2
+
 say "Done. What there is now"
 cat <<END
 $project/TS_01, TS_02      the tilt series, as IMOD and CTFFIND leave them
 $project/tilt_series.star  RELION's import table of them
 $project/tomograms.star    the tomogram set; RELION goes on from here
 $project/culled/TS_02.mrc  the images of TS_02 without the excluded views
+$project/Tomograms         the tomograms, pictures of them, and the set that names them
 $project/truth             where every bead really is, and how every image was taken
 END

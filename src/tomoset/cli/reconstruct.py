@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tomoset.cli._groups import GroupedCommand
 from tomoset.cli._run_options import run_options, run_options_from
 from tomoset.cli._shell import (
     FINITE,
@@ -21,9 +22,26 @@ if TYPE_CHECKING:
     from tomoset.reconstruct import Options
 
 
-@click.command()
+#: Titles of the help, and the options below each.
+_GROUPS = {
+    "What": ("given", "folder", "names", "binning", "pixel_size", "size", "w"),
+    "How": ("method", "ctf", "dose", "halves", "iterations", "snr", "taper", "thickness"),
+    "Files": ("data_type", "zarr"),
+    "Where it runs": ("j", "workers", "engine", "resume", "device"),
+}
+
+
+@click.command(cls=GroupedCommand, groups=_GROUPS)
 @set_argument
-@click.option("--o", "-o", "folder", required=True, metavar="DIR", type=click.Path())
+@click.option(
+    "--o",
+    "-o",
+    "folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Folder for volumes, pictures and the new set.",
+)
 @click.option(
     "--tn", "names", multiple=True, metavar="NAME", help="Only this tomogram; again for more."
 )
@@ -100,8 +118,8 @@ def reconstruct(**given: Any) -> int:
     """Make tomograms of the tilt series of a set.
 
     \b
-        tomoset reconstruct --t tomograms.star --o Tomograms --bin 4
-        tomoset reconstruct --t tomograms.star --o Tomograms --pixel-size 10 --ctf 3d --dose
+        tomoset reconstruct tomograms.star --o Tomograms --bin 4
+        tomoset reconstruct tomograms.star --o Fine --pixel-size 5 --ctf 3d
 
     Volumes go to DIR/tomograms/rec_NAME.mrc, with a picture beside each; voxel i lies at voxel
     BIN x i of the tomogram. DIR/tomograms.star is the set with their paths, from which RELION

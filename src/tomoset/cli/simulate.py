@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tomoset.cli._groups import GroupedCommand
 from tomoset.cli._shell import count
 
 #: What a folder that may be replaced must hold, so that --overwrite never takes another's.
@@ -105,23 +106,11 @@ _GROUPS = {
 }
 
 
-class _Grouped(click.Command):
-    """A command whose help shows its options in groups."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, options in _GROUPS.items():
-            with formatter.section(title):
-                shown = [*options, *self._help_too(ctx, title)]
-                records = [option.get_help_record(ctx) for option in shown]
-                formatter.write_dl([record for record in records if record])
-
-    def _help_too(self, ctx: click.Context, title: str) -> list[click.Option]:
-        """The option --help itself, with the first group."""
-        own = self.get_help_option(ctx)
-        return [own] if own is not None and title == next(iter(_GROUPS)) else []
-
-
-@click.command(cls=_Grouped, params=[o for options in _GROUPS.values() for o in options])
+@click.command(
+    cls=GroupedCommand,
+    params=[o for options in _GROUPS.values() for o in options],
+    groups={title: [str(o.name) for o in options] for title, options in _GROUPS.items()},
+)
 @click.argument("out", type=click.Path(file_okay=False))
 def simulate(out: str, n_series: int, overwrite: bool, **given: Any) -> None:
     """Make a small project with known truth in the folder OUT.

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-_ROWS = 8  # of voxels, by one thread at a time: neighbours read the same pixels
+#: Columns of voxels that a thread sees through from the first slice to the last: what they read
+#: of all the images stays in its cache.
+_ROWS, _COLUMNS = 4, 64
 _ZERO = np.float32(0)
 
 _compiled: Any = njit(
@@ -26,33 +28,35 @@ def back_project(images, width, height, levels, matrices, out):  # type: ignore[
     """out[z, y, x] = the sum over images of what they show where the voxel is projected."""
     depth, rows, columns = out.shape
     n = matrices.shape[0]
-    blocks = (rows + _ROWS - 1) // _ROWS
+    across = (columns + _COLUMNS - 1) // _COLUMNS
     u_max, v_max = np.float32(width - 2), np.float32(height - 2)
     level_max = np.float32(levels - 0.5)
     stride, size = np.uint32(width), np.uint32(width * height)
-    for task in prange(depth * blocks):
-        z, first = task // blocks, task % blocks * _ROWS
+    for task in prange((rows + _ROWS - 1) // _ROWS * across):
+        low_y, low_x = task // across * _ROWS, task % across * _COLUMNS
         start = np.empty((3, n), np.float32)
-        step = np.empty((3, n), np.float32)
-        for y in range(first, min(first + _ROWS, rows)):
+        step = matrices[:, :, 0].T.astype(np.float32)
+        for line in range(depth * _ROWS):
+            z, y = line // _ROWS, low_y + line % _ROWS
+            if y >= rows:
+                continue
             for i in range(n):
                 for row in range(3):
                     m = matrices[i, row]
                     start[row, i] = m[1] * y + m[2] * z + m[3]
-                    step[row, i] = m[0]
-            for x in range(columns):
+            for x in range(low_x, min(low_x + _COLUMNS, columns)):
                 along = np.float32(x)
                 total = _ZERO
                 for i in range(n):
                     u = min(max(start[0, i] + step[0, i] * along, _ZERO), u_max)
                     v = min(max(start[1, i] + step[1, i] * along, _ZERO), v_max)
                     at = min(max(start[2, i] + step[2, i] * along, _ZERO), level_max)
-                    column, line = np.uint32(u), np.uint32(v)
-                    right, up = u - np.float32(column), v - np.float32(line)
+                    left, below = np.uint32(u), np.uint32(v)
+                    right, up = u - np.float32(left), v - np.float32(below)
                     image = np.uint32(i) * np.uint32(levels) + np.uint32(at)
-                    p = np.uint32(image * size + line * stride + column)
-                    a, b = images[p], images[np.uint32(p + np.uint32(1))]
+                    p = np.uint32(image * size + below * stride + left)
                     q = np.uint32(p + stride)
+                    a, b = images[p], images[np.uint32(p + np.uint32(1))]
                     c, d = images[q], images[np.uint32(q + np.uint32(1))]
                     low, high = a + right * (b - a), c + right * (d - c)
                     total += low + up * (high - low)

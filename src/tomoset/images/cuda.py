@@ -16,6 +16,9 @@ SOURCE = Path(__file__).with_name("cuda.cu")
 #: Threads of a block along x, y, z of a volume: neighbours read the same pixels.
 BLOCK = (32, 4, 2)
 
+#: Voxels of a thread, along y.
+TALL = 8
+
 
 class Cuda:
     """CuPy and the kernels of ``cuda.cu``.
@@ -47,7 +50,7 @@ class Cuda:
             raise UnsupportedError("CuPy finds no GPU here: take --device cpu")
         self.xp: ModuleType = cupy
         self.fft: ModuleType = cupy_fft
-        module = cupy.RawModule(code=SOURCE.read_text(), options=("--std=c++14",))
+        module = cupy.RawModule(code=SOURCE.read_text(), options=("--std=c++14", f"-DTALL={TALL}"))
         self._back = module.get_function("back_project")
         self._forward = module.get_function("project")
         self._resample = module.get_function("resample")
@@ -102,4 +105,5 @@ class Cuda:
 
 
 def _blocks(size: tuple[int, int, int]) -> tuple[int, ...]:
-    return tuple(-(-n // b) for n, b in zip(size, BLOCK, strict=True))
+    x, y, z = BLOCK
+    return tuple(-(-n // b) for n, b in zip(size, (x, TALL * y, z), strict=True))

@@ -153,7 +153,9 @@ class Cropping:
             upper = height // 2
             middle = xp.zeros(((along_y - 1) * height + 1, transform.shape[1]), transform.dtype)
             transform = xp.concatenate([transform[:upper], middle, transform[upper + 1 :]])
-        image = device.fft.irfft2(transform, s=(along_y * height, along_x * width))
+        # Not irfft2: on a GPU it is undefined where the conjugates of column 0 do not match.
+        rows = device.fft.ifft(transform, axis=-2)
+        image = device.fft.irfft(rows, n=along_x * width, axis=-1)
         kept_width, kept_height = self.kept[0] * along_x, self.kept[1] * along_y
         image = image[:kept_height, :kept_width].astype(np.float32, copy=False)
         image *= np.float32(along_x * along_y)

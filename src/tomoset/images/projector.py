@@ -72,7 +72,7 @@ class Projector:
         object.__setattr__(self, "matrices", matrices)
         if self.displacements is None:
             return
-        known = self.device.xp.ascontiguousarray(self.displacements, dtype=np.float32)
+        known = self.device.xp.asarray(self.displacements, dtype=np.float32, order="C")
         width, height = self.image_size
         if known.shape != (len(matrices), 2, height, width):
             raise ModelError(
@@ -172,7 +172,7 @@ class Projector:
         (n, y, x) float32 array
             On the device.
         """
-        known = self.device.xp.ascontiguousarray(volume, dtype=np.float32)
+        known = self.device.xp.asarray(volume, dtype=np.float32, order="C")
         if tuple(known.shape) != self.size[::-1]:
             raise ModelError(f"the volume must have shape {self.size[::-1]}, not {known.shape}")
         width, height = self._bordered_size()

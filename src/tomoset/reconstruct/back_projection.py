@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -43,7 +43,7 @@ def back_projection(
         Slabs along z, in image units per voxel of depth.
     """
     filters, whole = Filters(plan, rows), plan.projector(device)
-    coverage = Coverage(plan, rows)
+    coverage = Coverage(plan, rows, device)
     scale = np.float32(plan.pixel_size * plan.binning / plan.thickness)
     ready = (
         (
@@ -52,37 +52,40 @@ def back_projection(
         )
         for batch in batches(plan, rows)
     )
-    for first, last, slab in _sum(plan.size, ready):
-        slab *= coverage.share(first, last) * scale
-        yield slab
+
+    def slab(projector: Projector, prepared: DeviceArray, first: int, last: int) -> Images:
+        made = projector.part(first, last).back_prepared(prepared)
+        for z in range(first, last):
+            made[z - first] *= coverage.share(z) * scale
+        return np.asarray(device.to_host(made))
+
+    return _sum(plan.size, ready, slab)
 
 
 def _sum(
-    size: tuple[int, int, int], ready: Iterator[tuple[Projector, DeviceArray]]
-) -> Iterator[tuple[int, int, Images]]:
+    size: tuple[int, int, int],
+    ready: Iterator[tuple[Projector, DeviceArray]],
+    slab: Callable[[Projector, DeviceArray, int, int], Images],
+) -> Iterator[Images]:
     """Slabs of the sum over batches; the whole volume is in memory only if there are several."""
     projector, images = next(ready)
     prepared = projector.prepared(images)
+    del images  # the bordered ones are enough
     another = next(ready, None)
     if another is None:
         for first, last in slabs(size):
-            yield first, last, _slab(projector, prepared, first, last)
+            yield slab(projector, prepared, first, last)
         return
     total = np.zeros(size[::-1], dtype=np.float32)
     while True:
         for first, last in slabs(size):
-            total[first:last] += _slab(projector, prepared, first, last)
+            total[first:last] += slab(projector, prepared, first, last)
         if another is None:
             break
         projector, prepared = another[0], another[0].prepared(another[1])
         another = next(ready, None)
     for first, last in slabs(size):
-        yield first, last, total[first:last]
-
-
-def _slab(projector: Projector, prepared: DeviceArray, first: int, last: int) -> Images:
-    slab = projector.part(first, last).back_prepared(prepared)
-    return np.asarray(projector.device.to_host(slab))
+        yield total[first:last]
 
 
 def slabs(size: tuple[int, int, int]) -> Iterator[tuple[int, int]]:
@@ -107,16 +110,20 @@ def filtered(
     images = device.xp.empty(shape, dtype=np.float32)
     edge = device.xp.asarray(_edge(plan, finer))
 
-    def fill(place: tuple[int, int]) -> None:
+    def weight_of(place: tuple[int, int]) -> Images:
         at, level = place
-        row = batch.rows[at]
-        weight = device.xp.asarray(filters.of(row, batch.depth(at, level)))
-        image = plan.cropping.image_of(transforms[row] * weight, device, finer)
-        images[at, level] = image * edge
+        return filters.of(batch.rows[at], batch.depth(at, level))
+
+    def fill(place: tuple[int, int], weight: Images) -> None:
+        transform = transforms[batch.rows[place[0]]] * device.xp.asarray(weight)
+        images[place] = plan.cropping.image_of(transform, device, finer) * edge
 
     places = [(at, level) for at in range(shape[0]) for level in range(batch.levels)]
     with ThreadPoolExecutor(plan.options.threads) as pool:
-        list(pool.map(fill, places))
+        if device.name == "cpu":
+            list(pool.map(lambda place: fill(place, weight_of(place)), places))
+        else:  # one thread for a GPU: each has its own plans of transforms there, and their memory
+            list(map(fill, places, pool.map(weight_of, places)))
     return images
 
 

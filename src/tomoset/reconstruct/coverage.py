@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.images.device import Cpu
+from tomoset.images.device import Cpu, Device, DeviceArray
 from tomoset.reconstruct.plan import Plan
 
 Images = npt.NDArray[np.float32]
@@ -25,11 +25,12 @@ class Coverage:
         The geometry.
     rows : sequence of int
         The images that count.
+    device : Device
+        Where shares are wanted.
     """
 
-    def __init__(self, plan: Plan, rows: Sequence[int]) -> None:
-        self._rows = len(rows)
-        self._size = plan.size
+    def __init__(self, plan: Plan, rows: Sequence[int], device: Device) -> None:
+        self._rows, self._xp = np.float32(len(rows)), device.xp
         nodes = [np.arange(0, n - 1 + _EVERY, _EVERY) for n in plan.size]
         x, y, z = nodes
         width, height = plan.image_size
@@ -41,16 +42,15 @@ class Coverage:
             ]
             # Interpolation fades over the last pixel; nodes are coarse, so no need for more.
             seen += (at[0] >= 0) & (at[0] <= width - 1) & (at[1] >= 0) & (at[1] <= height - 1)
-        self._along = [_interpolation(n) for n in plan.size]
-        self._seen = seen
+        self._along = [device.xp.asarray(_interpolation(n)) for n in plan.size]
+        self._seen = device.xp.asarray(seen)
 
-    def share(self, first: int, last: int) -> Images:
-        """Images in all, for each that sees a voxel; 0 where none does: (last - first, y, x)."""
+    def share(self, z: int) -> DeviceArray:
+        """Images in all, for each that sees a voxel of a slice; 0 where none does: (y, x)."""
         in_x, in_y, in_z = self._along
-        slab = np.tensordot(in_z[first:last], self._seen, axes=1)
-        counted = in_y @ slab @ in_x.T
-        share = self._rows / np.maximum(counted, 1.0)
-        return np.where(counted > 0.5, share, 0.0).astype(np.float32)
+        counted = in_y @ self._xp.tensordot(in_z[z], self._seen, axes=1) @ in_x.T
+        share = self._rows / self._xp.maximum(counted, np.float32(1))
+        return self._xp.where(counted > 0.5, share, np.float32(0))
 
 
 def _interpolation(n: int) -> Images:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry
 from tomoset.images.ctf import wavelength
 from tomoset.images.projector import Projector
 from tomoset.reconstruct.plan import Plan
@@ -63,12 +62,11 @@ class Batch:
 def batches(plan: Plan, rows: Sequence[int]) -> Iterator[Batch]:
     """Images in batches that fit into memory: one, but for a CTF of many depths."""
     if plan.options.ctf != "3d":
-        yield Batch(rows=tuple(rows), lowest=np.zeros(len(rows)), step=1.0, levels=1)
+        middle = plan.depths[list(rows)].mean(axis=1)
+        yield Batch(rows=tuple(rows), lowest=middle, step=1.0, levels=1)
         return
-    assert plan.tomogram.size is not None
-    corners = plan.tomogram.depth(geometry.corners(plan.tomogram.size)) * plan.pixel_size
-    lowest, step = corners.min(axis=1), depth_step(plan)
-    levels = np.ceil((corners.max(axis=1) - lowest) / step).astype(int) + 1
+    lowest, step = plan.depths[:, 0], depth_step(plan)
+    levels = np.ceil((plan.depths[:, 1] - lowest) / step).astype(int) + 1
     width, height = plan.image_size
     together: list[int] = []
     for row in sorted(rows, key=lambda i: levels[i]):

@@ -14,6 +14,10 @@ from tomoset.reconstruct.plan import Plan
 Images = npt.NDArray[np.float32]
 
 
+#: Depths over which a mean is taken of what an image transfers.
+_DEPTHS = 5
+
+
 class Filters:
     """The filters of some images of a plan.
 
@@ -22,6 +26,8 @@ class Filters:
     - weighted back-projection: w sign(c) / sum over j of overlap(i, j)
     - Wiener filter: w c / (sum over j of overlap(i, j) w² c² + 1 / SNR)
     - SIRT: w sign(c), as it finds the weights itself
+
+    where c is that of the voxel's depth in image i; in other images, it is a mean over depths.
 
     Parameters
     ----------
@@ -36,21 +42,27 @@ class Filters:
         self._frequencies = plan.cropping.frequencies(plan.pixel_size)
         x, y = self._frequencies
         self._k = np.sqrt(x * x + y * y)
-        self._denominators = self._sums()
+        self._others = self._sums()
 
     def _sums(self) -> Images | None:
+        """What is measured besides by each image itself; of weighted back-projection, in all."""
         plan, method = self._plan, self._plan.options.method
         if method == "sirt":
             return None
-        projections = plan.projections[self._rows]
         powers = None
         if method == "wiener":
-            powers = np.stack([self._transfer(i, 0.0) ** 2 for i in self._rows])
+            powers = np.stack([self._power(i) for i in self._rows])
+        projections = plan.projections[self._rows]
         sums = overlaps(projections, self._frequencies, plan.thickness, powers)
-        # Twice measured is twice counted; measured in part is not enhanced.
-        return (
-            sums + np.float32(1 / plan.options.snr) if powers is not None else np.maximum(sums, 1)
-        )
+        return np.maximum(sums, 1) if powers is None else np.maximum(sums - powers, 0)
+
+    def _power(self, i: int) -> Images:
+        """What image i transfers, squared, as a mean over the depths that are told apart."""
+        lowest, highest = self._plan.depths[i]
+        told_apart = self._plan.options.ctf == "3d"
+        depths = np.linspace(lowest, highest, _DEPTHS) if told_apart else [(lowest + highest) / 2]
+        powers = [self._transfer(i, float(depth)) ** 2 for depth in depths]
+        return np.asarray(np.mean(powers, axis=0, dtype=np.float32))
 
     def _transfer(self, i: int, depth: float) -> Images:
         """Dose weight and CTF of image i at a depth [Å]; its CTF's sign alone for phase flips."""
@@ -65,9 +77,15 @@ class Filters:
             weight *= ctf if options.method == "wiener" else np.where(ctf < 0, -1.0, 1.0)
         return weight
 
-    def of(self, i: int, depth: float = 0.0) -> Images:
-        """The filter of image i (a member of `rows`) for a depth along the beam [Å]: (h, w)."""
+    def of(self, i: int, depth: float) -> Images:
+        """The filter of image i (a member of `rows`) for a depth along the beam [Å]: (h, w).
+
+        Depth counts from where the table's defocus holds.
+        """
         transfer = self._transfer(i, depth)
-        if self._denominators is None:
+        if self._others is None:
             return transfer
-        return np.asarray(transfer / self._denominators[self._rows.index(i)])
+        others = self._others[self._rows.index(i)]
+        if self._plan.options.method == "wiener":
+            others = others + transfer**2 + np.float32(1 / self._plan.options.snr)
+        return np.asarray(transfer / others)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.images.device import Device, DeviceArray, open_device
+from tomoset.images.device import Device, open_device
 from tomoset.images.volume import VolumeSpec, int8_scale, open_volume
 from tomoset.model import Tomogram
 from tomoset.reconstruct.back_projection import back_projection
@@ -19,6 +18,7 @@ from tomoset.reconstruct.options import Options
 from tomoset.reconstruct.plan import Plan
 from tomoset.reconstruct.sirt import as_slabs, sirt
 from tomoset.reconstruct.slices import CentralSlices
+from tomoset.reconstruct.transforms import Transforms
 from tomoset.tilt_series import TiltSeries, half_places
 
 Images = npt.NDArray[np.float32]
@@ -64,18 +64,18 @@ def reconstruct_one(task: Task) -> dict[str, Any]:
         If something is missing or damaged. Nothing is written then.
     """
     options = task.options
-    _use_threads(options.threads)
     device = open_device(options.device)
-    made: dict[str, str | None] = {"path": None, "half1": None, "half2": None}
+    path = f"{task.target}{options.file}"
+    made: dict[str, str | None] = {"path": path, "half1": None, "half2": None}
     with TiltSeries(task.tomogram, task.set_path) as series:
         plan = Plan.of(task.tomogram, options, series.size)
-        transforms = _transforms(plan, series, device)
-    rows = list(range(plan.tomogram.n_tilts))
-    rounds = _write_volume(plan, transforms, rows, f"{task.target}{options.file}", device)
-    made["path"] = f"{task.target}{options.file}"
-    for half, (images, some) in _halves(task, plan, transforms, device):
-        made[half] = f"{task.target}_{half}{options.file}"
-        _write_volume(plan, images, some, str(made[half]), device)
+        with Transforms(plan, series, device) as transforms:
+            _use_threads(options.threads)
+            rows = range(plan.tomogram.n_tilts)
+            rounds = _write_volume(plan, transforms, rows, path, device)
+            for half, some, of_half in _halves(task, plan, transforms, device):
+                made[half] = f"{task.target}_{half}{options.file}"
+                _write_volume(plan, some, of_half, str(made[half]), device)
     assert plan.tomogram.size is not None
     return {
         **made,
@@ -94,33 +94,28 @@ def _use_threads(threads: int) -> None:
     numba.set_num_threads(min(threads, most))
 
 
-def _transforms(plan: Plan, series: TiltSeries, device: Device) -> list[DeviceArray]:
-    """The cropped transforms of all images; as many images are in memory as there are threads."""
-    with ThreadPoolExecutor(plan.options.threads) as pool:
-        return list(
-            pool.map(lambda i: plan.cropping.transform(series.read(i), device), range(len(series)))
-        )
-
-
 def _halves(
-    task: Task, plan: Plan, transforms: list[DeviceArray], device: Device
-) -> Iterator[tuple[str, tuple[list[DeviceArray], list[int]]]]:
+    task: Task, plan: Plan, transforms: Transforms, device: Device
+) -> Iterator[tuple[str, Transforms, Sequence[int]]]:
     """Transforms and rows of each half: of frames where the set has such images, or of tilts."""
     if not task.options.halves:
         return
-    rows = list(range(plan.tomogram.n_tilts))
+    rows = range(plan.tomogram.n_tilts)
     places = half_places(task.tomogram)
     for i, half in enumerate(("half1", "half2")):
         if places is None:
-            yield half, (transforms, rows[i::2])
+            yield half, transforms, rows[i::2]
             continue
-        with TiltSeries(task.tomogram, task.set_path, places=places[i]) as series:
-            yield half, (_transforms(plan, series, device), rows)
+        with (
+            TiltSeries(task.tomogram, task.set_path, places=places[i]) as series,
+            Transforms(plan, series, device) as of_frames,
+        ):
+            yield half, of_frames, rows
 
 
 def _write_volume(
     plan: Plan,
-    transforms: Sequence[DeviceArray],
+    transforms: Transforms,
     rows: Sequence[int],
     path: str,
     device: Device,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +120,16 @@ class Plan:
         """Pixels of the stored images in one of those that are back-projected, in x and y."""
         return np.array(self.cropping.factors) / self.finer
 
+    @cached_property
+    def depths(self) -> Array:
+        """Least and greatest depth along the beam in each image, over the volume: (n, 2) [Å].
+
+        From where the table's defocus holds.
+        """
+        assert self.tomogram.size is not None
+        at_corners = self.tomogram.depth(geometry.corners(self.tomogram.size)) * self.pixel_size
+        return np.stack([at_corners.min(axis=1), at_corners.max(axis=1)], axis=1)
+
     def projector(self, device: Device) -> Projector:
         """From voxels of the volume to pixels of the images that are back-projected."""
         factors = np.array([*self._factors, 1.0])
@@ -145,7 +156,7 @@ class Plan:
         moved = bent.displacement(points, image_size=self.cropping.size) / factors
         return moved.transpose(0, 2, 1).reshape(n, 2, height, width).astype(np.float32)
 
-    def ctf(self, i: int, depth: float = 0.0) -> Ctf:
+    def ctf(self, i: int, depth: float) -> Ctf:
         """The CTF of image i at a depth along the beam from the table's own [Å]."""
         t = self.tomogram
         assert t.defocus_u is not None

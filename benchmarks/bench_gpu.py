@@ -1,0 +1,119 @@
+"""A GPU at 41 images of 4096 x 4096 to 1024 x 1024 x 300 voxels, without the disk.
+
+``python benchmarks/bench_gpu.py``. Stages are waited for one by one, but for "in one go". Best of 3
+runs. A small series is done on the processor too. Without a GPU it says so and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tomoset import Optics, Tomogram, geometry
+from tomoset.errors import UnsupportedError
+from tomoset.images.device import Device, open_device
+from tomoset.reconstruct import Options, Plan
+from tomoset.reconstruct.back_projection import back_projection, filtered, slabs
+from tomoset.reconstruct.depths import batches
+from tomoset.reconstruct.filters import Filters
+
+TILTS, THREADS = 41, os.cpu_count() or 1
+
+
+def main() -> None:
+    """Print seconds of each stage, rates, and the ratio to the processor."""
+    try:
+        device = open_device("cuda")
+    except UnsupportedError as problem:
+        print(f"no GPU here: skipped ({problem})")
+        return
+    one = device.xp.zeros(1 << 28, dtype=np.float32)
+    copied = 2 * one.nbytes / best(device, one.copy)
+    print(f"memory: {copied / 1e12:.2f} TB/s, reading and writing of a copy counted")
+    plan, images = case(4096, 1200)
+    seconds = stages(plan, images, device)
+    seconds["in all"] = sum(seconds.values())
+    seconds["in one go"] = best(device, partial(whole, plan, images, device))
+    for stage, value in seconds.items():
+        print(f"  {stage:14} {value:7.3f} s")
+    rates(plan, seconds["back-project"], copied)
+    small, cpu = case(1024, 300), open_device("cpu")
+    ours, theirs = (best(each, partial(whole, *small, each)) for each in (device, cpu))
+    print(f"256 x 256 x 75: {ours:.3f} s; {THREADS} threads {theirs / ours:.1f} times as long")
+
+
+def case(width: int, depth: int) -> tuple[Plan, list[Any]]:
+    """A series of square images of 16 bits, binned by 4; every fourth image is another one."""
+    known: Any = {"size": (width, width, depth), "image_size": (width, width)}
+    angles = np.column_stack([np.zeros(TILTS), np.linspace(-60, 60, TILTS), np.full(TILTS, 85.0)])
+    matrices = geometry.rigid_projections(angles, np.zeros((TILTS, 2)), **known)
+    known |= {"optics": Optics(pixel_size=1.35), "projections": matrices}
+    tomogram = Tomogram(name="large", n_tilts=TILTS, **known)
+    rng = np.random.default_rng(1)
+    some = [rng.integers(0, 1000, (width, width), dtype=np.int16) for _ in range(4)]
+    plan = Plan.of(tomogram, Options(binning=4, threads=THREADS), (width, width))
+    return plan, [some[i % 4] for i in range(TILTS)]
+
+
+def stages(plan: Plan, images: list[Any], device: Device) -> dict[str, float]:
+    """Seconds of each stage, which keeps what the next one needs."""
+    rows, to_device = range(TILTS), device.xp.asarray
+    (batch,) = batches(plan, rows)
+    projector = batch.projector(plan, plan.projector(device))
+
+    def filters(transforms: Any) -> Any:
+        return filtered(plan, transforms, Filters(plan, rows), batch, device, finer=plan.finer)
+
+    def back(images: Any) -> Any:
+        prepared = projector.prepared(images)
+        return [projector.part(a, b).back_prepared(prepared) for a, b in slabs(plan.size)]
+
+    jobs: dict[str, Callable[[Any], Any]] = {
+        "upload": lambda _: [to_device(image) for image in images],
+        "crop": lambda there: [plan.cropping.transform(image, device) for image in there],
+        "filter": filters,
+        "back-project": back,
+        "download": lambda parts: [device.to_host(slab) for slab in parts],
+    }
+    made, seconds = None, {}
+    for name, job in jobs.items():
+        seconds[name] = best(device, partial(job, made))
+        made = job(made)
+    return seconds
+
+
+def whole(plan: Plan, images: list[Any], device: Device) -> None:
+    """From images to slabs in the memory of the host."""
+    transforms = [plan.cropping.transform(image, device) for image in images]
+    list(back_projection(plan, transforms, range(TILTS), device))
+
+
+def rates(plan: Plan, seconds: float, copied: float) -> None:
+    """Voxel-images by second, and the memory's share in it."""
+    voxels, pixels = float(np.prod(plan.size)), float(np.prod(plan.image_size))
+    print(f"  back-projection: {voxels * TILTS / seconds / 1e9:.0f} G voxel-images/s")
+    # Images are bordered (read, zeroed, written), then read once a slab; voxels are written once.
+    least = 4 * (voxels + TILTS * pixels * (3 + len(list(slabs(plan.size)))))
+    print(f"  least bytes from memory: {least / seconds / copied:.2f} of its bandwidth")
+    print(f"  asked of the caches, 16 a voxel-image: {16e-12 * voxels * TILTS / seconds:.1f} TB/s")
+
+
+def best(device: Device, job: Callable[[], object], runs: int = 3) -> float:
+    """Seconds of the fastest of some runs after a first one, which compiles."""
+    taken = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        job()
+        if device.name == "cuda":
+            device.xp.cuda.Device().synchronize()
+        taken.append(time.perf_counter() - start)
+    return min(taken[1:])
+
+
+if __name__ == "__main__":
+    main()
