@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all check format bench clean
+.PHONY: install demo docs test test-all check format bench clean
 
 install: $(STAMP)
 
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml
 
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+docs: install
+	$(BIN)/python docs/make_pictures.py
 
 test: install
 	$(BIN)/python -m pytest -n 2

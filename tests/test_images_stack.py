@@ -395,3 +395,14 @@ def test_eer_holds_events(tmp_path: Path) -> None:
     path = (tmp_path / "a.tif").rename(tmp_path / "a.eer")
     with pytest.raises(FileFormatError, match="electron events"):
         open_stack(path)
+
+
+def test_the_machine_stamp_decides_where_either_order_makes_sense(tmp_path: Path) -> None:
+    # 256 = 0x100 is a size in both byte orders: 0x00010000 is 65536.
+    header = bytearray(1024)
+    struct.pack_into(">4i", header, 0, 256, 256, 256, 0)
+    header[212:216] = b"\x11\x11\0\0"
+    path = tmp_path / "big.mrc"
+    path.write_bytes(bytes(header) + bytes(256**3))
+    assert open_stack(path).size == (256, 256)
+    assert open_stack(path).n_images == 256

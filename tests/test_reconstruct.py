@@ -404,3 +404,29 @@ def test_sirts_views_are_adjoint(tmp_path: Path) -> None:
         inside[10:14, 20:24, 20:24] = 1
         sums = views.forward(inside).sum(axis=(1, 2))
         np.testing.assert_allclose(sums, inside.sum(), rtol=1e-4)
+
+
+def test_a_real_needle_is_round(shared: Path, tmp_path: Path) -> None:
+    """A layered needle in a scanning microscope: 77 real images, -76° to 76°."""
+    import importlib.util
+
+    path = Path(__file__).parents[1] / "docs/make_pictures.py"
+    spec = importlib.util.spec_from_file_location("make_pictures", path)
+    assert spec is not None
+    assert spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    needle = pictures.needle_tomogram(shared / "data/images/etspy")
+    options = Options(binning=1, taper=1)
+    made = reconstruct_one(
+        Task(tomogram=needle, set_path=None, target=str(tmp_path / "n"), options=options)
+    )
+    v = volume(made["path"])
+    section = v[:, 100:104, :].mean(axis=1)  # across the needle, in a bright layer
+    inside = section > section.max() / 2
+    z, x = np.nonzero(inside)
+    axes = np.sqrt(np.linalg.eigvalsh(np.cov(np.stack([z, x]))))
+    assert axes[1] / axes[0] < 1.1  # of a disc: 1
+    radius = np.sqrt(inside.sum() / np.pi)
+    far = np.hypot(*(np.indices(section.shape) - [[[z.mean()]], [[x.mean()]]])) > 1.5 * radius
+    assert section[inside].mean() > 8 * section[far].std() + section[far].mean()

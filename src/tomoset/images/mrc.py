@@ -21,7 +21,7 @@ HEADER_BYTES = 1024
 #: Bits of one pixel, by mode. Mode 101 packs two pixels in a byte, row by row.
 MODE_BITS = {0: 8, 1: 16, 2: 32, 3: 32, 4: 64, 6: 16, 12: 16, 16: 24, 101: 4}
 
-_OFFSET_NZ, _OFFSET_CELL, _OFFSET_NSYMBT = 8, 28, 92
+_OFFSET_NZ, _OFFSET_CELL, _OFFSET_NSYMBT, _OFFSET_STAMP = 8, 28, 92, 212
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,9 @@ def _parse(raw: bytes, path: str) -> MrcHeader:
         raise FileFormatError(
             f"expected an MRC header of 1024 bytes, found a file of {len(raw)}", path=path
         )
-    for order in "<>":
+    # The machine stamp at byte 212 is 0x11 where the largest byte comes first; without one,
+    # sizes that make sense decide.
+    for order in "><" if raw[_OFFSET_STAMP] == 0x11 else "<>":
         nx, ny, nz, mode = struct.unpack_from(f"{order}4i", raw)
         if mode in MODE_BITS and 0 < nx < 1 << 20 and 0 < ny < 1 << 20 and 0 < nz < 1 << 20:
             break
@@ -126,9 +128,11 @@ def check_whole(header: MrcHeader) -> None:
     expected = header.data_offset + header.size[2] * header.image_bytes
     found = Path(header.path).stat().st_size
     if found < expected:
+        whole = max(0, found - header.data_offset) // header.image_bytes
         raise FileFormatError(
             f"the stack is cut short: {header.size[2]} images of {header.size[0]} x "
-            f"{header.size[1]} px need {expected} bytes, the file has {found}",
+            f"{header.size[1]} px need {expected} bytes, the file has {found}, which is {whole} "
+            "whole images; copy the file again from where it comes from",
             path=header.path,
         )
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tomoset.errors import FileAccessError, FileFormatError, UnsupportedError
 from tomoset.files import read_bytes
-from tomoset.images.mrc import MrcHeader, read_header, stack_path
+from tomoset.images.mrc import MrcHeader, check_whole, read_header, stack_path
 
 if TYPE_CHECKING:
     import tifffile
@@ -197,7 +197,7 @@ class _MrcStack(Stack):
         self.dtype = np.dtype(kind)
         self._stored = np.dtype(header.byte_order + kind)
         self._header = header
-        _check_whole(header)
+        check_whole(header)
 
     def _image(self, i: int) -> npt.NDArray[Any]:
         header = self._header
@@ -236,19 +236,6 @@ def _byte_type(head: bytes, header: MrcHeader) -> str:
 def _unpacked(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Mode 101: two pixels in a byte, the left one in the low four bits."""
     return np.stack([packed & 15, packed >> 4], axis=-1).reshape(len(packed), -1)
-
-
-def _check_whole(header: MrcHeader) -> None:
-    expected = header.data_offset + header.size[2] * header.image_bytes
-    found = os.stat(header.path).st_size
-    if found < expected:
-        whole = max(0, found - header.data_offset) // header.image_bytes
-        raise FileFormatError(
-            f"the stack is cut short: {header.size[2]} images of {header.size[0]} x "
-            f"{header.size[1]} px need {expected} bytes, the file has {found}, which is {whole} "
-            "whole images; copy the file again from where it comes from",
-            path=header.path,
-        )
 
 
 class _TiffStack(Stack):
