@@ -79,6 +79,7 @@ def needle(method: str, folder: Path) -> None:
     task = Task(
         tomogram=needle_tomogram(NEEDLE),
         set_path=None,
+        root=str(folder),
         target=str(folder / f"needle_{method}"),
         options=made,
     )

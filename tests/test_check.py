@@ -16,6 +16,7 @@ from tomoset import Tomogram, TomogramSet, star
 from tomoset import geometry as g
 from tomoset.check import RULES, check
 from tomoset.cli import main
+from tomoset.model import Reconstruction
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "F01": [replace(t, stack="no.mrc", image_size=None)],
         "F02": [replace(t, fiducials="no.star")],
         "F03": [replace(t, stack="cut.mrc")],
+        "F04": [replace(t, reconstruction=Reconstruction(path="no.mrc"))],
         "D01": [replace(t, pre_exposure=None)],
         "D02": [replace(t, pre_exposure=with_row(doses, 0, -3))],
         "D03": [replace(t, pre_exposure=with_row(doses, 0, 6))],

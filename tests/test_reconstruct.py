@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def made(s: TomogramSet, folder: Path, **options: object) -> dict[str, object]:
     task = Task(
         tomogram=s["TS_01"],
         set_path=path,
+        root=os.getcwd(),
         target=str(folder / "rec"),
         options=Options(**options),  # type: ignore[arg-type]
     )
@@ -307,8 +309,11 @@ def test_nothing_is_made_without_what_is_needed(tmp_path: Path) -> None:
         made(TomogramSet([replace(s["TS_01"], projections=None)]), tmp_path)
     with pytest.raises(ModelError, match="--ctf 2d with sirt"):
         Options(method="sirt", ctf="3d")
-    with pytest.raises(ModelError, match="snr must be above 0"):
-        Options(snr=0)
+    for wrong in ({"snr": 0}, {"taper": -1}, {"binning": 0.5}, {"size": (0, 1, 1)}):
+        with pytest.raises(ModelError, match=r"must be from|0 x 1 x 1 px"):
+            Options(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="edges of 50 px are more than images of 49 x 47 px"):
+        made(s, tmp_path, binning=2, taper=50)
     with pytest.raises(FileAccessError, match="is the set that is read"):
         reconstruct_set(tomoset.read(write_in(s, tmp_path / "tomograms.star")), tmp_path, Options())
     with pytest.raises(ModelError, match=r"no tomogram is called 'TS_99'; there are TS_01"):
@@ -419,7 +424,13 @@ def test_a_real_needle_is_round(shared: Path, tmp_path: Path) -> None:
     needle = pictures.needle_tomogram(shared / "data/images/etspy")
     options = Options(binning=1, taper=1)
     made = reconstruct_one(
-        Task(tomogram=needle, set_path=None, target=str(tmp_path / "n"), options=options)
+        Task(
+            tomogram=needle,
+            set_path=None,
+            root=str(tmp_path),
+            target=str(tmp_path / "n"),
+            options=options,
+        )
     )
     v = volume(made["path"])
     section = v[:, 100:104, :].mean(axis=1)  # across the needle, in a bright layer

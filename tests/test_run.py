@@ -420,7 +420,7 @@ def test_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
         lines.end("TS_03", Outcome({}, seconds=12.0))
     assert capsys.readouterr().err.splitlines() == [
         "2/50 TS_02 failed: no",
-        "3/50 TS_03 done in 12 s, about 9 min left",
+        "3/50 TS_03 done in 12 s (about 9 min left)",
     ]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
+from tomoset.errors import TomosetError
 from tomoset.formats._files import find_file
 from tomoset.images import mrc
 from tomoset.model import Tomogram, TomogramSet
@@ -167,6 +168,32 @@ def _short_stack(tomograms: TomogramSet) -> Found:
         found = stack.stat().st_size
         if found < need:
             yield name, f"{t.stack} is cut short: {found} of {need} bytes"
+
+
+def _volumes(tomograms: TomogramSet) -> Found:
+    for name, t in tomograms.items():
+        made = t.reconstruction
+        named = () if made is None else (made.path, made.half1, made.half2)
+        for path in (path for path in named if path is not None):
+            found = _found_volume(tomograms, path)
+            if found is None:
+                yield name, f"the volume {path} is not there"
+            elif found.is_file() and made is not None and t.optics.pixel_size is not None:
+                has, should = _voxel_size(found), made.binning * t.optics.pixel_size
+                if has and abs(has / should - 1) > 0.01:
+                    yield name, f"voxels of {path} have {has:.4g} Å, the set says {should:.4g} Å"
+
+
+def _found_volume(tomograms: TomogramSet, name: str) -> Path | None:
+    """A volume; OME-Zarr is a folder."""
+    return Path(name) if Path(name).is_dir() else _found(tomograms, name)
+
+
+def _voxel_size(path: Path) -> float:
+    try:
+        return mrc.read_header(path).pixel_size
+    except TomosetError:
+        return 0.0
 
 
 def _no_dose(t: Tomogram) -> str | None:
@@ -385,6 +412,8 @@ RULES = (
     Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",
          _fiducials),
     Rule("F03", "error", "the stack is whole", "Copy it again.", _short_stack),
+    Rule("F04", "warning", "volumes are there and have the voxels that the set says",
+         "Reconstruct again (tomoset reconstruct), or correct the set.", _volumes),
     Rule("D01", "warning", "doses are there", "Import them: --fd, an order list.", _each(_no_dose)),
     Rule("D02", "error", "doses are not negative", "Import the doses again.", _each(_bad_dose)),
     Rule("D03", "warning", "doses differ", "Check the order of acquisition.", _each(_same_dose)),

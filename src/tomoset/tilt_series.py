@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,28 @@ def half_places(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[s
             f"{' and '.join(HALVES)} belong together"
         )
     return image_places(even), image_places(odd)
+
+
+def found_from_here(tomogram: Tomogram, set_path: str | None) -> Tomogram:
+    """The tomogram with the paths of its images as they are found from the working folder.
+
+    A set is often used from elsewhere: a new set that is written then would not find them.
+    """
+
+    def here(name: str) -> str:
+        file = mrc.stack_path(name)
+        found = None if os.path.isfile(file) else find_file(file, set_path)
+        return name if found is None else os.path.relpath(found) + name[len(file) :]
+
+    changes: dict[str, object] = {}
+    if tomogram.stack is not None and here(tomogram.stack) != tomogram.stack:
+        changes["stack"] = here(tomogram.stack)
+    if tomogram.images is not None:
+        parts = [name.rpartition("@") for name in tomogram.images]
+        images = tuple(f"{number}{at}{here(path)}" for number, at, path in parts)
+        if images != tomogram.images:
+            changes["images"] = images
+    return replace(tomogram, **changes) if changes else tomogram  # type: ignore[arg-type]
 
 
 def _places(tomogram: Tomogram) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import io
 import os
 import signal
@@ -78,6 +79,14 @@ def _be_a_good_process() -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        # A stop that comes while compiled code is loaded is caught there, printed and forgotten.
+        if lost.exc_type is KeyboardInterrupt:
+            _thread.interrupt_main()
+        else:
+            sys.__unraisablehook__(lost)
+
+    sys.unraisablehook = again
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), stop)

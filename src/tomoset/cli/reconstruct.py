@@ -91,10 +91,10 @@ _GROUPS = {
 @click.option(
     "--taper",
     type=FINITE,
-    default=10.0,
+    default=3.0,
     show_default=True,
     metavar="PX",
-    help="Soft edge of images, binned px.",
+    help="Soft edge of images, px of the volume.",
 )
 @click.option(
     "--thickness",
@@ -128,11 +128,18 @@ def reconstruct(**given: Any) -> int:
     path = the_set(given.pop("path"), given.pop("given"))
     running = run_options_from(given)
     options = _options(given)
-    from tomoset.formats import read
+    from tomoset.formats import read_without_images
     from tomoset.reconstruct import reconstruct_set
 
+    if not given["folder"]:
+        raise click.UsageError("--o is empty: name a folder")
     with collected_warnings(strict=given["strict"]) as warned:
-        done = reconstruct_set(read(path), given["folder"], options, running, given["names"])
+        tomograms = read_without_images(path)
+        unknown = [name for name in given["names"] if name not in list(tomograms)]
+        if unknown:
+            some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
+            raise click.UsageError(f"--tn: no tomogram is called {unknown[0]!r}; there are {some}")
+        done = reconstruct_set(tomograms, given["folder"], options, running, given["names"])
     print_warnings(warned)
     if given["as_json"]:
         print_json({**done.report.summary(), "set": done.path, "warnings": warned})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from tomoset import star
-from tomoset.errors import UnknownFormatError
+from tomoset.errors import FileFormatError, UnknownFormatError
 from tomoset.formats import relion4, relion5
+from tomoset.formats._files import wrong_stack
 from tomoset.formats._format import Format
 from tomoset.model import TomogramSet
 from tomoset.model.tomogram_set import WRITERS
@@ -58,6 +59,19 @@ def read(path: str | os.PathLike[str], format: str | None = None) -> TomogramSet
     >>> s = tomoset.read("tomograms.star")  # doctest: +SKIP
     >>> s["TS_01"].project([[100, 200, 50]])  # doctest: +SKIP
     """
+    tomograms = read_without_images(path, format)
+    for tomogram in tomograms.values():
+        wrong = wrong_stack(tomogram, os.fspath(path))
+        if wrong:
+            raise FileFormatError(wrong, path=path, line=_line_of(tomograms, tomogram.name))
+    return tomograms
+
+
+def read_without_images(path: str | os.PathLike[str], format: str | None = None) -> TomogramSet:
+    """Read a tomogram set as `read`, whatever its stacks hold.
+
+    For programs that open the images themselves, and let one bad stack stop no other.
+    """
     text = star.read(path)
     if format is not None:
         if format not in FORMATS:
@@ -69,6 +83,16 @@ def read(path: str | os.PathLike[str], format: str | None = None) -> TomogramSet
         if candidate.detect(text):
             return candidate.read(text)
     raise UnknownFormatError(f"not a tomogram set: {_looks_like(text)}", path=path)
+
+
+def _line_of(tomograms: TomogramSet, name: str) -> int | None:
+    """The line of a tomogram in the global table."""
+    head = getattr(tomograms.source, "head", tomograms.source)
+    for table in head.tables if isinstance(head, star.StarFile) else ():
+        names = list(table.get("rlnTomoName") or ())
+        if name in names:
+            return table.line_of(names.index(name))
+    return None
 
 
 def _looks_like(text: star.StarFile) -> str:

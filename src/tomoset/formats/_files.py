@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tomoset import star
-from tomoset.errors import FileAccessError, ModelError, TomosetError
+from tomoset.errors import FileAccessError, FileFormatError, ModelError, TomosetError
+from tomoset.images import mrc
+from tomoset.model import Tomogram
 
 #: Columns by which the global table of a tomogram set is known, next to rlnTomoName.
 _MARKS = ("rlnTomoHand", "rlnTomoFrameCount", "rlnTomoTiltSeriesStarFile")
@@ -34,6 +36,28 @@ def image_places(names: Iterable[str]) -> list[tuple[str, int]]:
     """Files and sections, from 0, of images named ``000003@stack.mrcs`` or ``image.mrc``."""
     parts = [name.rpartition("@") for name in names]
     return [(path, int(n) - 1 if n.isdecimal() else 0) for n, _, path in parts]
+
+
+def wrong_stack(tomogram: Tomogram, star_path: str | None) -> str | None:
+    """What is wrong with the number of images of a stack, if it is there."""
+    found = None if not tomogram.stack else find_file(mrc.stack_path(tomogram.stack), star_path)
+    if found is None:
+        return None
+    try:
+        images = mrc.read_header(found).size[2]
+    except FileFormatError:
+        return None
+    index = tomogram.image_index
+    if index is not None and index.size and index.max() >= images:
+        what = f"image {index.max() + 1} is asked for"
+    elif index is None and images != tomogram.n_tilts:
+        what = f"the table has {tomogram.n_tilts} tilt images"
+    else:
+        return None
+    return (
+        f"tomogram {tomogram.name!r}: {what}, but the stack {found} holds {images} images; they do "
+        "not belong together: correct the path, or take the line out"
+    )
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:

@@ -110,7 +110,6 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str, format: str) ->
     named, index, images = image_names_of(tilts)
     stack = stack or named
     header = find_stack(stack, reader.table.path)
-    check_stack(reader, len(tilts), header, index)
     columns: dict[str, Any] = {c.field: read_floats(tilts, c.label) for c in TILT_COLUMNS}
     fiducials = reader.text("rlnTomoFiducialsStarFile")
     slope = reader.number("rlnTomoDefocusSlope")
@@ -163,28 +162,6 @@ def check_count(reader: GlobalRow, tilts: star.Table) -> None:
             row=reader.row,
             label=label,
         )
-
-
-def check_stack(
-    reader: GlobalRow,
-    n_tilts: int,
-    header: mrc.MrcHeader | None,
-    index: Index | None,
-) -> None:
-    if header is None:
-        return
-    images = header.size[2]
-    if index is not None and index.size and index.max() >= images:
-        what = f"image {index.max() + 1} is asked for"
-    elif index is None and images != n_tilts:
-        what = f"the table has {n_tilts} tilt images"
-    else:
-        return
-    raise reader.table.error(
-        f"{what}, but the stack {header.path} holds {images} images",
-        row=reader.row,
-        label="rlnTomoTiltSeriesName",
-    )
 
 
 def find_stack(stack: str | None, star_path: str | None) -> mrc.MrcHeader | None:

@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -410,7 +411,16 @@ def _atomic_folder(path: str) -> Iterator[str]:
         if old.exists() and not target.exists():
             old.rename(target)
         for folder in (beside, old):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which zarr's threads may still write, when a signal has stopped it."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def open_volume(path: str | os.PathLike[str], spec: VolumeSpec) -> VolumeWriter | ZarrWriter:

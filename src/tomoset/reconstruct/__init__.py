@@ -1,8 +1,9 @@
 """Tomograms from tilt series: weighted back-projection, Wiener filter, SIRT."""
 
-from tomoset.reconstruct.job import Task, reconstruct_one
+from tomoset.reconstruct.job import reconstruct_one
 from tomoset.reconstruct.options import Options
 from tomoset.reconstruct.plan import Plan, resized
+from tomoset.reconstruct.task import Task
 from tomoset.reconstruct.whole_set import Reconstructed, reconstruct_set
 
 __all__ = [

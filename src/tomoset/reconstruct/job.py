@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.errors import MissingFileError, ModelError
 from tomoset.images.device import Device, open_device
 from tomoset.images.volume import VolumeSpec, int8_scale, open_volume
-from tomoset.model import Tomogram
 from tomoset.reconstruct.back_projection import back_projection
-from tomoset.reconstruct.options import Options
+from tomoset.reconstruct.identity import identity
 from tomoset.reconstruct.plan import Plan
 from tomoset.reconstruct.sirt import as_slabs, sirt
 from tomoset.reconstruct.slices import CentralSlices
+from tomoset.reconstruct.task import Task
 from tomoset.reconstruct.transforms import Transforms
 from tomoset.tilt_series import TiltSeries, half_places
 
@@ -27,28 +29,6 @@ Images = npt.NDArray[np.float32]
 _INT8_RANGE = 4.0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
-    """What one process needs to reconstruct a tomogram.
-
-    Parameters
-    ----------
-    tomogram : Tomogram
-        As the set has it.
-    set_path : str or None
-        The STAR file of the set, from which paths are found.
-    target : str
-        Path of the volume without its suffix.
-    options : Options
-        What is wanted.
-    """
-
-    tomogram: Tomogram
-    set_path: str | None
-    target: str
-    options: Options
-
-
 def reconstruct_one(task: Task) -> dict[str, Any]:
     """Reconstruct a tomogram: its volumes, and a picture beside each.
 
@@ -56,13 +36,38 @@ def reconstruct_one(task: Task) -> dict[str, Any]:
     -------
     dict
         For JSON: ``path``, ``half1``, ``half2`` (None if not asked for), ``binning``, ``size``
-        [bin-1 px], ``voxels``, ``pixel_size`` [Å], ``rounds`` (of SIRT).
+        [bin-1 px], ``voxels``, ``pixel_size`` [Å], ``rounds`` (of SIRT), ``files`` (each with
+        its bytes, None for a folder) and ``of``, the identity of what they were made of.
 
     Raises
     ------
     TomosetError
         If something is missing or damaged. Nothing is written then.
     """
+    with _in_folder(task.root):
+        of = identity(task)
+        made = _reconstruct(task)
+        volumes = [made[which] for which in ("path", "half1", "half2") if made[which]]
+        files = [*volumes, *(_picture(path) for path in volumes)]
+        sizes = {f: None if os.path.isdir(f) else os.path.getsize(f) for f in files}
+        return {**made, "files": sizes, "of": of}
+
+
+def _in_folder(root: str) -> contextlib.AbstractContextManager[None]:
+    """Work where the program was started: a worker of a cluster may be elsewhere."""
+    if not os.path.isdir(root):
+        raise MissingFileError(
+            f"the folder {root}, where the program was started, is not there on "
+            f"{socket.gethostname()}: all machines need to see the same files"
+        )
+    return contextlib.nullcontext() if os.getcwd() == root else contextlib.chdir(root)
+
+
+def _picture(path: str) -> str:
+    return f"{os.path.splitext(path)[0]}.png"
+
+
+def _reconstruct(task: Task) -> dict[str, Any]:
     options = task.options
     device = open_device(options.device)
     path = f"{task.target}{options.file}"
@@ -127,14 +132,19 @@ def _write_volume(
         parts, rounds = as_slabs(volume, device), len(history)
     else:
         parts = back_projection(plan, transforms, rows, device)
-    slices = CentralSlices(plan.size)
+    slices = CentralSlices(plan.size, plan.pixel_size * plan.binning)
     spec, parts = _specification(plan, parts)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open_volume(path, spec) as out:
         for slab in parts:
             slices.take(slab)
             out.write(slab)
-    slices.write(f"{os.path.splitext(path)[0]}.png", spec.pixel_size, plan.tomogram.name)
+        if slices.are_blank():
+            raise ModelError(
+                f"tomogram {plan.tomogram.name!r}: every voxel came out as the same: its images "
+                "are blank, or show nothing of it, or voxels are far too large"
+            )
+    slices.write(_picture(path), plan.tomogram.name)
     return rounds
 
 

@@ -68,7 +68,7 @@ class Options:
     halves: bool = False
     iterations: int = 40
     snr: float = 10.0
-    taper: float = 10.0
+    taper: float = 3.0
     thickness: float | None = None
     data_type: str = "float32"
     file: str = ".mrc"
@@ -86,12 +86,21 @@ class Options:
                 raise ModelError(
                     f"{name} must be one of {', '.join(offered)}, not {getattr(self, name)!r}"
                 )
-        for name in ("binning", "pixel_size", "snr", "thickness", "iterations", "threads"):
+        for name, least, most in (
+            ("binning", 1, 1e4),
+            ("pixel_size", 1e-3, 1e6),
+            ("snr", 1e-6, 1e9),
+            ("taper", 0, 1e4),
+            ("thickness", 1, 1e8),
+            ("iterations", 1, 10**6),
+            ("threads", 1, 10**4),
+        ):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ModelError(f"{name} must be above 0, not {value:g}")
+            if value is not None and not least <= value <= most:
+                raise ModelError(f"{name} must be from {least:g} to {most:g}, not {value:g}")
         if self.size is not None and min(self.size) < 1:
-            raise ModelError(f"a tomogram cannot have {self.size} voxels")
+            by = " x ".join(map(str, self.size))
+            raise ModelError(f"a tomogram cannot have a size of {by} px")
         if self.method == "sirt" and self.ctf == "3d":
             raise ModelError(
                 "SIRT compares the volume with whole images, which have no single depth: take "

@@ -59,6 +59,12 @@ class Plan:
                 f"tomogram {tomogram.name!r}: voxels of {binning * pixel:g} Å would be finer than "
                 f"the images' pixels of {pixel:g} Å; ask for {pixel:g} Å or more"
             )
+        cropping = Cropping.of(image_size, max(binning, 1.0))
+        if 2 * options.taper > min(cropping.kept):
+            raise ModelError(
+                f"tomogram {tomogram.name!r}: edges of {options.taper:g} px are more than images "
+                f"of {' x '.join(map(str, cropping.kept))} px have: take a smaller --taper or --bin"
+            )
         placed = _placed(tomogram, options.size, image_size)
         for wanted, field, what, cure in (
             (options.ctf != "none", "defocus_u", "defocus", "take --ctf none"),
@@ -66,13 +72,7 @@ class Plan:
         ):
             if wanted and getattr(placed, field) is None:
                 raise ModelError(f"tomogram {tomogram.name!r} has no {what}: {cure}")
-        binning = max(binning, 1.0)
-        return cls(
-            tomogram=placed,
-            options=options,
-            cropping=Cropping.of(image_size, binning),
-            binning=binning,
-        )
+        return cls(tomogram=placed, options=options, cropping=cropping, binning=max(binning, 1.0))
 
     @property
     def pixel_size(self) -> float:

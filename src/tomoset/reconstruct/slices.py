@@ -9,8 +9,8 @@ from tomoset.images.picture import write_slices_png
 
 Images = npt.NDArray[np.float32]
 
-#: Slices that are averaged, so that more than noise is seen.
-_THICK = 5
+#: What slices are averaged over, so that more than noise is seen [Å], and how many at most.
+_THICK, _MOST = 100.0, 15
 
 
 class CentralSlices:
@@ -20,11 +20,15 @@ class CentralSlices:
     ----------
     size : (int, int, int)
         x, y, z of the volume.
+    pixel_size : float
+        Of its voxels [Å].
     """
 
-    def __init__(self, size: tuple[int, int, int]) -> None:
+    def __init__(self, size: tuple[int, int, int], pixel_size: float) -> None:
         x, y, z = size
-        self._ranges = [_about_middle(n) for n in size]
+        self._pixel_size = pixel_size
+        thick = max(1, min(round(_THICK / pixel_size), _MOST))
+        self._ranges = [_about_middle(n, min(thick, max(n // 4, 1))) for n in size]
         self._seen = 0
         self.xy = np.zeros((y, x), dtype=np.float32)
         self.xz = np.zeros((z, x), dtype=np.float32)
@@ -40,11 +44,15 @@ class CentralSlices:
         self.xy += inside.sum(axis=0) / (in_z.stop - in_z.start)
         self._seen = last
 
-    def write(self, path: str, pixel_size: float, title: str) -> None:
+    def are_blank(self) -> bool:
+        """Whether each slice is all of one value."""
+        return all(np.ptp(image) == 0 for image in (self.xy, self.xz, self.yz))
+
+    def write(self, path: str, title: str) -> None:
         """Write the picture, a PNG."""
-        write_slices_png(path, self.xy, self.xz, self.yz, pixel_size, title)
+        write_slices_png(path, self.xy, self.xz, self.yz, self._pixel_size, title)
 
 
-def _about_middle(n: int) -> slice:
-    first = max((n - _THICK) // 2, 0)
-    return slice(first, min(first + _THICK, n))
+def _about_middle(n: int, thick: int) -> slice:
+    first = (n - thick) // 2
+    return slice(first, first + thick)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tomoset.errors import FileAccessError, LossyWarning, ModelError
+from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
 from tomoset.formats import relion4
-from tomoset.formats._files import file_names
+from tomoset.formats._files import file_names, refuse_unless_set
+from tomoset.images.device import open_device
 from tomoset.model import Reconstruction, Tomogram, TomogramSet
-from tomoset.model.tomogram import PER_TILT
-from tomoset.reconstruct.job import Task, reconstruct_one
+from tomoset.reconstruct.identity import identity, task_identity
+from tomoset.reconstruct.job import reconstruct_one
 from tomoset.reconstruct.options import Options
 from tomoset.reconstruct.plan import resized
-from tomoset.run import Records, Report, RunOptions, file_stamp, run
-from tomoset.tilt_series import TiltSeries, half_places
+from tomoset.reconstruct.task import Task
+from tomoset.run import Records, Report, RunOptions, run
+from tomoset.tilt_series import found_from_here
 
-#: What does not change a volume.
-_INDIFFERENT = ("threads", "device")
+#: Where records are kept, below the folder of the volumes.
+_RECORDS = "run"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,9 +33,9 @@ class Reconstructed:
     Parameters
     ----------
     report : Report
-        Of every tomogram.
+        Of every tomogram that was asked for.
     path : str or None
-        The set that names the volumes; None if there is none.
+        The set that names the volumes; None if there are none.
     """
 
     report: Report
@@ -62,7 +63,7 @@ def reconstruct_set(
     running : RunOptions, optional
         Where and how to run.
     names : sequence of str
-        Only these tomograms; all if empty.
+        Only these tomograms; all if empty. Others keep the volumes that are there already.
 
     Returns
     -------
@@ -74,101 +75,157 @@ def reconstruct_set(
     ModelError
         If no tomogram has such a name.
     FileAccessError
-        If the new set would replace the one that is read.
+        If the new set would replace another than one of an earlier run.
+    UnsupportedError
+        If there is no such device.
     """
     running = running or RunOptions()
-    target = os.path.join(os.fspath(folder), "tomograms.star")
-    source = getattr(tomograms.source, "path", None)
-    if source is not None and os.path.realpath(source) == os.path.realpath(target):
-        raise FileAccessError(
-            f"{target} is the set that is read: give another folder for what is made of it"
-        )
-    tasks = _tasks(tomograms, folder, replace(options, threads=running.threads), names)
-    records: Records[Task] = Records(Path(folder) / "run", _description, _is_there)
-    report = run(reconstruct_one, tasks, running, records)
-    report.write(os.path.join(folder, "run", "summary.json"))
-    if not report.results:
-        return Reconstructed(report=report, path=None)
-    updated = [
-        _updated(t, options, report.results[t.name]) if t.name in report.results else t
-        for t in tomograms.values()
-    ]
-    tomograms.with_tomograms(updated).write(target)
-    return Reconstructed(report=report, path=target)
-
-
-def _tasks(
-    tomograms: TomogramSet,
-    folder: str | os.PathLike[str],
-    options: Options,
-    names: Sequence[str],
-) -> dict[str, Task]:
     unknown = [name for name in names if name not in list(tomograms)]
     if unknown:
         some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
         raise ModelError(f"no tomogram is called {unknown[0]!r}; there are {some}")
+    if options.device != "cpu" and running.engine == "local":
+        open_device(options.device)
+    asked = [t for t in tomograms.values() if not names or t.name in names]
+    _warn_of_moves(asked, options)
+    tasks = _tasks(tomograms, folder, replace(options, threads=running.threads))
+    records = Records(Path(folder) / _RECORDS, task_identity, _is_there)
+    volumes = _Volumes(tomograms, tasks, records, os.path.join(folder, "tomograms.star"))
+    volumes.refuse()
+    volumes.forget([t.name for t in asked], resume=running.resume)
+    try:
+        report = run(reconstruct_one, {t.name: tasks[t.name] for t in asked}, running, records)
+    finally:
+        path = volumes.write()
+    report.write(records.folder / "summary.json")
+    return Reconstructed(report=report, path=path)
+
+
+def _tasks(
+    tomograms: TomogramSet, folder: str | os.PathLike[str], options: Options
+) -> dict[str, Task]:
     files = file_names(tomograms)
+    source = getattr(tomograms.source, "path", None)
+    set_path = None if source is None else os.path.abspath(source)
     return {
         name: Task(
             tomogram=tomogram,
-            set_path=getattr(tomograms.source, "path", None),
+            set_path=set_path,
+            root=os.getcwd(),
             target=os.path.join(os.fspath(folder), "tomograms", f"rec_{files[name]}"),
             options=options,
         )
         for name, tomogram in tomograms.items()
-        if not names or name in names
     }
 
 
-def _description(task: Task) -> object:
-    """All that a volume depends on: choices, geometry, CTF, doses, images."""
-    t = task.tomogram
-    with TiltSeries(t, task.set_path) as series:
-        paths = list(series.paths)
-    for places in half_places(t) or () if task.options.halves else ():
-        with TiltSeries(t, task.set_path, places=places) as series:
-            paths += series.paths
-    arrays = [t.projections, t.depth_origin, *(getattr(t, field) for field in PER_TILT)]
-    if t.alignment is not None:
-        arrays += [t.alignment.angles, t.alignment.shifts]
-    if t.deformation is not None:
-        arrays += [t.deformation.coefficients]
-    numbers = hashlib.sha256()
-    for array in arrays:
-        numbers.update(b"none" if array is None else array.tobytes())
-    options = {k: v for k, v in asdict(task.options).items() if k not in _INDIFFERENT}
-    said = [t.size, t.hand, t.defocus_slope, asdict(t.optics), task.target]
-    return [options, said, numbers.hexdigest(), [file_stamp(path) for path in paths]]
-
-
 def _is_there(result: dict[str, Any]) -> bool:
-    paths = [result[which] for which in ("path", "half1", "half2")]
-    return all(path is None or os.path.exists(path) for path in paths)
+    """Whether all files of a result are there, as large as they were."""
+    return all(
+        os.path.exists(path) and size in (None, os.path.getsize(path))
+        for path, size in result["files"].items()
+    )
 
 
-def _updated(tomogram: Tomogram, options: Options, result: dict[str, Any]) -> Tomogram:
-    """The tomogram with its volumes, and with the size that was asked for."""
+class _Volumes:
+    """The set that names the volumes: what the records say, and nothing else."""
+
+    def __init__(
+        self,
+        tomograms: TomogramSet,
+        tasks: Mapping[str, Task],
+        records: Records[Task],
+        path: str,
+    ) -> None:
+        self._tomograms, self._tasks, self._records = tomograms, tasks, records
+        self._path = path
+
+    def refuse(self) -> None:
+        """Refuse to replace a set that no earlier run has made."""
+        source = getattr(self._tomograms.source, "path", None)
+        if source is not None and os.path.realpath(source) == os.path.realpath(self._path):
+            raise FileAccessError(
+                f"{self._path} is the set that is read: give another folder for what is made of it"
+            )
+        refuse_unless_set(self._path)
+        if os.path.exists(self._path) and not self._records.folder.is_dir():
+            raise FileAccessError(
+                f"{self._path} is there, and was not made by tomoset reconstruct: give another "
+                "folder, or move it away"
+            )
+
+    def forget(self, names: Sequence[str], *, resume: bool) -> None:
+        """Take what will be replaced out of a set that is there."""
+        if os.path.exists(self._path):
+            again = [name for name in names if not (resume and self._holds(name))]
+            self._write({k: v for k, v in self._known().items() if k not in again})
+
+    def _holds(self, name: str) -> bool:
+        try:
+            fingerprint = self._records.fingerprint(self._tasks[name])
+        except (TomosetError, OSError):
+            return False
+        return not isinstance(self._records.read(name, fingerprint), str)
+
+    def _known(self) -> dict[str, dict[str, Any]]:
+        """Volumes that are there and were made of these images and this alignment."""
+        found = {}
+        for name, task in self._tasks.items():
+            result = self._records.last(name)
+            try:
+                if result is not None and result["of"] == identity(task):
+                    found[name] = result
+            except (TomosetError, OSError, LookupError):
+                continue  # made of images that are not there any more, or by another version
+        return found
+
+    def write(self) -> str | None:
+        """Write the set if there are volumes; its path."""
+        known = self._known()
+        if not known:
+            return None
+        self._write(known)
+        return self._path
+
+    def _write(self, known: Mapping[str, dict[str, Any]]) -> None:
+        source = getattr(self._tomograms.source, "path", None)
+        updated = [
+            found_from_here(_updated(t, known[t.name]) if t.name in known else t, source)
+            for t in self._tomograms.values()
+        ]
+        self._tomograms.with_tomograms(updated).write(self._path)
+
+
+def _updated(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
+    """The tomogram with its volumes, and of the size that they have."""
     made = Reconstruction(
         binning=result["binning"],
         path=result["path"],
         half1=result["half1"],
         half2=result["half2"],
     )
-    if options.size is None or options.size == tomogram.size:
-        return replace(tomogram, reconstruction=made)
+    x, y, z = result["size"]
     if tomogram.size is None:
-        return replace(tomogram, size=options.size, reconstruction=made)
-    moved = [a // 2 - b // 2 for a, b in zip(options.size, tomogram.size, strict=True)]
-    if tomogram.source is not None and tomogram.source.format == relion4.NAME and any(moved):
+        return replace(tomogram, size=(x, y, z), reconstruction=made)
+    if tomogram.size == (x, y, z):
+        return replace(tomogram, reconstruction=made)
+    return replace(resized(tomogram, (x, y, z)), reconstruction=made)
+
+
+def _warn_of_moves(tomograms: Sequence[Tomogram], options: Options) -> None:
+    """Say by how much another size moves what RELION 4 counts from the corner."""
+    moved: dict[tuple[int, ...], list[str]] = {}
+    for t in tomograms:
+        if options.size is None or t.size is None or t.source is None:
+            continue
+        by = tuple(a // 2 - b // 2 for a, b in zip(options.size, t.size, strict=True))
+        if t.source.format == relion4.NAME and any(by):
+            moved.setdefault(by, []).append(t.name)
+    for by, names in moved.items():
+        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         warnings.warn(
-            f"tomogram {tomogram.name!r} was {_by(tomogram.size)} voxels and is {_by(options.size)}"
-            f" now, about the same middle: RELION 4 counts coordinates from the corner, so those "
-            f"of its particles change by {', '.join(map(str, moved))}",
+            f"{some}: another size about the same middle, and RELION 4 counts coordinates from the "
+            f"corner: those of particles change by {', '.join(map(str, by))}",
             LossyWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    return replace(resized(tomogram, options.size), reconstruction=made)
-
-
-def _by(size: tuple[int, int, int]) -> str:
-    return " x ".join(map(str, size))

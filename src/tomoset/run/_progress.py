@@ -131,7 +131,7 @@ class Lines(Silent):
             line += f"done in {duration(outcome.seconds)}"
         left = self.pace.left()
         if left is not None and self.pace.ended < self.pace.total:
-            line += f", {about(left)} left"
+            line += f" ({about(left)} left)"
         self.say(line)
 
     def say(self, line: str) -> None:

@@ -95,6 +95,18 @@ class Records(Generic[T]):
         """Remove a record: its job is done again, and what it was about will be replaced."""
         self.path(name).unlink(missing_ok=True)
 
+    def last(self, name: str) -> dict[str, Any] | None:
+        """The result that was recorded last, with whatever options, if it is still there."""
+        try:
+            record = json.loads(self.path(name).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        with contextlib.suppress(LookupError, TypeError):
+            if _is_whole(record, name) and self.is_there(record["result"]):
+                result: dict[str, Any] = record["result"]
+                return result
+        return None
+
     def read(self, name: str, fingerprint: str) -> Outcome | str:
         """What an earlier run recorded, if it holds; if not, why; "" if there is nothing."""
         try:
