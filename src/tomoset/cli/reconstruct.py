@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Titles of the help, and the options below each.
 _GROUPS = {
-    "What": ("given", "folder", "names", "binning", "pixel_size", "size", "w"),
+    "What": ("given", "folder", "names", "binning", "pixel_size", "size", "w", "h", "d"),
     "How": ("method", "ctf", "dose", "halves", "iterations", "snr", "taper", "thickness"),
     "Files": ("data_type", "zarr"),
     "Where it runs": ("j", "workers", "engine", "resume", "device"),
@@ -58,9 +58,9 @@ _GROUPS = {
     metavar="W H D",
     help="Of the tomogram, unbinned px, about the set's middle.",
 )
-@click.option("--w", type=int, metavar="W", help="The same, as RELION 5 has it, with --h and --d.")
-@click.option("--h", type=int, hidden=True)
-@click.option("--d", type=int, hidden=True)
+@click.option("--w", type=int, metavar="W", help="The same as RELION says it: width,")
+@click.option("--h", type=int, metavar="H", help="height,")
+@click.option("--d", type=int, metavar="D", help="depth.")
 @click.option(
     "--method",
     type=click.Choice(["wbp", "wiener", "sirt"]),
