@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tomoset import geometry
 from tomoset.errors import ModelError, UnsupportedError
-from tomoset.images import reference
+from tomoset.images import projector, reference
 from tomoset.images.device import open_device
 from tomoset.images.projector import Projector
 
@@ -111,7 +111,7 @@ def test_deformed_images() -> None:
         )
 
 
-def test_wrong_shapes_are_refused() -> None:
+def test_wrong_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     p = make(2, 0.0, (4, 4, 4), (5, 6))
     with pytest.raises(ModelError, match=r"images must have shape \(2, 6, 5\)"):
         p.back(np.zeros((2, 5, 6)))
@@ -121,5 +121,8 @@ def test_wrong_shapes_are_refused() -> None:
         Projector(matrices=np.eye(4), image_size=(4, 4), size=(4, 4, 4), device=CPU)
     with pytest.raises(ModelError, match="impossible sizes"):
         make(2, 0.0, (0, 4, 4), (5, 6))
+    monkeypatch.setattr(projector, "_MOST_PIXELS", 100)
+    with pytest.raises(ModelError, match=r"2 images of .* take larger voxels"):
+        p.back(np.zeros((2, 6, 5)))
     with pytest.raises(UnsupportedError, match="there are cpu, cuda"):
         open_device("tpu")

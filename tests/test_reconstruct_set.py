@@ -57,6 +57,8 @@ def test_all_of_a_set(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said["set"] == "T/tomograms.star"
     assert volumes() == {name: (2.0, f"T/tomograms/rec_{name}.mrc") for name in NAMES}
     assert main(["check", "T/tomograms.star"]) == 0
+    assert main(["info", "T/tomograms.star"]) == 0
+    assert "volumes at bin 2: TS_01, TS_02, TS_03\n" in capsys.readouterr().out
     stamp = os.stat("T/tomograms/rec_TS_01.mrc").st_mtime_ns
     assert go("--continue", "--snr", "3", "--j", "1") == 0  # neither changes these volumes
     assert "(3 were there already)" in capsys.readouterr().out

@@ -24,8 +24,8 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
     -------
     dict
         ``tilt_angles`` and ``tilt_axis`` (median) [deg], ``doses`` [e/Å²], ``defocus`` (mean
-        of U and V) [Å], ``size`` and ``image_size`` [px], ``pixel_size`` [Å], ``missing``,
-        and a ``note`` where the alignment cannot say all.
+        of U and V) [Å], ``size`` and ``image_size`` [px], ``pixel_size`` [Å], ``volume`` (path)
+        and its ``binning``, ``missing``, and a ``note`` where the alignment cannot say all.
     """
     t = tomogram
     aligned = (t.projections is not None or t.alignment is not None) and t.n_tilts > 0
@@ -50,6 +50,8 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
         "hand": t.hand,
         "deformation": None if t.deformation is None else t.deformation.kind,
         "fiducials": t.fiducials,
+        "volume": None if t.reconstruction is None else t.reconstruction.path,
+        "binning": None if t.reconstruction is None else t.reconstruction.binning,
         "missing": _missing(t),
         "note": _note(t),
     }

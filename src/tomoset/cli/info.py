@@ -51,7 +51,7 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    table.add_column("name", overflow="fold", min_width=10)
+    table.add_column("name", overflow="fold", min_width=8)
     for title in (
         "tilts",
         "angles °",
@@ -66,6 +66,12 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     for row in rows:
         table.add_row(*map(str, _cells(row)))
     console.print(table)
+    made: dict[str, list[str]] = {}
+    for row in rows:
+        if row["volume"] is not None:
+            made.setdefault(f"{row['binning']:.4g}", []).append(row["name"])
+    for binning, names in made.items():
+        click.echo(f"volumes at bin {binning}: {_some(names)}")
     for missing, names in _grouped(rows, "missing").items():
         click.echo(f"missing: {missing}: {_some(names)}")
     for note, names in _grouped(rows, "note").items():

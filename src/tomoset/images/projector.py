@@ -7,6 +7,7 @@ image, of which each voxel sees one (a correction of the CTF for its depth).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,9 @@ Array = npt.NDArray[np.float64]
 
 #: Pixels of zeros before and behind an image.
 BEFORE, BEHIND = 1, 2
+
+#: The kernels count pixels of all images in 32 bits.
+_MOST_PIXELS = 2**32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,6 +139,11 @@ class Projector:
         if self._transposed:
             stack = stack.swapaxes(-1, -2)
         width, height = self._bordered_size()
+        if math.prod((*stack.shape[:2], height, width)) >= _MOST_PIXELS:
+            raise ModelError(
+                f"{stack.shape[0]} images of {width} x {height} px in {stack.shape[1]} forms are "
+                f"more than the {_MOST_PIXELS} pixels that can be counted: take larger voxels"
+            )
         bordered = xp.zeros((*stack.shape[:2], height, width), dtype=np.float32)
         bordered[:, :, BEFORE:-BEHIND, BEFORE:-BEHIND] = stack
         return bordered
