@@ -406,3 +406,15 @@ def test_the_machine_stamp_decides_where_either_order_makes_sense(tmp_path: Path
     path.write_bytes(bytes(header) + bytes(256**3))
     assert open_stack(path).size == (256, 256)
     assert open_stack(path).n_images == 256
+
+
+def test_several_threads_read_one_tiff(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    images = np.stack([np.full((128, 512), i, "f4") for i in range(41)])
+    path = tmp_path / "many.tif"
+    tifffile.imwrite(path, images, photometric="minisblack", metadata=None)
+    with open_stack(path) as stack, ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            for i, image in enumerate(pool.map(stack.read, range(41))):
+                assert (image == i).all()

@@ -225,7 +225,7 @@ def test_the_set_names_the_volumes_and_relion_finds_them(tmp_path: Path) -> None
     text = Path(done.path).read_text()
     for label in ("TomogramBinning", "ReconstructedTomogramHalf1", "ReconstructedTomogram"):
         assert f"_rlnTomo{label} " in text
-    summary = json.loads((tmp_path / "out/run/summary.json").read_text())
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["done"] == ["TS_01"]
 
 

@@ -113,3 +113,17 @@ def test_dose_damps_late_images(tmp_path: Path) -> None:
     )
     assert 0.3 < np.abs(damped).max() / np.abs(plain).max() < 0.9
     assert dose_weight(1 / 8.0, 50.0) < 0.2
+
+
+def test_an_image_without_any_contrast_transfer_gives_nothing(tmp_path: Path) -> None:
+    s = bead_set(tmp_path)
+    scale = np.ones(N)
+    scale[N // 2] = 0
+    t = s["TS_01"]
+    with_none = made(TomogramSet([replace(t, ctf_scale=scale)]), tmp_path, binning=2, ctf="2d")
+    v = volume(str(with_none["path"]))
+    stack = tmp_path / "TS_01.mrcs"
+    with mrcfile.open(stack, mode="r+") as file:
+        file.data[N // 2] = np.random.default_rng(8).normal(0, 9, file.data.shape[1:])
+    again = made(TomogramSet([replace(t, ctf_scale=scale)]), tmp_path, binning=2, ctf="2d")
+    np.testing.assert_allclose(volume(str(again["path"])), v, atol=1e-6)

@@ -215,8 +215,11 @@ def test_what_is_refused_before_anything_is_done(
     three: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy("tomograms.star", "mine.star")
+    Path("other").mkdir()
+    shutil.copy("tomograms.star", "other/tomograms.star")
     for arguments, code, says in (
-        (["mine.star", "--o", "."], 1, "not made by tomoset reconstruct"),
+        (["mine.star", "--o", "."], 1, "is the folder of the set that is read"),
+        (["tomograms.star", "--o", "other"], 1, "not made by tomoset reconstruct"),
         (["tomograms.star", "--o", "."], 1, "is the set that is read"),
         (["tomograms.star", "--o", ""], 2, "--o is empty"),
         (["tomograms.star", "--o", "T", "--tn", "TS_9"], 2, "there are TS_01, TS_02, TS_03"),
@@ -310,3 +313,95 @@ def test_time_does_not_matter(three: Path) -> None:
     time.sleep(0.01)
     assert go("--j", "2") == 0
     assert Path("T/tomograms/rec_TS_01.mrc").read_bytes() == first
+
+
+def test_a_row_that_means_another_image_is_another_volume(
+    three: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go() == 0
+    s = tomoset.read("tomograms.star")
+    n = s["TS_02"].n_tilts
+    turned = replace(s["TS_02"], image_index=np.arange(n)[::-1].copy())
+    s.with_tomograms([s["TS_01"], turned, s["TS_03"]]).write("tomograms.star")
+    assert go("--continue") == 0
+    assert "(2 were there already)" in capsys.readouterr().out
+
+
+def test_a_series_in_tiff_takes_its_size_from_the_images(three: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    with mrcfile.open("TS_01/TS_01.mrcs") as file:
+        upside_down = np.asarray(file.data)[:, ::-1]
+        tifffile.imwrite("a.tif", upside_down, photometric="minisblack", metadata=None)
+    s = tomoset.read("tomograms.star")
+    TomogramSet([replace(s["TS_01"], stack="a.tif")]).write("r5/tomograms.star", "relion5")
+    assert main(["reconstruct", "r5/tomograms.star", "--o", "A", "--bin", "2"]) == 0
+    assert go("--tn", "TS_01") == 0
+    with (
+        mrcfile.open("A/tomograms/rec_TS_01.mrc") as a,
+        mrcfile.open("T/tomograms/rec_TS_01.mrc") as b,
+    ):
+        np.testing.assert_allclose(a.data, b.data, atol=1e-4)
+    more = ["--o", "B", "--bin", "2", "--size", "40", "40", "20"]
+    assert main(["reconstruct", "r5/tomograms.star", *more]) == 0
+    assert tomoset.read("B/tomograms.star")["TS_01"].size == (40, 40, 20)
+
+
+def test_what_cannot_be_written_is_known_before(
+    three: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s = tomoset.read("tomograms.star")
+    t = s["TS_01"]
+    assert t.projections is not None
+    stretched = t.projections.copy()
+    stretched[:, 0] *= 1.01
+    from tomoset.formats import relion5
+
+    skewed = s.with_tomograms([replace(t, projections=stretched)])
+    relion5.write(skewed, "r5/tomograms.star", keep_matrices=True)
+    more = ["--o", "B", "--bin", "2", "--size", "40", "40", "20"]
+    assert main(["reconstruct", "r5/tomograms.star", *more]) == 1
+    assert "rigid" in capsys.readouterr().err
+    assert not Path("B").exists()
+    assert main(["reconstruct", "r5/tomograms.star", "--o", "B", "--bin", "2"]) == 0
+
+
+def test_one_tilt_image_has_no_halves(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    s = tomoset.read("tomograms.star")
+    s.with_tomograms([s["TS_01"].select([4])]).write("one.star")
+    assert main(["reconstruct", "one.star", "--o", "T", "--bin", "2", "--halves"]) == 1
+    assert "has one tilt image" in capsys.readouterr().err
+    assert not list(Path("T").rglob("*.mrc"))
+    assert main(["reconstruct", "one.star", "--o", "T", "--bin", "2"]) == 0
+
+
+def test_more_than_there_is_memory_for(
+    three: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tomoset.reconstruct import depths
+
+    monkeypatch.setattr(depths.os, "sysconf", lambda _: 100)
+    assert go("--ctf", "3d") == 1
+    said = capsys.readouterr().err
+    assert "GiB of memory" in said
+    assert "take larger voxels, or --ctf 2d" in said
+
+
+def test_a_tomogram_called_summary(three: Path) -> None:
+    s = tomoset.read("tomograms.star")
+    both = [replace(s["TS_01"], name="summary", source=None), s["TS_02"]]
+    TomogramSet(both).write("two.star")
+    for name in ("summary", "TS_02"):
+        code = main(["reconstruct", "two.star", "--o", "T", "--bin", "2", "--tn", name])
+        assert code == 0
+    assert all(volumes().values())
+
+
+def test_what_fails_is_not_said_to_have_an_older_volume(three: Path) -> None:
+    from tomoset.model import Reconstruction
+
+    s = tomoset.read("tomograms.star")
+    old = [replace(t, reconstruction=Reconstruction(path="old.mrc")) for t in s.values()]
+    s.with_tomograms(old).write("old.star")
+    Path("TS_02/TS_02.mrcs").unlink()
+    assert main(["reconstruct", "old.star", "--o", "T", "--bin", "2"]) == 1
+    assert volumes()["TS_02"] is None

@@ -55,7 +55,8 @@ class TiltSeries:
         files = {path: self._find(path, origin) for path, _ in own}
         self._stacks: Mapping[str, Stack] = {path: open_stack(files[path]) for path in files}
         self._places = own
-        self.paths = tuple(map(str, files.values()))
+        #: File and section, from 0, of each image.
+        self.found = [(str(files[path]), section) for path, section in own]
         self.size = self._check(tomogram)
 
     def _find(self, path: str, origin: str | None) -> Path:
@@ -160,6 +161,18 @@ def found_from_here(tomogram: Tomogram, set_path: str | None) -> Tomogram:
         images = tuple(f"{number}{at}{here(path)}" for number, at, path in parts)
         if images != tomogram.images:
             changes["images"] = images
+    source = tomogram.source
+    if source is not None:
+        moved = {
+            label: [
+                f"{number}{at}{here(path)}"
+                for number, at, path in (name.rpartition("@") for name in source.tilts[label])
+            ]
+            for label in HALVES
+            if label in source.tilts
+        }
+        if moved:
+            changes["source"] = replace(source, tilts={**source.tilts, **moved})
     return replace(tomogram, **changes) if changes else tomogram  # type: ignore[arg-type]
 
 

@@ -149,6 +149,8 @@ class Cropping:
         (y, x) float32 array
         """
         xp, (width, height), (along_x, along_y) = device.xp, self.cropped, finer
+        if along_x > 1:  # half of a wave cannot be sampled more finely
+            transform = transform[:, : width // 2]
         if along_y > 1:
             upper = height // 2
             middle = xp.zeros(((along_y - 1) * height + 1, transform.shape[1]), transform.dtype)

@@ -115,8 +115,8 @@ def open_stack(path: str | os.PathLike[str]) -> Stack:
     MRC by any name (``.mrc .mrcs .st .ali .rec``, with or without RELION's suffix ``:mrc``) and
     either byte order; TIFF with one image a page. The rows of MRC run from the bottom of the
     picture to its top, those of TIFF from top to bottom: they are turned round when read, as
-    IMOD does, so that one set of alignments holds for either file. Images of an MRC file may be
-    read by several threads at once.
+    IMOD does, so that one set of alignments holds for either file. Several threads may read images
+    at once.
 
     Parameters
     ----------
@@ -258,6 +258,7 @@ class _TiffStack(Stack):
         logger.addHandler(complaints)
         try:
             self._file = tifffile.TiffFile(path)
+            self._file.filehandle.set_lock(True)  # seeking and reading are two steps
             self._pages = [self._file.pages[i] for i in range(len(self._file.pages))]
             problem = complaints.first or self._describe()
         except (tifffile.TiffFileError, ValueError, struct.error, IndexError) as error:

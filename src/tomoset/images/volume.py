@@ -320,6 +320,9 @@ class ZarrWriter(_Writer):
         spec = self.spec
         group = create_group(exits.enter_context(_atomic_folder(self.path)), zarr_format=3)
         group.attrs["ome"] = _ome(spec, Path(self.path).stem)
+        if spec.scale is not None:
+            offset, factor = spec.scale
+            group.attrs["grey_scale"] = f"value = stored / {factor:.9g} + {offset:.9g}"
         self._levels = []
         for level in range(_LEVELS):
             shape = tuple(-(-n // 2**level) for n in spec.shape)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tomoset.images.device import Device, DeviceArray
 from tomoset.images.projector import Projector
 from tomoset.reconstruct.coverage import Coverage
-from tomoset.reconstruct.depths import Batch, batches
+from tomoset.reconstruct.depths import Batch, batches, refuse_too_large
 from tomoset.reconstruct.filters import Filters
 from tomoset.reconstruct.plan import Plan
 
@@ -42,6 +42,8 @@ def back_projection(
     (k, y, x) float32 arrays
         Slabs along z, in image units per voxel of depth.
     """
+    some = list(batches(plan, rows))
+    refuse_too_large(plan, some)
     filters, whole = Filters(plan, rows), plan.projector(device)
     coverage = Coverage(plan, rows, device)
     scale = np.float32(plan.pixel_size * plan.binning / plan.thickness)
@@ -50,7 +52,7 @@ def back_projection(
             batch.projector(plan, whole),
             filtered(plan, transforms, filters, batch, device, finer=plan.finer),
         )
-        for batch in batches(plan, rows)
+        for batch in some
     )
 
     def slab(projector: Projector, prepared: DeviceArray, first: int, last: int) -> Images:

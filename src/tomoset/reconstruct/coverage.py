@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.images.device import Cpu, Device, DeviceArray
+from tomoset.images.device import Device, DeviceArray
 from tomoset.reconstruct.plan import Plan
 
 Images = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ class Coverage:
         x, y, z = nodes
         width, height = plan.image_size
         seen = np.zeros((len(z), len(y), len(x)), dtype=np.float32)
-        for m in plan.projector(Cpu()).matrices[list(rows)]:
+        for m in plan.matrices[list(rows)]:
             at = [
                 m[r, 0] * x + m[r, 1] * y[:, None] + (m[r, 2] * z + m[r, 3])[:, None, None]
                 for r in (0, 1)

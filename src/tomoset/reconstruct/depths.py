@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.errors import ModelError
 from tomoset.images.ctf import wavelength
 from tomoset.images.projector import Projector
 from tomoset.reconstruct.plan import Plan
@@ -75,6 +78,28 @@ def batches(plan: Plan, rows: Sequence[int]) -> Iterator[Batch]:
             together = []
         together.append(row)
     yield _batch(together, lowest, step, levels)
+
+
+def refuse_too_large(plan: Plan, some: Sequence[Batch]) -> None:
+    """Refuse what does not fit into this machine's memory, before it is begun.
+
+    Raises
+    ------
+    ModelError
+        With what it would need. Images of a batch count three times (filtered, with a border, and
+        the next ones); of several batches the whole volume is kept.
+    """
+    width, height = plan.image_size
+    images = max(len(batch.rows) * batch.levels for batch in some) * width * height
+    volume = math.prod(plan.size) if len(some) > 1 else 0
+    needed = 4 * (3 * images + volume)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        cure = ", or --ctf 2d" if plan.options.ctf == "3d" else ""
+        raise ModelError(
+            f"tomogram {plan.tomogram.name!r} would need {needed / 2**30:.0f} GiB of memory, this "
+            f"machine has {there / 2**30:.0f}: take larger voxels{cure}"
+        )
 
 
 def _batch(rows: list[int], lowest: Array, step: float, levels: npt.NDArray[np.int64]) -> Batch:

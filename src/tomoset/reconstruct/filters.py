@@ -74,7 +74,7 @@ class Filters:
             weight *= dose_weight(self._k, float(t.pre_exposure[i]), t.optics.voltage)
         if options.ctf != "none":
             ctf = plan.ctf(i, depth).at(*self._frequencies)
-            weight *= ctf if options.method == "wiener" else np.where(ctf < 0, -1.0, 1.0)
+            weight *= ctf if options.method == "wiener" else np.sign(ctf)
         return weight
 
     def of(self, i: int, depth: float) -> Images:

@@ -25,22 +25,26 @@ def identity(task: Task) -> str:
     """
     t = task.tomogram
     with TiltSeries(t, task.set_path) as series:
-        paths = list(series.paths)
+        images = _stamps(series)
     arrays = [t.projections, t.depth_origin, *(getattr(t, field) for field in PER_TILT)]
     if t.alignment is not None:
         arrays += [t.alignment.angles, t.alignment.shifts]
+    bent: list[object] = []
     if t.deformation is not None:
         arrays += [t.deformation.coefficients]
+        bent = [t.deformation.kind, t.deformation.grid]
     text = hashlib.sha256()
     for array in arrays:
         text.update(b"none" if array is None else array.tobytes())
-    said = [t.size, t.hand, t.defocus_slope, asdict(t.optics), [_stamp(path) for path in paths]]
+    said = [t.size, t.hand, t.defocus_slope, asdict(t.optics), bent, images]
     text.update(repr(said).encode())
     return text.hexdigest()
 
 
-def _stamp(path: str) -> list[str | int]:
-    return file_stamp(path)[1:]  # however the path is spelled
+def _stamps(series: TiltSeries) -> list[list[str | int]]:
+    """What each image is, however its path is spelled: bytes and time of its file, section."""
+    files = {path: file_stamp(path)[1:] for path, _ in series.found}
+    return [[*files[path], section] for path, section in series.found]
 
 
 def task_identity(task: Task) -> object:
@@ -54,5 +58,5 @@ def task_identity(task: Task) -> object:
     halves = []
     for places in (half_places(task.tomogram) or ()) if task.options.halves else ():
         with TiltSeries(task.tomogram, task.set_path, places=places) as series:
-            halves += [_stamp(path) for path in series.paths]
+            halves += _stamps(series)
     return [options, task.target, identity(task), halves]

@@ -42,7 +42,8 @@ def reconstruct_one(task: Task) -> dict[str, Any]:
     Raises
     ------
     TomosetError
-        If something is missing or damaged. Nothing is written then.
+        If something is missing or damaged. No file is half-written then; halves may be there
+        without the volume.
     """
     with _in_folder(task.root):
         of = identity(task)
@@ -76,11 +77,12 @@ def _reconstruct(task: Task) -> dict[str, Any]:
         plan = Plan.of(task.tomogram, options, series.size)
         with Transforms(plan, series, device) as transforms:
             _use_threads(options.threads)
-            rows = range(plan.tomogram.n_tilts)
-            rounds = _write_volume(plan, transforms, rows, path, device)
+            # Halves first: what is wrong with them is known before the volume is replaced.
             for half, some, of_half in _halves(task, plan, transforms, device):
                 made[half] = f"{task.target}_{half}{options.file}"
                 _write_volume(plan, some, of_half, str(made[half]), device)
+            rows = range(plan.tomogram.n_tilts)
+            rounds = _write_volume(plan, transforms, rows, path, device)
     assert plan.tomogram.size is not None
     return {
         **made,
@@ -107,6 +109,8 @@ def _halves(
         return
     rows = range(plan.tomogram.n_tilts)
     places = half_places(task.tomogram)
+    if places is None and len(rows) < 2:
+        raise ModelError(f"tomogram {task.tomogram.name!r} has one tilt image: no --halves of it")
     for i, half in enumerate(("half1", "half2")):
         if places is None:
             yield half, transforms, rows[i::2]
@@ -140,12 +144,16 @@ def _write_volume(
             slices.take(slab)
             out.write(slab)
         if slices.are_blank():
-            raise ModelError(
-                f"tomogram {plan.tomogram.name!r}: every voxel came out as the same: its images "
-                "are blank, or show nothing of it, or voxels are far too large"
-            )
+            raise _blank(plan)
     slices.write(_picture(path), plan.tomogram.name)
     return rounds
+
+
+def _blank(plan: Plan) -> ModelError:
+    return ModelError(
+        f"tomogram {plan.tomogram.name!r}: every voxel came out as the same: its images are blank, "
+        "or show nothing of it, or voxels are far too large"
+    )
 
 
 def _specification(plan: Plan, parts: Iterator[Images]) -> tuple[VolumeSpec, Iterator[Images]]:
@@ -155,6 +163,8 @@ def _specification(plan: Plan, parts: Iterator[Images]) -> tuple[VolumeSpec, Ite
         known = list(parts)
         volume = np.concatenate(known)
         mean, spread = float(volume.mean(dtype=np.float64)), float(volume.std(dtype=np.float64))
+        if not spread > 0:
+            raise _blank(plan)
         scale = int8_scale(mean - _INT8_RANGE * spread, mean + _INT8_RANGE * spread)
         parts = iter(known)
     return VolumeSpec(

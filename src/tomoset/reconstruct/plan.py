@@ -97,7 +97,7 @@ class Plan:
     def thickness(self) -> float:
         """Of the specimen, as far as known [Å]."""
         assert self.tomogram.size is not None
-        return self.options.thickness or self.tomogram.size[2] * self.pixel_size
+        return self.options.thickness or self.size[2] * self.binning * self.pixel_size
 
     @property
     def finer(self) -> tuple[int, int]:
@@ -130,31 +130,41 @@ class Plan:
         at_corners = self.tomogram.depth(geometry.corners(self.tomogram.size)) * self.pixel_size
         return np.stack([at_corners.min(axis=1), at_corners.max(axis=1)], axis=1)
 
-    def projector(self, device: Device) -> Projector:
-        """From voxels of the volume to pixels of the images that are back-projected."""
+    @property
+    def matrices(self) -> Array:
+        """From voxels of the volume to pixels of the images that are back-projected: (n, 3, 4)."""
         factors = np.array([*self._factors, 1.0])
         matrices = self.projections[:, :3].copy()
         matrices[:, :, :3] *= self.binning
         matrices /= factors[:, None]
         matrices[:, 2] = 0
+        return matrices
+
+    def projector(self, device: Device) -> Projector:
+        """`matrices` and the 2D deformation, to be computed on a device."""
         return Projector(
-            matrices=matrices,
+            matrices=self.matrices,
             image_size=self.image_size,
             size=self.size,
             device=device,
-            displacements=self._displacements(),
+            displacements=self._displacements,
         )
 
+    @cached_property
     def _displacements(self) -> npt.NDArray[np.float32] | None:
         """The tomogram's 2D deformation on the smaller images: (n, 2, y, x) [their px]."""
         bent, n = self.tomogram.deformation, self.tomogram.n_tilts
         if bent is None:
             return None
         (width, height), factors = self.image_size, self._factors
-        y, x = np.indices((height, width)).reshape(2, -1)
-        points = np.broadcast_to(np.stack([x, y], axis=1) * factors, (n, x.size, 2))
-        moved = bent.displacement(points, image_size=self.cropping.size) / factors
-        return moved.transpose(0, 2, 1).reshape(n, 2, height, width).astype(np.float32)
+        moved = np.empty((n, 2, height, width), dtype=np.float32)
+        for i in range(n):  # row by row: the field needs much memory for each point
+            one = replace(bent, coefficients=bent.coefficients[[i]])
+            for y in range(height):
+                points = np.stack([np.arange(width), np.full(width, y)], axis=1) * factors
+                field = one.displacement(points[None], image_size=self.cropping.size)[0]
+                moved[i, :, y] = (field / factors).T
+        return moved
 
     def ctf(self, i: int, depth: float) -> Ctf:
         """The CTF of image i at a depth along the beam from the table's own [Å]."""

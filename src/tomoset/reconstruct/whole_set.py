@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -86,18 +87,21 @@ def reconstruct_set(
         raise ModelError(f"no tomogram is called {unknown[0]!r}; there are {some}")
     if options.device != "cpu" and running.engine == "local":
         open_device(options.device)
+    if not tomograms:
+        raise ModelError("the set holds no tomogram, so there is nothing to reconstruct")
     asked = [t for t in tomograms.values() if not names or t.name in names]
     _warn_of_moves(asked, options)
     tasks = _tasks(tomograms, folder, replace(options, threads=running.threads))
     records = Records(Path(folder) / _RECORDS, task_identity, _is_there)
     volumes = _Volumes(tomograms, tasks, records, os.path.join(folder, "tomograms.star"))
     volumes.refuse()
+    volumes.rehearse(options)
     volumes.forget([t.name for t in asked], resume=running.resume)
     try:
         report = run(reconstruct_one, {t.name: tasks[t.name] for t in asked}, running, records)
     finally:
         path = volumes.write()
-    report.write(records.folder / "summary.json")
+    report.write(os.path.join(folder, "summary.json"))
     return Reconstructed(report=report, path=path)
 
 
@@ -127,6 +131,10 @@ def _is_there(result: dict[str, Any]) -> bool:
     )
 
 
+def _folder(path: str) -> str:
+    return os.path.dirname(os.path.realpath(path))
+
+
 class _Volumes:
     """The set that names the volumes: what the records say, and nothing else."""
 
@@ -147,12 +155,26 @@ class _Volumes:
             raise FileAccessError(
                 f"{self._path} is the set that is read: give another folder for what is made of it"
             )
+        if source is not None and _folder(source) == _folder(self._path):
+            raise FileAccessError(
+                f"{_folder(source)} is the folder of the set that is read, whose files would be "
+                "replaced: give another folder for what is made of it"
+            )
         refuse_unless_set(self._path)
         if os.path.exists(self._path) and not self._records.folder.is_dir():
             raise FileAccessError(
                 f"{self._path} is there, and was not made by tomoset reconstruct: give another "
                 "folder, or move it away"
             )
+
+    def rehearse(self, options: Options) -> None:
+        """Write the set to nowhere: what cannot be said in its format is to be known before."""
+        if options.size is None:
+            return
+        sized = [_of_size(t, options.size) for t in self._tomograms.values()]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tomograms.star")
+            self._tomograms.with_tomograms(sized).write(path)
 
     def forget(self, names: Sequence[str], *, resume: bool) -> None:
         """Take what will be replaced out of a set that is there."""
@@ -189,9 +211,10 @@ class _Volumes:
 
     def _write(self, known: Mapping[str, dict[str, Any]]) -> None:
         source = getattr(self._tomograms.source, "path", None)
+        bare = (replace(t, reconstruction=None) for t in self._tomograms.values())
         updated = [
             found_from_here(_updated(t, known[t.name]) if t.name in known else t, source)
-            for t in self._tomograms.values()
+            for t in bare
         ]
         self._tomograms.with_tomograms(updated).write(self._path)
 
@@ -204,12 +227,17 @@ def _updated(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
         half1=result["half1"],
         half2=result["half2"],
     )
-    x, y, z = result["size"]
-    if tomogram.size is None:
-        return replace(tomogram, size=(x, y, z), reconstruction=made)
+    return replace(_of_size(tomogram, tuple(result["size"])), reconstruction=made)
+
+
+def _of_size(tomogram: Tomogram, size: tuple[int, ...]) -> Tomogram:
+    x, y, z = size
     if tomogram.size == (x, y, z):
-        return replace(tomogram, reconstruction=made)
-    return replace(resized(tomogram, (x, y, z)), reconstruction=made)
+        return tomogram
+    # An alignment that waits for sizes is about the middle: another size changes nothing else.
+    if tomogram.size is None or tomogram.projections is None:
+        return replace(tomogram, size=(x, y, z))
+    return resized(tomogram, (x, y, z))
 
 
 def _warn_of_moves(tomograms: Sequence[Tomogram], options: Options) -> None:
