@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomoset.errors import ModelError
@@ -77,6 +77,7 @@ def crop(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(cropping.image_of(cropping.transform(image, CPU), CPU))
 
 
+@settings(deadline=None)
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(0, 10**6))
 def test_waves_that_fit_stay_and_finer_ones_go(n: int, m: int, seed: int) -> None:
     if m > n:
@@ -104,6 +105,7 @@ def test_cropping_nothing_takes_the_mean_only() -> None:
         Cropping.of((10, 10), 0.5)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 5000),
     st.integers(1, 5000),

@@ -63,7 +63,7 @@ def bead_set(
     with mrcfile.new(folder / "TS_01.mrcs") as file:
         file.set_data(images)
         file.set_image_stack()
-        file.voxel_size = PIXEL
+        file.voxel_size = t.optics.pixel_size
     path = folder / f"{dialect}.star"
     TomogramSet([t], format=dialect).write(path)
     return tomoset.read(path)

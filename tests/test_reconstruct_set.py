@@ -405,3 +405,15 @@ def test_what_fails_is_not_said_to_have_an_older_volume(three: Path) -> None:
     Path("TS_02/TS_02.mrcs").unlink()
     assert main(["reconstruct", "old.star", "--o", "T", "--bin", "2"]) == 1
     assert volumes()["TS_02"] is None
+
+
+def test_another_pixel_size_in_the_file_is_said(
+    three: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mrcfile.open("TS_02/TS_02.mrcs", mode="r+") as file:
+        file.voxel_size = 8.0
+    assert go() == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "pixels of TS_02/TS_02.mrcs have 8 Å, those of the set 4 Å; the set's are taken" in said
+    assert said.count("pixels of") == 1
+    assert go("--strict") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import FileFormatError, MissingFieldError, MissingFileError, ModelError
+from tomoset.errors import (
+    AssumptionWarning,
+    FileFormatError,
+    MissingFieldError,
+    MissingFileError,
+    ModelError,
+)
 from tomoset.formats._files import find_file, image_places
 from tomoset.images import mrc
 from tomoset.images.stack import Stack, open_stack, read_float32
@@ -58,6 +65,7 @@ class TiltSeries:
         #: File and section, from 0, of each image.
         self.found = [(str(files[path]), section) for path, section in own]
         self.size = self._check(tomogram)
+        self._compare_pixel_size(tomogram)
 
     def _find(self, path: str, origin: str | None) -> Path:
         found = find_file(mrc.stack_path(path), origin)
@@ -98,6 +106,23 @@ class TiltSeries:
                 path=path,
             )
         return size
+
+    def _compare_pixel_size(self, tomogram: Tomogram) -> None:
+        """Say where a file has another pixel size than the set; many programs leave 1 Å there."""
+        said = tomogram.optics.pixel_size
+        for stack in self._stacks.values():
+            if (
+                said
+                and stack.pixel_size not in (0.0, 1.0)
+                and abs(stack.pixel_size / said - 1) > 0.02
+            ):
+                warnings.warn(
+                    f"tomogram {tomogram.name!r}: pixels of {stack.path} have "
+                    f"{stack.pixel_size:.4g} Å, those of the set {said:.4g} Å; the set's are taken",
+                    AssumptionWarning,
+                    stacklevel=3,
+                )
+                return
 
     def __len__(self) -> int:
         return len(self._places)
