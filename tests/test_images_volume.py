@@ -327,3 +327,13 @@ def test_zarr_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_in_zarr_say_what_they_mean(tmp_path: Path) -> None:
+    spec = VolumeSpec(size=(4, 3, 2), pixel_size=1.0, dtype="int8", scale=int8_scale(-8.0, 8.0))
+    with ZarrWriter(tmp_path / "a.zarr", spec) as out:
+        out.write(np.full((2, 3, 4), 4.0, np.float32))
+    said = zarr.open_group(tmp_path / "a.zarr", mode="r").attrs["grey_scale"]
+    factor, offset = map(float, str(said).removeprefix("value = stored / ").split(" + "))
+    stored = np.asarray(zarr.open_array(tmp_path / "a.zarr/0", mode="r")[:])
+    np.testing.assert_allclose(stored / factor + offset, 4.0, atol=0.07)
