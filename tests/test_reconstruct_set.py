@@ -247,7 +247,7 @@ def test_nothing_empty_is_called_done(three: Path, capsys: pytest.CaptureFixture
     assert not Path("T/tomograms.star").exists()
 
 
-def test_a_killed_worker_and_the_rest(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_in_the_middle_and_the_rest(three: Path) -> None:
     """SIGTERM in the middle: nothing half-written, and --continue does the rest."""
     command = [sys.executable, "-m", "tomoset", "reconstruct", "tomograms.star", "--o", "T"]
     with subprocess.Popen(
@@ -264,6 +264,9 @@ def test_a_killed_worker_and_the_rest(three: Path, monkeypatch: pytest.MonkeyPat
     assert not [p for p in left if p.name.startswith(".") or p.suffix == ".tmp"]
     for path in Path("T").rglob("*.mrc"):
         assert mrcfile.validate(path)
+    again = ["--bin", "1", "--method", "sirt", "--iterations", "60", "--continue"]
+    assert main(["reconstruct", "tomograms.star", "--o", "T", *again]) == 0
+    assert all(volumes().values())
 
 
 def test_a_local_dask_cluster_makes_the_same(three: Path) -> None:
@@ -405,6 +408,21 @@ def test_what_fails_is_not_said_to_have_an_older_volume(three: Path) -> None:
     Path("TS_02/TS_02.mrcs").unlink()
     assert main(["reconstruct", "old.star", "--o", "T", "--bin", "2"]) == 1
     assert volumes()["TS_02"] is None
+
+
+def test_what_nobody_asked_for_keeps_what_the_set_said(three: Path) -> None:
+    from tomoset.model import Reconstruction
+
+    s = tomoset.read("tomograms.star")
+    old = [replace(t, reconstruction=Reconstruction(path="old.mrc")) for t in s.values()]
+    s.with_tomograms(old).write("old.star")
+    arguments = ["reconstruct", "old.star", "--o", "T", "--bin", "2", "--tn", "TS_01"]
+    assert main(arguments) == 0
+    assert volumes() == {
+        "TS_01": (2.0, "T/tomograms/rec_TS_01.mrc"),
+        "TS_02": (1.0, "old.mrc"),
+        "TS_03": (1.0, "old.mrc"),
+    }
 
 
 def test_another_pixel_size_in_the_file_is_said(

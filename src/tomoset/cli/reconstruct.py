@@ -128,17 +128,18 @@ def reconstruct(**given: Any) -> int:
     path = the_set(given.pop("path"), given.pop("given"))
     running = run_options_from(given)
     options = _options(given)
+    from tomoset.errors import ModelError
     from tomoset.formats import read_without_images
-    from tomoset.reconstruct import reconstruct_set
+    from tomoset.reconstruct import reconstruct_set, refuse_unknown
 
     if not given["folder"]:
         raise click.UsageError("--o is empty: name a folder")
     with collected_warnings(strict=given["strict"]) as warned:
         tomograms = read_without_images(path)
-        unknown = [name for name in given["names"] if name not in list(tomograms)]
-        if unknown:
-            some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
-            raise click.UsageError(f"--tn: no tomogram is called {unknown[0]!r}; there are {some}")
+        try:
+            refuse_unknown(tomograms, given["names"])
+        except ModelError as problem:
+            raise click.UsageError(f"--tn: {problem}") from None
         done = reconstruct_set(tomograms, given["folder"], options, running, given["names"])
     print_warnings(warned)
     if given["as_json"]:

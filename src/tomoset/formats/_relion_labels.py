@@ -102,7 +102,6 @@ STAR_FILE = "rlnTomoTiltSeriesStarFile"
 GRID_LABELS = ("rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY")
 DEFORMATION_TYPE = "rlnTomoDeformationType"
 DEFORMATION_COEFFICIENTS = "rlnTomoDeformationCoefficients"
-DEFORMATION_LABELS = (*GRID_LABELS, DEFORMATION_TYPE, DEFORMATION_COEFFICIENTS)
 IMAGE_NAME = "rlnMicrographName"
 
 #: What RELION puts into a text column of rows that had no value.

@@ -2,7 +2,7 @@
 
 https://bio3d.colorado.edu/imod/doc/mrc_format.txt and
 https://www.ccpem.ac.uk/mrc_format/mrc2014.php. A header is read here by itself, in
-microseconds, because an import reads hundreds; image data in bulk is mrcfile's affair.
+microseconds, because an import reads hundreds. Images are read by `images.stack`.
 """
 
 from __future__ import annotations

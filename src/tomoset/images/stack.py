@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,7 +48,7 @@ _FOREIGN = {
 }
 
 
-class Stack:
+class Stack(ABC):
     """Images of one size, read one by one. Made by `open_stack`; closes with its ``with`` block.
 
     Attributes
@@ -94,10 +95,10 @@ class Stack:
             )
         return self._image(i)
 
-    def _image(self, i: int) -> npt.NDArray[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _image(self, i: int) -> npt.NDArray[Any]: ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - MRC holds nothing open between two images
         """Let the file go."""
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ import os
 import shutil
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def _stored(spec: VolumeSpec, slab: Array, where: str) -> Array:
     return values.clip(-127, 127).astype(kind, order="C") if kind.kind == "i" else values
 
 
-class _Writer:
+class _Writer(ABC):
     """Counts what comes in; what becomes of it is the affair of `_put`."""
 
     def __init__(self, path: str, spec: VolumeSpec) -> None:
@@ -169,14 +170,14 @@ class _Writer:
             )
         self._finish()
 
-    def _open(self, exits: contextlib.ExitStack) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _open(self, exits: contextlib.ExitStack) -> None: ...
 
-    def _put(self, slab: Array) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _put(self, slab: Array) -> None: ...
 
-    def _finish(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _finish(self) -> None: ...
 
 
 class VolumeWriter(_Writer):

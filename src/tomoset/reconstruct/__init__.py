@@ -4,7 +4,7 @@ from tomoset.reconstruct.job import reconstruct_one
 from tomoset.reconstruct.options import Options
 from tomoset.reconstruct.plan import Plan, resized
 from tomoset.reconstruct.task import Task
-from tomoset.reconstruct.whole_set import Reconstructed, reconstruct_set
+from tomoset.reconstruct.whole_set import Reconstructed, reconstruct_set, refuse_unknown
 
 __all__ = [
     "Options",
@@ -13,5 +13,6 @@ __all__ = [
     "Task",
     "reconstruct_one",
     "reconstruct_set",
+    "refuse_unknown",
     "resized",
 ]

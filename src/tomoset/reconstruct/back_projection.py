@@ -43,7 +43,7 @@ def back_projection(
         Slabs along z, in image units per voxel of depth.
     """
     some = list(batches(plan, rows))
-    refuse_too_large(plan, some)
+    refuse_too_large(plan, some, volumes=int(len(some) > 1))
     filters, whole = Filters(plan, rows), plan.projector(device)
     coverage = Coverage(plan, rows, device)
     scale = np.float32(plan.pixel_size * plan.binning / plan.thickness)

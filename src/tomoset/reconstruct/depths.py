@@ -80,19 +80,18 @@ def batches(plan: Plan, rows: Sequence[int]) -> Iterator[Batch]:
     yield _batch(together, lowest, step, levels)
 
 
-def refuse_too_large(plan: Plan, some: Sequence[Batch]) -> None:
+def refuse_too_large(plan: Plan, some: Sequence[Batch], volumes: int) -> None:
     """Refuse what does not fit into this machine's memory, before it is begun.
 
     Raises
     ------
     ModelError
-        With what it would need. Images of a batch count three times (filtered, with a border, and
-        the next ones); of several batches the whole volume is kept.
+        With what it would need: the images of a batch three times (filtered, with a border, and
+        the next ones), and so many whole volumes.
     """
     width, height = plan.image_size
     images = max(len(batch.rows) * batch.levels for batch in some) * width * height
-    volume = math.prod(plan.size) if len(some) > 1 else 0
-    needed = 4 * (3 * images + volume)
+    needed = 4 * (3 * images + volumes * math.prod(plan.size))
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         cure = ", or --ctf 2d" if plan.options.ctf == "3d" else ""

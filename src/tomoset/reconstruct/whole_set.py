@@ -81,10 +81,7 @@ def reconstruct_set(
         If there is no such device.
     """
     running = running or RunOptions()
-    unknown = [name for name in names if name not in list(tomograms)]
-    if unknown:
-        some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
-        raise ModelError(f"no tomogram is called {unknown[0]!r}; there are {some}")
+    refuse_unknown(tomograms, names)
     if options.device != "cpu" and running.engine == "local":
         open_device(options.device)
     if not tomograms:
@@ -103,6 +100,20 @@ def reconstruct_set(
         path = volumes.write()
     report.write(os.path.join(folder, "summary.json"))
     return Reconstructed(report=report, path=path)
+
+
+def refuse_unknown(tomograms: TomogramSet, names: Sequence[str]) -> None:
+    """Refuse names that no tomogram has.
+
+    Raises
+    ------
+    ModelError
+        With names that there are.
+    """
+    unknown = [name for name in names if name not in list(tomograms)]
+    if unknown:
+        some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
+        raise ModelError(f"no tomogram is called {unknown[0]!r}; there are {some}")
 
 
 def _tasks(
@@ -136,7 +147,7 @@ def _folder(path: str) -> str:
 
 
 class _Volumes:
-    """The set that names the volumes: what the records say, and nothing else."""
+    """The set that names the volumes: those in the records, else what nobody asked for anew."""
 
     def __init__(
         self,
@@ -147,6 +158,7 @@ class _Volumes:
     ) -> None:
         self._tomograms, self._tasks, self._records = tomograms, tasks, records
         self._path = path
+        self._asked: frozenset[str] = frozenset()
 
     def refuse(self) -> None:
         """Refuse to replace a set that no earlier run has made."""
@@ -177,7 +189,8 @@ class _Volumes:
             self._tomograms.with_tomograms(sized).write(path)
 
     def forget(self, names: Sequence[str], *, resume: bool) -> None:
-        """Take what will be replaced out of a set that is there."""
+        """What will be made again is not named any more, also in a set that is there."""
+        self._asked = frozenset(names)
         if os.path.exists(self._path):
             again = [name for name in names if not (resume and self._holds(name))]
             self._write({k: v for k, v in self._known().items() if k not in again})
@@ -211,11 +224,13 @@ class _Volumes:
 
     def _write(self, known: Mapping[str, dict[str, Any]]) -> None:
         source = getattr(self._tomograms.source, "path", None)
-        bare = (replace(t, reconstruction=None) for t in self._tomograms.values())
-        updated = [
-            found_from_here(_updated(t, known[t.name]) if t.name in known else t, source)
-            for t in bare
-        ]
+        updated = []
+        for t in self._tomograms.values():
+            if t.name in known:
+                t = _updated(t, known[t.name])
+            elif t.name in self._asked:  # what the set said of it would be an older volume
+                t = replace(t, reconstruction=None)
+            updated.append(found_from_here(t, source))
         self._tomograms.with_tomograms(updated).write(self._path)
 
 

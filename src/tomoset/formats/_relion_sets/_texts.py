@@ -71,12 +71,6 @@ def int_texts(table: star.Table | None, label: str, values: Ints) -> Sequence[st
     return merge(table[label], same, map(str, values[~same].tolist()))
 
 
-def frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The array, made read-only, so that the model need not copy it."""
-    array.flags.writeable = False
-    return array
-
-
 def some(names: Iterable[str], most: int = 5) -> str:
     """A few names for a message."""
     every = list(names)
