@@ -7,6 +7,7 @@ from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
 from tomoset.model.fiducials import Fiducials
 from tomoset.model.manifolds import Manifold, ManifoldSet
+from tomoset.model.observations import Observations
 from tomoset.model.optics import Optics
 from tomoset.model.particles import ParticleSet, VisibleTilts
 from tomoset.model.reconstruction import Reconstruction
@@ -21,6 +22,7 @@ __all__ = [
     "Fiducials",
     "Manifold",
     "ManifoldSet",
+    "Observations",
     "Optics",
     "ParticleSet",
     "Reconstruction",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.model.observations import Observations
 
 Array = npt.NDArray[np.float64]
 
@@ -21,13 +22,15 @@ class Fiducials:
     ----------
     points : (n, 3) array
         x, y, z in 0-based bin-1 voxels. There may be none.
+    observations : Observations, optional
+        Where they were seen in the tilt images.
     source : object, optional
         Text that they were read from. Opaque here.
 
     Raises
     ------
     ModelError
-        If the shape is another, or a value not finite.
+        If the shape is another, a value not finite, or a bead was seen that is not there.
 
     Examples
     --------
@@ -36,6 +39,7 @@ class Fiducials:
     """
 
     points: Array
+    observations: Observations | None = None
     source: Any = None
 
     def __post_init__(self) -> None:
@@ -46,6 +50,10 @@ class Fiducials:
             raise ModelError(f"fiducials must have shape (n, 3), not {points.shape}")
         if not np.isfinite(points).all():
             raise ModelError("the position of a fiducial is not finite")
+        if self.observations is not None and self.observations.n_beads > len(points):
+            raise ModelError(
+                f"there are {len(points)} fiducials, and number {self.observations.n_beads} is seen"
+            )
         points.flags.writeable = False
         object.__setattr__(self, "points", points)
 
