@@ -176,7 +176,7 @@ def test_projects_are_written_and_read(
     q = open_project("out/all")
     assert q.tomograms.format == format
     assert q.tomograms["TS_01"].fiducials == "out/all/fiducials_TS_01.star"
-    assert (folder / "out/all/fiducials_001.star").read_bytes() == b""
+    assert len(star.read(folder / "out/all/fiducials_001.star").first) == 0
     first = {"relion4": 1.35, "relion5": 0.0}[format]
     assert star.read("out/all/fiducials_TS_01.star").first.floats("rlnOriginXAngst")[
         0

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tomoset import star
-from tomoset.errors import FileAccessError, FileFormatError, ModelError, TomosetError
+from tomoset.errors import (
+    FileAccessError,
+    FileFormatError,
+    MissingFileError,
+    ModelError,
+    TomosetError,
+)
 from tomoset.images import mrc
 from tomoset.model import Tomogram
 
@@ -30,6 +36,37 @@ def find_file(name: str, star_path: str | None) -> Path | None:
         if (folder / name).is_file():
             return folder / name
     return None
+
+
+def path_from_here(name: str, star_path: str | None) -> str:
+    """What a set calls a file, or its path from the working folder where that finds nothing.
+
+    A set is often used from elsewhere: a new set that repeats its names would not find them.
+    """
+    found = None if os.path.isfile(name) else find_file(name, star_path)
+    return name if found is None else os.path.relpath(found)
+
+
+def fiducials_file(tomogram: Tomogram, star_path: str | os.PathLike[str] | None) -> Path | None:
+    """The file of a tomogram's fiducials; None if it names none.
+
+    Raises
+    ------
+    MissingFileError
+        If it names one that is not there.
+    """
+    if tomogram.fiducials is None:
+        return None
+    origin = None if star_path is None else os.fspath(star_path)
+    found = find_file(tomogram.fiducials, origin)
+    if found is None:
+        raise MissingFileError(
+            ("" if origin is None else f"{origin}: ")
+            + f"rlnTomoFiducialsStarFile of tomogram {tomogram.name!r} is "
+            f"{tomogram.fiducials!r}, and there is no such file in a folder above it or in "
+            "the working folder; put it there, or remove the entry"
+        )
+    return found
 
 
 def image_places(names: Iterable[str]) -> list[tuple[str, int]]:

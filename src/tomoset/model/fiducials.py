@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tomoset import geometry
 from tomoset.errors import ModelError
 from tomoset.model.observations import Observations
 
@@ -24,13 +25,17 @@ class Fiducials:
         x, y, z in 0-based bin-1 voxels. There may be none.
     observations : Observations, optional
         Where they were seen in the tilt images.
+    scores : (n,) array, optional
+        How surely each is a bead, as its detector judged: higher is better.
+    radii : (n,) array, optional
+        Of the beads [Å].
     source : object, optional
         Text that they were read from. Opaque here.
 
     Raises
     ------
     ModelError
-        If the shape is another, a value not finite, or a bead was seen that is not there.
+        If a shape is another, a value not finite, or a bead was seen that is not there.
 
     Examples
     --------
@@ -40,6 +45,8 @@ class Fiducials:
 
     points: Array
     observations: Observations | None = None
+    scores: Array | None = None
+    radii: Array | None = None
     source: Any = None
 
     def __post_init__(self) -> None:
@@ -56,6 +63,29 @@ class Fiducials:
             )
         points.flags.writeable = False
         object.__setattr__(self, "points", points)
+        for field in ("scores", "radii"):
+            if (values := getattr(self, field)) is not None:
+                object.__setattr__(self, field, _one_each(field, values, len(points)))
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def moved(self, move: Array) -> Fiducials:
+        """The same beads where their tomogram has moved, seen where they were seen.
+
+        Parameters
+        ----------
+        move : (4, 4) array
+            From voxels, 0-based at bin 1, to those after a rigid motion.
+        """
+        return replace(self, points=geometry.apply(move, self.points))
+
+
+def _one_each(field: str, given: Array, n: int) -> Array:
+    values = np.array(given, dtype=np.float64)
+    if values.shape != (n,):
+        raise ModelError(f"{n} fiducials need {field} of shape ({n},), not {values.shape}")
+    if not np.isfinite(values).all():
+        raise ModelError(f"{field} of fiducials must be finite")
+    values.flags.writeable = False
+    return values

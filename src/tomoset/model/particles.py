@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, overload
 
@@ -264,6 +264,41 @@ class ParticleSet:
             changes["source"] = self.source.take(index)
         return replace(self, **changes)  # type: ignore[arg-type]
 
+    def moved(self, moves: Mapping[str, Array]) -> ParticleSet:
+        """The same particles where some of their tomograms have moved.
+
+        Only what is in the tomogram's frame changes: coordinates, and the orientation of the
+        subtomogram, R A_sub (specification 7.1). Origins and angles are in the subtomogram's
+        frame, which turns with the tomogram's, and stay; so do images that were cut out of it.
+
+        Parameters
+        ----------
+        moves : mapping of str to (4, 4) array
+            By tomogram name, from voxels, 0-based at bin 1, to those after a rigid motion.
+
+        Examples
+        --------
+        >>> p = ParticleSet(tomogram_names=["a"], coordinates=[[10, 20, 30]], angles=[[5, 6, 7]])
+        >>> q = p.moved({"a": geometry.rotation_z(90)})
+        >>> q.coordinates.round(9).tolist(), q.subtomogram_angles.tolist(), q.angles.tolist()
+        ([[-20.0, 10.0, 30.0]], [[0.0, 0.0, -90.0]], [[5.0, 6.0, 7.0]])
+        """
+        mine = {name: rows for name, rows in self.by_tomogram().items() if name in moves}
+        coordinates = self.coordinates.copy()
+        for name, rows in mine.items():
+            coordinates[rows] = geometry.apply(moves[name], coordinates[rows])
+        moved = replace(self, coordinates=coordinates)
+        turns = {name: moves[name][:3, :3] for name in mine}
+        turns = {name: turn for name, turn in turns.items() if not np.array_equal(turn, np.eye(3))}
+        if not turns:
+            return moved
+        before = self.subtomogram_angles
+        angles = np.zeros((len(self), 3)) if before is None else before.copy()
+        for name, turn in turns.items():
+            rows = mine[name]
+            angles[rows] = _euler_angles(turn @ geometry.euler_matrix(*angles[rows].T))
+        return replace(moved, subtomogram_angles=angles)
+
     def __repr__(self) -> str:
         return f"<ParticleSet of {len(self)} in {len(self.by_tomogram())} tomograms>"
 
@@ -278,6 +313,19 @@ _COLUMNS = (
     "optics_groups",
     "pixel_sizes",
 )
+
+
+def _euler_angles(matrices: Array) -> Array:
+    """The way back of `geometry.euler_matrix`: (n, 3, 3) to rot, tilt, psi [deg], (n, 3).
+
+    Where the tilt is next to nothing, only rot + psi mean anything, and rot is 0. Psi is taken
+    from what rot leaves of the matrix, so that the two are exact together, however small the tilt.
+    """
+    across, along = np.hypot(matrices[:, 2, 0], matrices[:, 2, 1]), matrices[:, 2, 2]
+    rot = np.where(across > 1e-12, np.arctan2(matrices[:, 2, 1], matrices[:, 2, 0]), 0.0)
+    side = matrices[:, :2, 1] * np.cos(rot)[:, None] - matrices[:, :2, 0] * np.sin(rot)[:, None]
+    psi = np.arctan2(side[:, 0], side[:, 1])
+    return np.asarray(np.rad2deg(np.stack([rot, np.arctan2(across, along), psi], axis=1)))
 
 
 def distinct(names: Sequence[str]) -> tuple[list[str], Ints]:
