@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tomoset.errors import ModelError
-from tomoset.images.picture import _nice_length, _text, write_slices_png
+from tomoset.images.drawing import text
+from tomoset.images.picture import _nice_length, write_slices_png
 
 GROUND, WHITE = 26, 245
 
@@ -27,10 +28,11 @@ def decode(path: Path) -> tuple[np.ndarray, dict[bytes, bytes]]:
         chunks[kind] = data
         at += length + 12
     width, height, depth, colour = struct.unpack_from(">2I2B", chunks[b"IHDR"])
-    assert (depth, colour) == (8, 0)
-    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
+    assert depth == 8
+    shape = {0: (height, width), 2: (height, width, 3)}[colour]
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, -1)
     assert not rows[:, 0].any()
-    return rows[:, 1:], chunks
+    return rows[:, 1:].reshape(shape), chunks
 
 
 def slices(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -88,7 +90,7 @@ def test_scale_bar(tmp_path: Path) -> None:
 )
 def test_nice_lengths(longest: float, length: float, label: str) -> None:
     assert _nice_length(longest) == (pytest.approx(length), label)
-    assert _text(label, 2).shape == (14, 2 * (6 * len(label) - 1))
+    assert text(label, 2).shape == (14, 2 * (6 * len(label) - 1))
 
 
 def test_large_slices_are_averaged(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ FLOORS = (
     {"star", "geometry", "run"},
     {"model", "images"},
     {"formats", "simulate"},
-    {"proof", "project", "stacks", "tilt_series"},
-    {"check", "summary", "convert", "reconstruct"},
+    {"proof", "project", "stacks", "tilt_series", "align"},
+    {"moves"},
+    {"derived"},
+    {"check", "summary", "convert", "reconstruct", "fiducials"},
     {"cli"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}

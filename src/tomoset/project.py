@@ -20,7 +20,7 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._files import file_names, find_file
+from tomoset.formats._files import fiducials_file, file_names, find_file
 from tomoset.formats._relion_sets.optimisation import (
     MANIFOLDS,
     PARTICLES,
@@ -31,6 +31,7 @@ from tomoset.model import (
     Fiducials,
     ManifoldSet,
     ParticleSet,
+    Tomogram,
     TomogramSet,
     TrajectorySet,
 )
@@ -168,22 +169,55 @@ def open_project(
         MANIFOLDS: manifolds,
         TRAJECTORIES: trajectories,
     }
-    start = _in_folder(Path(path)) if Path(path).is_dir() else Path(path)
+    files, optimisation = _linked_files(Path(path), given, strict=check_links)
+    return replace(_read_sets(files, prepare), optimisation_set=optimisation)
+
+
+def open_tomograms(path: StrPath) -> Project:
+    """Read a tomogram set, alone or as an optimisation set names it; nothing else is read.
+
+    For programs that make a new set of tomograms and pass on what is linked to the old one,
+    and that open the images themselves (`formats.read_without_images`).
+
+    Parameters
+    ----------
+    path : path-like
+        As of `open_project`.
+
+    Returns
+    -------
+    Project
+        Tomograms, and the text of the optimisation set if there was one.
+
+    Raises
+    ------
+    TomosetError
+        As `open_project`.
+    """
+    files, optimisation = _linked_files(Path(path), {}, strict=False)
+    tomograms = formats.read_without_images(files.tomograms())
+    return Project(tomograms=tomograms, optimisation_set=optimisation)
+
+
+def _linked_files(
+    path: Path, given: Mapping[str, StrPath | None], *, strict: bool
+) -> tuple[_Files, star.StarFile | None]:
+    """Where the files of a project are, and its optimisation set if there is one."""
+    start = _in_folder(path) if path.is_dir() else path
     text = star.read(start)
-    entries: dict[str, str] = {}
-    optimisation = None
-    if sets.is_optimisation_set(text):
-        entries = dict(sets.read_optimisation_set(text).entries)
-        optimisation = text
-    elif tomograms is not None:
+    is_linked = sets.is_optimisation_set(text)
+    entries: Mapping[str, str] = {}
+    if is_linked:
+        entries = sets.read_optimisation_set(text).entries
+    elif (tomograms := given.get(TOMOGRAMS)) is not None:
         raise AmbiguityError(
             f"{start} is no optimisation set, and {os.fspath(tomograms)} is given as tomograms "
             "(--t); give only one of them"
         )
     else:
-        given[TOMOGRAMS] = start
-    files = _Files(given=given, entries=entries, star_path=os.fspath(start), strict=check_links)
-    return replace(_read_sets(files, prepare), optimisation_set=optimisation)
+        given = {**given, TOMOGRAMS: start}
+    files = _Files(given=given, entries=entries, star_path=os.fspath(start), strict=strict)
+    return files, text if is_linked else None
 
 
 def _in_folder(folder: Path) -> Path:
@@ -233,7 +267,7 @@ class _Files:
 
     def find(self, entry: str) -> Path | None:
         """The file of an entry; None where there is none, or none that must be there."""
-        given = self.given[entry]
+        given = self.given.get(entry)
         if given is not None:
             if not Path(given).is_file():
                 raise MissingFileError(
@@ -251,16 +285,32 @@ class _Files:
             )
         return found
 
+    def tomograms(self) -> Path:
+        """The tomogram set, without which there is no project."""
+        found = self.find(TOMOGRAMS)
+        if found is None:
+            raise MissingFieldError(
+                f"no tomogram set: {TOMOGRAMS} is empty or absent; give one as "
+                f"{_OPTIONS[TOMOGRAMS]}",
+                path=self.star_path,
+            )
+        return found
+
 
 def _read_sets(files: _Files, prepare: Callable[[TomogramSet], TomogramSet]) -> Project:
     found = {entry: files.find(entry) for entry in _OPTIONS}
-    star_path = found[TOMOGRAMS]
-    if star_path is None:
-        raise MissingFieldError(
-            f"no tomogram set: {TOMOGRAMS} is empty or absent; give one as {_OPTIONS[TOMOGRAMS]}",
-            path=files.star_path,
-        )
+    star_path = files.tomograms()
     tomograms = prepare(formats.read(star_path))
+    return replace(
+        _with_linked(Project(tomograms=tomograms), found),
+        fiducials=_read_fiducials(tomograms, star_path, strict=files.strict),
+        references={e: text for e, text in files.entries.items() if found.get(e) is None},
+    )
+
+
+def _with_linked(project: Project, found: Mapping[str, Path | None]) -> Project:
+    """With the sets of these files, read against its tomograms."""
+    tomograms = project.tomograms
     particles = manifolds = trajectories = None
     if (path := found[PARTICLES]) is not None:
         particles = sets.read_particles(path, tomograms)
@@ -268,17 +318,29 @@ def _read_sets(files: _Files, prepare: Callable[[TomogramSet], TomogramSet]) -> 
         manifolds = sets.read_manifolds(path, tomograms)
     if (path := found[TRAJECTORIES]) is not None:
         trajectories = sets.read_trajectories(path, particles, tomograms)
-    return Project(
-        tomograms=tomograms,
-        particles=particles,
-        manifolds=manifolds,
-        trajectories=trajectories,
-        fiducials=_read_fiducials(tomograms, star_path, strict=files.strict),
-        references={e: text for e, text in files.entries.items() if found.get(e) is None},
-    )
+    return replace(project, particles=particles, manifolds=manifolds, trajectories=trajectories)
 
 
-def _dialect(format: str) -> str:
+def read_linked(project: Project) -> Project:
+    """The project with particles, manifolds and trajectories that `open_tomograms` left unread.
+
+    Raises
+    ------
+    TomosetError
+        As `open_project`, if a file is not there, or does not fit.
+    """
+    text = project.optimisation_set
+    there = (project.particles, project.manifolds, project.trajectories)
+    if text is None or any(one is not None for one in there):
+        return project
+    entries = sets.read_optimisation_set(text).entries
+    path = text.path or "optimisation_set.star"
+    files = _Files(given={}, entries=entries, star_path=path, strict=True)
+    found = {entry: files.find(entry) for entry in (PARTICLES, MANIFOLDS, TRAJECTORIES)}
+    return _with_linked(project, found)
+
+
+def dialect_of(format: str) -> str:
     """Whose linked sets go with a format of tomogram sets."""
     return "relion5" if format == "relion5" else "relion4"
 
@@ -286,20 +348,45 @@ def _dialect(format: str) -> str:
 def _read_fiducials(tomograms: TomogramSet, path: Path, *, strict: bool) -> dict[str, Fiducials]:
     out = {}
     for name, tomogram in tomograms.items():
-        if tomogram.fiducials is None:
+        try:
+            fiducials = fiducials_of(tomogram, path, tomograms.format)
+        except MissingFileError:
+            if strict:
+                raise
             continue
-        found = find_file(tomogram.fiducials, os.fspath(path))
-        if found is not None:
-            out[name] = sets.read_fiducials(
-                found, dialect=_dialect(tomograms.format), pixel_size=tomogram.optics.pixel_size
-            )
-        elif strict:
-            raise MissingFileError(
-                f"{path}: rlnTomoFiducialsStarFile of tomogram {name!r} is "
-                f"{tomogram.fiducials!r}, and there is no such file in a folder above it or in "
-                "the working folder; put it there, or remove the entry"
-            )
+        if fiducials is not None:
+            out[name] = fiducials
     return out
+
+
+def fiducials_of(tomogram: Tomogram, set_path: StrPath | None, format: str) -> Fiducials | None:
+    """The fiducials of a tomogram of a set; None if it names none.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        What names their file.
+    set_path : path-like or None
+        The STAR file of the set, from which paths are found.
+    format : str
+        Of the set: the file itself does not show from where its voxels are counted.
+
+    Raises
+    ------
+    MissingFileError
+        If the file is not there.
+    FileFormatError
+        If it is something else.
+    """
+    found = fiducials_file(tomogram, set_path)
+    if found is None:
+        return None
+    return sets.read_fiducials(
+        found,
+        dialect=dialect_of(format),
+        pixel_size=tomogram.optics.pixel_size,
+        n_tilts=tomogram.n_tilts,
+    )
 
 
 def write_project(
@@ -350,8 +437,7 @@ def write_project(
     """
     if format not in ("relion4", "relion5"):
         raise UnsupportedError(f"a project is written as relion4 or relion5, not {format!r}")
-    texts, entries = _texts(project, os.fspath(folder), format)
-    tomograms, beads = _with_fiducials(project, os.fspath(folder), format)
+    tomograms, texts, entries = linked_texts(project, folder, format)
     entries[TOMOGRAMS] = os.path.join(folder, "tomograms.star")
     last = sets.optimisation_set_to_star(
         {**project.references, **entries}, project.optimisation_set, format
@@ -360,11 +446,40 @@ def write_project(
         tomograms.write(entries[TOMOGRAMS], format)
     else:
         write_set(tomograms, entries[TOMOGRAMS])
-    for path, text in {**texts, **beads}.items():
+    for path, text in texts.items():
         star.write(text, path)
     made = Path(folder) / "optimisation_set.star"
     star.write(last, made)
     return made
+
+
+def linked_texts(
+    project: Project, folder: StrPath, format: str
+) -> tuple[TomogramSet, dict[str, star.StarFile], dict[str, str]]:
+    """What `write_project` writes beside the tomogram set, before anything is written.
+
+    Parameters
+    ----------
+    project, folder, format
+        As of `write_project`.
+
+    Returns
+    -------
+    tomograms : TomogramSet
+        Naming the files of their fiducials.
+    texts : dict of str to StarFile
+        By path: particles, manifolds, trajectories, fiducials.
+    entries : dict of str to str
+        Of the optimisation set, for those that it names.
+
+    Raises
+    ------
+    ModelError
+        If sets contradict each other.
+    """
+    texts, entries = _texts(project, os.fspath(folder), format)
+    tomograms, beads = _with_fiducials(project, os.fspath(folder), format)
+    return tomograms, {**texts, **beads}, entries
 
 
 def _texts(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,10 @@ from tomoset.errors import (
     MissingFileError,
     ModelError,
 )
-from tomoset.formats._files import find_file, image_places
+from tomoset.formats._files import find_file, image_places, path_from_here
 from tomoset.images import mrc
-from tomoset.images.stack import Stack, open_stack, read_float32
+from tomoset.images.stack import Stack, check_finite, open_stack, read_float32
+from tomoset.images.volume import _Statistics as Statistics
 from tomoset.model import Tomogram
 
 #: Columns with the names of images made of half of each movie's frames (specification 3.1).
@@ -138,6 +140,66 @@ class TiltSeries:
         path, section = self._places[i]
         return read_float32(self._stacks[path], section)
 
+    def stored(self, i: int) -> npt.NDArray[Any]:
+        """Image i of the table, from 0, in the type of its file: (h, w), finite.
+
+        Raises
+        ------
+        FileFormatError
+            As `read`.
+        """
+        path, section = self._places[i]
+        image = self._stacks[path].read(section)
+        check_finite(image, self._stacks[path], section)
+        return image
+
+    def write_like(
+        self, target: str | os.PathLike[str], images: Iterable[npt.NDArray[Any]], label: str
+    ) -> None:
+        """Write changed images, in the order of the table, as an MRC stack like the own one.
+
+        Mode, pixel size and labels stay.
+
+        Parameters
+        ----------
+        target : path-like
+            Its folder is made when missing; it appears whole or not at all.
+        images : iterable of (h, w) arrays
+            As many as there are, of the type that `stored` gives; one is in memory at a time.
+        label : str
+            What was done, for the header.
+
+        Raises
+        ------
+        FileFormatError
+            If the target is one of the files that are read, or those hold different types.
+        """
+        if os.path.realpath(target) in {os.path.realpath(path) for path, _ in self.found}:
+            raise FileFormatError(
+                "a stack cannot be written over the one it is made from: give another folder",
+                path=target,
+            )
+        first = next(iter(self._stacks.values()))
+        for stack in self._stacks.values():
+            if stack.dtype != first.dtype:
+                raise FileFormatError(
+                    f"tomogram {self.name!r}: expected pixels of type {first.dtype} as in "
+                    f"{first.path}, found {stack.dtype}; one stack has one type",
+                    path=stack.path,
+                )
+        of = Statistics()
+
+        def pixels() -> Iterator[bytes]:
+            for image in images:
+                of.add(image)
+                yield first.mrc_bytes(image)
+
+        def header() -> bytes:
+            values = mrc.Values(of.low, of.high, of.mean, of.rms)
+            return first.mrc_header(len(self), values, label)
+
+        mrc.write_stack(target, header, pixels())
+
     def __enter__(self) -> TiltSeries:
         return self
 
@@ -168,19 +230,17 @@ def half_places(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[s
 
 
 def found_from_here(tomogram: Tomogram, set_path: str | None) -> Tomogram:
-    """The tomogram with the paths of its images as they are found from the working folder.
-
-    A set is often used from elsewhere: a new set that is written then would not find them.
-    """
+    """The tomogram with the paths of its images and fiducials as the working folder finds them."""
 
     def here(name: str) -> str:
         file = mrc.stack_path(name)
-        found = None if os.path.isfile(file) else find_file(file, set_path)
-        return name if found is None else os.path.relpath(found) + name[len(file) :]
+        return path_from_here(file, set_path) + name[len(file) :]
 
     changes: dict[str, object] = {}
     if tomogram.stack is not None and here(tomogram.stack) != tomogram.stack:
         changes["stack"] = here(tomogram.stack)
+    if tomogram.fiducials is not None:
+        changes["fiducials"] = path_from_here(tomogram.fiducials, set_path)
     if tomogram.images is not None:
         parts = [name.rpartition("@") for name in tomogram.images]
         images = tuple(f"{number}{at}{here(path)}" for number, at, path in parts)

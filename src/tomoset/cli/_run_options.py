@@ -1,4 +1,7 @@
-"""What all commands that work tomogram by tomogram share: --j, --workers, --engine, --continue."""
+"""What all commands that work tomogram by tomogram share.
+
+SET, --i, --o, --tn; --j, --workers, --engine, --continue; what they print at the end.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,98 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tomoset.cli._shell import print_json, print_warnings, set_argument, the_set
+
 if TYPE_CHECKING:
+    from tomoset.derived import Derived
+    from tomoset.project import Project
     from tomoset.run import RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def new_set_options(folder_help: str) -> Callable[[F], F]:
+    """Give a command the set that it reads, SET, --t or --i, and --o and --tn.
+
+    Parameters
+    ----------
+    folder_help : str
+        What --o is the folder for.
+    """
+
+    def decorate(command: F) -> F:
+        for option in (
+            click.option(
+                "--tn",
+                "names",
+                multiple=True,
+                metavar="NAME",
+                help="Only this tomogram; again for more.",
+            ),
+            click.option(
+                "--o",
+                "-o",
+                "folder",
+                required=True,
+                metavar="DIR",
+                type=click.Path(file_okay=False),
+                help=folder_help,
+            ),
+            click.option(
+                "--i",
+                "linked",
+                metavar="STAR",
+                type=click.Path(),
+                help="Or an optimisation set; its other links go on in DIR.",
+            ),
+        ):
+            command = option(command)
+        return set_argument(command)
+
+    return decorate
+
+
+def asked_project(given: dict[str, Any]) -> Project:
+    """The set that was given, read.
+
+    Parameters
+    ----------
+    given : dict
+        Has ``path``, ``given``, ``linked``, ``folder`` and ``names``, as `new_set_options`
+        names them.
+
+    Raises
+    ------
+    click.UsageError
+        There is none, or several; no such tomogram is in it; the folder is no name.
+    TomosetError
+        It cannot be read.
+    """
+    path = the_set(given["path"], given["given"], given["linked"])
+    if not given["folder"]:
+        raise click.UsageError("--o is empty: name a folder")
+    from tomoset.derived import refuse_unknown
+    from tomoset.errors import ModelError
+    from tomoset.project import open_tomograms
+
+    project = open_tomograms(path)
+    try:
+        refuse_unknown(project.tomograms, given["names"])
+    except ModelError as problem:
+        raise click.UsageError(f"--tn: {problem}") from None
+    return project
+
+
+def print_derived(done: Derived, warned: list[str], verb: str, *, as_json: bool) -> int:
+    """Print what became of a set: ``reconstructed 48 of 50 tomograms ...``; the exit code."""
+    print_warnings(warned)
+    if as_json:
+        print_json({**done.report.summary(), "set": done.path, "warnings": warned})
+        return done.report.exit_code
+    for line in done.report.lines(verb, "tomogram"):
+        click.echo(line, err=line.startswith("  "))
+    click.echo("no set was written" if done.path is None else f"set: {done.path}")
+    return done.report.exit_code
 
 
 def run_options(command: F) -> F:

@@ -59,14 +59,14 @@ def set_argument(command: F) -> F:
     return click.argument("path", metavar="SET", required=False, type=click.Path())(command)
 
 
-def the_set(path: str | None, given: str | None) -> str:
+def the_set(path: str | None, *given: str | None) -> str:
     """The set that was given, one way or the other."""
-    if path is not None and given is not None:
-        raise click.UsageError("give the set once, as SET or by --t")
-    chosen = path or given
-    if chosen is None:
+    chosen = [text for text in (path, *given) if text is not None]
+    if len(chosen) > 1:
+        raise click.UsageError("give the set once, as SET or by an option")
+    if not "".join(chosen):
         raise click.UsageError("give a tomogram set, such as tomograms.star")
-    return chosen
+    return chosen[0]
 
 
 def loss_options(command: F) -> F:

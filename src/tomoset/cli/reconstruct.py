@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tomoset.cli._groups import GroupedCommand
-from tomoset.cli._run_options import run_options, run_options_from
-from tomoset.cli._shell import (
-    FINITE,
-    collected_warnings,
-    common_options,
-    print_json,
-    print_warnings,
-    set_argument,
-    the_set,
+from tomoset.cli._run_options import (
+    asked_project,
+    new_set_options,
+    print_derived,
+    run_options,
+    run_options_from,
 )
+from tomoset.cli._shell import FINITE, collected_warnings, common_options
 
 if TYPE_CHECKING:
     from tomoset.reconstruct import Options
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Titles of the help, and the options below each.
 _GROUPS = {
-    "What": ("given", "folder", "names", "binning", "pixel_size", "size", "w", "h", "d"),
+    "What": ("given", "linked", "folder", "names", "binning", "pixel_size", "size", "w", "h", "d"),
     "How": ("method", "ctf", "dose", "halves", "iterations", "snr", "taper", "thickness"),
     "Files": ("data_type", "zarr"),
     "Where it runs": ("j", "workers", "engine", "resume", "device"),
@@ -32,19 +30,7 @@ _GROUPS = {
 
 
 @click.command(cls=GroupedCommand, groups=_GROUPS)
-@set_argument
-@click.option(
-    "--o",
-    "-o",
-    "folder",
-    required=True,
-    metavar="DIR",
-    type=click.Path(file_okay=False),
-    help="Folder for volumes, pictures and the new set.",
-)
-@click.option(
-    "--tn", "names", multiple=True, metavar="NAME", help="Only this tomogram; again for more."
-)
+@new_set_options("Folder for volumes, pictures and the new set.")
 @click.option(
     "--bin", "binning", type=FINITE, metavar="B", help="Voxels of so many pixels.  [default: 4]"
 )
@@ -125,30 +111,14 @@ def reconstruct(**given: Any) -> int:
     BIN x i of the tomogram. DIR/tomograms.star is the set with their paths, from which RELION
     goes on.
     """
-    path = the_set(given.pop("path"), given.pop("given"))
     running = run_options_from(given)
     options = _options(given)
-    from tomoset.errors import ModelError
-    from tomoset.formats import read_without_images
-    from tomoset.reconstruct import reconstruct_set, refuse_unknown
+    from tomoset.reconstruct import reconstruct_set
 
-    if not given["folder"]:
-        raise click.UsageError("--o is empty: name a folder")
     with collected_warnings(strict=given["strict"]) as warned:
-        tomograms = read_without_images(path)
-        try:
-            refuse_unknown(tomograms, given["names"])
-        except ModelError as problem:
-            raise click.UsageError(f"--tn: {problem}") from None
-        done = reconstruct_set(tomograms, given["folder"], options, running, given["names"])
-    print_warnings(warned)
-    if given["as_json"]:
-        print_json({**done.report.summary(), "set": done.path, "warnings": warned})
-        return done.report.exit_code
-    for line in done.report.lines("reconstructed", "tomogram"):
-        click.echo(line, err=line.startswith("  "))
-    click.echo("no set was written" if done.path is None else f"set: {done.path}")
-    return done.report.exit_code
+        project = asked_project(given)
+        done = reconstruct_set(project, given["folder"], options, running, given["names"])
+    return print_derived(done, warned, "reconstructed", as_json=given["as_json"])
 
 
 def _options(given: dict[str, Any]) -> Options:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,9 @@ HEADER_BYTES = 1024
 #: Bits of one pixel, by mode. Mode 101 packs two pixels in a byte, row by row.
 MODE_BITS = {0: 8, 1: 16, 2: 32, 3: 32, 4: 64, 6: 16, 12: 16, 16: 24, 101: 4}
 
-_OFFSET_NZ, _OFFSET_CELL, _OFFSET_NSYMBT, _OFFSET_STAMP = 8, 28, 92, 212
+_OFFSET_NZ, _OFFSET_CELL, _OFFSET_MINIMUM, _OFFSET_NSYMBT = 8, 28, 76, 92
+_OFFSET_STAMP, _OFFSET_RMS, _OFFSET_LABELS = 212, 216, 220
+_MOST_LABELS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,22 +207,117 @@ def join_images(
             raise FileFormatError(
                 f"image {section + 1} is asked for, there are {header.size[2]}", path=header.path
             )
+    pieces = zip(headers, (section for _, section in images), strict=True)
+    write_stack(
+        target,
+        lambda: header_like(first, len(headers)),
+        (_bytes_of(header, section) for header, section in pieces),
+        files,
+    )
+
+
+def _bytes_of(header: MrcHeader, section: int) -> bytes:
+    with open(header.path, "rb") as stream:
+        stream.seek(header.data_offset + section * header.image_bytes)
+        return stream.read(header.image_bytes)
+
+
+def write_stack(
+    target: str | os.PathLike[str],
+    header: Callable[[], bytes],
+    images: Iterable[bytes],
+    files: AtomicFiles | None = None,
+) -> None:
+    """Write a stack, one image in memory at a time.
+
+    Parameters
+    ----------
+    target : path-like
+        Its folder is made when missing; it appears whole or not at all.
+    header : callable
+        Is asked for the header when all images are written: what they are is known then.
+    images : iterable of bytes
+        Each as the header says.
+    files : AtomicFiles, optional
+        With which the stack takes its place; by itself if not given.
+    """
     opened = atomic_write(target) if files is None else files.open(target)
     with opened as out:
-        out.write(_header_for(read_bytes(first.path, HEADER_BYTES), first, len(headers)))
-        for header, (_, section) in zip(headers, images, strict=True):
-            with open(header.path, "rb") as stream:
-                stream.seek(header.data_offset + section * header.image_bytes)
-                out.write(stream.read(header.image_bytes))
+        out.write(bytes(HEADER_BYTES))
+        for image in images:
+            out.write(image)
+        out.seek(0)
+        out.write(header())
 
 
-def _header_for(raw: bytes, header: MrcHeader, n_images: int) -> bytes:
-    changed = bytearray(raw)
+@dataclass(frozen=True)
+class Values:
+    """What a header says of all pixels: least, largest, mean, and deviation from the mean.
+
+    By itself it says that none of it is known, as the page on the format has it.
+    """
+
+    low: float = 0.0
+    high: float = -1.0
+    mean: float = -2.0
+    rms: float = -1.0
+
+
+def header_like(
+    header: MrcHeader, n_images: int, values: Values | None = None, label: str = ""
+) -> bytes:
+    """The header of a stack of other images of the same kind.
+
+    Mode, pixel size and labels stay; the extended header, which counts the old images, is
+    left out.
+
+    Parameters
+    ----------
+    header : MrcHeader
+        Of the file that the images are from.
+    n_images : int
+        How many there are.
+    values : Values, optional
+        Of their pixels; what the file says of its own if not given.
+    label : str
+        Another label, if there is room for one.
+    """
+    changed = bytearray(read_bytes(header.path, HEADER_BYTES))
     order = header.byte_order
-    mx, my, mz, lx, ly, lz = struct.unpack_from(f"{order}3i3f", raw, _OFFSET_CELL)
+    mx, my, mz, lx, ly, lz = struct.unpack_from(f"{order}3i3f", changed, _OFFSET_CELL)
     struct.pack_into(f"{order}i", changed, _OFFSET_NZ, n_images)
     if mz > 1:  # the cell counts the sections, so that their spacing stays what it was
         cell = (mx, my, n_images, lx, ly, lz / mz * n_images)
         struct.pack_into(f"{order}3i3f", changed, _OFFSET_CELL, *cell)
     struct.pack_into(f"{order}i", changed, _OFFSET_NSYMBT, 0)
+    if values is not None:
+        _put_values(changed, order, values)
+    _add_label(changed, order, label)
     return bytes(changed)
+
+
+def new_header(
+    size: tuple[int, int, int], mode: int, pixel_size: float, values: Values, label: str = ""
+) -> bytes:
+    """The header of a stack of columns, rows and images, little-endian."""
+    header = bytearray(HEADER_BYTES)
+    struct.pack_into("<10i", header, 0, *size, mode, 0, 0, 0, *size)
+    struct.pack_into("<6f3i", header, 40, *(n * pixel_size for n in size), 90, 90, 90, 1, 2, 3)
+    struct.pack_into("<i", header, 108, 20140)  # the year of the format
+    struct.pack_into("<4s4s", header, 208, b"MAP ", b"DD")
+    _put_values(header, "<", values)
+    _add_label(header, "<", label)
+    return bytes(header)
+
+
+def _put_values(header: bytearray, order: str, values: Values) -> None:
+    struct.pack_into(f"{order}3f", header, _OFFSET_MINIMUM, values.low, values.high, values.mean)
+    struct.pack_into(f"{order}f", header, _OFFSET_RMS, values.rms)
+
+
+def _add_label(header: bytearray, order: str, label: str) -> None:
+    (known,) = struct.unpack_from(f"{order}i", header, _OFFSET_LABELS)
+    if label and 0 <= known < _MOST_LABELS:
+        struct.pack_into(f"{order}i", header, _OFFSET_LABELS, known + 1)
+        text = label.encode("ascii", "replace").ljust(80)
+        struct.pack_into("80s", header, _OFFSET_LABELS + 4 + 80 * known, text)

@@ -18,13 +18,30 @@ import numpy.typing as npt
 
 from tomoset.errors import FileAccessError, FileFormatError, UnsupportedError
 from tomoset.files import read_bytes
-from tomoset.images.mrc import MrcHeader, check_whole, read_header, stack_path
+from tomoset.images.mrc import (
+    MrcHeader,
+    Values,
+    check_whole,
+    header_like,
+    new_header,
+    read_header,
+    stack_path,
+)
 
 if TYPE_CHECKING:
     import tifffile
 
 #: Types of the pixels, by MRC mode. Bytes are another matter: `_byte_type`.
 _TYPES = {1: "i2", 2: "f4", 6: "u2", 12: "f2", 101: "u1"}
+#: Mode and type that hold the pixels of TIFF; MRC's bytes are signed to most programs.
+_MRC_OF_TIFF = {
+    "u1": (6, "u2"),
+    "i1": (1, "i2"),
+    "i2": (1, "i2"),
+    "u2": (6, "u2"),
+    "f2": (12, "f2"),
+}
+_FLOAT32 = (2, "f4")
 _NO_IMAGES = {
     3: "a Fourier transform (mode 3, complex numbers): give the images it was made from",
     4: "a Fourier transform (mode 4, complex numbers): give the images it was made from",
@@ -97,6 +114,14 @@ class Stack(ABC):
 
     @abstractmethod
     def _image(self, i: int) -> npt.NDArray[Any]: ...
+
+    @abstractmethod
+    def mrc_header(self, n_images: int, values: Values, label: str) -> bytes:
+        """The header of an MRC stack of so many images like these, with one more label."""
+
+    @abstractmethod
+    def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:
+        """An image (h, w) of the type of the stack, as such an MRC stack has it."""
 
     def close(self) -> None:  # noqa: B027 - MRC holds nothing open between two images
         """Let the file go."""
@@ -173,6 +198,12 @@ def read_float32(stack: Stack, i: int) -> npt.NDArray[np.float32]:
     """
     with np.errstate(over="ignore"):  # what float32 cannot hold is counted below
         image = np.ascontiguousarray(stack.read(i), np.float32)
+    check_finite(image, stack, i)
+    return image
+
+
+def check_finite(image: npt.NDArray[Any], stack: Stack, i: int) -> None:
+    """Raise FileFormatError if pixels of image i are NaN or infinite."""
     if stack.dtype.kind == "f":
         bad = image.size - np.count_nonzero(np.isfinite(image))
         if bad:
@@ -181,7 +212,6 @@ def read_float32(stack: Stack, i: int) -> npt.NDArray[np.float32]:
                 "or exclude the image",
                 path=stack.path,
             )
-    return image
 
 
 class _MrcStack(Stack):
@@ -216,6 +246,13 @@ class _MrcStack(Stack):
         image = flat.astype(self.dtype, copy=False).reshape(self.size[1], -1)
         return image if header.mode != 101 else _unpacked(image)[:, : self.size[0]].copy()
 
+    def mrc_header(self, n_images: int, values: Values, label: str) -> bytes:
+        return header_like(self._header, n_images, values, label)
+
+    def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:
+        pixels = image if self._header.mode != 101 else _packed(image)
+        return pixels.astype(self._stored).tobytes()
+
 
 def _byte_type(head: bytes, header: MrcHeader) -> str:
     # https://bio3d.colorado.edu/imod/doc/mrc_format.txt: with IMOD's stamp, bit 0 of the flags
@@ -237,6 +274,11 @@ def _byte_type(head: bytes, header: MrcHeader) -> str:
 def _unpacked(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Mode 101: two pixels in a byte, the left one in the low four bits."""
     return np.stack([packed & 15, packed >> 4], axis=-1).reshape(len(packed), -1)
+
+
+def _packed(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    pairs = np.minimum(np.pad(image, ((0, 0), (0, image.shape[1] % 2))), 15)
+    return np.asarray(pairs[:, ::2] | pairs[:, 1::2] << 4)
 
 
 class _TiffStack(Stack):
@@ -301,6 +343,14 @@ class _TiffStack(Stack):
                 ) from None
             raise FileFormatError(f"image {i + 1} is damaged: {problem}", path=self.path) from None
         return np.ascontiguousarray(image[::-1], self.dtype)
+
+    def mrc_header(self, n_images: int, values: Values, label: str) -> bytes:
+        mode, _ = _MRC_OF_TIFF.get(self.dtype.str[1:], _FLOAT32)
+        return new_header((*self.size, n_images), mode, self.pixel_size, values, label)
+
+    def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:
+        _, kind = _MRC_OF_TIFF.get(self.dtype.str[1:], _FLOAT32)
+        return image.astype(f"<{kind}").tobytes()
 
     def close(self) -> None:
         if hasattr(self, "_file"):

@@ -4,15 +4,13 @@ from tomoset.reconstruct.job import reconstruct_one
 from tomoset.reconstruct.options import Options
 from tomoset.reconstruct.plan import Plan, resized
 from tomoset.reconstruct.task import Task
-from tomoset.reconstruct.whole_set import Reconstructed, reconstruct_set, refuse_unknown
+from tomoset.reconstruct.whole_set import reconstruct_set
 
 __all__ = [
     "Options",
     "Plan",
-    "Reconstructed",
     "Task",
     "reconstruct_one",
     "reconstruct_set",
-    "refuse_unknown",
     "resized",
 ]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import MissingFileError, ModelError
+from tomoset.derived import file_sizes, identity, in_folder, use_threads
+from tomoset.errors import ModelError
 from tomoset.images.device import Device, open_device
 from tomoset.images.volume import VolumeSpec, int8_scale, open_volume
 from tomoset.reconstruct.back_projection import back_projection
-from tomoset.reconstruct.identity import identity
 from tomoset.reconstruct.plan import Plan
 from tomoset.reconstruct.sirt import as_slabs, sirt
 from tomoset.reconstruct.slices import CentralSlices
@@ -45,23 +43,12 @@ def reconstruct_one(task: Task) -> dict[str, Any]:
         If something is missing or damaged. No file is half-written then; halves may be there
         without the volume.
     """
-    with _in_folder(task.root):
+    with in_folder(task.root):
         of = identity(task)
         made = _reconstruct(task)
         volumes = [made[which] for which in ("path", "half1", "half2") if made[which]]
         files = [*volumes, *(_picture(path) for path in volumes)]
-        sizes = {f: None if os.path.isdir(f) else os.path.getsize(f) for f in files}
-        return {**made, "files": sizes, "of": of}
-
-
-def _in_folder(root: str) -> contextlib.AbstractContextManager[None]:
-    """Work where the program was started: a worker of a cluster may be elsewhere."""
-    if not os.path.isdir(root):
-        raise MissingFileError(
-            f"the folder {root}, where the program was started, is not there on "
-            f"{socket.gethostname()}: all machines need to see the same files"
-        )
-    return contextlib.nullcontext() if os.getcwd() == root else contextlib.chdir(root)
+        return {**made, "files": file_sizes(files), "of": of}
 
 
 def _picture(path: str) -> str:
@@ -76,7 +63,7 @@ def _reconstruct(task: Task) -> dict[str, Any]:
     with TiltSeries(task.tomogram, task.set_path) as series:
         plan = Plan.of(task.tomogram, options, series.size)
         with Transforms(plan, series, device) as transforms:
-            _use_threads(options.threads)
+            use_threads(options.threads)
             # Halves first: what is wrong with them is known before the volume is replaced.
             for half, some, of_half in _halves(task, plan, transforms, device):
                 made[half] = f"{task.target}_{half}{options.file}"
@@ -92,13 +79,6 @@ def _reconstruct(task: Task) -> dict[str, Any]:
         "pixel_size": plan.pixel_size * plan.binning,
         "rounds": rounds,
     }
-
-
-def _use_threads(threads: int) -> None:
-    import numba
-
-    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(threads, most))
 
 
 def _halves(

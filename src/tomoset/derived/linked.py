@@ -1,0 +1,151 @@
+"""The sets that are linked to tomograms, carried along where these have moved."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import star
+from tomoset.derived.job import set_path
+from tomoset.errors import FileAccessError, LossyWarning, MissingFileError, TomosetError
+from tomoset.formats._files import file_names, find_file
+from tomoset.model import Fiducials, TomogramSet
+from tomoset.moves import move_project, moves_to_star, read_moves
+from tomoset.project import Project, dialect_of, fiducials_of, linked_texts, read_linked
+
+Array = npt.NDArray[np.float64]
+
+#: The table of the moves, beside the set.
+MOVES = "moves.star"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Carried:
+    """What is written with a set of tomograms.
+
+    Parameters
+    ----------
+    tomograms : TomogramSet
+        As they are to be written.
+    texts : dict of str to StarFile
+        By path: what has been carried along, and the moves.
+    entries : dict of str to str
+        Of the optimisation set, instead of those that there were.
+    """
+
+    tomograms: TomogramSet
+    texts: dict[str, star.StarFile] = field(default_factory=dict)
+    entries: dict[str, str] = field(default_factory=dict)
+
+
+def forget_moves(folder: str) -> None:
+    """Remove the table of an earlier run: it would be taken for this set's."""
+    path = os.path.join(folder, MOVES)
+    with contextlib.suppress(TomosetError, OSError):  # not ours, or not there
+        read_moves(path)
+        os.remove(path)
+
+
+class Linked:
+    """The sets that are linked to the tomograms of a project.
+
+    They are read at once: what is not there or does not fit is known before the first job.
+
+    Parameters
+    ----------
+    project : Project
+        The tomograms as they were, and what refers to them.
+    folder : str
+        Of the new set.
+
+    Attributes
+    ----------
+    targets : list of str
+        The files that may be written, besides the set.
+
+    Raises
+    ------
+    FileAccessError
+        If one of them is a file that is read.
+    TomosetError
+        If a set is not there, or does not fit.
+    """
+
+    def __init__(self, project: Project, folder: str) -> None:
+        project = read_linked(project)
+        self._before, self._read, self._folder = project.tomograms, project.fiducials, folder
+        # Fiducials are looked at when it is known which tomograms name others.
+        bare = self._before.with_tomograms(
+            replace(t, fiducials=None) for t in self._before.values()
+        )
+        self._project = replace(project, tomograms=bare, fiducials={})
+        self.targets = self._targets()
+        move_project(self._project, dict.fromkeys(bare, np.eye(4)), moved=bare)  # a rehearsal
+        if project.particles is None:
+            warnings.warn(
+                "no particles are linked to the set, so none go with tomograms that are turned: "
+                "coordinates of before need the matrices of "
+                f"{os.path.join(folder, MOVES)} (tomoset.moves.move_project)",
+                LossyWarning,
+                stacklevel=4,
+            )
+
+    def _targets(self) -> list[str]:
+        """The files that may be written, besides the set; none of them is read."""
+        p = self._project
+        sources = {
+            name: getattr(getattr(linked.source, "file", None), "path", None)
+            for name, linked in (
+                ("particles.star", p.particles),
+                ("manifolds.star", p.manifolds),
+                ("motion.star", p.trajectories),
+            )
+            if linked is not None
+        }
+        plain, origin = file_names(self._before), set_path(self._before)
+        for name, t in self._before.items():
+            if t.fiducials is not None:
+                sources[f"fiducials_{plain[name]}.star"] = find_file(t.fiducials, origin)
+        for name, source in sources.items():
+            path = os.path.join(self._folder, name)
+            if source is not None and os.path.realpath(source) == os.path.realpath(path):
+                raise FileAccessError(
+                    f"{path} is linked to the set that is read, and would be replaced: give "
+                    "another folder for what is made of it"
+                )
+        return [os.path.join(self._folder, name) for name in (MOVES, *sources)]
+
+    def carried(self, tomograms: TomogramSet, moves: Mapping[str, Array]) -> Carried:
+        """What goes with tomograms of which these have moved.
+
+        Raises
+        ------
+        TomosetError
+            If something cannot follow. Nothing has been written.
+        """
+        found = {name: self._beads(name) for name in moves if tomograms[name].fiducials is None}
+        beads = {name: fiducials for name, fiducials in found.items() if fiducials is not None}
+        moved = move_project(replace(self._project, fiducials=beads), moves, moved=tomograms)
+        named, texts, entries = linked_texts(moved, self._folder, dialect_of(tomograms.format))
+        texts[os.path.join(self._folder, MOVES)] = moves_to_star(moves)
+        return Carried(tomograms=named, texts=texts, entries=entries)
+
+    def _beads(self, name: str) -> Fiducials | None:
+        """The fiducials of the old frame, if they are there."""
+        if name in self._read:
+            return self._read[name]
+        try:
+            return fiducials_of(self._before[name], set_path(self._before), self._before.format)
+        except MissingFileError as problem:
+            warnings.warn(
+                f"tomogram {name!r} is turned, and its fiducials cannot follow: {problem}",
+                LossyWarning,
+                stacklevel=5,
+            )
+            return None

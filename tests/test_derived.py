@@ -1,0 +1,516 @@
+"""New sets made of others: what they name, which links go on, what they never replace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import pytest
+
+import tomoset
+from tomoset import star
+from tomoset.cli import main
+from tomoset.derived import (
+    Derived,
+    Recipe,
+    Task,
+    derive,
+    file_sizes,
+    identity,
+    in_folder,
+    refuse_unknown,
+    set_path,
+)
+from tomoset.errors import (
+    FileAccessError,
+    FileFormatError,
+    LossyWarning,
+    MissingFileError,
+    ModelError,
+)
+from tomoset.model import Optics, Reconstruction, Tomogram, TomogramSet
+from tomoset.moves import move_tomogram, read_moves
+from tomoset.project import Project, fiducials_of, open_project, open_tomograms
+from tomoset.run import RunOptions
+
+QUIET = RunOptions(quiet=True)
+NAMES = ("TS_01", "TS_02")
+LINKS = """# mine
+
+data_optimisation_set
+
+loop_
+_rlnTomoTomogramsFile
+_rlnTomoParticlesFile
+_rlnTomoManifoldsFile
+_rlnMine
+sets/tomograms.star  sets/particles.star  "" kept
+"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Noting(Task):
+    """A task whose job writes a note."""
+
+    target: str
+    text: str = "seen"
+
+
+def note(task: Noting) -> dict[str, Any]:
+    with in_folder(task.root):
+        of = identity(task)
+        if task.text == "fail":
+            raise ModelError("it was to fail")
+        os.makedirs(os.path.dirname(task.target), exist_ok=True)
+        Path(task.target).write_text(task.text)
+        return {"path": task.target, "files": file_sizes([task.target]), "of": of}
+
+
+def noted(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
+    return replace(tomogram, fiducials=result["path"])
+
+
+RECIPE = Recipe(
+    command="note",
+    records="run_note",
+    work=note,
+    describe=lambda task: [task.target, task.text, identity(task)],
+    updated=noted,
+    cleared=lambda tomogram: replace(tomogram, fiducials=None),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A set of two series, and an optimisation set that names it."""
+    monkeypatch.chdir(tmp_path)
+    tomograms = []
+    for name in NAMES:
+        with mrcfile.new(f"{name}.mrcs") as file:
+            file.set_data(np.zeros((3, 8, 10), np.float32))
+        tomograms.append(
+            Tomogram(
+                name=name,
+                n_tilts=3,
+                optics=Optics(pixel_size=2.0),
+                stack=f"{name}.mrcs",
+                image_size=(10, 8),
+                size=(10, 8, 4),
+                projections=tomoset.geometry.rotation_y([-30.0, 0.0, 30.0]),
+                pre_exposure=np.arange(3.0),
+                fiducials=f"old/{name}.star",
+            )
+        )
+    TomogramSet(tomograms).write("sets/tomograms.star")
+    Path("sets/particles.star").write_text("data_\n")
+    Path("optimisation_set.star").write_text(LINKS)
+    return tmp_path
+
+
+def go(
+    recipe: Recipe[Noting] = RECIPE,
+    given: str = "sets/tomograms.star",
+    to: str = "N",
+    resume: bool = False,
+    names: tuple[str, ...] = (),
+    texts: Mapping[str, str] | None = None,
+) -> Derived:
+    project = open_tomograms(given)
+    tasks = {
+        name: Noting(
+            tomogram=t,
+            set_path=set_path(project.tomograms),
+            root=os.getcwd(),
+            target=f"{to}/{name}.txt",
+            text=(texts or {}).get(name, "seen"),
+        )
+        for name, t in project.tomograms.items()
+    }
+    return derive(recipe, project, tasks, to, replace(QUIET, resume=resume), names)
+
+
+def named(path: str = "N/tomograms.star") -> dict[str, str | None]:
+    return {name: t.fiducials for name, t in tomoset.read(path).items()}
+
+
+def test_all_is_named(folder: Path) -> None:
+    done = go()
+    assert (done.path, done.report.failed) == ("N/tomograms.star", {})
+    assert named() == {name: f"N/{name}.txt" for name in NAMES}
+    assert sorted(os.listdir("N")) == [
+        *("TS_01.txt", "TS_02.txt", "run_note", "summary.json", "tomograms.star")
+    ]
+    assert go(resume=True).report.skipped == NAMES
+    assert go(resume=True, texts={"TS_02": "other"}).report.skipped == ("TS_01",)
+
+
+def test_what_failed_is_cleared_and_what_nobody_asked_for_stays(folder: Path) -> None:
+    assert set(go(texts={"TS_01": "fail"}).report.failed) == {"TS_01"}
+    assert named() == {"TS_01": None, "TS_02": "N/TS_02.txt"}
+    go(to="M", names=("TS_01",))
+    assert named("M/tomograms.star") == {"TS_01": "M/TS_01.txt", "TS_02": "old/TS_02.star"}
+    both = dict.fromkeys(NAMES, "fail")
+    assert go(to="L", texts=both).path is None
+    assert not Path("L/tomograms.star").exists()
+
+
+def test_without_clearing_what_failed_stays_as_it_was(folder: Path) -> None:
+    go(replace(RECIPE, cleared=Recipe.cleared), texts={"TS_01": "fail"})
+    assert named() == {"TS_01": "old/TS_01.star", "TS_02": "N/TS_02.txt"}
+
+
+def test_a_stop_leaves_what_is_done(folder: Path) -> None:
+    def stopped(task: Noting) -> dict[str, Any]:
+        if task.tomogram.name == "TS_02":
+            raise KeyboardInterrupt
+        return note(task)
+
+    with pytest.raises(KeyboardInterrupt):
+        go(replace(RECIPE, work=stopped))
+    assert named() == {"TS_01": "N/TS_01.txt", "TS_02": None}
+
+
+def test_a_tomogram_without_a_task_stays(folder: Path) -> None:
+    project = open_tomograms("sets/tomograms.star")
+    one = Noting(
+        tomogram=project.tomograms["TS_02"],
+        set_path=set_path(project.tomograms),
+        root=os.getcwd(),
+        target="N/x.txt",
+    )
+    done = derive(RECIPE, project, {"TS_02": one}, "N", QUIET)
+    assert list(done.report.results) == ["TS_02"]
+    assert named() == {"TS_01": "old/TS_01.star", "TS_02": "N/x.txt"}
+
+
+def test_links_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go()
+    assert not Path("N/optimisation_set.star").exists()
+    go(given="optimisation_set.star", to="M")
+    text = Path("M/optimisation_set.star").read_text()
+    assert text.lstrip().startswith("# mine\n\ndata_optimisation_set\n")
+    table = star.read("M/optimisation_set.star").first
+    assert {label: values[0] for label, values in table.columns.items()} == {
+        "rlnTomoTomogramsFile": "M/tomograms.star",
+        "rlnTomoParticlesFile": "sets/particles.star",
+        "rlnTomoManifoldsFile": "",
+        "rlnMine": "kept",
+    }
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    go(given="../optimisation_set.star", to="M")
+    table = star.read("M/optimisation_set.star").first
+    assert table["rlnTomoParticlesFile"][0] == "../sets/particles.star"
+    assert table["rlnTomoTomogramsFile"][0] == "M/tomograms.star"
+    assert tomoset.read("M/tomograms.star")["TS_01"].stack == "../TS_01.mrcs"
+
+
+def test_links_where_there_were_none(folder: Path) -> None:
+    go(replace(RECIPE, links=True))
+    text = Path("N/optimisation_set.star").read_text()
+    said = ["# version 30001", "data_", "_rlnTomoTomogramsFile N/tomograms.star"]
+    assert [" ".join(line.split()) for line in text.splitlines() if line.strip()] == said
+
+
+def test_fiducials_are_found_from_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("old").mkdir()
+    Path("old/TS_02.star").touch()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    go(given="../sets/tomograms.star", names=("TS_01",))
+    assert named() == {"TS_01": "N/TS_01.txt", "TS_02": "../old/TS_02.star"}
+
+
+def test_what_no_earlier_run_has_made_is_not_replaced(folder: Path) -> None:
+    for given, to, says in (
+        ("sets/tomograms.star", "sets", "is the set that is read"),
+        ("optimisation_set.star", ".", "is the folder of the set that is read"),
+    ):
+        with pytest.raises(FileAccessError, match=says):
+            go(given=given, to=to)
+    go()
+    with pytest.raises(FileAccessError, match="not made by tomoset other"):
+        go(replace(RECIPE, command="other", records="run_other"))
+    Path("L").mkdir()
+    Path("L/optimisation_set.star").write_text(LINKS)
+    with pytest.raises(FileAccessError, match=r"L/optimisation_set.star is there"):
+        go(given="optimisation_set.star", to="L")
+    assert go(to="L").path == "L/tomograms.star"  # which writes no such file
+    assert Path("L/optimisation_set.star").read_text() == LINKS
+
+
+def test_nothing_to_do(folder: Path) -> None:
+    empty = Project(tomograms=TomogramSet())
+    with pytest.raises(ModelError, match="nothing to do"):
+        derive(RECIPE, empty, {}, "N", QUIET)
+    with pytest.raises(ModelError, match="there are TS_01, TS_02"):
+        refuse_unknown(open_tomograms("sets/tomograms.star").tomograms, ["TS_3"])
+    assert not Path("N").exists()
+
+
+def test_fiducials_of_a_tomogram(folder: Path) -> None:
+    tomograms = open_tomograms(".").tomograms
+    t, path = tomograms["TS_01"], set_path(tomograms)
+    with pytest.raises(MissingFileError, match=r"rlnTomoFiducialsStarFile of tomogram 'TS_01'"):
+        fiducials_of(t, path, "relion4")
+    assert fiducials_of(replace(t, fiducials=None), path, "relion4") is None
+    Path("sets/old").mkdir()
+    Path("sets/old/TS_01.star").write_text(
+        "data_\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n4 6 8\n"
+    )
+    for format, point in (("relion4", [1, 2, 3]), ("relion5", [2, 3, 4])):
+        found = fiducials_of(t, path, format)
+        assert found is not None
+        assert found.points.tolist() == [point]
+
+
+def test_reconstruct_takes_an_optimisation_set(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    for name in NAMES:
+        with mrcfile.open(f"{name}.mrcs", "r+") as file:
+            file.data[:] = rng.normal(size=file.data.shape)
+    more = ["--o", "T", "--bin", "2", "--taper", "0"]
+    assert main(["reconstruct", "--i", "optimisation_set.star", *more]) == 0
+    assert "set: T/tomograms.star" in capsys.readouterr().out
+    project = open_tomograms("T")
+    assert all(t.reconstruction for t in project.tomograms.values())
+    table = star.read("T/optimisation_set.star").first
+    assert table["rlnTomoParticlesFile"][0] == "sets/particles.star"
+    both = ["--i", "optimisation_set.star", "--t", "sets/tomograms.star", *more]
+    assert main(["reconstruct", *both]) == 2
+    assert "give the set once" in capsys.readouterr().err
+    Path("sets/tomograms.star").unlink()
+    assert main(["reconstruct", "optimisation_set.star", *more]) == 1
+    assert "rlnTomoTomogramsFile is 'sets/tomograms.star'" in capsys.readouterr().err
+
+
+# ---- tomograms that move ---------------------------------------------------------------------
+
+MOVE = tomoset.geometry.translation([1, 2, -1]) @ tomoset.geometry.rotation_x(5.0)
+PICKS = """data_particles
+loop_
+_rlnTomoName
+_rlnCoordinateX
+_rlnCoordinateY
+_rlnCoordinateZ
+_rlnMine
+TS_01 1.50 2 3 a
+TS_02 1.50 2 3 b
+"""
+BALLS = "".join(
+    f"data_{name}\nloop_\n_rlnTomoManifoldIndex\n_rlnTomoManifoldType\n_rlnTomoManifoldParams\n"
+    "1 sphere [1.50,2,3,4]\n\n"
+    for name in NAMES
+)
+BEADS = "data_\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n4.00 6 8\n"
+
+
+def levelled(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
+    return move_tomogram(tomogram, result["by"]) if result["moves"] else tomogram
+
+
+def level(task: Noting) -> dict[str, Any]:
+    still = task.text == "still"
+    return {**note(task), "by": np.eye(4).tolist() if still else MOVE.tolist(), "moves": not still}
+
+
+LEVEL = replace(
+    RECIPE,
+    command="level",
+    records="run_level",
+    work=level,
+    updated=levelled,
+    cleared=Recipe.cleared,
+    moved=lambda result: np.array(result["by"]) if result["moves"] else None,
+    may_move=True,
+)
+
+
+@pytest.fixture
+def linked(folder: Path) -> Path:
+    """The same with particles, manifolds and beads that are there."""
+    Path("sets/particles.star").write_text(PICKS)
+    Path("sets/manifolds.star").write_text(BALLS)
+    Path("old").mkdir()
+    for name in NAMES:
+        Path(f"old/{name}.star").write_text(BEADS)
+    Path("optimisation_set.star").write_text(LINKS.replace('""', "sets/manifolds.star"))
+    return folder
+
+
+def links(path: str) -> dict[str, str]:
+    return {label: values[0] for label, values in star.read(path).first.columns.items()}
+
+
+def shown(project: Project, name: str) -> list[np.ndarray[Any, Any]]:
+    """Where images show particles, beads and the middles of manifolds."""
+    t, p, m = project.tomograms[name], project.particles, project.manifolds
+    assert p is not None
+    assert m is not None
+    points = [
+        p.positions[p.in_tomogram(name)],
+        m[name][0].centre[None],
+        project.fiducials[name].points,
+    ]
+    return [t.project(x) for x in points]
+
+
+def test_what_is_linked_goes_along(linked: Path) -> None:
+    before = open_project("optimisation_set.star")
+    go(LEVEL, "optimisation_set.star", "M", texts={"TS_02": "still"})
+    assert links("M/optimisation_set.star") == {
+        "rlnTomoTomogramsFile": "M/tomograms.star",
+        "rlnTomoParticlesFile": "M/particles.star",
+        "rlnTomoManifoldsFile": "M/manifolds.star",
+        "rlnMine": "kept",
+    }
+    assert named("M/tomograms.star") == {
+        "TS_01": "M/fiducials_TS_01.star",
+        "TS_02": "old/TS_02.star",
+    }
+    after = open_project("M")
+    for name in NAMES:
+        for old, new in zip(shown(before, name), shown(after, name), strict=True):
+            np.testing.assert_allclose(new, old, atol=1e-9)
+    table = star.read("M/particles.star")["particles"]
+    assert list(table["rlnMine"]) == ["a", "b"]
+    assert table["rlnCoordinateX"][0] == "2.5"
+    assert table["rlnCoordinateX"][1] == "1.50"
+    assert "[1.50,2,3,4]" in Path("M/manifolds.star").read_text()
+    moves = read_moves("M/moves.star")
+    assert list(moves) == ["TS_01"]
+    np.testing.assert_array_equal(moves["TS_01"], MOVE)
+
+
+def test_links_are_right_at_any_time(linked: Path) -> None:
+    """From the frames of before again, whatever an earlier run had moved."""
+    go(LEVEL, "optimisation_set.star", "M")
+    first = Path("M/particles.star").read_text()
+    go(LEVEL, "optimisation_set.star", "M", resume=True)
+    assert Path("M/particles.star").read_text() == first
+    go(LEVEL, "optimisation_set.star", "M", texts={"TS_01": "fail"})
+    assert list(read_moves("M/moves.star")) == ["TS_02"]
+    assert star.read("M/particles.star")["particles"]["rlnCoordinateX"][0] == "1.50"
+
+    def stopped(task: Noting) -> dict[str, Any]:
+        assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "sets/particles.star"
+        assert not Path("M/moves.star").exists()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(replace(LEVEL, work=stopped), "optimisation_set.star", "M")
+    assert list(read_moves("M/moves.star")) == ["TS_02"]  # which is there still
+    assert open_project("M").tomograms["TS_01"].fiducials == "old/TS_01.star"
+    still = dict.fromkeys(NAMES, "still")
+    flat = replace(LEVEL, may_move=False)
+    go(flat, "optimisation_set.star", "M", names=("TS_01",), texts=still)
+    assert list(read_moves("M/moves.star")) == ["TS_02"]  # what an earlier run has moved is moved
+    assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "M/particles.star"
+    go(flat, "optimisation_set.star", "M", texts=still)
+    assert not Path("M/moves.star").exists()
+    assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "sets/particles.star"
+
+
+def test_without_particles_the_moves_are_what_is_left(linked: Path) -> None:
+    with pytest.warns(LossyWarning, match=r"no particles are linked .* matrices of N/moves.star"):
+        go(LEVEL)
+    assert sorted(os.listdir("N")) == [
+        *("TS_01.txt", "TS_02.txt", "fiducials_TS_01.star", "fiducials_TS_02.star", "moves.star"),
+        *("run_level", "summary.json", "tomograms.star"),
+    ]
+    assert list(read_moves("N/moves.star")) == list(NAMES)
+    flat, still = replace(LEVEL, may_move=False), dict.fromkeys(NAMES, "still")
+    go(flat, texts=still)
+    assert not Path("N/moves.star").exists()
+    Path("N/moves.star").write_text("mine")
+    go(flat, texts=still)
+    assert Path("N/moves.star").read_text() == "mine"
+
+
+def test_a_project_in_memory(linked: Path) -> None:
+    """What was read already, from wherever, goes along as it is."""
+    project = open_project("sets/tomograms.star", particles="sets/particles.star")
+    tasks = {
+        name: Noting(tomogram=t, set_path=set_path(project.tomograms), root=os.getcwd(), target=f"M/{name}.txt")
+        for name, t in project.tomograms.items()
+    }  # fmt: skip
+    derive(replace(LEVEL, links=True), project, tasks, "M", QUIET)
+    assert links("M/optimisation_set.star") == {
+        "rlnTomoParticlesFile": "M/particles.star",
+        "rlnTomoTomogramsFile": "M/tomograms.star",
+    }
+    assert project.particles is not None
+    after = open_project("M").particles
+    assert after is not None
+    there = tomoset.geometry.apply(MOVE, project.particles.positions)
+    np.testing.assert_array_equal(after.positions, there)
+
+
+def test_beads_of_its_own_and_volumes_of_before(linked: Path) -> None:
+    tomograms = tomoset.read("sets/tomograms.star")
+    made = Reconstruction(binning=4, path="rec.mrc")
+    tomograms.with_tomograms(replace(t, reconstruction=made) for t in tomograms.values()).write("sets/tomograms.star")  # fmt: skip
+
+    def own(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
+        return replace(levelled(tomogram, result), fiducials=result["path"])
+
+    with pytest.warns(LossyWarning, match="reconstruct it again") as found:
+        go(replace(LEVEL, updated=own), "optimisation_set.star", "M", names=("TS_01",))
+    assert len(found) == 1
+    after = tomoset.read("M/tomograms.star")
+    assert named("M/tomograms.star") == {"TS_01": "M/TS_01.txt", "TS_02": "old/TS_02.star"}
+    assert after["TS_01"].reconstruction == Reconstruction()
+    assert after["TS_02"].reconstruction == made
+
+
+def test_a_recipe_that_says_nothing_of_the_beads(linked: Path) -> None:
+    def turned(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
+        return replace(tomogram, projections=levelled(tomogram, result).projections)
+
+    go(replace(LEVEL, updated=turned), "optimisation_set.star", "M")
+    assert named("M/tomograms.star") == {name: f"M/fiducials_{name}.star" for name in NAMES}
+
+
+def test_beads_that_are_not_there(linked: Path) -> None:
+    Path("old/TS_01.star").unlink()
+    with pytest.warns(
+        LossyWarning, match=r"'TS_01' is turned, and its fiducials cannot follow: .*put it there"
+    ):
+        go(LEVEL, "optimisation_set.star", "M")
+    assert named("M/tomograms.star") == {"TS_01": None, "TS_02": "M/fiducials_TS_02.star"}
+
+
+def test_what_cannot_follow_is_known_before_the_first_job(linked: Path) -> None:
+    Path("sets/particles.star").write_text(PICKS.replace("TS_02", "TS_3"))
+    with pytest.raises(FileFormatError, match=r"particles.star:\d+: .*'TS_3'"):
+        go(LEVEL, "optimisation_set.star", "M")
+    Path("sets/particles.star").unlink()
+    with pytest.raises(MissingFileError, match=r"rlnTomoParticlesFile is 'sets/particles.star'"):
+        go(LEVEL, "optimisation_set.star", "M")
+    assert not Path("M").exists()
+    go(given="optimisation_set.star", to="M")  # where nothing moves, nobody asks
+
+
+def test_linked_files_are_not_replaced(linked: Path) -> None:
+    for name in ("moves", "particles", "fiducials_TS_02"):
+        path = Path(f"L/{name}.star")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+        with pytest.raises(FileAccessError, match=rf"L/{name}.star is there, and was not made"):
+            go(LEVEL, "optimisation_set.star", "L")
+        path.unlink()
+    Path("L/run_level").mkdir()
+    Path("L/particles.star").write_text(PICKS)
+    Path("optimisation_set.star").write_text(LINKS.replace("sets/particles", "L/particles"))
+    with pytest.raises(
+        FileAccessError, match=r"L/particles.star is linked to the set that is read"
+    ):
+        go(LEVEL, "optimisation_set.star", "L")
+    assert Path("L/particles.star").read_text() == PICKS

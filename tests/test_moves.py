@@ -1,0 +1,538 @@
+"""Tomograms moved into another frame: every image shows the same, in both dialects."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tomoset
+from tomoset import Optics, Tomogram, TomogramSet, geometry, star
+from tomoset.formats import _relion_sets as sets
+from tomoset.model import (
+    Deformation,
+    Fiducials,
+    Manifold,
+    ManifoldSet,
+    ParticleSet,
+    Reconstruction,
+    Source,
+    TrajectorySet,
+)
+from tomoset.model.observations import Observations
+from tomoset.moves import move_project, move_tomogram, moves_to_star, read_moves
+from tomoset.project import Project, open_project, open_tomograms, read_linked, write_project
+
+Array = npt.NDArray[np.float64]
+SIZE, IMAGE, PIXEL = (64, 47, 31), (60, 52), 2.0
+TILTS = np.array([-48.0, -3.0, 0.0, 40.0])
+
+
+def rigid(angles: Array, shift: Array) -> Array:
+    """A motion about the middle of the tomogram, and a shift."""
+    turn = geometry.rigid_rotations(angles[None])[0]
+    middle = np.array(SIZE) / 2
+    return geometry.translation(middle + shift) @ turn @ geometry.translation(-middle)
+
+
+degrees = st.one_of(st.sampled_from([0.0, 90.0, 180.0, -5.0, 1e-7]), st.floats(-180, 180))
+motions = st.builds(
+    rigid,
+    hnp.arrays(float, 3, elements=degrees),
+    hnp.arrays(float, 3, elements=st.floats(-20, 20)),
+)
+
+
+def tomogram(name: str = "TS_01", **changes: object) -> Tomogram:
+    """Rigid, tilted also about x, with a defocus."""
+    n = len(TILTS)
+    angles = np.stack([np.full(n, 2.0), TILTS, np.full(n, 85.0)], axis=1)
+    made = Tomogram(
+        name=name,
+        n_tilts=n,
+        optics=Optics(pixel_size=PIXEL),
+        hand=-1,
+        stack=f"{name}.mrcs",
+        size=SIZE,
+        image_size=IMAGE,
+        projections=geometry.rigid_projections(
+            angles, np.linspace(-3, 3, 2 * n).reshape(n, 2), size=SIZE, image_size=IMAGE
+        ),
+        pre_exposure=np.arange(n) * 3.0,
+        defocus_u=np.linspace(20000, 20300, n),
+        defocus_v=np.linspace(19000, 19300, n),
+        defocus_angle=np.full(n, 30.0),
+        defocus_slope=0.9,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def seen(t: Tomogram, p: ParticleSet) -> tuple[Array, Array]:
+    """Where each image shows the particles, and three arrows that are fixed in each [px]."""
+    assert t.projections is not None
+    arrows = np.array([[10.0, 0, 0], [0, 10, 0], [3, -4, 9]])
+    there = np.einsum("tij,njk,ak->tnai", t.projections[:, :2, :3], p.orientations, arrows)
+    return t.project(p.positions), there
+
+
+def again(project: Project, dialect: str) -> Project:
+    """The same, written and read."""
+    with tempfile.TemporaryDirectory() as folder:
+        read = open_project(write_project(project, folder, dialect))
+    placed = [t.placed(None, IMAGE) for t in read.tomograms.values()]
+    return replace(read, tomograms=read.tomograms.with_tomograms(placed))
+
+
+# ---- particles -------------------------------------------------------------------------------
+
+places = hnp.arrays(float, (3, 3), elements=st.floats(0, 60))
+angles = st.none() | hnp.arrays(float, (3, 3), elements=degrees)
+shifts = st.none() | hnp.arrays(float, (3, 3), elements=st.floats(-40, 40))
+
+
+@given(
+    motions,
+    st.builds(
+        ParticleSet,
+        tomogram_names=st.just(["TS_01", "other", "TS_01"]),
+        coordinates=places,
+        origins=shifts,
+        subtomogram_angles=angles,
+        angles=angles,
+        pixel_sizes=st.just([PIXEL] * 3),
+    ),
+    st.sampled_from(["relion4", "relion5"]),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_image_shows_the_same_particles(move: Array, p: ParticleSet, dialect: str) -> None:
+    before = Project(tomograms=TomogramSet([tomogram(), tomogram("other")]), particles=p)
+    after = move_project(before, {"TS_01": move})
+    # Both dialects give numbers of particles to the last bit. Those of the tomograms have twelve
+    # digits of a matrix in RELION 4, and nine decimals of a degree in RELION 5.
+    for moved, far in (
+        (after, 1e-9),
+        (again(after, dialect), {"relion4": 1e-9, "relion5": 1e-8}[dialect]),
+    ):
+        assert moved.particles is not None
+        for name in ("TS_01", "other"):
+            rows = p.in_tomogram(name)
+            here = seen(before.tomograms[name], p.select(rows))
+            there = seen(moved.tomograms[name], moved.particles.select(rows))
+            for a, b in zip(here, there, strict=True):
+                np.testing.assert_allclose(b, a, atol=far, rtol=0)
+            points = p.coordinates[rows]
+            gone = geometry.apply(move, points) if name == "TS_01" else points
+            np.testing.assert_allclose(
+                moved.tomograms[name].defocus(gone),
+                before.tomograms[name].defocus(points),
+                atol=1e-6,
+            )
+        if p.origins is not None:
+            np.testing.assert_array_equal(moved.particles.origins, p.origins)  # type: ignore[arg-type]
+        if p.angles is not None:
+            np.testing.assert_array_equal(moved.particles.angles, p.angles)  # type: ignore[arg-type]
+
+
+@given(
+    hnp.arrays(float, 3, elements=degrees), st.sampled_from([0.0, 1e-13, 1e-9, 1e-7, 180 - 1e-7])
+)
+@settings(deadline=None)
+def test_angles_of_every_orientation_are_found(turn: Array, tilt: float) -> None:
+    """Also next to where rot and psi mean the same: what counts is the matrix."""
+    for triple in (turn, [turn[0], tilt, turn[2]]):
+        p = ParticleSet(tomogram_names=["a"], coordinates=[[0, 0, 0]], subtomogram_angles=[triple])  # type: ignore[arg-type]
+        same = p.moved({"a": geometry.rotation_x(0.0) @ geometry.rotation_z(120.0)})
+        back = same.moved({"a": geometry.rotation_z(-120.0)})
+        np.testing.assert_allclose(back.orientations, p.orientations, atol=3e-12, rtol=0)
+
+
+def test_a_shift_alone_turns_nothing() -> None:
+    p = ParticleSet(tomogram_names=["TS_01", "b"], coordinates=[[1, 2, 3], [1, 2, 3]])  # type: ignore[arg-type]
+    q = p.moved({"TS_01": geometry.translation([1, 0, -1])})
+    assert q.coordinates.tolist() == [[2, 2, 2], [1, 2, 3]]
+    assert q.subtomogram_angles is None
+    r = p.moved({"b": geometry.rotation_x(90)})
+    assert r.subtomogram_angles is not None
+    assert r.subtomogram_angles[0].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(r.orientations[1], geometry.rotation_x(90)[:3, :3], atol=1e-15)
+
+
+def test_angles_that_relion_did_not_look_at(tmp_path: Path) -> None:
+    """Tilt and psi without rot are nothing (7.1); the angles of a turn are something."""
+    path = tmp_path / "picks.star"
+    labels = ["rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ"), *(f"rlnTomoSubtomogram{x}" for x in ("Tilt", "Psi"))]  # fmt: skip
+    path.write_text("data_\nloop_\n" + "".join(f"_{x}\n" for x in labels) + "TS_01 1 2 3 40 50\n")
+    s = TomogramSet([tomogram()])
+    with pytest.warns(tomoset.AssumptionWarning, match="without rlnTomoSubtomogramRot"):
+        p = sets.read_particles(path, s)
+    move = geometry.rotation_y(-5.0)
+    q = move_project(Project(tomograms=s, particles=p), {"TS_01": move}).particles
+    assert q is not None
+    r = sets.particles_from_star(sets.particles_to_star(q, "relion4", s), s)
+    np.testing.assert_allclose(r.orientations, move[None, :3, :3], atol=1e-15)
+
+
+# ---- tomograms -------------------------------------------------------------------------------
+
+
+@given(motions, st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_bent_and_stretched_tomogram_moves_too(move: Array, mirrored: bool) -> None:
+    """No dialect is asked: any projections, any deformation, depth counted either way."""
+    rng = np.random.default_rng(1)
+    t = tomogram()
+    assert t.projections is not None
+    skewed = t.projections + np.pad(
+        rng.normal(0, 0.05, (len(TILTS), 3, 4)), ((0, 0), (0, 1), (0, 0))
+    )
+    skewed[:, 2] *= -1 if mirrored else 1
+    bent = Deformation(
+        kind="linear", grid=(3, 3), coefficients=rng.normal(0, 0.01, (len(TILTS), 3))
+    )
+    t = replace(t, projections=skewed, deformation=bent, depth_origin=[1, 2, 3])
+    points = rng.uniform(0, 60, (20, 3))
+    moved = move_tomogram(t, move)
+    np.testing.assert_allclose(
+        moved.project(geometry.apply(move, points)), t.project(points), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        moved.defocus(geometry.apply(move, points)), t.defocus(points), atol=1e-7
+    )
+    assert moved.depth_origin is not None
+    assert moved.depth_origin.tolist() == [1, 2, 3]
+    assert moved.size == t.size
+    assert moved.deformation is bent
+
+
+def test_what_lies_where_it_lay_keeps_its_defocus() -> None:
+    t = tomogram()
+    about = geometry.translation(np.array(SIZE) / 2)
+    moved = move_tomogram(t, about @ geometry.rotation_y(10) @ np.linalg.inv(about).round(12))
+    assert moved.defocus_u is t.defocus_u
+    assert move_tomogram(replace(t, defocus_u=None), about).defocus_v is t.defocus_v
+
+
+def test_what_shows_the_old_frame_is_not_named(tmp_path: Path) -> None:
+    row = {
+        "rlnTomoReconstructedTomogramDenoised": "dn.mrc", "rlnTomogramProjection": "empty", "rlnMine": "x",
+        "rlnTomoIceNormalX": "0.0", "rlnTomoIceNormalY": "0.6", "rlnTomoIceNormalZ": "0.80",
+    }  # fmt: skip
+    one = tomogram(
+        source=Source(format="relion4", row=row), fiducials="f.star", reconstruction=Reconstruction(binning=4, path="r.mrc"),
+    )  # fmt: skip
+    path = tmp_path / "tomograms.star"
+    TomogramSet([one, replace(one, name="TS_02")]).write(path)
+    s = tomoset.read(path)
+    with pytest.warns(tomoset.LossyWarning, match=r"'TS_01' is turned: .*reconstruct it again"):
+        s = s.with_tomograms([move_tomogram(s["TS_01"], geometry.rotation_x(90)), s["TS_02"]])
+    s.write(tmp_path / "new.star")
+    table = star.read(tmp_path / "new.star")["global"]
+    assert {label: list(table[label]) for label in (*row, "rlnTomoReconstructedTomogram", "rlnTomoFiducialsStarFile")} == {
+        "rlnTomoReconstructedTomogramDenoised": ["empty", "dn.mrc"], "rlnTomogramProjection": ["empty", "empty"],
+        "rlnMine": ["x", "x"], "rlnTomoIceNormalX": ["0.0", "0.0"],
+        "rlnTomoIceNormalY": [table["rlnTomoIceNormalY"][0], "0.6"], "rlnTomoIceNormalZ": [table["rlnTomoIceNormalZ"][0], "0.80"],
+        "rlnTomoReconstructedTomogram": ["empty", "r.mrc"], "rlnTomoFiducialsStarFile": ["empty", "f.star"],
+    }  # fmt: skip
+    assert [float(table[f"rlnTomoIceNormal{axis}"][0]) for axis in "YZ"] == pytest.approx(
+        [-0.8, 0.6]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert move_tomogram(tomogram(), np.eye(4)).source is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"projections": None}, "it is not aligned, so no image would show where it has gone"),
+        ({"size": None}, r"its defocus holds in the middle of a size that is not known; .*--size"),
+    ],
+)
+def test_a_tomogram_that_cannot_move(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(tomoset.ModelError, match=says):
+        move_tomogram(replace(tomogram(), **changes), geometry.rotation_x(5))  # type: ignore[arg-type]
+
+
+def test_an_alignment_that_waits_for_sizes(tmp_path: Path) -> None:
+    before = tomogram()
+    TomogramSet([before]).write(tmp_path / "tomograms.star", "relion5")
+    waiting = tomoset.read(tmp_path / "tomograms.star")["TS_01"]  # no stack is there
+    with pytest.raises(
+        tomoset.ModelError, match=r"the middle of a size that is not known; give the sizes"
+    ):
+        move_tomogram(waiting, geometry.rotation_x(5))
+    moved = move_tomogram(replace(waiting, image_size=IMAGE), geometry.rotation_x(5))
+    point = np.array([[1.0, 2, 3]])
+    np.testing.assert_allclose(
+        moved.project(geometry.apply(geometry.rotation_x(5), point)),
+        before.project(point),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("move", "says"),
+    [
+        (np.eye(4) * 2, "scales, skews or projects"),
+        (
+            np.diag([2.0, 2, 2, 1]),
+            r"'TS_01': the matrix scales.*give a rotation with a translation",
+        ),
+        (np.diag([1.0, 1, -1, 1]), "the matrix mirrors"),
+        (np.eye(3), "a matrix of 4 x 4 numbers"),
+        (np.full((4, 4), np.nan), "a matrix of 4 x 4 numbers"),
+    ],
+)
+def test_moves_that_are_none(move: Array, says: str) -> None:
+    with pytest.raises(tomoset.ModelError, match=says):
+        move_tomogram(tomogram(), move)
+
+
+# ---- what else refers to a tomogram ----------------------------------------------------------
+
+MOVE = rigid(np.array([4.0, -7.0, 15.0]), np.array([3.0, -2.0, 1.5]))
+
+
+def everything(names: tuple[str, ...] = ("TS_01", "other")) -> Project:
+    """Two tomograms with all that there may be."""
+    rng = np.random.default_rng(3)
+    n = len(TILTS)
+    ball = Manifold(index=1, kind="sphere", params=[20, 21, 12, 5])  # type: ignore[arg-type]
+    blob = Manifold(index=4, kind="spheroid", params=[30, 20, 10, 30, *rng.normal(0, 1, 15)])  # type: ignore[arg-type]
+    return Project(
+        tomograms=TomogramSet([tomogram(name) for name in names]),
+        particles=ParticleSet(
+            tomogram_names=np.repeat(names, 2),
+            coordinates=rng.uniform(0, 60, (4, 3)),
+            origins=rng.normal(0, 5, (4, 3)),
+            pixel_sizes=np.full(4, PIXEL),
+        ),
+        manifolds=ManifoldSet({name: [ball, blob] for name in names}),
+        trajectories=TrajectorySet(
+            {
+                f"{name}/{i}": rng.normal(0, 3, (n, 3)) * np.arange(n)[:, None]
+                for name in names
+                for i in (1, 2)
+            }
+        ),
+        fiducials={
+            name: Fiducials(
+                points=rng.uniform(0, 60, (3, 3)),
+                observations=Observations(bead=[0, 2], tilt=[1, 3], points=[[1, 2], [3, 4]]),  # type: ignore[arg-type]
+                scores=[1.0, 2.0, 0.5],  # type: ignore[arg-type]
+            )
+            for name in names
+        },
+    )
+
+
+@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+def test_all_sets_follow(dialect: str) -> None:
+    before = everything()
+    after = again(move_project(before, {"TS_01": MOVE}), dialect)
+    t, u = before.tomograms["TS_01"], after.tomograms["TS_01"]
+    assert u.fiducials is not None
+    beads = after.fiducials["TS_01"]
+    np.testing.assert_allclose(
+        u.project(beads.points), t.project(before.fiducials["TS_01"].points), atol=1e-7
+    )
+    assert beads.observations is not None
+    assert beads.observations.points.tolist() == [[1, 2], [3, 4]]
+    assert beads.scores is not None
+    assert beads.scores.tolist() == [1.0, 2.0, 0.5]
+    for p, q in ((before, after),):
+        assert p.particles is not None
+        assert p.trajectories is not None
+        assert q.particles is not None
+        assert q.trajectories is not None
+        for row, name in enumerate(p.particles.particle_names):
+            here, there = p.particles.positions[row], q.particles.positions[row]
+            tomogram_name = str(p.particles.tomogram_names[row])
+            for f in range(len(TILTS)):
+                a = p.tomograms[tomogram_name].project(
+                    (here + p.trajectories.shifts_px(name, pixel_size=PIXEL)[f])[None]
+                )
+                b = q.tomograms[tomogram_name].project(
+                    (there + q.trajectories.shifts_px(name, pixel_size=PIXEL)[f])[None]
+                )
+                np.testing.assert_allclose(b[f], a[f], atol=1e-7)
+    assert before.manifolds is not None
+    assert after.manifolds is not None
+    phi, theta = np.linspace(0, 360, 30), np.linspace(-90, 90, 30)
+    for old, new in zip(before.manifolds["TS_01"], after.manifolds["TS_01"], strict=True):
+        assert (new.index, new.mean_radius) == (old.index, old.mean_radius)
+        points = geometry.apply(MOVE, old.surface(phi, theta))
+        x, y, z = (points - new.centre).T
+        towards = np.rad2deg(np.arctan2(y, x)), np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+        np.testing.assert_allclose(new.surface(*towards), points, atol=1e-9)
+
+
+@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+def test_other_tomograms_keep_every_text(
+    dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    p = read_text(dialect)
+    write_project(move_project(p, {"TS_01": MOVE}), "moved", dialect)
+    for name in ("tomograms", "manifolds", "motion", "fiducials_other"):
+        old, new = star.read(f"same/{name}.star"), star.read(f"moved/{name}.star")
+        for table in old:
+            if "other" in table.name or name == "fiducials_other":
+                assert list(new[table.name].columns.items()) == list(table.columns.items())
+    if dialect == "relion5":
+        old, new = (star.read(f"{x}/tilt_series/other.star")["other"] for x in ("same", "moved"))
+        assert list(new.columns.items()) == list(old.columns.items())
+        assert old["rlnTomoZRot"][0] == "85.00"
+    old, new = (star.read(f"{folder}/particles.star")["particles"] for folder in ("same", "moved"))
+    for label in old.labels:
+        assert list(new[label][2:]) == list(old[label][2:])
+    assert list(new["rlnTomoSubtomogramRot"][2:]) == ["0.0", "0.0"]
+    assert list(new["rlnOriginXAngst"]) == list(old["rlnOriginXAngst"])
+
+
+def read_text(dialect: str) -> Project:
+    """All of it, with texts that differ from those that tomoset would write."""
+    write_project(everything(), "same", dialect)
+    for path in Path("same").rglob("*.star"):
+        path.write_text(path.read_text().replace(".0 ", ".00 "))
+    p = open_project("same")
+    one, other = p.tomograms.values()
+    if one.projections is None:  # as no stack is there
+        one = one.placed(None, IMAGE)
+    return replace(p, tomograms=p.tomograms.with_tomograms([one, other]))
+
+
+def test_trajectories_of_particles_that_are_gone() -> None:
+    p = everything()
+    assert p.particles is not None
+    fewer = replace(p, particles=p.particles.select([0, 2, 3]))
+    with pytest.warns(
+        tomoset.AssumptionWarning, match=r"1 trajectories .*'TS_01/2' .* tomogram 'TS_01'"
+    ):
+        some = move_project(fewer, {"TS_01": MOVE})
+    every = move_project(p, {"TS_01": MOVE})
+    assert some.trajectories is not None
+    assert every.trajectories is not None
+    for name in every.trajectories:
+        np.testing.assert_array_equal(some.trajectories[name], every.trajectories[name])
+    lost = replace(p, trajectories=TrajectorySet({"x": np.ones((4, 3)), "still": np.zeros((4, 3))}))
+    with pytest.raises(
+        tomoset.ModelError, match=r"trajectory of 'x' is of no particle that is here"
+    ):
+        move_project(lost, {"TS_01": MOVE})
+    assert move_project(lost, {}).trajectories is not None
+    still = replace(p, trajectories=TrajectorySet({"still": np.zeros((4, 3))}))
+    assert move_project(still, {"TS_01": MOVE}).trajectories is not None
+
+
+def test_a_trajectory_of_two_particles() -> None:
+    p = everything()
+    assert p.particles is not None
+    twins = replace(p, particles=replace(p.particles, names=["a", "b", "b", "c"]), trajectories=TrajectorySet({"b": np.ones((4, 3))}))  # fmt: skip
+    with pytest.raises(tomoset.ModelError, match=r"'TS_01', 'other' is called 'b'.*other names"):
+        move_project(twins, {"TS_01": MOVE})
+    both = move_project(twins, {"TS_01": MOVE, "other": MOVE})
+    assert both.trajectories is not None
+    np.testing.assert_allclose(both.trajectories["b"], np.ones((4, 3)) @ MOVE[:3, :3].T)
+
+
+def test_what_was_not_read_cannot_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_project(everything(), "p", "relion4")
+    with pytest.raises(
+        tomoset.ModelError,
+        match=r"rlnTomoParticlesFile is 'p/particles.star', which has not been read",
+    ):
+        move_project(open_tomograms("p"), {"TS_01": MOVE})
+    linked = read_linked(open_tomograms("p"))
+    assert repr(linked) == "<Project: 2 tomograms, 4 particles, 4 manifolds, 4 trajectories>"
+    assert read_linked(linked) is linked
+    with pytest.raises(
+        tomoset.ModelError, match=r"names the fiducials 'p/fiducials_TS_01.star', which have not"
+    ):
+        move_project(linked, {"TS_01": MOVE})
+    with pytest.raises(
+        tomoset.ModelError, match=r"no tomogram is called 'TS_1'.*there are TS_01, other"
+    ):
+        move_project(linked, {"TS_1": MOVE})
+    Path("p/motion.star").unlink()
+    with pytest.raises(
+        tomoset.MissingFileError, match=r"rlnTomoTrajectoriesFile is 'p/motion.star'"
+    ):
+        read_linked(open_tomograms("p"))
+
+
+def test_tomograms_that_something_else_has_moved() -> None:
+    p = everything()
+    named = p.tomograms.with_tomograms(
+        replace(t, fiducials="old.star") for t in p.tomograms.values()
+    )
+    p = replace(p, tomograms=named)
+    new = named.with_tomograms([
+        replace(move_tomogram(named["TS_01"], MOVE), fiducials="new.star"),
+        move_tomogram(named["other"], MOVE),
+    ])  # fmt: skip
+    after = move_project(p, dict.fromkeys(named, MOVE), moved=new)
+    assert after.tomograms is new
+    assert list(after.fiducials) == ["other"]
+    np.testing.assert_allclose(
+        after.fiducials["other"].points, geometry.apply(MOVE, p.fiducials["other"].points)
+    )
+
+
+# ---- moves.star ------------------------------------------------------------------------------
+
+
+def test_moves_are_written_to_the_last_bit(tmp_path: Path) -> None:
+    path = tmp_path / "moves.star"
+    moves = {"TS_01": MOVE, "a b": rigid(np.array([1 / 3, 0.1, 7]), np.zeros(3))}
+    star.write(moves_to_star(moves), path)
+    found = read_moves(path)
+    assert list(found) == list(moves)
+    for name, move in moves.items():
+        np.testing.assert_array_equal(found[name], move)
+    text = path.read_text()
+    for old, new, says in (
+        ("tomosetMoveY", "mine", "has no _tomosetMoveY"),
+        ("'a b'", "TS_01", r"moves.star:\d+: .*a second row is of tomogram 'TS_01'"),
+        ("tomosetMove", "mine", "no moves of tomograms"),
+        (
+            "[0,0,0,1]",
+            "[0,0,0,2]",
+            r"moves.star:\d+: .*'TS_01': the matrix scales, skews or projects",
+        ),
+        ("[0,0,0,1]", "[0,0,1]", "expected 4 numbers in brackets"),
+    ):
+        assert old in text or old == "'a b'"
+        path.write_text(
+            text.replace(old, new).replace('"a b"', "TS_01" if old == "'a b'" else '"a b"')
+        )
+        with pytest.raises(tomoset.TomosetError, match=says):
+            read_moves(path)
+
+
+def test_picks_of_before_are_moved_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/conventions.md says: a plain set was moved, and particles come afterwards."""
+    monkeypatch.chdir(tmp_path)
+    p = everything()
+    write_project(p, "before", "relion4")
+    write_project(move_project(p, {"TS_01": MOVE}), "after", "relion4")
+    star.write(moves_to_star({"TS_01": MOVE}), "after/moves.star")
+    picks = open_project("before/tomograms.star", particles="before/particles.star")
+    moved = move_project(
+        picks, read_moves("after/moves.star"), moved=tomoset.read("after/tomograms.star")
+    )
+    again = open_project(write_project(moved, "picks", "relion4"))
+    expected = open_project("after").particles
+    assert again.particles is not None
+    assert expected is not None
+    np.testing.assert_array_equal(again.particles.positions, expected.positions)
+    assert again.tomograms["TS_01"].fiducials == "after/fiducials_TS_01.star"
