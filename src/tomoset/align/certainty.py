@@ -1,0 +1,132 @@
+"""How sure a fit is: standard deviations of its parameters, and where it sees the specimen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.align.bundle import Problem, derivatives
+from tomoset.align.freedoms import Basis
+from tomoset.align.gauge import Gauge, motion, motions
+from tomoset.align.leverage import camera_blocks, inverse
+from tomoset.align.parameters import ANGLES, compose, decompose
+from tomoset.align.robust import Fitted, slope
+
+Array = npt.NDArray[np.float64]
+
+#: Of differences, in pixels at the beads.
+_STEP = 1e-5
+#: Motions of a specimen that no set of images shows, if all cameras may follow: affine ones.
+_AFFINE = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Certainty:
+    """What the observations leave open, the tomogram lying where it was.
+
+    Parameters
+    ----------
+    deviations : (n, 9) array
+        Standard deviations of the columns of the cameras.
+    expected : float
+        Error of the projections at the beads, but for an affine map of the specimen that all
+        have in common: rms length [px].
+    """
+
+    deviations: Array
+    expected: float
+
+
+def variance(problem: Problem, fitted: Fitted) -> float:
+    """What the inverse normal matrix is to be multiplied by: the variance of the residuals.
+
+    Of weighted residuals, and corrected for what weights below 1 throw away (Huber, Robust
+    Statistics, 7.6).
+    """
+    used = fitted.weights > 0
+    weights = fitted.weights[used]
+    off = np.linalg.norm(fitted.off * problem.precision[..., None], axis=2)[used]
+    size = (fitted.out.size / fitted.scale[:, None])[used]
+    left = max(2 * len(weights) - float(fitted.out.hat.sum()), 1.0)
+    kept = float((weights + slope(size) * size / 2).mean())
+    return float((weights * off) @ (weights * off) / left * weights.mean() / max(kept, 0.1) ** 2)
+
+
+def certainty(
+    problem: Problem, fitted: Fitted, basis: Basis, gauge: Gauge, projections: tuple[Array, Array]
+) -> Certainty:
+    """Standard deviations by the reduced normal matrix, in the frame that the gauge keeps.
+
+    Parameters
+    ----------
+    problem, fitted, basis
+    gauge : Gauge
+        By the tilt images with observations.
+    projections : ((n, 4, 4) array, (n, 4, 4) array)
+        Those of before, and those that were fitted and moved by the gauge.
+    """
+    old, final = projections
+    covariance = inverse(fitted.reduced) * variance(problem, fitted)
+    numbers = basis.expand(np.eye(basis.size))
+    change = derivatives(fitted.state.cameras, gauge.points - problem.centre) * problem.units
+    arms = (gauge.points - gauge.points.mean(axis=0)) @ gauge.motion[:3, :3].T
+    used = (fitted.weights > 0).any(axis=1)
+    by_motion = motions(arms, old[:, :2, :3], gauge.count)[used]
+    answer = _answer(by_motion, change[used], gauge.weights, numbers[used])
+    by_camera, by_gauge = _readings(problem, fitted.state.cameras, gauge, final)
+    rows = np.einsum("nac,ncp->nap", by_camera, numbers, optimize=True) - by_gauge @ answer
+    deviations = np.sqrt(np.maximum(((rows @ covariance) * rows).sum(axis=2), 0.0))
+    # What no affine motion of the specimen makes up for: the trace over the images of points.
+    by_motion = motions(arms, final[:, :2, :3], _AFFINE)[used]
+    change, alike = change[used], np.ones(by_motion.shape[:2])
+    answer = _answer(by_motion, change, alike, numbers[used])
+    squares = np.einsum("nkic,nkid->ncd", change, change, optimize=True)
+    total = float((squares * camera_blocks(covariance, basis)[used]).sum())
+    made_up = np.einsum("nkia,nkib->ab", by_motion, by_motion, optimize=True)
+    total -= float(((answer @ covariance @ answer.T) * made_up).sum())
+    return Certainty(deviations, float(np.sqrt(max(total, 0.0) / alike.size)))
+
+
+def _answer(by_motion: Array, change: Array, weights: Array, numbers: Array) -> Array:
+    """Motions of the specimen that make up for changes of the free numbers: (count, p)."""
+    heavy = by_motion * weights[..., None, None]
+    normal = np.einsum("nkia,nkib->ab", heavy, by_motion, optimize=True)
+    pull = np.einsum("nkia,nkic->anc", heavy, change, optimize=True)
+    by_number = np.einsum("anc,ncp->ap", pull, numbers, optimize=True)
+    return np.asarray(np.linalg.pinv(normal, rcond=1e-9) @ by_number)
+
+
+def _readings(
+    problem: Problem, cameras: Array, gauge: Gauge, projections: Array
+) -> tuple[Array, Array]:
+    """How the parameters of final projections change: with the cameras, and with the motion.
+
+    By central differences: (n, 9, 9) per unit of each column, (n, 9, 6 or 7).
+    """
+    back = np.linalg.inv(gauge.motion)
+    about = (gauge.motion @ np.r_[gauge.points.mean(axis=0), 1.0])[:3]
+    by_camera = np.zeros((*cameras.shape, cameras.shape[1]))
+    for column in range(cameras.shape[1]):
+        step = np.zeros(cameras.shape[1])
+        step[column] = _STEP * problem.units[column]
+        ends = [
+            decompose(compose(x, problem.centre, projections) @ back, problem.centre)
+            for x in (cameras + step, cameras - step)
+        ]
+        by_camera[:, :, column] = _difference(*ends)
+    by_motion = np.zeros((*cameras.shape, gauge.count))
+    lever = np.array([problem.lever] * 3 + [1.0] * 3 + [problem.lever])[: gauge.count]
+    for axis in range(gauge.count):
+        step = np.zeros(gauge.count)
+        step[axis] = _STEP / lever[axis]
+        ends = [decompose(projections @ motion(x, about), problem.centre) for x in (step, -step)]
+        by_motion[:, :, axis] = _difference(*ends) * lever[axis]
+    return by_camera, by_motion
+
+
+def _difference(above: Array, below: Array) -> Array:
+    apart = above - below
+    apart[:, ANGLES] = (apart[:, ANGLES] + np.pi) % (2 * np.pi) - np.pi
+    return np.asarray(apart / (2 * _STEP))

@@ -1,0 +1,129 @@
+"""Where the tomogram lies: a fit does not say, so it stays where it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.align.robust import weigh
+
+Array = npt.NDArray[np.float64]
+
+#: Beads as few as this, or as close to a line or to each other (the second largest extent over
+#: the largest), do not say how a tomogram lies; its corners do.
+_FEW, _NARROW = 6, 0.1
+_STEPS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Gauge:
+    """A motion of the specimen that makes new projections see it as the old ones did.
+
+    Parameters
+    ----------
+    motion : (4, 4) array
+        From the frame of the fit to that of the input: a rotation, a shift, and a scale if
+        magnifications were fitted.
+    points : (k, 3) array
+        In the frame of the fit, by which it was found.
+    weights : (n, k) array
+        Of tilt images and points.
+    count : int
+        Of the motions that were free: 6, or 7 with a scale.
+    """
+
+    motion: Array
+    points: Array
+    weights: Array
+    count: int
+
+
+def reference_points(beads: Array, size: tuple[int, int, int] | None) -> Array:
+    """The points that are to stay where they were: beads, and corners if beads do not do."""
+    if size is None or not len(beads):
+        return beads
+    extents = np.linalg.svd(beads - beads.mean(axis=0), compute_uv=False)
+    if len(beads) >= _FEW and extents[1] > _NARROW * extents[0]:
+        return beads
+    return np.concatenate([beads, geometry.corners(size)])
+
+
+def motions(points: Array, linear: Array, count: int) -> Array:
+    """How images of points change when these turn about and move along x, y, z, grow, and shear.
+
+    The first 6 are the rigid motions, 7 with a scale, all 12 the affine ones.
+
+    Parameters
+    ----------
+    points : (k, 3) array
+        From what they turn about.
+    linear : (n, 2, 3) array
+        Rows x and y of projections.
+
+    Returns
+    -------
+    (n, k, 2, count) float64 array
+    """
+    space = np.zeros((len(points), 3, 12))
+    for axis in range(3):
+        space[:, :, axis] = np.cross(np.eye(3)[axis], points)
+    space[:, :, 3:6] = np.eye(3)
+    space[:, :, 6] = points
+    space[:, 0, 7], space[:, 1, 7] = points[:, 0], -points[:, 1]
+    space[:, 1, 8], space[:, 2, 8] = points[:, 1], -points[:, 2]
+    for shear, (a, b) in enumerate(((0, 1), (1, 2), (2, 0)), 9):
+        space[:, a, shear], space[:, b, shear] = points[:, b], points[:, a]
+    moved = np.einsum("nij,kjm->nkim", linear, space[..., :count], optimize=True)
+    return np.asarray(moved)
+
+
+def motion(by: Array, about: Array) -> Array:
+    """The 4x4 matrix of a motion: turns about x, y, z [rad], shifts, and the log of a scale."""
+    angle = float(np.linalg.norm(by[:3]))
+    x, y, z = by[:3] / max(angle, 1e-300)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * (np.exp(by[6]) if len(by) > 6 else 1.0)
+    matrix[:3, 3] = about - matrix[:3, :3] @ about + by[3:6]
+    return matrix
+
+
+def find(old: Array, new: Array, points: Array, *, scaled: bool) -> Gauge:
+    """The motion after which the old projections see points where the new ones see them.
+
+    Robust: images that were far off do not say where the tomogram was.
+
+    Parameters
+    ----------
+    old, new : (n, 4, 4) arrays
+        Projections of the tilt images that were fitted.
+    points : (k, 3) array
+        In the frame of the new ones.
+    scaled : bool
+        Whether its scale may change.
+    """
+    target = geometry.apply(new, points)[..., :2]
+    matrix = np.eye(4)
+    about = points.mean(axis=0)
+    count = 7 if scaled else 6
+    linear = old[:, :2, :3]
+    weights = np.ones(target.shape[:2])
+    for _ in range(_STEPS):
+        here = geometry.apply(matrix, points)
+        off = target - geometry.apply(old, here)[..., :2]
+        length = np.linalg.norm(off, axis=2)
+        weights = weigh(length / max(float(np.median(length)), 1e-6), "huber")
+        change = motions(here - about, linear, count)
+        heavy = change * weights[..., None, None]
+        normal = np.einsum("nkia,nkib->ab", heavy, change, optimize=True)
+        side = np.einsum("nkia,nki->a", heavy, off, optimize=True)
+        # What points on a line leave open is left alone.
+        by = np.linalg.lstsq(normal, side, rcond=1e-9)[0]
+        matrix = motion(by, about) @ matrix
+        if np.abs(np.einsum("nkia,a->nki", change, by, optimize=True)).max() < 1e-9:
+            break
+    return Gauge(matrix, points, weights, count)

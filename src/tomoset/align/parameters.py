@@ -1,0 +1,159 @@
+"""A projection as numbers that mean something, and the way back: exact for every affine one."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.errors import ModelError
+
+Array = npt.NDArray[np.float64]
+
+#: Columns of the cameras: one row of these a tilt image. Pixels, radians, the logarithm of the
+#: magnification, fractions. With logarithms a common change is a change of scale, exactly.
+COLUMNS = (
+    "shift_x",
+    "shift_y",
+    "rotation",
+    "tilt",
+    "magnification",
+    "stretch",
+    "skew",
+    "x_tilt",
+    "beam_tilt",
+)
+SHIFT_X, SHIFT_Y, ROTATION, TILT, MAGNIFICATION, STRETCH, SKEW, X_TILT, BEAM_TILT = range(9)
+#: Of them in degrees, where people read them.
+ANGLES = (ROTATION, TILT, X_TILT, BEAM_TILT)
+
+
+def decompose(projections: Array, centre: Array) -> Array:
+    """Cameras of projections: rows x and y, nothing lost.
+
+    ::
+
+        p = m Rz(rotation) S E Rx(beam_tilt) Ry(tilt) Rx(x_tilt) (v - centre) + shift
+
+        E = [1 0 0]    S = [1 + stretch      skew   ]
+            [0 1 0]        [   skew      1 - stretch]
+
+    The direction of the beam, normal to both rows, gives the two tilts; the polar
+    decomposition of what is left gives the rest. The beam tilt is 0: common to all images, it
+    cannot be read off one. A mirrored image is one from behind: a tilt beyond 90 degrees.
+
+    Parameters
+    ----------
+    projections : (n, 4, 4) array
+        From 0-based voxels to 0-based pixels.
+    centre : (3,) array
+        0-based voxels.
+
+    Returns
+    -------
+    (n, 9) float64 array
+        The `COLUMNS`.
+
+    Raises
+    ------
+    ModelError
+        If the rows x and y of a projection are not independent.
+
+    Examples
+    --------
+    >>> matrix = geometry.rotation_z(85) @ geometry.rotation_y([-20.0]) @ geometry.rotation_x(3)
+    >>> cameras = decompose(matrix, np.zeros(3))
+    >>> np.rad2deg(cameras[0, [ROTATION, TILT, X_TILT]]).round(9).tolist()
+    [85.0, -20.0, 3.0]
+    """
+    rows = projections[:, :2, :3]
+    beam = np.cross(rows[:, 0], rows[:, 1])
+    length = np.linalg.norm(beam, axis=1)
+    flat = ~(length > 1e-9 * np.linalg.norm(rows, axis=2).prod(axis=1))
+    if flat.any():
+        raise ModelError(
+            f"tilt image {int(np.argmax(flat)) + 1}: rows x and y of the projection are not "
+            "independent, so it is none"
+        )
+    beam /= length[:, None]
+    cameras = np.zeros((len(rows), len(COLUMNS)))
+    side = np.where(beam[:, 2] < 0, -1.0, 1.0)  # from behind: the tilt is beyond 90 degrees
+    across = np.hypot(beam[:, 1], beam[:, 2])
+    cameras[:, TILT] = np.arctan2(-beam[:, 0], side * across)
+    cameras[:, X_TILT] = np.arctan2(side * beam[:, 1], side * beam[:, 2])
+    plane = rows @ np.swapaxes(turns(cameras)[:, :2], 1, 2)
+    rotation = np.arctan2(plane[:, 1, 0] - plane[:, 0, 1], plane[:, 0, 0] + plane[:, 1, 1])
+    stretched = np.swapaxes(_in_plane(rotation), 1, 2) @ plane
+    scale = (stretched[:, 0, 0] + stretched[:, 1, 1]) / 2
+    cameras[:, ROTATION] = rotation
+    cameras[:, MAGNIFICATION] = np.log(scale)
+    cameras[:, STRETCH] = (stretched[:, 0, 0] - stretched[:, 1, 1]) / (2 * scale)
+    cameras[:, SKEW] = (stretched[:, 0, 1] + stretched[:, 1, 0]) / (2 * scale)
+    cameras[:, :2] = rows @ centre + projections[:, :2, 3]
+    return cameras
+
+
+def turns(cameras: Array) -> Array:
+    """How each camera turns the specimen, the beam along the last row: (n, 3, 3)."""
+    angles = np.rad2deg(cameras)
+    matrix = geometry.rotation_y(angles[:, TILT]) @ geometry.rotation_x(angles[:, X_TILT])
+    if cameras[:, BEAM_TILT].any():
+        matrix = geometry.rotation_x(angles[:, BEAM_TILT]) @ matrix
+    return np.asarray(matrix[:, :3, :3])
+
+
+def planes(cameras: Array) -> Array:
+    """What each camera does within the image: m Rz(rotation) S, (n, 2, 2)."""
+    stretch, skew = cameras[:, STRETCH], cameras[:, SKEW]
+    S = np.array([[1 + stretch, skew], [skew, 1 - stretch]]).transpose(2, 0, 1)
+    scale = np.exp(cameras[:, MAGNIFICATION])[:, None, None]
+    return np.asarray(scale * _in_plane(cameras[:, ROTATION]) @ S)
+
+
+def _in_plane(angle: Array) -> Array:
+    return np.asarray(geometry.rotation_z(np.rad2deg(angle))[:, :2, :2])
+
+
+def compose(cameras: Array, centre: Array, like: Array) -> Array:
+    """Projections of cameras: the way back of `decompose`.
+
+    Parameters
+    ----------
+    cameras : (n, 9) array
+        The `COLUMNS`.
+    centre : (3,) array
+        0-based voxels.
+    like : (n, 4, 4) array
+        The projections of before: row z, the depth, keeps its sense, its scale and its value
+        at `centre`, and turns with the beam.
+
+    Returns
+    -------
+    (n, 4, 4) float64 array
+    """
+    matrices = np.zeros((len(cameras), 4, 4))
+    turn = turns(cameras)
+    matrices[:, :2, :3] = planes(cameras) @ turn[:, :2]
+    matrices[:, :2, 3] = cameras[:, :2] - matrices[:, :2, :3] @ centre
+    # Depth in the frame of the beam, where it is the same before and after.
+    turned = turns(decompose(like, centre)) @ like[:, 2, :3, None]
+    matrices[:, 2, :3] = (np.swapaxes(turn, 1, 2) @ turned)[..., 0]
+    matrices[:, 2, 3] = like[:, 2, 3] + (like[:, 2, :3] - matrices[:, 2, :3]) @ centre
+    matrices[:, 3, 3] = 1.0
+    return matrices
+
+
+def readable(cameras: Array) -> Array:
+    """The same in degrees, and with the magnification itself: (n, 9)."""
+    shown = cameras.copy()
+    shown[:, ANGLES] = np.rad2deg(cameras[:, ANGLES])
+    shown[:, MAGNIFICATION] = np.exp(cameras[:, MAGNIFICATION])
+    return shown
+
+
+def turned_by(projections: Array, like: Array, centre: Array) -> Array:
+    """Projections whose row z is that of `like`, turned with their beam.
+
+    For projections whose rows x and y came about otherwise, as through a change of frame.
+    """
+    return compose(decompose(projections, centre), centre, like)
