@@ -21,6 +21,17 @@ COMMANDS = (
     Entry("simulate", "Make a small project with known truth.", "simulate:simulate"),
     Entry("import", "Make a tomogram set from another program's alignment.", "imports:imports"),
     Entry("convert", "Write a set for RELION 4 or 5, and prove it.", "convert:convert"),
+    Entry(
+        "find-fiducials",
+        "Find gold beads, in images and in space.",
+        "find_fiducials:find_fiducials",
+    ),
+    Entry(
+        "erase-fiducials",
+        "Take gold beads out of the tilt images.",
+        "erase_fiducials:erase_fiducials",
+    ),
+    Entry("align", "Improve alignments: by gold beads.", "align:align"),
     Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),
     Entry("check", "Find what is wrong with a tomogram set.", "check:check"),

@@ -1,0 +1,1 @@
+"""Gold beads: found in the tilt images and in space, erased."""

@@ -1,0 +1,170 @@
+"""One tilt series aligned by its beads: found, fitted, found again by the better alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.align import AdjustOptions, AlignmentError, Fit, adjust
+from tomoset.errors import ModelError
+from tomoset.fiducials.align_options import AlignOptions
+from tomoset.fiducials.find import Finder, Images
+from tomoset.fiducials.options import FindOptions
+from tomoset.model import Fiducials, Observations, Tomogram
+
+Array = npt.NDArray[np.float64]
+
+#: Times that beads are searched again by the better alignment, at most.
+_ROUNDS = 3
+#: Nothing is missing where this part of what images should show is seen.
+_COMPLETE = 0.98
+#: It has settled when the error of what is left out changes by less than this part.
+_SETTLED = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Aligned:
+    """An alignment by beads.
+
+    Parameters
+    ----------
+    fiducials : Fiducials
+        In the frame of the tomogram, with the observations that it is of.
+    seen : Observations
+        All that the fit is of, also of beads that have no place.
+    fit : Fit
+        Of those observations.
+    radius : float or None
+        Of a bead [Å], if known.
+    """
+
+    fiducials: Fiducials
+    seen: Observations
+    fit: Fit
+    radius: float | None
+
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """What was seen of each of the fiducials and counted: (n_tilts, n_beads) bool."""
+        counted = np.zeros((len(self.fit.projections), len(self.fit.beads)), dtype=bool)
+        counted[self.seen.tilt, self.seen.bead] = ~self.fit.outliers
+        return np.asarray(counted[:, np.isfinite(self.fit.beads).all(axis=1)])
+
+
+def align(
+    tomogram: Tomogram, images: Images, given: Fiducials | None, options: AlignOptions
+) -> Aligned:
+    """Align a tilt series by its beads.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned, however badly.
+    images : Images
+        Its tilt images.
+    given : Fiducials, optional
+        What the set says of its beads. Observations without uncertainties were made by others,
+        and are taken as they are; ours are made anew, by the better alignment.
+    options : AlignOptions
+        What is wanted.
+
+    Raises
+    ------
+    AlignmentError
+        If there are too few beads, or they do not support an alignment.
+    ModelError
+        If the series cannot be aligned at all.
+    """
+    tomogram = tomogram.placed(None, images.size)
+    tomogram.project([[0.0, 0.0, 0.0]])  # says what is missing
+    if options.keep or _by_others(given):
+        if given is None or given.observations is None or not len(given.observations):
+            raise AlignmentError(
+                f"tomogram {tomogram.name!r}: the set has no observations of beads to keep; find "
+                "them with tomoset find-fiducials, or leave --keep out"
+            )
+        radii = given.radii
+        fit = _adjusted(tomogram, given.observations, options)
+        return _aligned(given, fit, None if radii is None else float(np.median(radii)))
+    finder = Finder(tomogram, images, _search(given, options))
+    found = finder.find()
+    if not len(found.fiducials):
+        raise AlignmentError(
+            f"tomogram {tomogram.name!r}: no beads were found, so nothing can be aligned by them"
+        )
+    fit = _adjusted(tomogram, _seen(found.fiducials), options)
+    for _ in range(_ROUNDS):
+        if _complete(tomogram, fit):
+            break
+        before, found = fit, finder.find(fit.projections)
+        fit = _adjusted(tomogram, _seen(found.fiducials), options)
+        if abs(fit.leave_out - before.leave_out) < _SETTLED * before.leave_out:
+            break
+    return _aligned(found.fiducials, fit, found.radius)
+
+
+def _by_others(given: Fiducials | None) -> bool:
+    seen = None if given is None else given.observations
+    return seen is not None and len(seen) > 0 and seen.uncertainty is None
+
+
+def _search(given: Fiducials | None, options: AlignOptions) -> FindOptions:
+    if options.radius_given or given is None or given.radii is None or not len(given):
+        return options.find
+    return replace(options.find, radius=float(np.median(given.radii)))
+
+
+def _seen(fiducials: Fiducials) -> Observations:
+    if fiducials.observations is None:
+        raise ModelError("fiducials without observations cannot align anything")
+    return fiducials.observations
+
+
+def _adjusted(tomogram: Tomogram, seen: Observations, options: AlignOptions) -> Fit:
+    """The fit to observations; a 2D deformation that is known is taken off them first."""
+    assert tomogram.projections is not None
+    if tomogram.deformation is not None:
+        assert tomogram.image_size is not None
+        grid = seen.grid(tomogram.n_tilts)
+        flat = tomogram.deformation.undo(grid, image_size=tomogram.image_size)
+        seen = replace(seen, points=flat[seen.tilt, seen.bead])
+    try:
+        return adjust(
+            tomogram.projections,
+            seen,
+            AdjustOptions(
+                classes=options.classes, size=tomogram.size, image_size=tomogram.image_size
+            ),
+        )
+    except AlignmentError as problem:
+        raise AlignmentError(f"tomogram {tomogram.name!r}: {problem}") from None
+
+
+def _complete(tomogram: Tomogram, fit: Fit) -> bool:
+    """Whether nearly all is seen that images should show."""
+    assert tomogram.image_size is not None
+    places = fit.beads[np.isfinite(fit.beads).all(axis=1)]
+    at = replace(tomogram, projections=fit.projections).project(places)
+    inside = ((at >= 0) & (at <= np.array(tomogram.image_size) - 1)).all(axis=-1)
+    return bool((~fit.outliers).sum() >= _COMPLETE * inside.sum())
+
+
+def _aligned(fiducials: Fiducials, fit: Fit, radius: float | None) -> Aligned:
+    """The beads that the fit has a place for, and only those."""
+    good: npt.NDArray[np.bool_] = np.asarray(np.isfinite(fit.beads).all(axis=1), bool)
+    number = np.cumsum(good) - 1
+    seen = _seen(fiducials)
+    kept = seen.take(good[seen.bead])
+    return Aligned(
+        fiducials=Fiducials(
+            points=fit.beads[good],
+            observations=replace(kept, bead=number[kept.bead]),
+            scores=None if fiducials.scores is None else fiducials.scores[good],
+            radii=None if fiducials.radii is None else fiducials.radii[good],
+        ),
+        seen=seen,
+        fit=fit,
+        radius=radius,
+    )

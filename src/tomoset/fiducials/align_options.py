@@ -1,0 +1,42 @@
+"""What is wanted of an alignment by beads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tomoset.align import AdjustOptions
+from tomoset.fiducials.options import FindOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignOptions:
+    """What may change, and which beads say so.
+
+    Parameters
+    ----------
+    classes : mapping of str to str
+        Freedom of classes of parameters: see `tomoset.align.fit.AdjustOptions`.
+    find : FindOptions
+        How beads are searched.
+    radius_given : bool
+        Whether their radius was asked for; otherwise the one that a set says is taken.
+    keep : bool
+        Take the set's observations as they are.
+    level : bool
+        Turn the tomogram so that the specimen lies flat.
+
+    Raises
+    ------
+    ModelError
+        If a class of parameters, or its freedom, is unknown.
+    """
+
+    classes: Mapping[str, str] = field(default_factory=dict)
+    find: FindOptions = field(default_factory=FindOptions)
+    radius_given: bool = False
+    keep: bool = False
+    level: bool = False
+
+    def __post_init__(self) -> None:
+        AdjustOptions(classes=self.classes)

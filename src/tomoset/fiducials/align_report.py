@@ -1,0 +1,119 @@
+"""What an alignment by beads says of itself: a STAR file with a table for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry, star
+from tomoset.align import PARAMETERS
+from tomoset.fiducials.align_one import Aligned
+from tomoset.model import Tomogram
+
+Array = npt.NDArray[np.float64]
+
+#: Names of `PARAMETERS` in columns.
+_NAMES = ("ShiftX", "ShiftY", "Rotation", "Tilt", "Magnification", "Stretch", "Skew", "XTilt")
+
+
+def alignment_to_star(
+    tomogram: Tomogram, aligned: Aligned, coverage: dict[str, float]
+) -> star.StarFile:
+    """The report of an alignment.
+
+    Tables: ``alignment``, of the whole series; ``tilts`` and ``beads``, residuals of each and what
+    the fit is of; ``outliers``, observations that did not count. Shifts and residuals are in px
+    of the tilt images, angles in degrees; errors are standard deviations.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        As it was, with projections.
+    aligned : Aligned
+        What was found.
+    coverage : dict
+        How well beads cover the specimen, by label.
+    """
+    fit = aligned.fit
+    whole: dict[str, object] = {
+        "tomosetModel": str(fit.model).replace(" ", "_"),
+        "tomosetBeads": int(np.isfinite(fit.by_bead).sum()),
+        "tomosetObservations": int((~fit.outliers).sum()),
+        "tomosetOutliers": int(fit.outliers.sum()),
+        "tomosetParameters": fit.n_parameters,
+        "tomosetResidual": fit.rms,
+        "tomosetResidualAngst": fit.rms * _pixel_size(tomogram),
+        "tomosetLeaveOutError": fit.leave_out,
+        "tomosetLeaveOutErrorBefore": fit.leave_out_before,
+        "tomosetExpectedError": fit.expected,
+        "tomosetBeamTilt": fit.beam_tilt,
+        **coverage,
+    }
+    one = star.Table("alignment", {k: [_text(v)] for k, v in whole.items()}, is_loop=False)
+    return star.StarFile((one, _tilts(tomogram, aligned), _beads(aligned), _outliers(aligned)))
+
+
+def _pixel_size(tomogram: Tomogram) -> float:
+    assert tomogram.optics.pixel_size is not None
+    return tomogram.optics.pixel_size
+
+
+def _tilts(tomogram: Tomogram, aligned: Aligned) -> star.Table:
+    fit, n = aligned.fit, tomogram.n_tilts
+    seen = aligned.seen
+    columns: dict[str, Iterable[object]] = {
+        "tomosetTiltImage": range(1, n + 1),
+        "tomosetTiltAngle": geometry.tilt_angles(fit.projections),
+        "tomosetSeen": np.bincount(seen.tilt[~fit.outliers], minlength=n),
+        "tomosetResidual": fit.by_tilt,
+    }
+    for i, name in enumerate(_NAMES[: len(PARAMETERS)]):
+        columns[f"tomoset{name}"] = fit.parameters[:, i]
+        columns[f"tomoset{name}Change"] = fit.changes[:, i]
+        columns[f"tomoset{name}Error"] = fit.deviations[:, i]
+    return _table("tilts", columns)
+
+
+def _beads(aligned: Aligned) -> star.Table:
+    fit, seen = aligned.fit, aligned.seen
+    number = np.bincount(seen.bead[~fit.outliers], minlength=len(fit.beads))
+    return _table(
+        "beads",
+        {
+            "tomosetBead": range(1, len(fit.beads) + 1),
+            "tomosetX": fit.beads[:, 0],
+            "tomosetY": fit.beads[:, 1],
+            "tomosetZ": fit.beads[:, 2],
+            "tomosetSeen": number,
+            "tomosetResidual": fit.by_bead,
+        },
+    )
+
+
+def _outliers(aligned: Aligned) -> star.Table:
+    fit, seen = aligned.fit, aligned.seen
+    out = np.flatnonzero(fit.outliers)
+    return _table(
+        "outliers",
+        {
+            "tomosetBead": seen.bead[out] + 1,
+            "tomosetTiltImage": seen.tilt[out] + 1,
+            "tomosetImageX": seen.points[out, 0],
+            "tomosetImageY": seen.points[out, 1],
+            "tomosetResidualX": fit.residuals[out, 0],
+            "tomosetResidualY": fit.residuals[out, 1],
+        },
+    )
+
+
+def _table(name: str, columns: dict[str, Iterable[object]]) -> star.Table:
+    return star.Table(
+        name, {label: [_text(v) for v in values] for label, values in columns.items()}
+    )
+
+
+def _text(value: object) -> str:
+    """A number as people read it; what is not known is ``nan``."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,258 @@
+"""``align fiducials``: every tomogram of a set aligned by its beads, and the set of that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry, star
+from tomoset.align import PARAMETERS, Fit
+from tomoset.align.level import Level, level
+from tomoset.derived import Derived, Recipe, as_project, derive, file_sizes, identity, in_folder
+from tomoset.fiducials.align_one import Aligned, align
+from tomoset.fiducials.align_options import AlignOptions
+from tomoset.fiducials.align_report import alignment_to_star
+from tomoset.fiducials.outputs import write_beads, write_picture
+from tomoset.fiducials.task import BeadTask, common_fields
+from tomoset.formats import relion5
+from tomoset.formats._files import fiducials_file
+from tomoset.model import Tomogram, TomogramSet
+from tomoset.moves import move_tomogram
+from tomoset.project import Project, fiducials_of
+from tomoset.run import RunOptions, file_stamp
+from tomoset.tilt_series import TiltSeries
+
+Array = npt.NDArray[np.float64]
+
+#: Radius of a circle around beads of which nobody has said how large they are [Å].
+_SHOWN_RADIUS = 50.0
+#: Columns of a tilt table: the standard deviation of each parameter, if it was free.
+_DEVIATIONS = {
+    "shift_x": "tomosetShiftXError",
+    "shift_y": "tomosetShiftYError",
+    "rotation": "tomosetRotationError",
+    "tilt": "tomosetTiltError",
+    "magnification": "tomosetMagnificationError",
+    "stretch": "tomosetStretchError",
+    "skew": "tomosetSkewError",
+    "x_tilt": "tomosetXTiltError",
+}
+#: What RELION 5's angles and shifts cannot say.
+_NOT_RIGID = ("magnification", "stretch", "skew")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task(BeadTask):
+    """What one process needs to align a tomogram by its beads.
+
+    Parameters
+    ----------
+    options : AlignOptions
+        What is wanted.
+    """
+
+    options: AlignOptions
+
+
+def align_set(
+    tomograms: TomogramSet | Project,
+    folder: str | os.PathLike[str],
+    options: AlignOptions,
+    running: RunOptions | None = None,
+    names: Sequence[str] = (),
+) -> Derived:
+    """Align the tomograms of a set by their beads, and write the set with that alignment.
+
+    Parameters
+    ----------
+    tomograms : TomogramSet or Project
+        As it was read, aligned however badly. Sets that a project links to are carried along
+        where a tomogram is turned to be level.
+    folder : path-like
+        Made when missing. The set goes to ``tomograms.star``, beads to ``fiducials_NAME.star``,
+        what is to be known of an alignment to ``alignment_NAME.star``, pictures to ``NAME.png``.
+    options : AlignOptions
+        What is wanted.
+    running : RunOptions, optional
+        Where and how to run.
+    names : sequence of str
+        Only these tomograms; all if empty.
+
+    Returns
+    -------
+    Derived
+        A tomogram whose beads do not support an alignment fails, and keeps the one it has.
+    """
+    project, running = as_project(tomograms), running or RunOptions()
+    options = replace(options, find=replace(options.find, threads=running.threads))
+    if project.tomograms.format == relion5.NAME:
+        rigid = dict.fromkeys(_NOT_RIGID, "fixed")
+        options = replace(options, classes=rigid | dict(options.classes))
+    tasks = {
+        name: Task(**fields, options=options)
+        for name, fields in common_fields(project, folder).items()
+    }
+    recipe = Recipe(
+        command="align fiducials",
+        records="run_align_fiducials",
+        work=align_one,
+        describe=_describe,
+        updated=_updated,
+        identity=_identity,
+        links=True,
+        moved=_moved,
+        may_move=options.level,
+    )
+    return derive(recipe, project, tasks, folder, running, names)
+
+
+def align_one(task: Task) -> dict[str, Any]:
+    """Align a tomogram by its beads, and write what is to be known of it.
+
+    Returns
+    -------
+    dict
+        For JSON: ``projections`` (in the frame of before), ``deviations`` (by column, texts),
+        ``motion`` (of the frame, None if it stays), ``fiducials`` (path), numbers for people,
+        ``files`` and ``of``.
+
+    Raises
+    ------
+    AlignmentError
+        If beads do not support an alignment.
+    TomosetError
+        If something is missing or damaged.
+    """
+    with in_folder(task.root):
+        of = _identity(task)
+        given = fiducials_of(task.tomogram, task.set_path, task.format)
+        with TiltSeries(task.tomogram, task.set_path) as images:
+            tomogram = task.tomogram.placed(None, images.size)
+            aligned = align(tomogram, images, given, task.options)
+            flat = _level(tomogram, aligned) if task.options.level else None
+            better = replace(tomogram, projections=aligned.fit.projections, alignment=None)
+            files = _write(task, better, aligned, flat, images)
+        return {
+            "projections": aligned.fit.projections.tolist(),
+            "image_size": list(images.size),
+            "deviations": _deviations(aligned.fit),
+            "motion": None if flat is None else flat.motion.tolist(),
+            "fiducials": files[0],
+            **_numbers(tomogram, aligned, flat),
+            "files": file_sizes(files),
+            "of": of,
+        }
+
+
+def _level(tomogram: Tomogram, aligned: Aligned) -> Level:
+    assert tomogram.size is not None
+    return level(aligned.fiducials.points, (np.array(tomogram.size, np.float64) - 1) / 2)
+
+
+def _write(
+    task: Task, better: Tomogram, aligned: Aligned, flat: Level | None, images: TiltSeries
+) -> list[str]:
+    """Write beads, report and picture; their paths."""
+    paths = [
+        task.target(name)
+        for name in ("fiducials_{name}.star", "alignment_{name}.star", "{name}.png")
+    ]
+    fiducials = aligned.fiducials
+    if flat is not None:
+        moved = geometry.apply(flat.motion, fiducials.points)
+        fiducials = replace(fiducials, points=moved)
+    write_beads(fiducials, paths[0], better, task.dialect)
+    star.write(alignment_to_star(better, aligned, _coverage(better, aligned)), paths[1])
+    radius = aligned.radius or _SHOWN_RADIUS
+    write_picture(aligned.fiducials, paths[2], better, images, radius, aligned.good)
+    return paths
+
+
+def _coverage(better: Tomogram, aligned: Aligned) -> dict[str, float]:
+    """How much of the least tilted image lies between beads, and how deep they lie [Å]."""
+    import scipy.spatial
+
+    assert better.projections is not None
+    assert better.image_size is not None
+    assert better.optics.pixel_size is not None
+    points = aligned.fiducials.points
+    least = int(np.argmin(np.abs(geometry.tilt_angles(better.projections))))
+    at = better.project(points)[least]
+    area = scipy.spatial.ConvexHull(at).volume / float(np.prod(better.image_size))
+    return {
+        "tomosetCoveredArea": float(area),
+        "tomosetBeadDepthAngst": float(np.ptp(points[:, 2]) * better.optics.pixel_size),
+    }
+
+
+def _numbers(tomogram: Tomogram, aligned: Aligned, flat: Level | None) -> dict[str, Any]:
+    fit = aligned.fit
+    assert tomogram.optics.pixel_size is not None
+    return {
+        "beads": len(aligned.fiducials),
+        "observations": int((~fit.outliers).sum()),
+        "outliers": int(fit.outliers.sum()),
+        "residual": fit.rms,
+        "residual_nm": fit.rms * tomogram.optics.pixel_size / 10,
+        "leave_out": fit.leave_out,
+        "leave_out_before": fit.leave_out_before,
+        "expected": fit.expected,
+        "model": str(fit.model),
+        "parameters": fit.n_parameters,
+        "unsupported": [int(i) + 1 for i in fit.unsupported],
+        "radius": aligned.radius,
+        "level": None if flat is None else [flat.angle, flat.error],
+    }
+
+
+def _deviations(fit: Fit) -> dict[str, list[str]]:
+    """Texts of the columns; none for what was not free."""
+    columns = {}
+    for i, name in enumerate(PARAMETERS):
+        if getattr(fit.model, name.removesuffix("_x").removesuffix("_y"), "free") != "fixed":
+            columns[_DEVIATIONS[name]] = [f"{value:.4g}" for value in fit.deviations[:, i]]
+    return columns
+
+
+def _describe(task: Task) -> dict[str, Any]:
+    """All that decides what the result is, ready for JSON: threads do not."""
+    options = asdict(task.options)
+    options["find"].pop("threads")
+    options["classes"] = dict(task.options.classes)
+    return {
+        "options": options,
+        "target": task.target("fiducials_{name}.star"),
+        "dialect": task.dialect,
+        "of": _identity(task),
+    }
+
+
+def _identity(task: Task) -> str:
+    """Of images and alignment, and of the beads that the set names."""
+    beads = fiducials_file(task.tomogram, task.set_path)
+    stamp = "" if beads is None else repr(file_stamp(str(beads))[1:])
+    return identity(task) + stamp
+
+
+def _moved(result: dict[str, Any]) -> Array | None:
+    return None if result["motion"] is None else np.array(result["motion"])
+
+
+def _updated(tomogram: Tomogram, result: dict[str, Any]) -> Tomogram:
+    """The tomogram with its new alignment, how sure that is, and its beads."""
+    width, height = result["image_size"]
+    sized = tomogram.placed(None, (width, height))
+    aligned = replace(sized, projections=np.array(result["projections"]), alignment=None)
+    motion = _moved(result)
+    if motion is not None:
+        aligned = move_tomogram(aligned, motion)
+    source = aligned.source
+    if source is not None:
+        tilts = {k: v for k, v in source.tilts.items() if k not in _DEVIATIONS.values()}
+        source = replace(source, tilts=tilts | result["deviations"])
+    return replace(aligned, fiducials=result["fiducials"], source=source)

@@ -1,0 +1,267 @@
+"""The gold beads of a tilt series: where they are in space, and in each image."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.errors import ModelError
+from tomoset.fiducials.centre import first_profile
+from tomoset.fiducials.confirm import Expected, Sights, confirm, patch_half
+from tomoset.fiducials.detect import MatchedFilter, Peaks
+from tomoset.fiducials.options import FindOptions
+from tomoset.fiducials.radius import BeadKind, bead_kind
+from tomoset.fiducials.search import Agreement, agree
+from tomoset.fiducials.vote import Space, references
+from tomoset.fiducials.whiten import Whitening
+from tomoset.images.device import Cpu
+from tomoset.model import Fiducials, Observations, Tomogram
+
+Array = npt.NDArray[np.float64]
+Image = npt.NDArray[np.float32]
+
+#: Tilt images without which no place in space is known, and how much their angles differ [deg].
+_FEWEST_TILTS, _NARROWEST = 3, 10.0
+#: Images that are looked at first, for the kind of bead and the spectrum of the background.
+_SAMPLE = 3
+#: How far above and below the middle beads are searched, in thicknesses of the tomogram.
+_DEPTH = 0.75
+#: A bead is seen in this part of the images that show its place, and in so many.
+_PART, _FEWEST = 0.5, 3
+
+
+class Images(Protocol):
+    """What the finder wants of tilt images; `TiltSeries` is one."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height [px]."""
+        ...
+
+    def read(self, i: int) -> Image:
+        """Image i: (y, x)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """The beads of a tilt series.
+
+    Parameters
+    ----------
+    fiducials : Fiducials
+        Where they are, by the alignment as it is, and where they were seen; the clearest first.
+        A score is the median signal-to-noise ratio in the images that show the place.
+    false_discovery : (n,) array
+        Not more than this part of the beads that images agree on as well is there by chance.
+    radius : float or None
+        Of a bead [Å], as it was given or measured.
+    dark : bool
+        Whether beads are darker than the ice.
+    """
+
+    fiducials: Fiducials
+    false_discovery: Array
+    radius: float | None
+    dark: bool = True
+
+
+class Finder:
+    """Finds the gold beads of one tilt series, by one alignment or by several.
+
+    A matched filter finds what is bead-like in each image; places that the images agree on are
+    beads, though the alignment be off by some per cent of their width; each is then fitted in every
+    image by the mean bead.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned, however well.
+    images : Images
+        Its tilt images, in the order of its table.
+    options : FindOptions
+        What is wanted.
+
+    Raises
+    ------
+    ModelError
+        If the series cannot show where beads are, or the radius is plainly not that of the beads.
+    """
+
+    def __init__(self, tomogram: Tomogram, images: Images, options: FindOptions) -> None:
+        self._tomogram, self._images = tomogram.placed(None, images.size), images
+        self._options = options
+        space = _space(self._tomogram)
+        assert self._tomogram.optics.pixel_size is not None
+        self._pixel_size = self._tomogram.optics.pixel_size
+        least = references(space.projections)
+        sample = [images.read(int(i)) for i in least[:: max(1, len(least) // _SAMPLE)]]
+        self._kind = bead_kind(sample, self._pixel_size, options)
+        if self._kind is not None:
+            self._radius = self._kind.radius / self._pixel_size
+            self._white = Whitening(sample, images.size, self._radius)
+            with ThreadPoolExecutor(options.threads) as pool:
+                self._peaks = list(pool.map(self._search, range(tomogram.n_tilts)))
+
+    def find(self, projections: Array | None = None) -> Found:
+        """The beads.
+
+        Parameters
+        ----------
+        projections : (n, 4, 4) array, optional
+            A better alignment than the tomogram's own.
+        """
+        tomogram = self._tomogram
+        if projections is not None:
+            tomogram = replace(tomogram, projections=projections)
+        if self._kind is None:
+            return _none(self._options.radius)
+        agreement = agree(_space(tomogram), self._peaks, self._radius)
+        false = _false_discovery(agreement.tracks.chance)
+        sure = false <= self._options.false_discovery
+        if not sure.any():
+            return _none(self._kind.radius, dark=self._kind.sign > 0)
+        sights = self._look(agreement, agreement.tracks.places[sure])
+        return _found(tomogram, self._kind, sights, false[sure])
+
+    def _search(self, i: int) -> Peaks:
+        """Bead-like places of an image, where its projection has them."""
+        assert self._kind is not None
+        matched = self._matched
+        transform = matched.cropping.transform(self._images.read(i), Cpu())
+        found = matched.peaks(matched.response(transform))
+        return replace(found, points=_flat(self._tomogram, i, found.points))
+
+    @cached_property
+    def _matched(self) -> MatchedFilter:
+        assert self._kind is not None
+        return self._kind.filter(self._images.size, self._pixel_size)
+
+    def _look(self, agreement: Agreement, places: Array) -> Sights:
+        """What each image shows at places."""
+        assert self._kind is not None
+        sign = self._kind.sign
+        at, inside = agreement.space.see(places)
+        half = patch_half(self._radius, self._white)
+        with ThreadPoolExecutor(self._options.threads) as pool:
+            return confirm(
+                Expected(
+                    at=_bent(self._tomogram, at),
+                    inside=inside,
+                    radius=self._radius,
+                    reach=agreement.reach,
+                ),
+                self._white,
+                lambda i: sign * self._images.read(i),
+                first_profile(self._white.bead(self._kind.radius, self._pixel_size, half)),
+                pool.map,
+            )
+
+
+def find(tomogram: Tomogram, images: Images, options: FindOptions) -> Found:
+    """Find the gold beads of a tilt series, as `Finder` does.
+
+    Returns
+    -------
+    Found
+        There may be none.
+    """
+    return Finder(tomogram, images, options).find()
+
+
+def _none(radius: float | None, *, dark: bool = True) -> Found:
+    none = Fiducials(points=np.empty((0, 3)))
+    return Found(fiducials=none, false_discovery=np.empty(0), radius=radius, dark=dark)
+
+
+def _found(tomogram: Tomogram, kind: BeadKind, sights: Sights, false: Array) -> Found:
+    """The beads that most images of them show, the clearest first."""
+    seen, there = np.isfinite(sights.uncertainty), np.isfinite(sights.snr)
+    enough = seen.sum(axis=0) >= np.maximum(_PART * there.sum(axis=0), _FEWEST)
+    places = tomogram.triangulate(sights.points)
+    enough &= np.isfinite(places).all(axis=1)
+    score = np.zeros(len(enough))
+    score[enough] = np.nanmedian(sights.snr[:, enough], axis=0)
+    order = np.argsort(-score, kind="stable")
+    order = order[enough[order]]
+    tilt, bead = np.nonzero(seen[:, order])
+    observations = Observations(
+        bead=bead,
+        tilt=tilt,
+        points=sights.points[:, order][tilt, bead],
+        uncertainty=sights.uncertainty[:, order][tilt, bead],
+    )
+    return Found(
+        fiducials=Fiducials(
+            points=places[order],
+            observations=observations,
+            scores=score[order],
+            radii=np.full(len(order), kind.radius),
+        ),
+        false_discovery=false[order],
+        radius=kind.radius,
+        dark=kind.sign > 0,
+    )
+
+
+def _space(tomogram: Tomogram) -> Space:
+    """Where beads may be, if the series can show it at all."""
+    name, size = tomogram.name, tomogram.image_size
+    tomogram.project(np.zeros((1, 3)))  # says what is missing
+    assert tomogram.projections is not None
+    assert size is not None
+    if tomogram.optics.pixel_size is None:
+        raise ModelError(f"tomogram {name!r}: the pixel size is not known yet")
+    angles = geometry.tilt_angles(tomogram.projections)
+    if tomogram.n_tilts < _FEWEST_TILTS or np.ptp(angles) < _NARROWEST:
+        raise ModelError(
+            f"tomogram {name!r} has {tomogram.n_tilts} tilt image{'s' * (tomogram.n_tilts != 1)} "
+            f"over {np.ptp(angles):.3g} degrees: {_FEWEST_TILTS} over {_NARROWEST:g} or more are "
+            "needed to see where beads are in space"
+        )
+    if tomogram.size is None:
+        raise ModelError(f"tomogram {name!r}: its size is not known, so beads cannot be searched")
+    volume = np.array(tomogram.size, np.float64)
+    return Space(
+        projections=tomogram.projections,
+        image_size=size,
+        middle=(volume - 1) / 2,
+        half_depth=_DEPTH * volume[2],
+    )
+
+
+def _false_discovery(chance: Array) -> Array:
+    """Which part of the places that are as sure, or surer, is expected to be there by chance.
+
+    Benjamini and Hochberg, J. R. Statist. Soc. B 57, 289 (1995), where `chance` is the number
+    expected among all that were tried.
+    """
+    order = np.argsort(chance, kind="stable")
+    part = chance[order] / np.arange(1, len(chance) + 1)
+    bound = np.empty(len(chance))
+    bound[order] = np.minimum.accumulate(part[::-1])[::-1]
+    return np.minimum(bound, 1.0)
+
+
+def _flat(tomogram: Tomogram, i: int, points: Array) -> Array:
+    """Places in image i as its projection has them, without the 2D deformation."""
+    if tomogram.deformation is None:
+        return points
+    bent = replace(tomogram.deformation, coefficients=tomogram.deformation.coefficients[[i]])
+    assert tomogram.image_size is not None
+    return np.asarray(bent.undo(points[None], image_size=tomogram.image_size)[0])
+
+
+def _bent(tomogram: Tomogram, at: Array) -> Array:
+    """The way back of `_flat`, for all images: (n, m, 2)."""
+    if tomogram.deformation is None:
+        return at
+    assert tomogram.image_size is not None
+    moved = tomogram.deformation.displacement(at, image_size=tomogram.image_size)
+    return np.asarray(at + moved)

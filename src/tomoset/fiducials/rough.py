@@ -1,0 +1,108 @@
+"""A first correction of an alignment: where each image is, and how it is turned in its plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.fiducials.detect import Peaks
+
+Array = npt.NDArray[np.float64]
+
+_ROUNDS = 12
+#: Moves are the same if they differ by less than this part of the reach of a search.
+_TOGETHER = 4.0
+
+
+def corrected(projections: Array, points: Array, *, turned: bool) -> tuple[Array, float]:
+    """Projections moved (and turned) in the plane of each image to agree on what was seen.
+
+    Parameters
+    ----------
+    projections : (n, 4, 4) array
+        From 0-based voxels to 0-based pixels.
+    points : (n, m, 2) array
+        Of m beads [px]; NaN where one was not seen. Some may be wrong.
+    turned : bool
+        Whether images may be turned too, which takes beads that are spread.
+
+    Returns
+    -------
+    projections : (n, 4, 4) array
+    spread : float
+        Of what remains: the median distance [px].
+    """
+    moved = projections.copy()
+    for _ in range(_ROUNDS):
+        off = points - geometry.apply(moved, robust_places(moved, points))[..., :2]
+        for i, (seen, error) in enumerate(zip(points, off, strict=True)):
+            known = np.isfinite(error).all(axis=1)
+            if known.any():
+                moved[i] = _plane(seen[known], error[known], turned=turned) @ moved[i]
+    off = points - geometry.apply(moved, robust_places(moved, points))[..., :2]
+    far = np.linalg.norm(off, axis=-1)
+    return moved, float(np.median(far[np.isfinite(far)])) if np.isfinite(far).any() else 0.0
+
+
+def found_again(projections: Array, places: Array, peaks: Sequence[Peaks], reach: float) -> Array:
+    """Projections of images that are far off, moved to where most places have a peak.
+
+    An image that is further off than others are looked for shows no place at all, and nothing
+    would correct it. The move that brings most places to peaks does.
+
+    Parameters
+    ----------
+    projections : (n, 4, 4) array
+        From 0-based voxels to 0-based pixels.
+    places : (m, 3) array
+        Of beads [voxels].
+    peaks : sequence of Peaks
+        Of each image.
+    reach : float
+        How far off images may be [px]; twice as far is looked.
+    """
+    moved = projections.copy()
+    at = geometry.apply(projections, places)[..., :2]
+    for i, found in enumerate(peaks):
+        moves = (found.points[:, None] - at[i]).reshape(-1, 2)
+        moves = moves[np.linalg.norm(moves, axis=1) < 2 * reach]
+        near = np.linalg.norm(moves[:, None] - moves, axis=-1) < reach / _TOGETHER
+        here = int((np.linalg.norm(moves, axis=1) < reach / _TOGETHER).sum())
+        if not len(moves) or near.sum(axis=1).max() <= max(here, 1):
+            continue
+        best = near[near.sum(axis=1).argmax()]
+        moved[i] = geometry.translation((*np.median(moves[best], axis=0), 0)) @ moved[i]
+    return moved
+
+
+def robust_places(projections: Array, points: Array) -> Array:
+    """Triangulated, (n, m, 2) px to (m, 3) voxels, without the images that disagree most."""
+    places = geometry.triangulate(projections, points)
+    for _ in range(3):
+        off = np.linalg.norm(points - geometry.apply(projections, places)[..., :2], axis=-1)
+        typical = np.nanmedian(off, axis=0, keepdims=True)
+        far = off > 3 * np.maximum(typical, 1e-6)
+        places = geometry.triangulate(projections, np.where(far[..., None], np.nan, points))
+    return places
+
+
+def _plane(seen: Array, error: Array, *, turned: bool) -> Array:
+    """The move of an image that takes off most of its errors: (4, 4)."""
+    shift = np.median(error, axis=0)
+    turn, middle = 0.0, np.median(seen, axis=0)
+    if turned and len(seen) >= 4:
+        arm = seen - middle
+        across = arm[:, 0] * (error - shift)[:, 1] - arm[:, 1] * (error - shift)[:, 0]
+        square = (arm**2).sum(axis=1)
+        # The median of the angles, each counting as its arm is long.
+        order = np.argsort(across / np.maximum(square, 1e-9))
+        half = np.searchsorted(np.cumsum(np.sqrt(square)[order]), np.sqrt(square).sum() / 2)
+        turn = float((across / np.maximum(square, 1e-9))[order[min(half, len(order) - 1)]])
+    about = geometry.translation((*middle, 0))
+    back = geometry.translation((*-middle, 0))
+    return np.asarray(
+        geometry.translation((*shift, 0)) @ about @ geometry.rotation_z(np.rad2deg(turn)) @ back
+    )
