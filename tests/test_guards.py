@@ -135,16 +135,16 @@ def test_a_full_disk_leaves_no_half_stack_beside_the_rest(
 ) -> None:
     for name in ("A", "B"):
         make_folder(tmp_path / name, tilt=TILT_COM + "EXCLUDELIST 2\n")
-    header = mrc._header_for
+    header = mrc.header_like
     calls = []
 
-    def full(*arguments: Any) -> bytes:
+    def full(*arguments: Any, **named: Any) -> bytes:
         calls.append(arguments)
         if len(calls) == 1:
             raise OSError(28, "No space left on device")
-        return header(*arguments)
+        return header(*arguments, **named)
 
-    monkeypatch.setattr(mrc, "_header_for", full)
+    monkeypatch.setattr(mrc, "header_like", full)
     code, _, errors = run("A", "B", *COMMON)
     assert code == 1
     assert "No space left on device" in errors

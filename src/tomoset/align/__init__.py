@@ -7,7 +7,7 @@ out), `scatter` (how much free changes vary), `robust` (false observations), `st
 """
 
 from tomoset.align._adjust import adjust
-from tomoset.align.fit import PARAMETERS, AdjustOptions, AlignmentError, Fit
+from tomoset.align.fit import PARAMETERS, AdjustOptions, AlignmentError, Fit, NoGainError
 from tomoset.align.freedoms import CLASSES, Freedoms
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "AlignmentError",
     "Fit",
     "Freedoms",
+    "NoGainError",
     "adjust",
 ]

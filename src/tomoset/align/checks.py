@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tomoset.align.bundle import Problem
 from tomoset.align.choose import gained
-from tomoset.align.fit import AlignmentError
+from tomoset.align.fit import AlignmentError, NoGainError
 from tomoset.align.parameters import MAGNIFICATION, TILT
 from tomoset.align.robust import MIN_VIEWS, Fitted, loss
 from tomoset.errors import ModelError
@@ -105,10 +105,10 @@ def sure(expected: float, before: float) -> None:
 
     Raises
     ------
-    AlignmentError
+    NoGainError
     """
     if not expected < before:
-        raise AlignmentError(
+        raise NoGainError(
             f"the error to be expected of the fitted projections, {expected:.3g} px, is not below "
             f"that of the alignment as it is, {before:.3g} px; more beads may do"
         )
@@ -119,7 +119,7 @@ def better(problem: Problem, before: Fitted, after: Fitted) -> None:
 
     Raises
     ------
-    AlignmentError
+    NoGainError
     """
     old, new = (
         np.linalg.norm(fitted.out.errors, axis=2) / before.scale[:, None]
@@ -132,7 +132,7 @@ def better(problem: Problem, before: Fitted, after: Fitted) -> None:
             float(np.sqrt(((fitted.off[used]) ** 2).sum(axis=1).mean()))
             for fitted in (before, after)
         )
-        raise AlignmentError(
+        raise NoGainError(
             "the alignment as it is predicts beads where they were not looked at as well as one "
             f"fitted to these {int((problem.precision > 0).sum())} observations (residuals of "
             f"{was:.3g} px before, {now:.3g} px after); more, or more precise, observations may "

@@ -22,6 +22,10 @@ class AlignmentError(ModelError):
     """The observations do not support an alignment; the message says what is missing."""
 
 
+class NoGainError(AlignmentError):
+    """The alignment as it is fits the observations as well as any; it may well be right."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdjustOptions:
     """What may change, and what frame the tomogram has.

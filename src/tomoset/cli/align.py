@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -114,19 +115,28 @@ def _options(given: dict[str, Any]) -> AlignOptions:
 
 
 def _print_alignments(done: Derived) -> None:
-    """Two lines for each tomogram: how much better it is, and what has changed."""
+    """Some lines for each tomogram: how much better it is, and what has changed."""
     for name, result in done.report.results.items():
+        for i, line in enumerate(_lines(result)):
+            click.echo(f"{name}  {line}" if i == 0 else f"    {line}")
+
+
+def _lines(result: dict[str, Any]) -> Iterator[str]:
+    beads = f"{result['beads']} beads"
+    if result["kept"] is not None:
+        yield f"{beads}; the alignment stays as it is: {result['kept'].partition(': ')[2]}"
+    else:
         outliers = f", {result['outliers']} outliers" * bool(result["outliers"])
-        click.echo(
-            f"{name}  {result['beads']} beads, {result['observations']} times seen{outliers}: "
-            f"{result['leave_out_before']:.2f} -> {result['leave_out']:.2f} px left out, residual "
-            f"{result['residual']:.2f} px ({result['residual_nm']:.2f} nm), alignment to "
-            f"{result['expected']:.2f} px"
+        yield f"{beads}, {result['observations']} times seen{outliers}"
+        yield (
+            f"error of what is left out {result['leave_out_before']:.2f} -> "
+            f"{result['leave_out']:.2f} px, residual {result['residual']:.2f} px "
+            f"({result['residual_nm']:.2f} nm)"
         )
-        click.echo(f"    {result['model']}")
-        if result["level"] is not None:
-            angle, error = result["level"]
-            click.echo(f"    turned by {angle:.2f} degrees (+- {error:.2f}) to be level")
+        yield f"alignment known to {result['expected']:.2f} px; {result['model']}"
         if result["unsupported"]:
             views = ", ".join(map(str, result["unsupported"]))
-            click.echo(f"    no beads seen in images {views}: they keep their place")
+            yield f"no beads seen in images {views}: they keep their place"
+    if result["level"] is not None:
+        angle, error = result["level"]
+        yield f"turned by {angle:.2f} degrees (+- {error:.2f}) to be level"

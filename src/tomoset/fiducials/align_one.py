@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align import AdjustOptions, AlignmentError, Fit, adjust
+from tomoset.align import AdjustOptions, AlignmentError, Fit, NoGainError, adjust
 from tomoset.errors import ModelError
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.find import Finder, Images
@@ -53,9 +53,28 @@ class Aligned:
         return np.asarray(counted[:, np.isfinite(self.fit.beads).all(axis=1)])
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kept:
+    """An alignment that no other one betters.
+
+    Parameters
+    ----------
+    fiducials : Fiducials
+        By the alignment as it is.
+    radius : float or None
+        Of a bead [Å], if known.
+    reason : str
+        Why it stays, for people.
+    """
+
+    fiducials: Fiducials
+    radius: float | None
+    reason: str
+
+
 def align(
     tomogram: Tomogram, images: Images, given: Fiducials | None, options: AlignOptions
-) -> Aligned:
+) -> Aligned | Kept:
     """Align a tilt series by its beads.
 
     Parameters
@@ -69,6 +88,10 @@ def align(
         and are taken as they are; ours are made anew, by the better alignment.
     options : AlignOptions
         What is wanted.
+
+    Returns
+    -------
+    Aligned or Kept
 
     Raises
     ------
@@ -86,15 +109,25 @@ def align(
                 "them with tomoset find-fiducials, or leave --keep out"
             )
         radii = given.radii
-        fit = _adjusted(tomogram, given.observations, options)
-        return _aligned(given, fit, None if radii is None else float(np.median(radii)))
-    finder = Finder(tomogram, images, _search(given, options))
+        radius = None if radii is None else float(np.median(radii))
+        try:
+            return _aligned(given, _adjusted(tomogram, given.observations, options), radius)
+        except NoGainError as reason:
+            return Kept(fiducials=given, radius=radius, reason=str(reason))
+    return _searched(tomogram, Finder(tomogram, images, _search(given, options)), options)
+
+
+def _searched(tomogram: Tomogram, finder: Finder, options: AlignOptions) -> Aligned | Kept:
+    """By beads that are searched, and again by the better alignment until that changes nothing."""
     found = finder.find()
     if not len(found.fiducials):
         raise AlignmentError(
             f"tomogram {tomogram.name!r}: no beads were found, so nothing can be aligned by them"
         )
-    fit = _adjusted(tomogram, _seen(found.fiducials), options)
+    try:
+        fit = _adjusted(tomogram, _seen(found.fiducials), options)
+    except NoGainError as reason:
+        return Kept(fiducials=found.fiducials, radius=found.radius, reason=str(reason))
     for _ in range(_ROUNDS):
         if _complete(tomogram, fit):
             break
@@ -139,7 +172,7 @@ def _adjusted(tomogram: Tomogram, seen: Observations, options: AlignOptions) -> 
             ),
         )
     except AlignmentError as problem:
-        raise AlignmentError(f"tomogram {tomogram.name!r}: {problem}") from None
+        raise type(problem)(f"tomogram {tomogram.name!r}: {problem}") from None
 
 
 def _complete(tomogram: Tomogram, fit: Fit) -> bool:

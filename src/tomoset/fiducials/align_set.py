@@ -14,14 +14,14 @@ from tomoset import geometry, star
 from tomoset.align import PARAMETERS, Fit
 from tomoset.align.level import Level, level
 from tomoset.derived import Derived, Recipe, as_project, derive, file_sizes, identity, in_folder
-from tomoset.fiducials.align_one import Aligned, align
+from tomoset.fiducials.align_one import Aligned, Kept, align
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.align_report import alignment_to_star
 from tomoset.fiducials.outputs import write_beads, write_picture
 from tomoset.fiducials.task import BeadTask, common_fields
 from tomoset.formats import relion5
 from tomoset.formats._files import fiducials_file
-from tomoset.model import Tomogram, TomogramSet
+from tomoset.model import Fiducials, Tomogram, TomogramSet
 from tomoset.moves import move_tomogram
 from tomoset.project import Project, fiducials_of
 from tomoset.run import RunOptions, file_stamp
@@ -117,9 +117,9 @@ def align_one(task: Task) -> dict[str, Any]:
     Returns
     -------
     dict
-        For JSON: ``projections`` (in the frame of before), ``deviations`` (by column, texts),
-        ``motion`` (of the frame, None if it stays), ``fiducials`` (path), numbers for people,
-        ``files`` and ``of``.
+        For JSON: ``projections`` (in the frame of before; None if they stay), ``deviations``
+        (texts, by column), ``motion`` (of the frame; None if it stays), ``fiducials`` (path),
+        ``kept`` (why the alignment stays, else None), numbers for people, ``files``, ``of``.
 
     Raises
     ------
@@ -134,42 +134,52 @@ def align_one(task: Task) -> dict[str, Any]:
         with TiltSeries(task.tomogram, task.set_path) as images:
             tomogram = task.tomogram.placed(None, images.size)
             aligned = align(tomogram, images, given, task.options)
-            flat = _level(tomogram, aligned) if task.options.level else None
-            better = replace(tomogram, projections=aligned.fit.projections, alignment=None)
-            files = _write(task, better, aligned, flat, images)
+            flat = _level(tomogram, aligned.fiducials) if task.options.level else None
+            files = [_write_beads(task, tomogram, aligned.fiducials, flat)]
+            if isinstance(aligned, Aligned):
+                files += _write_report(task, tomogram, aligned, images)
+        fit = aligned.fit if isinstance(aligned, Aligned) else None
         return {
-            "projections": aligned.fit.projections.tolist(),
+            "projections": None if fit is None else fit.projections.tolist(),
             "image_size": list(images.size),
-            "deviations": _deviations(aligned.fit),
+            "deviations": {} if fit is None else _deviations(fit),
             "motion": None if flat is None else flat.motion.tolist(),
+            "level": None if flat is None else [flat.angle, flat.error],
             "fiducials": files[0],
-            **_numbers(tomogram, aligned, flat),
+            "beads": len(aligned.fiducials),
+            "radius": aligned.radius,
+            "kept": aligned.reason if isinstance(aligned, Kept) else None,
+            **({} if fit is None else _numbers(tomogram, fit)),
             "files": file_sizes(files),
             "of": of,
         }
 
 
-def _level(tomogram: Tomogram, aligned: Aligned) -> Level:
+def _level(tomogram: Tomogram, fiducials: Fiducials) -> Level:
     assert tomogram.size is not None
-    return level(aligned.fiducials.points, (np.array(tomogram.size, np.float64) - 1) / 2)
+    return level(fiducials.points, (np.array(tomogram.size, np.float64) - 1) / 2)
 
 
-def _write(
-    task: Task, better: Tomogram, aligned: Aligned, flat: Level | None, images: TiltSeries
-) -> list[str]:
-    """Write beads, report and picture; their paths."""
-    paths = [
-        task.target(name)
-        for name in ("fiducials_{name}.star", "alignment_{name}.star", "{name}.png")
-    ]
-    fiducials = aligned.fiducials
+def _write_beads(task: Task, tomogram: Tomogram, fiducials: Fiducials, flat: Level | None) -> str:
+    """Write the beads in the frame that the tomogram gets; the path."""
+    path = task.target("fiducials_{name}.star")
     if flat is not None:
-        moved = geometry.apply(flat.motion, fiducials.points)
-        fiducials = replace(fiducials, points=moved)
-    write_beads(fiducials, paths[0], better, task.dialect)
-    star.write(alignment_to_star(better, aligned, _coverage(better, aligned)), paths[1])
+        fiducials = replace(
+            fiducials, points=geometry.apply(flat.motion, fiducials.points), source=None
+        )
+    write_beads(fiducials, path, tomogram, task.dialect)
+    return path
+
+
+def _write_report(
+    task: Task, tomogram: Tomogram, aligned: Aligned, images: TiltSeries
+) -> list[str]:
+    """Write report and picture; their paths."""
+    better = replace(tomogram, projections=aligned.fit.projections, alignment=None)
+    paths = [task.target("alignment_{name}.star"), task.target("{name}.png")]
+    star.write(alignment_to_star(better, aligned, _coverage(better, aligned)), paths[0])
     radius = aligned.radius or _SHOWN_RADIUS
-    write_picture(aligned.fiducials, paths[2], better, images, radius, aligned.good)
+    write_picture(aligned.fiducials, paths[1], better, images, radius, aligned.good)
     return paths
 
 
@@ -190,11 +200,9 @@ def _coverage(better: Tomogram, aligned: Aligned) -> dict[str, float]:
     }
 
 
-def _numbers(tomogram: Tomogram, aligned: Aligned, flat: Level | None) -> dict[str, Any]:
-    fit = aligned.fit
+def _numbers(tomogram: Tomogram, fit: Fit) -> dict[str, Any]:
     assert tomogram.optics.pixel_size is not None
     return {
-        "beads": len(aligned.fiducials),
         "observations": int((~fit.outliers).sum()),
         "outliers": int(fit.outliers.sum()),
         "residual": fit.rms,
@@ -205,8 +213,6 @@ def _numbers(tomogram: Tomogram, aligned: Aligned, flat: Level | None) -> dict[s
         "model": str(fit.model),
         "parameters": fit.n_parameters,
         "unsupported": [int(i) + 1 for i in fit.unsupported],
-        "radius": aligned.radius,
-        "level": None if flat is None else [flat.angle, flat.error],
     }
 
 
@@ -246,13 +252,15 @@ def _moved(result: dict[str, Any]) -> Array | None:
 def _updated(tomogram: Tomogram, result: dict[str, Any]) -> Tomogram:
     """The tomogram with its new alignment, how sure that is, and its beads."""
     width, height = result["image_size"]
-    sized = tomogram.placed(None, (width, height))
-    aligned = replace(sized, projections=np.array(result["projections"]), alignment=None)
+    aligned = tomogram.placed(None, (width, height))
+    if result["projections"] is not None:
+        projections = np.array(result["projections"])
+        aligned = replace(aligned, projections=projections, alignment=None)
     motion = _moved(result)
     if motion is not None:
         aligned = move_tomogram(aligned, motion)
     source = aligned.source
-    if source is not None:
+    if source is not None and result["deviations"]:
         tilts = {k: v for k, v in source.tilts.items() if k not in _DEVIATIONS.values()}
         source = replace(source, tilts=tilts | result["deviations"])
     return replace(aligned, fiducials=result["fiducials"], source=source)
