@@ -250,3 +250,22 @@ def test_images_of_another_size(here: Path, capsys: pytest.CaptureFixture[str]) 
     code = main(["find-fiducials", "again.star", "--o", "F"])
     assert code in (0, 1)  # RELION 4's sets do not say how large images are
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_deformation_where_beads_support_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of = series(replace(SMALL, seed=15, beads=14, molecules=0, deformation=1.5))
+    TomogramSet([of.write(here, "TS_02")]).write("bent.star", "relion4")
+    assert main(["align", "fiducials", "bent.star", "--o", "S"]) == 0
+    assert main(["align", "fiducials", "bent.star", "--o", "D", "--deformation"]) == 0
+    assert "images bent in 2D (spline)" in capsys.readouterr().out
+    straight, bent = (tomoset.read(f"{folder}/tomograms.star")["TS_02"] for folder in "SD")
+    assert straight.deformation is None
+    assert bent.deformation is not None
+    off = []
+    for t in (straight, bent):
+        places = t.triangulate(of.seen)
+        off.append(np.sqrt(((t.project(places) - of.seen) ** 2).sum(axis=-1).mean()))
+    assert off[1] < 0.7 * off[0]
+    # Without a deformation of the images none is found.
+    assert main(["align", "fiducials", "tomograms.star", "--o", "N", "--deformation"]) == 0
+    assert tomoset.read("N/tomograms.star")["TS_01"].deformation is None

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "tomoset"
 #: From the ground up. What stands on one line may import each other only within a package.
 FLOORS = (
     {"errors"},
-    {"files"},
+    {"blas", "files"},
     {"star", "geometry", "run"},
     {"model", "images"},
     {"formats", "simulate"},
@@ -29,7 +29,7 @@ LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 APART = ({"formats"}, {"simulate"})
 HEAVY = {
     *("scipy", "numba", "mrcfile", "rich", "jinja2", "matplotlib", "pandas", "tifffile", "zarr"),
-    *("dask", "distributed", "dask_jobqueue", "cupy", "cupyx"),
+    *("dask", "distributed", "dask_jobqueue", "cupy", "cupyx", "threadpoolctl"),
 }
 
 

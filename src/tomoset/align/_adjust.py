@@ -24,6 +24,7 @@ from tomoset.align.parameters import (
     turned_by,
 )
 from tomoset.align.robust import Fitted, settled
+from tomoset.blas import one_thread
 from tomoset.model import Observations
 
 Array = npt.NDArray[np.float64]
@@ -78,7 +79,11 @@ def adjust(
     >>> fit.rms < 1e-9
     True
     """
-    options = options or AdjustOptions()
+    with one_thread():
+        return _adjust(projections, observations, options or AdjustOptions())
+
+
+def _adjust(projections: Array, observations: Observations, options: AdjustOptions) -> Fit:
     projections = checks.given(projections, observations)
     problem = start.problem(projections, observations, options.size)
     untouched = start.untouched(problem, projections)

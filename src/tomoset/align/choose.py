@@ -28,6 +28,9 @@ LADDERS: dict[str, tuple[str, ...]] = {
     "x_tilt": ("grouped:15", "grouped:8", "grouped:4"),
     "beam_tilt": ("common",),
 }
+#: Few beads may not tell the first of two steps from noise where both together are needed: what
+#: most series need is tried at once, too.
+USUAL = {"rotation": "free", "tilt": "free"}
 #: A freer model must predict better by so many standard errors of the difference, and by this
 #: fraction: what changes nothing may do so very surely.
 ERRORS, LEAST = 1.0, 1e-3
@@ -59,8 +62,21 @@ def choose(problem: Problem, start: Fitted, forced: Mapping[str, str]) -> Chosen
     forced : mapping of str to str
         Classes whose freedom is not for choice.
     """
-    freedoms = replace(Freedoms(), **forced)
-    chosen = _fitted(problem, freedoms, start)
+    one, other = (
+        _climb(
+            problem, _fitted(problem, replace(Freedoms(), **(usual | dict(forced))), start), forced
+        )
+        for usual in ({}, USUAL)
+    )
+    errors = (np.linalg.norm(each.fitted.out.errors, axis=2) for each in (one, other))
+    scale = np.minimum(one.fitted.scale, other.fitted.scale)[:, None]
+    gain, error = gained(problem, *(loss(each / scale) for each in errors))
+    return other if gain > ERRORS * error else one
+
+
+def _climb(problem: Problem, chosen: Chosen, forced: Mapping[str, str]) -> Chosen:
+    """Step after step from a model, until no step predicts better."""
+    freedoms = chosen.freedoms
     open_steps = {
         (name, level) for name, ladder in LADDERS.items() for level in ladder if name not in forced
     }

@@ -34,7 +34,7 @@ _CLASSES = {
 }
 
 _GROUPS = {
-    "What": ("given", "linked", "folder", "names", "level"),
+    "What": ("given", "linked", "folder", "names", "level", "deformation"),
     "Beads": ("radius", "contrast", "keep"),
     "What may change: auto, fixed, common, grouped:N or free": tuple(_CLASSES),
     "Where it runs": ("j", "workers", "engine", "resume"),
@@ -58,6 +58,11 @@ def _class_options(command: click.decorators.FC) -> click.decorators.FC:
 @align.command(name="fiducials", cls=GroupedCommand, groups=_GROUPS)
 @new_set_options("Folder for the new set, beads, reports and pictures.")
 @click.option("--level", is_flag=True, help="Turn the specimen flat, and all sets along with it.")
+@click.option(
+    "--deformation",
+    is_flag=True,
+    help="Bend images in 2D too, where beads that are left out support it.",
+)
 @click.option(
     "--r",
     "radius",
@@ -109,6 +114,7 @@ def _options(given: dict[str, Any]) -> AlignOptions:
             radius_given=given["radius"] is not None,
             keep=given["keep"],
             level=given["level"],
+            deformation=given["deformation"],
         )
     except ModelError as problem:
         raise click.UsageError(str(problem)) from None
@@ -134,6 +140,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
             f"({result['residual_nm']:.2f} nm)"
         )
         yield f"alignment known to {result['expected']:.2f} px; {result['model']}"
+        if result["deformation"] is not None:
+            yield f"images bent in 2D ({result['deformation']['kind']})"
         if result["unsupported"]:
             views = ", ".join(map(str, result["unsupported"]))
             yield f"no beads seen in images {views}: they keep their place"

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align import AdjustOptions, AlignmentError, Fit, NoGainError, adjust
+from tomoset.align.deform import deformed
 from tomoset.errors import ModelError
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.find import Finder, Images
 from tomoset.fiducials.options import FindOptions
-from tomoset.model import Fiducials, Observations, Tomogram
+from tomoset.model import Deformation, Fiducials, Observations, Tomogram
 
 Array = npt.NDArray[np.float64]
 
@@ -38,12 +39,15 @@ class Aligned:
         Of those observations.
     radius : float or None
         Of a bead [Å], if known.
+    deformation : Deformation, optional
+        That residuals support; the fit is of observations without it.
     """
 
     fiducials: Fiducials
     seen: Observations
     fit: Fit
     radius: float | None
+    deformation: Deformation | None = None
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:
@@ -111,7 +115,8 @@ def align(
         radii = given.radii
         radius = None if radii is None else float(np.median(radii))
         try:
-            return _aligned(given, _adjusted(tomogram, given.observations, options), radius)
+            fit = _adjusted(tomogram, given.observations, options)
+            return _bent(tomogram, _aligned(given, fit, radius), options)
         except NoGainError as reason:
             return Kept(fiducials=given, radius=radius, reason=str(reason))
     return _searched(tomogram, Finder(tomogram, images, _search(given, options)), options)
@@ -135,7 +140,27 @@ def _searched(tomogram: Tomogram, finder: Finder, options: AlignOptions) -> Alig
         fit = _adjusted(tomogram, _seen(found.fiducials), options)
         if abs(fit.leave_out - before.leave_out) < _SETTLED * before.leave_out:
             break
-    return _aligned(found.fiducials, fit, found.radius)
+    return _bent(tomogram, _aligned(found.fiducials, fit, found.radius), options)
+
+
+def _bent(tomogram: Tomogram, aligned: Aligned, options: AlignOptions) -> Aligned:
+    """The same with a 2D deformation, if one is asked for and supported; fitted once more."""
+    if not options.deformation or tomogram.deformation is not None:
+        return aligned
+    assert tomogram.image_size is not None
+    found = deformed(aligned.seen, aligned.fit, tomogram.image_size)
+    if found is None:
+        return aligned
+    fit = _adjusted(replace(tomogram, deformation=found.deformation), aligned.seen, options)
+    return replace(
+        aligned,
+        fiducials=replace(
+            aligned.fiducials,
+            points=fit.beads[np.isfinite(aligned.fit.beads).all(axis=1)],
+        ),
+        fit=fit,
+        deformation=found.deformation,
+    )
 
 
 def _by_others(given: Fiducials | None) -> bool:

@@ -25,6 +25,8 @@ class AlignOptions:
         Take the set's observations as they are.
     level : bool
         Turn the tomogram so that the specimen lies flat.
+    deformation : bool
+        Bend images in 2D by what the residuals say, if beads that are left out support that.
 
     Raises
     ------
@@ -37,6 +39,7 @@ class AlignOptions:
     radius_given: bool = False
     keep: bool = False
     level: bool = False
+    deformation: bool = False
 
     def __post_init__(self) -> None:
         AdjustOptions(classes=self.classes)

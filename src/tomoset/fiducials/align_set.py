@@ -21,7 +21,7 @@ from tomoset.fiducials.outputs import write_beads, write_picture
 from tomoset.fiducials.task import BeadTask, common_fields
 from tomoset.formats import relion5
 from tomoset.formats._files import fiducials_file
-from tomoset.model import Fiducials, Tomogram, TomogramSet
+from tomoset.model import Deformation, Fiducials, Tomogram, TomogramSet
 from tomoset.moves import move_tomogram
 from tomoset.project import Project, fiducials_of
 from tomoset.run import RunOptions, file_stamp
@@ -142,6 +142,7 @@ def align_one(task: Task) -> dict[str, Any]:
         return {
             "projections": None if fit is None else fit.projections.tolist(),
             "image_size": list(images.size),
+            "deformation": _coefficients(aligned),
             "deviations": {} if fit is None else _deviations(fit),
             "motion": None if flat is None else flat.motion.tolist(),
             "level": None if flat is None else [flat.angle, flat.error],
@@ -176,6 +177,8 @@ def _write_report(
 ) -> list[str]:
     """Write report and picture; their paths."""
     better = replace(tomogram, projections=aligned.fit.projections, alignment=None)
+    if aligned.deformation is not None:
+        better = replace(better, deformation=aligned.deformation)
     paths = [task.target("alignment_{name}.star"), task.target("{name}.png")]
     star.write(alignment_to_star(better, aligned, _coverage(better, aligned)), paths[0])
     radius = aligned.radius or _SHOWN_RADIUS
@@ -198,6 +201,14 @@ def _coverage(better: Tomogram, aligned: Aligned) -> dict[str, float]:
         "tomosetCoveredArea": float(area),
         "tomosetBeadDepthAngst": float(np.ptp(points[:, 2]) * better.optics.pixel_size),
     }
+
+
+def _coefficients(aligned: Aligned | Kept) -> dict[str, Any] | None:
+    """The 2D deformation, ready for JSON."""
+    if isinstance(aligned, Kept) or aligned.deformation is None:
+        return None
+    bent = aligned.deformation
+    return {"kind": bent.kind, "grid": bent.grid, "coefficients": bent.coefficients.tolist()}
 
 
 def _numbers(tomogram: Tomogram, fit: Fit) -> dict[str, Any]:
@@ -256,6 +267,13 @@ def _updated(tomogram: Tomogram, result: dict[str, Any]) -> Tomogram:
     if result["projections"] is not None:
         projections = np.array(result["projections"])
         aligned = replace(aligned, projections=projections, alignment=None)
+    if (bent := result["deformation"]) is not None:
+        coefficients = np.array(bent["coefficients"])
+        columns, rows = bent["grid"]
+        deformation = Deformation(
+            kind=bent["kind"], grid=(columns, rows), coefficients=coefficients
+        )
+        aligned = replace(aligned, deformation=deformation)
     motion = _moved(result)
     if motion is not None:
         aligned = move_tomogram(aligned, motion)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
+from tomoset.blas import one_thread
 from tomoset.errors import ModelError
 from tomoset.fiducials.centre import first_profile
 from tomoset.fiducials.confirm import Expected, Sights, confirm, patch_half
@@ -106,7 +107,7 @@ class Finder:
         if self._kind is not None:
             self._radius = self._kind.radius / self._pixel_size
             self._white = Whitening(sample, images.size, self._radius)
-            with ThreadPoolExecutor(options.threads) as pool:
+            with one_thread(), ThreadPoolExecutor(options.threads) as pool:
                 self._peaks = list(pool.map(self._search, range(tomogram.n_tilts)))
 
     def find(self, projections: Array | None = None) -> Found:
@@ -122,13 +123,17 @@ class Finder:
             tomogram = replace(tomogram, projections=projections)
         if self._kind is None:
             return _none(self._options.radius)
+        with one_thread():
+            return self._find(tomogram, self._kind)
+
+    def _find(self, tomogram: Tomogram, kind: BeadKind) -> Found:
         agreement = agree(_space(tomogram), self._peaks, self._radius)
         false = _false_discovery(agreement.tracks.chance)
         sure = false <= self._options.false_discovery
         if not sure.any():
-            return _none(self._kind.radius, dark=self._kind.sign > 0)
+            return _none(kind.radius, dark=kind.sign > 0)
         sights = self._look(agreement, agreement.tracks.places[sure])
-        return _found(tomogram, self._kind, sights, false[sure])
+        return _found(tomogram, kind, sights, false[sure])
 
     def _search(self, i: int) -> Peaks:
         """Bead-like places of an image, where its projection has them."""
