@@ -117,7 +117,14 @@ def test_what_is_wrong_fails_and_says_so(
 
 @pytest.mark.parametrize(
     "options",
-    [["--r", "many"], ["--r", "-5"], ["--contrast", "grey"], ["--fdr", "2"], ["--tn", "TS_99"]],
+    [
+        ["--r", "1e6"],
+        ["--r", "many"],
+        ["--r", "-5"],
+        ["--contrast", "grey"],
+        ["--fdr", "2"],
+        ["--tn", "TS_99"],
+    ],
 )
 def test_wrong_use(here: Path, options: list[str]) -> None:
     assert main(["find-fiducials", "tomograms.star", "--o", "F", *options]) == 2
@@ -224,14 +231,28 @@ def test_both_dialects(here: Path, dialect: str) -> None:
 
 
 def test_level_turns_the_specimen_flat(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["align", "fiducials", "tomograms.star", "--o", "A"]) == 0
-    assert main(["align", "fiducials", "tomograms.star", "--o", "L", "--level"]) == 0
-    assert "degrees" in capsys.readouterr().out
+    off = sim.AlignmentErrors(shift=1.0, tilt_offset=8.0)
+    of = series(replace(SMALL, depth=36, molecules=0, errors=off, seed=16))
+    TomogramSet([of.write(here)]).write("thin.star", "relion4")
+    assert main(["align", "fiducials", "thin.star", "--o", "A"]) == 0
+    assert main(["align", "fiducials", "thin.star", "--o", "L", "--level"]) == 0
+    assert "turned by" in capsys.readouterr().out
     before, after = (tomoset.read(f"{folder}/tomograms.star")["TS_01"] for folder in "AL")
     beads, flat = (read_beads(f"{folder}/fiducials_TS_01.star").points for folder in "AL")
     np.testing.assert_allclose(before.project(beads), after.project(flat), atol=1e-6)
-    assert np.abs(beads - flat).max() > 0.5
+    assert np.abs(beads - flat).max() > 5
+    assert np.std(flat[:, 2]) < 0.8 * np.std(beads[:, 2])
     np.testing.assert_allclose(before.defocus(beads), after.defocus(flat), atol=0.5)
+
+
+def test_level_is_left_alone_where_beads_do_not_say(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["align", "fiducials", "tomograms.star", "--o", "L", "--level", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["results"]["TS_01"]
+    angle, error = result["level"]
+    assert (result["motion"] is None) == (angle <= 3 * error)
+    assert "projections" not in result
 
 
 def test_a_class_that_is_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

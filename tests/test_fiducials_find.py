@@ -377,8 +377,9 @@ def test_what_cannot_show_beads() -> None:
         find(one, replace(of, images=of.images[10:11]), FindOptions())
     with pytest.raises(tomoset.ModelError, match="not aligned"):
         find(replace(of.given, projections=None), of, FindOptions())
-    with pytest.raises(tomoset.ModelError, match="have a radius of some"):
-        find(of.given, of, FindOptions(radius=20.0))
+    for radius in (15.0, 20.0, 30.0):
+        with pytest.raises(tomoset.ModelError, match="have a radius of some"):
+            find(of.given, of, FindOptions(radius=radius))
     for radius in (5.0, 400.0):
         with pytest.raises(tomoset.ModelError, match="beads can be found in them"):
             find(of.given, of, FindOptions(radius=radius))

@@ -93,11 +93,18 @@ def asked_project(given: dict[str, Any]) -> Project:
     return project
 
 
-def print_derived(done: Derived, warned: list[str], verb: str, *, as_json: bool) -> int:
+def print_derived(
+    done: Derived, warned: list[str], verb: str, *, as_json: bool, without: tuple[str, ...] = ()
+) -> int:
     """Print what became of a set: ``reconstructed 48 of 50 tomograms ...``; the exit code."""
     print_warnings(warned)
     if as_json:
-        print_json({**done.report.summary(), "set": done.path, "warnings": warned})
+        summary = done.report.summary()
+        results = {
+            name: {k: v for k, v in result.items() if k not in without}
+            for name, result in summary["results"].items()
+        }
+        print_json({**summary, "results": results, "set": done.path, "warnings": warned})
         return done.report.exit_code
     for line in done.report.lines(verb, "tomogram"):
         click.echo(line, err=line.startswith("  "))

@@ -33,6 +33,9 @@ _CLASSES = {
     "beam_tilt": "Angle of beam and tilt axis: fixed or common.",
 }
 
+#: Of a result: what is in the set, and not for a summary.
+_BULK = ("projections", "deviations", "deformation", "of")
+
 _GROUPS = {
     "What": ("given", "linked", "folder", "names", "level", "deformation"),
     "Beads": ("radius", "contrast", "keep"),
@@ -98,7 +101,7 @@ def fiducials(**given: Any) -> int:
         done = align_set(project, given["folder"], options, running, given["names"])
     if not given["as_json"]:
         _print_alignments(done)
-    return print_derived(done, warned, "aligned", as_json=given["as_json"])
+    return print_derived(done, warned, "aligned", as_json=given["as_json"], without=_BULK)
 
 
 def _options(given: dict[str, Any]) -> AlignOptions:
@@ -139,7 +142,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
             f"{result['leave_out']:.2f} px, residual {result['residual']:.2f} px "
             f"({result['residual_nm']:.2f} nm)"
         )
-        yield f"alignment known to {result['expected']:.2f} px; {result['model']}"
+        yield f"alignment known to {result['expected']:.2f} px, but for a common move"
+        yield result["model"]
         if result["deformation"] is not None:
             yield f"images bent in 2D ({result['deformation']['kind']})"
         if result["unsupported"]:
@@ -147,4 +151,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
             yield f"no beads seen in images {views}: they keep their place"
     if result["level"] is not None:
         angle, error = result["level"]
-        yield f"turned by {angle:.2f} degrees (+- {error:.2f}) to be level"
+        turned = f"{angle:.2f} degrees (+- {error:.2f})"
+        if result["motion"] is None:
+            yield f"not turned to be level: beads say {turned}, which is not known well enough"
+        else:
+            yield f"turned by {turned} to be level"

@@ -29,10 +29,8 @@ _GROUPS = {
     "--r",
     "radius",
     type=FINITE,
-    default=50.0,
-    show_default=True,
     metavar="A",
-    help="Radius of a bead, Å.",
+    help="Radius of a bead, Å.  [default: what the set says, else 50]",
 )
 @click.option(
     "--margin",

@@ -94,6 +94,12 @@ def find_fiducials(**given: Any) -> int:
     sources = Sources(beads=given["beads"], models=given["models"])
     with collected_warnings(strict=given["strict"]) as warned:
         project = asked_project(given)
+        asked = given["names"] or list(project.tomograms)
+        if given["beads"] and "{name}" not in given["beads"] and len(asked) > 1:
+            raise click.UsageError(
+                f"--beads names one file for {len(asked)} tomograms: write {{name}} where it has "
+                "the name of each, or choose one by --tn"
+            )
         done = find_set(project, given["folder"], options, sources, running, given["names"])
     if not given["as_json"]:
         _print_beads(done)

@@ -42,6 +42,8 @@ _DEVIATIONS = {
     "skew": "tomosetSkewError",
     "x_tilt": "tomosetXTiltError",
 }
+#: A specimen is turned to be level if the angle is so many times its standard deviation.
+_SURE = 3.0
 #: What RELION 5's angles and shifts cannot say.
 _NOT_RIGID = ("magnification", "stretch", "skew")
 
@@ -134,7 +136,8 @@ def align_one(task: Task) -> dict[str, Any]:
         with TiltSeries(task.tomogram, task.set_path) as images:
             tomogram = task.tomogram.placed(None, images.size)
             aligned = align(tomogram, images, given, task.options)
-            flat = _level(tomogram, aligned.fiducials) if task.options.level else None
+            seen = _level(tomogram, aligned.fiducials) if task.options.level else None
+            flat = seen if seen is not None and seen.angle > _SURE * seen.error else None
             files = [_write_beads(task, tomogram, aligned.fiducials, flat)]
             if isinstance(aligned, Aligned):
                 files += _write_report(task, tomogram, aligned, images)
@@ -145,7 +148,7 @@ def align_one(task: Task) -> dict[str, Any]:
             "deformation": _coefficients(aligned),
             "deviations": {} if fit is None else _deviations(fit),
             "motion": None if flat is None else flat.motion.tolist(),
-            "level": None if flat is None else [flat.angle, flat.error],
+            "level": None if seen is None else [seen.angle, seen.error],
             "fiducials": files[0],
             "beads": len(aligned.fiducials),
             "radius": aligned.radius,

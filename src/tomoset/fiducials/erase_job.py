@@ -28,14 +28,18 @@ Array = npt.NDArray[np.float64]
 _LABEL = f"tomoset {__version__}: gold beads replaced by noise"
 
 
+#: No gold bead is larger [Å].
+_LARGEST = 2000.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class EraseOptions:
     """What is erased around each bead.
 
     Parameters
     ----------
-    radius : float
-        Of a bead [Å].
+    radius : float, optional
+        Of a bead [Å]; None: as large as the fiducials say they are, else 50.
     margin : float
         The radius of what is erased, the bead and its fringes, against that of the bead.
     threads : int
@@ -47,13 +51,15 @@ class EraseOptions:
         If a value is impossible.
     """
 
-    radius: float = 50.0
+    radius: float | None = None
     margin: float = 1.6
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.radius < 1e5:
-            raise ModelError(f"the radius of a bead must be above 0 Å, not {self.radius:g}")
+        if self.radius is not None and not 0 < self.radius <= _LARGEST:
+            raise ModelError(
+                f"the radius of a bead must be above 0 Å and up to {_LARGEST:g}, not {self.radius:g}"
+            )
         if not 1 <= self.margin <= 10:
             raise ModelError(f"the margin must be from 1 to 10, not {self.margin:g}")
 
@@ -133,7 +139,8 @@ def _write(
 ) -> None:
     t, options = task.tomogram, task.options
     assert t.optics.pixel_size is not None  # without it fiducials are not read
-    radius = options.radius * options.margin / t.optics.pixel_size
+    known = 50.0 if fiducials.radii is None else float(fiducials.radii.max())
+    radius = (options.radius or known) * options.margin / t.optics.pixel_size
     seed = t.name + os.path.relpath(path, os.path.dirname(task.target))
     with TiltSeries(t, task.set_path, places=places) as series:
         centres = bead_centres(t.placed(image_size=series.size), fiducials)

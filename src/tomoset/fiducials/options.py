@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tomoset.errors import ModelError
 
+#: No gold bead is larger [Å].
+_LARGEST = 2000.0
 #: Contrasts of beads: darker than the ice, brighter, or whichever shows.
 CONTRASTS = ("auto", "dark", "bright")
 
@@ -37,8 +39,10 @@ class FindOptions:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.radius is not None and not 0 < self.radius < 1e5:
-            raise ModelError(f"the radius of a bead must be above 0 Å, not {self.radius:g}")
+        if self.radius is not None and not 0 < self.radius <= _LARGEST:
+            raise ModelError(
+                f"the radius of a bead must be above 0 Å and up to {_LARGEST:g}, not {self.radius:g}"
+            )
         if self.contrast not in CONTRASTS:
             raise ModelError(f"contrast must be one of {', '.join(CONTRASTS)}")
         if not 0 < self.false_discovery < 1:

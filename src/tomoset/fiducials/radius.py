@@ -24,6 +24,8 @@ _FINE = 1.03
 SMALLEST_PX, _LARGEST = 2.0, 0.1
 #: How much more bead-like another radius must be, and how far away, to call the given one wrong.
 _BETTER, _FAR = 1.3, 1.2
+#: What is tried beside the given radius, against it.
+_OTHERS = (1 / 3, 1 / 2, 1 / 1.4, 1.4, 2.0, 3.0)
 #: Peaks that speak for a radius: few, for there may be few beads.
 _BEST = 5
 #: The highest of so many peaks of pure noise are not higher than this.
@@ -101,7 +103,7 @@ def bead_kind(images: Sequence[Image], pixel_size: float, options: FindOptions) 
             f"is from {low:.3g} to {high:.3g} Å"
         )
     score, kind = sample.best([radius])
-    others = [r for r in (radius / 2, radius / 1.4, 1.4 * radius, 2 * radius) if low <= r <= high]
+    others = [radius * factor for factor in _OTHERS if low <= radius * factor <= high]
     if others and sample.best(others)[0] > max(_BETTER * score, _NOISE):
         measured = _measured(sample, max(low, radius / 4), min(high, 4 * radius))
         if measured and not 1 / _FAR < measured.radius / radius < _FAR:
