@@ -58,7 +58,7 @@ class EraseOptions:
     def __post_init__(self) -> None:
         if self.radius is not None and not 0 < self.radius <= _LARGEST:
             raise ModelError(
-                f"the radius of a bead must be above 0 Å and up to {_LARGEST:g}, not {self.radius:g}"
+                f"the radius of a bead must be above 0 Å, at most {_LARGEST:g}: not {self.radius:g}"
             )
         if not 1 <= self.margin <= 10:
             raise ModelError(f"the margin must be from 1 to 10, not {self.margin:g}")

@@ -41,7 +41,7 @@ class FindOptions:
     def __post_init__(self) -> None:
         if self.radius is not None and not 0 < self.radius <= _LARGEST:
             raise ModelError(
-                f"the radius of a bead must be above 0 Å and up to {_LARGEST:g}, not {self.radius:g}"
+                f"the radius of a bead must be above 0 Å, at most {_LARGEST:g}: not {self.radius:g}"
             )
         if self.contrast not in CONTRASTS:
             raise ModelError(f"contrast must be one of {', '.join(CONTRASTS)}")
