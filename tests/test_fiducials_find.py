@@ -14,15 +14,15 @@ import tomoset
 from tests.bead_series import BeadSeries, Wanted, bead_series
 from tomoset import geometry
 from tomoset import simulate as sim
-from tomoset.fiducials.centre import Profile, centre, first_profile, mean_profile
-from tomoset.fiducials.detect import MatchedFilter, Peaks
-from tomoset.fiducials.find import Finder, Found, _false_discovery, find
+from tomoset.fiducials.finder.centre import Profile, centre, first_profile, mean_profile
+from tomoset.fiducials.finder.detect import MatchedFilter, Peaks
+from tomoset.fiducials.finder.find import Finder, Found, _false_discovery, find
+from tomoset.fiducials.finder.patches import cut
+from tomoset.fiducials.finder.rough import corrected
+from tomoset.fiducials.finder.template import bead_image, bead_profile
+from tomoset.fiducials.finder.tracks import follow
+from tomoset.fiducials.finder.vote import PeakMaps, Space, candidates, ranked
 from tomoset.fiducials.options import FindOptions
-from tomoset.fiducials.patches import cut
-from tomoset.fiducials.rough import corrected
-from tomoset.fiducials.template import bead_image, bead_profile
-from tomoset.fiducials.tracks import follow
-from tomoset.fiducials.vote import PeakMaps, Space, candidates, ranked
 from tomoset.images.device import Cpu
 from tomoset.images.fourier import Cropping
 

@@ -11,7 +11,7 @@ from tomoset.align import AdjustOptions, AlignmentError, Fit, NoGainError, adjus
 from tomoset.align.deform import deformed
 from tomoset.errors import ModelError
 from tomoset.fiducials.align_options import AlignOptions
-from tomoset.fiducials.find import Finder, Images
+from tomoset.fiducials.finder.find import Finder, Images
 from tomoset.fiducials.options import FindOptions
 from tomoset.model import Deformation, Fiducials, Observations, Tomogram
 

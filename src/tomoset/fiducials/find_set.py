@@ -12,7 +12,7 @@ import numpy as np
 
 from tomoset.derived import Derived, Recipe, as_project, derive, file_sizes, identity, in_folder
 from tomoset.errors import AssumptionWarning
-from tomoset.fiducials.find import Found, find
+from tomoset.fiducials.finder.find import Found, find
 from tomoset.fiducials.from_imod import read_imod_beads
 from tomoset.fiducials.options import FindOptions
 from tomoset.fiducials.outputs import residuals, rms, write_beads, write_imod_model, write_picture

@@ -6,7 +6,7 @@ import os
 import warnings
 
 from tomoset.errors import AssumptionWarning, MissingFileError
-from tomoset.fiducials.rough import corrected, robust_places
+from tomoset.fiducials.finder.rough import corrected, robust_places
 from tomoset.formats.imod.bead_models import read_bead_model
 from tomoset.formats.imod.bead_stacks import ImodStack, prealigned_stack
 from tomoset.formats.imod.residuals import read_residuals

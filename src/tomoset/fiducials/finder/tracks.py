@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.fiducials.vote import PeakMaps, Space, needed, ranked
+from tomoset.fiducials.finder.vote import PeakMaps, Space, needed, ranked
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.fiducials.detect import Peaks
+from tomoset.fiducials.finder.detect import Peaks
 
 Array = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
-from tomoset.fiducials.detect import RADIUS_PX, MatchedFilter
+from tomoset.fiducials.finder.detect import RADIUS_PX, MatchedFilter
 from tomoset.fiducials.options import FindOptions
 from tomoset.images.device import Cpu
 from tomoset.images.fourier import Cropping

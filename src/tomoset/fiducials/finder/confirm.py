@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.fiducials.centre import Centred, Profile, centre, mean_profile
-from tomoset.fiducials.patches import cut, offsets
-from tomoset.fiducials.whiten import Whitening
+from tomoset.fiducials.finder.centre import Centred, Profile, centre, mean_profile
+from tomoset.fiducials.finder.patches import cut, offsets
+from tomoset.fiducials.finder.whiten import Whitening
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

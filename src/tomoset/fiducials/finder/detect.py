@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.fiducials.template import bead_image
-from tomoset.fiducials.transform import radial_power, rings, symmetric_transform
+from tomoset.fiducials.finder.template import bead_image
+from tomoset.fiducials.finder.transform import radial_power, rings, symmetric_transform
 from tomoset.images.device import Cpu
 from tomoset.images.fourier import Cropping
 

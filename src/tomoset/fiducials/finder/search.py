@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.fiducials.detect import Peaks
-from tomoset.fiducials.rough import corrected, found_again, robust_places
-from tomoset.fiducials.tracks import Tracks, follow
-from tomoset.fiducials.vote import PeakMaps, Space, candidates
+from tomoset.fiducials.finder.detect import Peaks
+from tomoset.fiducials.finder.rough import corrected, found_again, robust_places
+from tomoset.fiducials.finder.tracks import Tracks, follow
+from tomoset.fiducials.finder.vote import PeakMaps, Space, candidates
 
 Array = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.fiducials.patches import offsets
+from tomoset.fiducials.finder.patches import offsets
 
 Array = npt.NDArray[np.float64]
 

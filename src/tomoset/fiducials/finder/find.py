@@ -13,14 +13,14 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.blas import one_thread
 from tomoset.errors import ModelError
-from tomoset.fiducials.centre import first_profile
-from tomoset.fiducials.confirm import Expected, Sights, confirm, patch_half
-from tomoset.fiducials.detect import MatchedFilter, Peaks
+from tomoset.fiducials.finder.centre import first_profile
+from tomoset.fiducials.finder.confirm import Expected, Sights, confirm, patch_half
+from tomoset.fiducials.finder.detect import MatchedFilter, Peaks
+from tomoset.fiducials.finder.radius import BeadKind, bead_kind
+from tomoset.fiducials.finder.search import Agreement, agree
+from tomoset.fiducials.finder.vote import Space, references
+from tomoset.fiducials.finder.whiten import Whitening
 from tomoset.fiducials.options import FindOptions
-from tomoset.fiducials.radius import BeadKind, bead_kind
-from tomoset.fiducials.search import Agreement, agree
-from tomoset.fiducials.vote import Space, references
-from tomoset.fiducials.whiten import Whitening
 from tomoset.images.device import Cpu
 from tomoset.model import Fiducials, Observations, Tomogram
 
