@@ -116,9 +116,9 @@ def align(
         radius = None if radii is None else float(np.median(radii))
         try:
             fit = _adjusted(tomogram, given.observations, options)
-            return _bent(tomogram, _aligned(given, fit, radius), options)
         except NoGainError as reason:
             return Kept(fiducials=given, radius=radius, reason=str(reason))
+        return _finished(tomogram, _aligned(given, fit, radius), given, options)
     return _searched(tomogram, Finder(tomogram, images, _search(given, options)), options)
 
 
@@ -136,14 +136,22 @@ def _searched(tomogram: Tomogram, finder: Finder, options: AlignOptions) -> Alig
     for _ in range(_ROUNDS):
         if _complete(tomogram, fit):
             break
-        before, found = fit, finder.find(fit.projections)
-        fit = _adjusted(tomogram, _seen(found.fiducials), options)
-        if abs(fit.leave_out - before.leave_out) < _SETTLED * before.leave_out:
+        again = finder.find(fit.projections)
+        try:
+            better = _adjusted(tomogram, _seen(again.fiducials), options)
+        except AlignmentError:
+            break  # what was found before supports an alignment, and stays
+        settled = abs(better.leave_out - fit.leave_out) < _SETTLED * fit.leave_out
+        found, fit = again, better
+        if settled:
             break
-    return _bent(tomogram, _aligned(found.fiducials, fit, found.radius), options)
+    aligned = _aligned(found.fiducials, fit, found.radius)
+    return _finished(tomogram, aligned, found.fiducials, options)
 
 
-def _bent(tomogram: Tomogram, aligned: Aligned, options: AlignOptions) -> Aligned:
+def _finished(
+    tomogram: Tomogram, aligned: Aligned, fiducials: Fiducials, options: AlignOptions
+) -> Aligned:
     """The same with a 2D deformation, if one is asked for and supported; fitted once more."""
     if not options.deformation or tomogram.deformation is not None:
         return aligned
@@ -151,16 +159,12 @@ def _bent(tomogram: Tomogram, aligned: Aligned, options: AlignOptions) -> Aligne
     found = deformed(aligned.seen, aligned.fit, tomogram.image_size)
     if found is None:
         return aligned
-    fit = _adjusted(replace(tomogram, deformation=found.deformation), aligned.seen, options)
-    return replace(
-        aligned,
-        fiducials=replace(
-            aligned.fiducials,
-            points=fit.beads[np.isfinite(aligned.fit.beads).all(axis=1)],
-        ),
-        fit=fit,
-        deformation=found.deformation,
-    )
+    bent = replace(tomogram, deformation=found.deformation)
+    try:
+        fit = _adjusted(bent, aligned.seen, options)
+    except AlignmentError:
+        return aligned  # without the deformation there is an alignment
+    return replace(_aligned(fiducials, fit, aligned.radius), deformation=found.deformation)
 
 
 def _by_others(given: Fiducials | None) -> bool:

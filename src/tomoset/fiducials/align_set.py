@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from tomoset import geometry, star
 from tomoset.align import PARAMETERS, Fit
 from tomoset.align.level import Level, level
 from tomoset.derived import Derived, Recipe, as_project, derive, file_sizes, identity, in_folder
+from tomoset.errors import UnsupportedError
 from tomoset.fiducials.align_one import Aligned, Kept, align
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.align_report import alignment_to_star
@@ -29,8 +30,6 @@ from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 
-#: Radius of a circle around beads of which nobody has said how large they are [Å].
-_SHOWN_RADIUS = 50.0
 #: Columns of a tilt table: the standard deviation of each parameter, if it was free.
 _DEVIATIONS = {
     "shift_x": "tomosetShiftXError",
@@ -89,12 +88,16 @@ def align_set(
     -------
     Derived
         A tomogram whose beads do not support an alignment fails, and keeps the one it has.
+
+    Raises
+    ------
+    UnsupportedError
+        If the set is RELION 5's, which cannot say what is to be free.
     """
     project, running = as_project(tomograms), running or RunOptions()
     options = replace(options, find=replace(options.find, threads=running.threads))
     if project.tomograms.format == relion5.NAME:
-        rigid = dict.fromkeys(_NOT_RIGID, "fixed")
-        options = replace(options, classes=rigid | dict(options.classes))
+        options = replace(options, classes=_rigid(options.classes))
     tasks = {
         name: Task(**fields, options=options)
         for name, fields in common_fields(project, folder).items()
@@ -111,6 +114,17 @@ def align_set(
         may_move=options.level,
     )
     return derive(recipe, project, tasks, folder, running, names)
+
+
+def _rigid(classes: Mapping[str, str]) -> dict[str, str]:
+    """What may change in a set of RELION 5: known before the jobs, not when the set is written."""
+    freed = [name for name in _NOT_RIGID if classes.get(name, "fixed") != "fixed"]
+    if freed:
+        raise UnsupportedError(
+            f"RELION 5 knows rigid alignments only, and cannot say {freed[0]}: leave it fixed, or "
+            "convert the set to RELION 4's dialect first (tomoset convert --to relion4)"
+        )
+    return dict.fromkeys(_NOT_RIGID, "fixed") | dict(classes)
 
 
 def align_one(task: Task) -> dict[str, Any]:
@@ -184,8 +198,7 @@ def _write_report(
         better = replace(better, deformation=aligned.deformation)
     paths = [task.target("alignment_{name}.star"), task.target("{name}.png")]
     star.write(alignment_to_star(better, aligned, _coverage(better, aligned)), paths[0])
-    radius = aligned.radius or _SHOWN_RADIUS
-    write_picture(aligned.fiducials, paths[1], better, images, radius, aligned.good)
+    write_picture(aligned.fiducials, paths[1], better, images, aligned.radius, aligned.good)
     return paths
 
 

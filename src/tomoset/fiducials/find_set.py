@@ -22,9 +22,6 @@ from tomoset.project import Project
 from tomoset.run import RunOptions, file_stamp
 from tomoset.tilt_series import TiltSeries
 
-#: Radius of a circle around beads of which nobody has said how large they are [Å].
-_SHOWN_RADIUS = 50.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -148,8 +145,7 @@ def find_one(task: Task) -> dict[str, Any]:
             files = [path]
             if len(found.fiducials):
                 files.append(task.target("{name}.png"))
-                radius = found.radius or _SHOWN_RADIUS
-                write_picture(found.fiducials, files[-1], tomogram, images, radius)
+                write_picture(found.fiducials, files[-1], tomogram, images, found.radius)
             if len(found.fiducials) and task.sources.models:
                 files.append(task.target("{name}.fid"))
                 write_imod_model(found.fiducials, files[-1], images, tomogram)

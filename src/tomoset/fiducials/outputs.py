@@ -17,6 +17,8 @@ from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 
+#: Radius of a circle around beads of which nobody has said how large they are [Å].
+_SHOWN_RADIUS = 50.0
 #: Images of a picture, by their place among the tilts in order.
 _SHOWN = (0.15, 0.5, 0.85)
 
@@ -61,7 +63,7 @@ def write_picture(
     path: str,
     tomogram: Tomogram,
     images: TiltSeries,
-    radius: float,
+    radius: float | None,
     accepted: npt.NDArray[np.bool_] | None = None,
 ) -> None:
     """Write a picture: the beads on three tilts, how far off they are, and that of every tilt.
@@ -76,8 +78,8 @@ def write_picture(
         Whose alignment residuals are of.
     images : TiltSeries
         Its images.
-    radius : float
-        Of a bead [Å].
+    radius : float, optional
+        Of a bead [Å]; circles are drawn as if it were 50 if nobody has said it.
     accepted : (n_tilts, n_beads) bool array, optional
         Others are drawn as outliers; all if not given.
     """
@@ -102,7 +104,7 @@ def write_picture(
             )
             for i in dict.fromkeys(shown.tolist())
         ],
-        radius / tomogram.optics.pixel_size,
+        (radius or _SHOWN_RADIUS) / tomogram.optics.pixel_size,
         angles,
         rms(np.where(good[..., None], off, np.nan), axis=1),
         tomogram.name,

@@ -213,7 +213,7 @@ class VolumeWriter(_Writer):
         path = os.fspath(target) if isinstance(target, str | os.PathLike) else target.name
         super().__init__(path, spec)
         self._given = stream
-        self._statistics = _Statistics()
+        self._statistics = Statistics()
 
     def _open(self, exits: contextlib.ExitStack) -> None:
         self._stream = self._given or exits.enter_context(atomic_write(self.path))
@@ -231,7 +231,7 @@ class VolumeWriter(_Writer):
         self._stream.seek(0, os.SEEK_END)
 
 
-class _Statistics:
+class Statistics:
     """Minimum, maximum, mean and deviation of what passes by, in float64."""
 
     def __init__(self) -> None:
@@ -264,7 +264,7 @@ class _Statistics:
         return math.sqrt(max(0.0, self._squares / self._n - (self._sum / self._n) ** 2))
 
 
-def _header(spec: VolumeSpec, values: _Statistics) -> bytes:
+def _header(spec: VolumeSpec, values: Statistics) -> bytes:
     header = bytearray(HEADER_BYTES)
     cell = [n * spec.pixel_size for n in spec.size]
     struct.pack_into("<10i", header, 0, *spec.size, _MODES[spec.dtype][0], 0, 0, 0, *spec.size)

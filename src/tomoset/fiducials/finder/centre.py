@@ -28,7 +28,7 @@ _PARAMETERS = 6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Profile:
-    """What a bead looks like at each distance from its middle: 1 there, 0 far away.
+    """What a bead looks like at each distance from its middle: 0 far away.
 
     Parameters
     ----------

@@ -42,14 +42,11 @@ class Sights:
         Standard deviation of each coordinate [px]; NaN where none is seen.
     snr : (n, m) array
         Signal-to-noise ratio; NaN outside images.
-    profile : Profile
-        The mean bead.
     """
 
     points: Array
     uncertainty: Array
     snr: Array
-    profile: Profile
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,7 +115,7 @@ def confirm(
         fits = list(run(centre, (each.patches for each in looked), [profile] * n, iter(starts)))
         profile = mean_profile(np.concatenate([each.patches for each in looked]), _joined(fits))
         starts = [fit.offset for fit in fits]
-    return _sights(expected, white, looked, fits, profile)
+    return _sights(expected, white, looked, fits)
 
 
 def patch_half(radius: float, white: Whitening) -> int:
@@ -150,7 +147,6 @@ def _sights(
     white: Whitening,
     looked: list[_Looked],
     fits: list[Centred],
-    profile: Profile,
 ) -> Sights:
     """What is seen: beads as clear as is usual in the image, near to where they should be."""
     n, m = expected.inside.shape
@@ -169,4 +165,4 @@ def _sights(
         points[i, rows] = at[seen]
         precise = fit.uncertainty[seen] * float(np.mean(white.factors))
         uncertainty[i, rows] = np.hypot(precise, _FLOOR)
-    return Sights(points=points, uncertainty=uncertainty, snr=snr, profile=profile)
+    return Sights(points=points, uncertainty=uncertainty, snr=snr)

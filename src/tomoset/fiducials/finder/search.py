@@ -41,14 +41,11 @@ class Agreement:
         The images, moved and turned in their planes so that they agree.
     reach : float
         How far peaks may be from where they should be then [px].
-    spread : float
-        How far they are: the median [px].
     """
 
     tracks: Tracks
     space: Space
     reach: float
-    spread: float
 
 
 def agree(space: Space, peaks: Sequence[Peaks], radius: float) -> Agreement:
@@ -68,7 +65,6 @@ def agree(space: Space, peaks: Sequence[Peaks], radius: float) -> Agreement:
     """
     least = max(_LEAST * radius, 2.0)
     reach, tracks = _first(space, peaks, least)
-    spread = reach
     better = space
     for _ in range(_ROUNDS if len(tracks) else 0):
         projections, spread = corrected(space.projections, tracks.points, turned=len(tracks) >= 4)
@@ -83,7 +79,7 @@ def agree(space: Space, peaks: Sequence[Peaks], radius: float) -> Agreement:
     maps = PeakMaps(peaks, space.image_size, reach)
     places = np.concatenate([tracks.places, candidates(better, rest, maps)])
     tracks = follow(better, places, maps)
-    return Agreement(tracks=tracks, space=better, reach=reach, spread=spread)
+    return Agreement(tracks=tracks, space=better, reach=reach)
 
 
 def _without(peaks: Peaks, points: Array) -> Peaks:
@@ -105,8 +101,8 @@ def _first(space: Space, peaks: Sequence[Peaks], least: float) -> tuple[float, T
         maps = PeakMaps(peaks, space.image_size, reach)
         tried.append((reach, _sure(follow(space, candidates(space, peaks, maps), maps))))
     seen = [int(np.isfinite(tracks.points[..., 0]).sum()) for _, tracks in tried]
-    widest = max(i for i, number in enumerate(seen) if number >= _NEARLY * max(seen))
-    return tried[widest]
+    narrowest = max(i for i, number in enumerate(seen) if number >= _NEARLY * max(seen))
+    return tried[narrowest]
 
 
 def _sure(tracks: Tracks) -> Tracks:
