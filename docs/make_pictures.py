@@ -1,4 +1,4 @@
-"""The pictures of ``docs/reconstruction.md``: ``make docs``. They are made, not kept.
+"""The pictures of ``docs/reconstruction.md`` and ``docs/hand.md``: ``make docs``. Made, not kept.
 
 The needle is a real series (ETSpy's example data: 77 images of a layered needle in a scanning
 microscope), read from ``../shared`` and left out where that is not there; the other is simulated.
@@ -97,11 +97,21 @@ def simulated(folder: Path) -> None:
     shutil.copy(folder / "T/tomograms/rec_TS_01.png", PICTURES / "simulated.png")
 
 
+def hand(folder: Path) -> None:
+    """A picture of defocus across the field."""
+    size = ["--size", "1024", "960", "250", "--format", "relion4", "--series", "1"]
+    rings = ["--specks", "80000", "--noise", "3", "--beads", "0", "--hand", "1"]
+    subprocess.run([TOMOSET, "simulate", "H", *size, *rings], cwd=folder, check=True)
+    subprocess.run([TOMOSET, "hand", "H/tomograms.star", "--o", "O"], cwd=folder, check=True)
+    shutil.copy(folder / "O/TS_01.png", PICTURES / "hand.png")
+
+
 def main() -> None:
     """Make all."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         simulated(Path(folder))
+        hand(Path(folder))
         if NEEDLE.is_dir():
             needle("wbp", Path(folder))
             needle("sirt", Path(folder))

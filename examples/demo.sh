@@ -9,7 +9,7 @@ say() { printf '\n== %s\n' "$*"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 
 say "1. Two tilt series of gold beads in ice, as IMOD and CTFFIND leave them"
-run tomoset simulate "$project" --overwrite --shift-error 2 --rotation-error 0.15
+run tomoset simulate "$project" --overwrite --shift-error 2 --rotation-error 0.15 --specks 6000
 
 say "2. Their alignment, defocus and doses, as one tomogram set that RELION reads"
 run tomoset import imod "$project/TS_01" "$project/TS_02" -o "$project/tomograms.star" \
@@ -27,8 +27,11 @@ run tomoset find-fiducials "$project/tomograms.star" --o "$project/Fiducials"
 say "6. The alignment fitted to them"
 run tomoset align fiducials "$project/Fiducials/tomograms.star" --o "$project/Aligned"
 
-say "7. Tomograms, with a picture beside each"
-run tomoset reconstruct "$project/Aligned/tomograms.star" --o "$project/Tomograms" --bin 2
+say "7. The sign of defocus against depth, from the Thon rings of the images"
+run tomoset hand "$project/Aligned/tomograms.star" --o "$project/Hand" --apply
+
+say "8. Tomograms, with a picture beside each"
+run tomoset reconstruct "$project/Hand/tomograms.star" --o "$project/Tomograms" --bin 2
 
 say "Done. What there is now"
 cat <<END
@@ -38,6 +41,7 @@ $project/tomograms.star    the tomogram set; RELION goes on from here
 $project/culled/TS_02.mrc  the images of TS_02 without the excluded views
 $project/Fiducials         the beads, pictures of them, and the set that names them
 $project/Aligned           the set as aligned by them, with what is to be known of it
+$project/Hand              the odds of each hand, pictures, and the set that has it
 $project/Tomograms         the tomograms, pictures of them, and the set that names them
 $project/truth             where every bead really is, and how every image was taken
 END

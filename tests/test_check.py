@@ -16,7 +16,7 @@ from tomoset import Tomogram, TomogramSet, star
 from tomoset import geometry as g
 from tomoset.check import RULES, check
 from tomoset.cli import main
-from tomoset.model import Reconstruction
+from tomoset.model import HAND_LOG_ODDS, Reconstruction, Source
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tomogram:
     centre = g.translation((31.5, 23.5, 0))
     back = g.translation((-31.5, -23.5, -14.5))
     matrices = centre @ g.rotation_y(np.array([-40.0, -20, 0, 20, 40])) @ back
-    return tomogram(stack="a.mrc", image_size=(64, 48), projections=matrices)
+    known = Source(format="", row={HAND_LOG_ODDS: "-20"})
+    return tomogram(stack="a.mrc", image_size=(64, 48), projections=matrices, source=known)
 
 
 def codes(*tomograms: Tomogram) -> list[str]:
@@ -89,6 +90,8 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "G09": [replace(t, size=None)],
         "G10": [replace(t, size=(64, 48, 31))],
         "H01": [t, other, replace(t, name="third", hand=1)],
+        "H02": [replace(t, hand=1)],
+        "H03": [replace(t, source=None)],
     }  # fmt: skip
 
 
@@ -120,10 +123,13 @@ def test_on_the_command_line(
     capsys.readouterr()
     assert main(["check", "set.star"]) == 0
     shown = capsys.readouterr().out
-    assert "1 note" in shown
+    assert "2 notes" in shown
     assert "tomoset convert" in shown  # RELION 5 would take these matrices one voxel off
     assert main(["check", "--t", "set.star", "--json"]) == 0
-    assert [p["code"] for p in json.loads(capsys.readouterr().out)["problems"]] == ["R01"]
+    assert [p["code"] for p in json.loads(capsys.readouterr().out)["problems"]] == [
+        "R01",
+        "H03",
+    ]
     assert main(["info", "set.star", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["tomograms"]
     assert row["tilt_angles"] == [-40, 40]

@@ -21,7 +21,7 @@ FLOORS = (
     {"proof", "project", "stacks", "tilt_series", "align"},
     {"moves"},
     {"derived"},
-    {"check", "summary", "convert", "reconstruct", "fiducials"},
+    {"check", "summary", "convert", "reconstruct", "fiducials", "hand", "particles"},
     {"cli"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}

@@ -19,7 +19,10 @@ from tomoset import geometry
 from tomoset.errors import TomosetError
 from tomoset.formats._files import find_file
 from tomoset.images import mrc
-from tomoset.model import Tomogram, TomogramSet
+from tomoset.model import HAND_LOG_ODDS, Tomogram, TomogramSet
+
+#: Odds of 20 to 1 are worth a word [natural logarithm].
+_LIKELY = 3.0
 
 Severity = Literal["error", "warning", "note"]
 
@@ -362,6 +365,29 @@ def _mixed(what: str, value: Callable[[Tomogram], float | None]) -> Callable[[To
     return over
 
 
+def _hand_odds(t: Tomogram) -> float | None:
+    """Natural logarithm of the odds of +1 against -1 that ``tomoset hand`` has written."""
+    text = None if t.source is None else t.source.row.get(HAND_LOG_ODDS)
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _hand_unknown(tomograms: TomogramSet) -> Found:
+    unknown = [name for name, t in tomograms.items() if _hand_odds(t) is None]
+    if unknown:
+        some = ", ".join(unknown[:3]) + (" ..." if len(unknown) > 3 else "")
+        yield None, f"the hand of {some} has not been determined from the images"
+
+
+def _hand_contradicted(t: Tomogram) -> str | None:
+    odds = _hand_odds(t)
+    if odds is None or abs(odds) < _LIKELY or (odds > 0) == (t.hand > 0):
+        return None
+    return f"the hand is {t.hand:+d}, but its images say {-t.hand:+d} (log-odds {odds:+.1f})"
+
+
 def _rows_out_of_order(t: Tomogram) -> str | None:
     named = t.source is not None and "rlnTomoTiltSeriesName" in t.source.row
     if t.image_index is None or not named or t.images is not None:
@@ -444,4 +470,9 @@ RULES = (
          _each(_odd_size)),
     Rule("H01", "warning", "the hand is the same for all", "One microscope has one hand.",
          _mixed("the hand", lambda t: t.hand)),
+    Rule("H02", "warning", "images do not contradict the hand",
+         "tomoset hand SET --o DIR --apply, if nothing else is wrong with the series.",
+         _each(_hand_contradicted)),
+    Rule("H03", "note", "the hand is determined", "tomoset hand SET --o DIR --apply.",
+         _hand_unknown),
 )  # fmt: skip

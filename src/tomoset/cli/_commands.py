@@ -32,6 +32,7 @@ COMMANDS = (
         "erase_fiducials:erase_fiducials",
     ),
     Entry("align", "Improve alignments: by gold beads.", "align:align"),
+    Entry("hand", "Find the sign of defocus against depth.", "hand:hand"),
     Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),
     Entry("check", "Find what is wrong with a tomogram set.", "check:check"),

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def new_set_options(folder_help: str) -> Callable[[F], F]:
+def new_set_options(folder_help: str, *, required: bool = True) -> Callable[[F], F]:
     """Give a command the set that it reads, SET, --t or --i, and --o and --tn.
 
     Parameters
     ----------
     folder_help : str
         What --o is the folder for.
+    required : bool
+        Whether there must be one.
     """
 
     def decorate(command: F) -> F:
@@ -43,7 +45,7 @@ def new_set_options(folder_help: str) -> Callable[[F], F]:
                 "--o",
                 "-o",
                 "folder",
-                required=True,
+                required=required,
                 metavar="DIR",
                 type=click.Path(file_okay=False),
                 help=folder_help,
@@ -79,7 +81,7 @@ def asked_project(given: dict[str, Any]) -> Project:
         It cannot be read.
     """
     path = the_set(given["path"], given["given"], given["linked"])
-    if not given["folder"]:
+    if given["folder"] == "":
         raise click.UsageError("--o is empty: name a folder")
     from tomoset.derived import refuse_unknown
     from tomoset.errors import ModelError

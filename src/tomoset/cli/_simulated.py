@@ -97,13 +97,15 @@ def _series(
     given: dict[str, Any], molecule: sim.Molecule | None, blocked: tuple[int, ...], *, seed: int
 ) -> sim.SimulatedSeries:
     width, height, depth = given["size"]
-    nominal, rank = sim.dose_symmetric(given["tilts"])
+    nominal, rank = sim.dose_symmetric(given["tilts"], given["range"])
     acquisition = sim.Acquisition(
         nominal=nominal,
         rank=rank,
         image_size=(width, height),
         pixel_size=given["angpix"],
         hand=given["hand"],
+        defocus=1e4 * given["defocus"],
+        noise=given["noise"],
         ctf=given["ctf"],
         # RELION 5 cannot say magnification.
         magnification_error=0.0 if given["format"] == "relion5" else 0.001,
@@ -115,6 +117,9 @@ def _series(
         molecules=given["molecules"],
         bead_radius=given["bead_radius"],
         molecule=molecule,
+        specks=given["specks"],
+        thickness=given["thickness"],
+        inclined=given["inclined"],
     )
     size = (*acquisition.aligned_size, depth)
     specimen = sim.Specimen.random(size, given["angpix"], contents, seed=seed)

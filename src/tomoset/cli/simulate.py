@@ -62,7 +62,14 @@ _GROUPS = {
         ),
     ],
     "Images": [
-        _valued("--tilts", click.IntRange(9), 41, "N", "Images of a series, from -60° to 60°."),
+        _valued("--tilts", click.IntRange(9), 41, "N", "Images of a series."),
+        _valued(
+            "--range",
+            click.FloatRange(5, 80),
+            60.0,
+            "DEG",
+            "They are tilted from minus this to it.",
+        ),
         _valued(
             "--size",
             (click.IntRange(16), click.IntRange(16), click.IntRange(8)),
@@ -77,7 +84,11 @@ _GROUPS = {
             show_default=True,
             help="Contrast transfer, of the defocus of each depth.",
         ),
+        _valued("--defocus", click.FloatRange(0.1, 20), 3.0, "UM", "Mean underfocus, µm."),
         _valued("--hand", int, -1, "±1", "Sign of defocus against depth, in the images."),
+        _valued(
+            "--noise", click.FloatRange(0, 100), 1.0, "F", "Shot noise: that of the dose is 1."
+        ),
         click.Option(["--bytes", "as_bytes"], is_flag=True, help="Stacks of bytes, as IMOD's."),
     ],
     "Specimen": [
@@ -85,6 +96,23 @@ _GROUPS = {
         _valued("--bead-radius", click.FloatRange(0, 1000, min_open=True), 50.0, "A", "Theirs, Å."),
         _valued("--vesicles", click.IntRange(0), 0, "N", "Vesicles, 400 to 1000 Å wide."),
         _valued("--molecules", click.IntRange(0), 0, "N", "Copies of an asymmetric molecule."),
+        _valued(
+            "--specks",
+            click.IntRange(0, 5_000_000),
+            0,
+            "N",
+            "Specks of amorphous matter, which shows Thon rings; 1 for 10 pixels is much.",
+        ),
+        _valued(
+            "--thickness",
+            click.FloatRange(10, 100000),
+            None,
+            "A",
+            "Of the ice, Å.  [default: 0.7 of the depth]",
+        ),
+        _valued(
+            "--inclined", click.FloatRange(-45, 45), 0.0, "DEG", "Pre-tilt of the specimen, °."
+        ),
         click.Option(
             ["--map", "density_map"],
             type=click.Path(),
@@ -196,7 +224,12 @@ def _report(
 
     width, height, _ = given["size"]
     angpix, last = given["angpix"], names[-1]
-    things = {"gold bead": "beads", "vesicle": "vesicles", "molecule": "molecules"}
+    things = {
+        "gold bead": "beads",
+        "vesicle": "vesicles",
+        "molecule": "molecules",
+        "speck": "specks",
+    }
     there = [count(given[n], thing) for thing, n in things.items() if given[n]]
     click.echo(
         f"{target}: {len(names)} tilt series of {given['tilts']} images, {width} x {height} px "

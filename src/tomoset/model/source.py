@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+#: Our column of what the images say of the hand: natural logarithm of the odds of +1 against -1.
+HAND_LOG_ODDS = "tomosetHandLogOdds"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:

@@ -10,8 +10,15 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 
-def dose_symmetric(n_tilts: int) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Angles of a dose-symmetric scheme over 120°, and the order in which they are taken.
+def dose_symmetric(n_tilts: int, highest: float = 60.0) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Angles of a dose-symmetric scheme, and the order in which they are taken.
+
+    Parameters
+    ----------
+    n_tilts : int
+        How many.
+    highest : float
+        The last of them; the first is minus that [deg].
 
     Returns
     -------
@@ -24,7 +31,7 @@ def dose_symmetric(n_tilts: int) -> tuple[Array, npt.NDArray[np.int64]]:
     >>> angles.tolist(), rank.tolist()
     ([-60.0, -30.0, 0.0, 30.0, 60.0], [4, 2, 0, 1, 3])
     """
-    step = 120.0 / (n_tilts - 1)
+    step = 2 * highest / (n_tilts - 1)
     angles = np.round(step * (np.arange(n_tilts) - (n_tilts - 1) / 2), 2)
     rank = np.empty(n_tilts, dtype=np.int64)
     rank[np.lexsort((angles < 0, np.abs(angles)))] = np.arange(n_tilts)

@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float64]
 
 #: Standard deviation of the soft edge that pixels and optics give to a bead [px].
 EDGE_PX = 0.6
+#: Standard deviation of a speck [Å].
+_SPECK_WIDTH = 1.5
 #: Amplitude contrast of gold.
 GOLD_AMPLITUDE = 0.7
 
@@ -34,12 +36,15 @@ class Cloud:
         From spatial frequency [1/Å] to the transform of one point, 1 at 0.
     amplitude : float, optional
         Amplitude contrast, if it is not that of the microscope: of what absorbs.
+    fades : bool
+        Whether radiation damages it.
     """
 
     points: Callable[[int], Array]
     weights: Array
     shape: Callable[[Array], Array]
     amplitude: float | None = None
+    fades: bool = True
 
 
 def clouds(specimen: Specimen, pixel_size: float, views: Views) -> list[Cloud]:
@@ -70,6 +75,15 @@ def clouds(specimen: Specimen, pixel_size: float, views: Views) -> list[Cloud]:
                 ),
                 weights=molecules.weights,
                 shape=lambda k: gaussian(k * molecules.molecule.width),
+            )
+        )
+    if (specks := specimen.specks) is not None:
+        made.append(
+            Cloud(
+                points=lambda _: specks.points,
+                weights=specks.weights,
+                shape=lambda k: gaussian(k * _SPECK_WIDTH),
+                fades=False,
             )
         )
     return made

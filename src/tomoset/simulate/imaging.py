@@ -171,7 +171,7 @@ class _Matter:
             transfer = Transfer(acquisition, views, i, cloud.amplitude)
             spectrum = imaged(self.field, at, depth, cloud.weights, transfer) * shape
             absorbs = cloud.amplitude is not None
-            sums[absorbs] += spectrum if absorbs else spectrum * left
+            sums[absorbs] += spectrum * left if cloud.fades and not absorbs else spectrum
         light, gold = (self.field.image(s) / acquisition.pixel_size**2 for s in sums)
         return light, gold
 

@@ -1,8 +1,8 @@
-"""What is in the microscope: a slab of uneven ice with beads, vesicles and molecules."""
+"""What is in the microscope: a slab of uneven ice with beads, vesicles, molecules and specks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ Array = npt.NDArray[np.float64]
 
 #: Waves of density that make the ice look like ice: number, wavelengths [Å], amplitude.
 _WAVES, _WAVELENGTHS, _AMPLITUDE = 300, (100.0, 1000.0), 0.02
+#: What a speck has more, or less, than the ice, rms [Å³]: a cube of 17 Å of protein.
+_SPECK = 5000.0
+#: Specks reach so much farther than the tomogram, across the tilt axis and along it.
+_BEYOND = (2.2, 1.2)
 #: The smallest vesicle, if the slab is too thin for any other [Å].
 _SMALLEST = 60.0
 
@@ -31,6 +35,12 @@ class Contents:
         [Å].
     molecule : Molecule, optional
         What the molecules are copies of; `Molecule.made` if not given.
+    specks : int
+        Points of more or less density, as amorphous matter has them: they show Thon rings.
+    thickness : float, optional
+        Of the ice [Å]; seven tenths of the tomogram's depth if not given.
+    inclined : float
+        By how much the slab is turned about the tilt axis in the tomogram: a pre-tilt [deg].
     """
 
     beads: int = 20
@@ -38,6 +48,25 @@ class Contents:
     molecules: int = 0
     bead_radius: float = 50.0
     molecule: Molecule | None = None
+    specks: int = 0
+    thickness: float | None = None
+    inclined: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Specks:
+    """Amorphous matter.
+
+    Parameters
+    ----------
+    points : (n, 3) array
+        0-based voxels of the tomogram.
+    weights : (n,) array
+        Volumes of protein, or of what is missing [Å³].
+    """
+
+    points: Array
+    weights: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +90,8 @@ class Specimen:
         None: there are none.
     molecules : Molecules, optional
         None: there are none.
+    specks : Specks, optional
+        None: there are none.
     """
 
     size: tuple[int, int, int]
@@ -70,6 +101,7 @@ class Specimen:
     waves: Array
     vesicles: Vesicles | None = None
     molecules: Molecules | None = None
+    specks: Specks | None = None
 
     @classmethod
     def random(
@@ -95,7 +127,7 @@ class Specimen:
         """
         # Streams of their own: the beads stay where they are, whatever else is there.
         ice, chance = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-        slab = 0.7 * size[2] * pixel_size
+        slab = contents.thickness or 0.7 * size[2] * pixel_size
         room = _Room.of(size, pixel_size, slab)
         radii = _vesicle_radii(chance, contents.vesicles, slab)
         bead = contents.bead_radius
@@ -108,7 +140,10 @@ class Specimen:
             positions = room.strew(chance, each, "molecules")
             angles = random_angles(chance, len(positions))
             molecules = Molecules(molecule=molecule, positions=positions, angles=angles)
-        return cls(
+        specks = None
+        if contents.specks:
+            specks = room.specks(np.random.default_rng([seed, 2]), contents.specks)
+        made = cls(
             size=size,
             beads=beads,
             bead_radius=bead,
@@ -116,7 +151,28 @@ class Specimen:
             waves=_random_waves(ice, pixel_size),
             vesicles=Vesicles(centres=round_ones, radii=radii) if len(radii) else None,
             molecules=molecules,
+            specks=specks,
         )
+        return made.turned(contents.inclined) if contents.inclined else made
+
+    def turned(self, angle: float) -> Specimen:
+        """With all that is in the ice turned about the tilt axis [deg], each thing upright."""
+        c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+
+        def there(voxels: Array) -> Array:
+            x, depth, y = self.from_axis(voxels).T
+            return _voxels(np.stack([c * x - s * depth, s * x + c * depth, y], axis=-1), self.size)
+
+        changes: dict[str, object] = {"beads": np.round(there(self.beads), 3)}
+        if self.vesicles is not None:
+            centres = np.round(there(self.vesicles.centres), 3)
+            changes["vesicles"] = replace(self.vesicles, centres=centres)
+        if self.molecules is not None:
+            positions = np.round(there(self.molecules.positions), 3)
+            changes["molecules"] = replace(self.molecules, positions=positions)
+        if self.specks is not None:
+            changes["specks"] = replace(self.specks, points=there(self.specks.points))
+        return replace(self, **changes)  # type: ignore[arg-type]
 
     def from_axis(self, voxels: npt.ArrayLike) -> Array:
         """x, depth and y from the tilt axis [px] of 0-based voxels: (n, 3).
@@ -154,7 +210,7 @@ class _Room:
             half[1] = max(self.half[1] - radius, 0.0) if sunk else self.half[1]
             for _ in range(500 if (half >= 0).all() else 0):
                 # Three decimals, so that the positions can be told to others in short.
-                new = np.round(self._voxel(rng.uniform(-half, half)), 3)
+                new = np.round(_voxels(rng.uniform(-half, half)[None], self.size)[0], 3)
                 apart = np.linalg.norm(self.centres - new, axis=1) - 1.15 * (self.radii + radius)
                 if (apart > 0).all():
                     self.centres = np.vstack([self.centres, new])
@@ -167,10 +223,20 @@ class _Room:
                 )
         return self.centres[first:]
 
-    def _voxel(self, from_axis: Array) -> Array:
-        """The way back of `Specimen.from_axis`."""
-        (x, depth, y), (width, height, thickness) = from_axis, self.size
-        return np.array([x + (width - 1) / 2, y + (height - 1) / 2, thickness / 2 - 2 - depth])
+    def specks(self, rng: np.random.Generator, number: int) -> Specks:
+        """So many specks in the slab, and as densely beyond its sides, which tilted images show."""
+        beyond = np.array([_BEYOND[0], 1.0, _BEYOND[1]])
+        total = round(number * float(np.prod(beyond)))
+        places = rng.uniform(-1, 1, (total, 3)) * self.half * beyond
+        weights = _SPECK * rng.standard_normal(total)
+        return Specks(points=_voxels(places, self.size), weights=weights)
+
+
+def _voxels(from_axis: Array, size: tuple[int, int, int]) -> Array:
+    """The way back of `Specimen.from_axis`: (n, 3)."""
+    x, depth, y = from_axis.T
+    width, height, thickness = size
+    return np.stack([x + (width - 1) / 2, y + (height - 1) / 2, thickness / 2 - 2 - depth], axis=-1)
 
 
 def _vesicle_radii(rng: np.random.Generator, number: int, slab: float) -> Array:

@@ -1,0 +1,91 @@
+"""Tilt images to tables: what a series says of its defocus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import ModelError
+from tomoset.hand.evidence import Series
+from tomoset.hand.field import Slab
+from tomoset.hand.rings import Bands, Echoes, Listener, Tiles
+from tomoset.hand.tables import Frame, Offsets, Table, noise_near
+from tomoset.images.ctf import Ctf, wavelength
+from tomoset.model import Tomogram
+from tomoset.tilt_series import TiltSeries
+
+Array = npt.NDArray[np.float64]
+
+#: How far the defocus of an image may be from what it was taken back from [Å].
+REACH = 12000.0
+#: For specimens that are more inclined than the tomogram says.
+_MORE = 1.35
+#: Images of noise that are looked at.
+_NOISE = 4
+#: From the coarsest to the finest there must be so many rings.
+_RINGS = 0.75
+
+
+def listen(tomogram: Tomogram, images: TiltSeries, focus: list[Ctf]) -> Series:
+    """Read all images of a series.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned.
+    images : TiltSeries
+        Its images.
+    focus : list of Ctf
+        Of each, roughly, at the voxel where the table holds.
+
+    Raises
+    ------
+    ModelError
+        If pixels are too coarse for any ring, or the images cannot tell the hands apart.
+    FileFormatError
+        If an image is damaged.
+    """
+    pixel_size, voltage = tomogram.optics.pixel_size, tomogram.optics.voltage
+    assert pixel_size is not None
+    refuse_coarse(tomogram.name, pixel_size, focus)
+    slab, tiles = Slab.of(tomogram), Tiles.of(images.size, pixel_size)
+    flat = slab.depths(tomogram, tiles.middles, np.zeros((1, 2)))
+    margin = _MORE * pixel_size * float(np.abs(flat).max()) + 1000.0
+    bands = Bands.of(pixel_size, voltage, REACH + margin)
+    offsets = Offsets.of(bands, voltage, REACH, margin)
+    listener = Listener(images.size, pixel_size, bands, tiles)
+    frame = Frame(bands, offsets, voltage)
+    near = noise_near(_noise(listener, focus), frame)
+    tables = tuple(
+        Table.of(listener.echoes(images.read(i), ctf), frame, near) for i, ctf in enumerate(focus)
+    )
+    return Series(tomogram, slab, tiles.middles, offsets, tables)
+
+
+def _noise(listener: Listener, focus: list[Ctf]) -> Iterator[Echoes]:
+    """Of images of white noise, taken back as some of the series are."""
+    rng = np.random.default_rng(0)
+    for ctf in focus[:: max(1, len(focus) // _NOISE)][:_NOISE]:
+        yield listener.echoes(rng.standard_normal(listener.size[::-1], np.float32), ctf)
+
+
+def refuse_coarse(name: str, pixel_size: float, focus: list[Ctf]) -> None:
+    """Refuse pixels between which there is no ring.
+
+    Raises
+    ------
+    ModelError
+        With the defocus and the pixel size that would do.
+    """
+    middle = focus[len(focus) // 2]
+    defocus = abs(middle.defocus_u + middle.defocus_v) / 2
+    rings = wavelength(middle.voltage) * defocus * (0.46 / pixel_size) ** 2
+    if rings < _RINGS:
+        largest = 0.46 * np.sqrt(wavelength(middle.voltage) * defocus / _RINGS)
+        raise ModelError(
+            f"tomogram {name!r}: pixels of {pixel_size:g} Å are too coarse to show a Thon ring of "
+            f"a defocus of {defocus / 1e4:.2g} µm; take images of pixels of {largest:.2g} Å or "
+            "less (less binning)"
+        )

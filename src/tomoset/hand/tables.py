@@ -1,0 +1,215 @@
+"""From the echoes of an image to tables: how likely each defocus is in each tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.hand.rings import Bands, Echoes
+from tomoset.images.ctf import wavelength
+
+Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+
+#: Amplitudes of rings that are tried, as a part of the background.
+AMPLITUDES = (0.004, 0.01, 0.025, 0.06, 0.15, 0.4)
+#: How rings may fade with k²: by exp(-fading) at the finest.
+FADING = (0.3, 1.5, 4.0, 9.0)
+#: From one defocus of a table to the next, the phase at the finest ring turns by so much [rad].
+_STEP = 0.5
+#: Sums of tiles that overlap by half vary more than if they were independent; measured on noise.
+_SHARED = 1.3
+#: Rings are expected within this of where images were taken back from [Å].
+_NEAR = 3000.0
+#: Order of the polynomial in k² by which the background may be off.
+_ORDER = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Offsets:
+    """Defoci, as far as they are off the one that images were taken back from.
+
+    Parameters
+    ----------
+    step : float
+        Between neighbours [Å].
+    reach : int
+        Neighbours on each side that are looked at.
+    margin : int
+        More of them, for tiles that lie higher or lower.
+    """
+
+    step: float
+    reach: int
+    margin: int
+
+    @classmethod
+    def of(cls, bands: Bands, voltage: float, reach: float, margin: float) -> Offsets:
+        """Offsets within a reach, and a margin [Å]."""
+        step = _STEP / (2 * math.pi * wavelength(voltage) * bands.high)
+        return cls(step, math.ceil(reach / step), math.ceil(margin / step) + 1)
+
+    @property
+    def values(self) -> Array:
+        """Those that are looked at [Å]."""
+        return np.arange(-self.reach, self.reach + 1, dtype=np.float64) * self.step
+
+    @property
+    def all(self) -> Array:
+        """Those of a table, with its margins [Å]."""
+        n = self.reach + self.margin
+        return np.arange(-n, n + 1, dtype=np.float64) * self.step
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """How echoes are compared with rings.
+
+    Parameters
+    ----------
+    bands : Bands
+        Of the echoes.
+    offsets : Offsets
+        Of the rings.
+    voltage : float
+        [kV].
+    """
+
+    bands: Bands
+    offsets: Offsets
+    voltage: float
+
+    def compare(self, echoes: Echoes) -> tuple[Floats, Array]:
+        """Sums of what each tile has in common with rings, and their variance for noise.
+
+        Returns
+        -------
+        (n_envelopes, n_tiles, n_offsets) float32 array, (n_envelopes,) float64 array
+        """
+        root = np.sqrt(echoes.number)
+        seen, still = _real(echoes.values * root), _still(echoes.still * root)
+        rings = _templates(self.bands, self.offsets.all, self.voltage, root)
+        rings -= (rings @ still) @ still.T
+        energy = 2 * (rings.astype(np.float64) ** 2).sum(axis=2).mean(axis=1)
+        values = 2 * np.einsum("jx,edx->ejd", seen, rings, optimize=True)
+        return np.ascontiguousarray(values, np.float32), energy
+
+
+def noise_near(noise: Iterable[Echoes], frame: Frame) -> Array:
+    """How much more noise varies where rings are expected than at the middle of all offsets.
+
+    Neighbours in a spectrum have noise in common, which adds up where phases stay.
+
+    Parameters
+    ----------
+    noise : iterable of Echoes
+        Of images of nothing but white noise.
+    frame : Frame
+        As for the images.
+
+    Returns
+    -------
+    (n_envelopes,) array
+        1 or more.
+    """
+    near = np.abs(frame.offsets.all) < _NEAR
+    square = np.mean([(frame.compare(e)[0] ** 2).mean(axis=1) for e in noise], axis=0)
+    excess = square[:, near].mean(axis=1) / np.median(square, axis=1)
+    return np.maximum(np.asarray(excess, np.float64), 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What the tiles of one image say of defocus.
+
+    The logarithm of the likelihood that tile j has rings of amplitude a and offset d, against none,
+    is a values[e, j, d] - a² energy[e] / 2, if they fade as in envelope e.
+
+    Parameters
+    ----------
+    values : (n_envelopes, n_tiles, n_offsets) float32 array
+        The margins of offsets included.
+    energy : (n_envelopes,) array
+        Of a tile of weight 1.
+    weight : (n_tiles,) float32 array
+        1, or less where single values vary more than noise should.
+    """
+
+    values: Floats
+    energy: Array
+    weight: Floats
+
+    @classmethod
+    def of(cls, echoes: Echoes, frame: Frame, near: Array) -> Table:
+        """The table of an image.
+
+        Parameters
+        ----------
+        echoes : Echoes
+            Of its tiles.
+        frame : Frame
+            Bands, and offsets that are looked at.
+        near : (n_envelopes,) array
+            As `noise_near` gives it.
+        """
+        values, energy = frame.compare(echoes)
+        weight = np.minimum(np.median(echoes.excess) / echoes.excess, 1.0).astype(np.float32)
+        # What noise is really like: the middle of all offsets, most of which see no rings.
+        found = np.median(np.einsum("ejd,j->ed", values**2, weight), axis=1)
+        hotter = np.maximum(found / (energy * weight.sum()), 0.1) * near * _SHARED
+        values /= hotter[:, None, None]
+        return cls(values, energy / hotter, weight)
+
+    def take(self, tiles: npt.NDArray[np.int64]) -> Table:
+        """The table of some of the tiles."""
+        return Table(np.ascontiguousarray(self.values[:, tiles]), self.energy, self.weight[tiles])
+
+    def sums(self, places: Floats, n: int) -> Array:
+        """Log-likelihoods of rings of the amplitudes, averaged over envelopes, of all tiles.
+
+        Parameters
+        ----------
+        places : (n_poses, n_tiles) float32 array
+            Which entry of the table is the first offset, for each tile.
+        n : int
+            Offsets that are wanted.
+
+        Returns
+        -------
+        (n_poses, n_amplitudes, n) float64 array
+            For amplitudes that are half-normal, of deviations `AMPLITUDES`.
+        """
+        from tomoset.hand import _kernels
+
+        sums = np.empty((len(self.energy), len(places), n), np.float32)
+        _kernels.shifted_sums(self.values, places, self.weight, sums)
+        out = np.empty((len(places), len(AMPLITUDES), n))
+        energy = self.energy * float(self.weight.sum())
+        _kernels.tilt_evidence(sums, energy, np.array(AMPLITUDES), out)
+        return out
+
+
+def _real(values: npt.NDArray[np.complexfloating]) -> Floats:
+    """Real and imaginary parts, one after the other along the last axis."""
+    return np.concatenate([values.real, values.imag], axis=-1).astype(np.float32)
+
+
+def _still(mean: npt.NDArray[np.complexfloating]) -> Floats:
+    """Directions along which the background's errors show: orthonormal columns."""
+    place = np.linspace(-1, 1, len(mean))
+    basis = _real((np.polynomial.legendre.legvander(place, _ORDER) * mean[:, None]).T).T
+    directions, length, _ = np.linalg.svd(basis, full_matrices=False)
+    whole = np.sqrt(2) * np.linalg.norm(mean / np.maximum(np.abs(mean), 1e-9))
+    return np.asarray(directions[:, length > 0.02 * whole], np.float32)
+
+
+def _templates(bands: Bands, offsets: Array, voltage: float, root: Array) -> Floats:
+    """What tiles should show: (n_envelopes, n_offsets, 2 n_bands), for an amplitude of 1."""
+    k2 = bands.middles
+    wave = np.exp(2j * np.pi * wavelength(voltage) * offsets[:, None] * k2)
+    fading = np.exp(-np.outer(FADING, k2 / bands.high))
+    return np.stack([_real(-0.5 * root * fade * wave) for fade in fading])
