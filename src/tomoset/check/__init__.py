@@ -1,0 +1,103 @@
+"""What may be wrong with a tomogram set: rules with stable codes.
+
+Each rule looks at a set and yields problems with place and cure. Defaults follow what users
+ask of a validator (limits of defocus, of angles, of rigidity) and are stated in the rule.
+"""
+
+from __future__ import annotations
+
+from tomoset.check import _files, _space, _tables
+from tomoset.check._rule import Problem, Rule, each, mixed
+from tomoset.model import TomogramSet
+
+__all__ = ["RULES", "Problem", "Rule", "check"]
+
+
+def check(tomograms: TomogramSet) -> list[Problem]:
+    """Apply every rule to a set.
+
+    Parameters
+    ----------
+    tomograms : TomogramSet
+        As it was read.
+
+    Returns
+    -------
+    list of Problem
+        In the order of `RULES`; empty if all is well.
+
+    Examples
+    --------
+    >>> from tomoset import TomogramSet
+    >>> [p.code for p in check(TomogramSet())]
+    ['S01']
+    """
+    return [
+        Problem(
+            code=rule.code,
+            severity=rule.severity,
+            tomogram=name,
+            message=message,
+            cure=rule.cure,
+        )
+        for rule in RULES
+        for name, message in rule.test(tomograms)
+    ]
+
+
+#: By the letters of their codes: S set and names, R RELION, F files, D dose, C CTF, G geometry,
+#: H hand.
+RULES = (
+    Rule("S01", "error", "the set holds a tomogram", "Import or select one.", _files.empty),
+    Rule("S02", "warning", "names differ in more than case", "Rename one.", _files.similar_names),
+    Rule("S03", "note", "names are plain", "Rename it if a program stumbles.", each(_files.odd_name)),
+    Rule("S04", "warning", "pixel sizes agree", "Check the pixel size; use optics groups.",
+         mixed("the pixel size", lambda t: t.optics.pixel_size)),
+    Rule("R01", "note", "RELION 5 reads the set as it is meant",
+         "For RELION 5: tomoset convert SET DST --to relion5.", _files.relion_5),
+    Rule("R02", "warning", "row i means image i of the stack",
+         "Use tomoset convert, to either dialect: it picks the images.",
+         each(_files.rows_out_of_order)),
+    Rule("F01", "error", "the images are there", "Run in the project folder, or correct the path.",
+         each(_files.stack)),
+    Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",
+         _files.fiducials),
+    Rule("F03", "error", "the stack is whole", "Copy it again.", _files.short_stack),
+    Rule("F04", "warning", "volumes are there and have the voxels that the set says",
+         "Reconstruct again (tomoset reconstruct), or correct the set.", _files.volumes),
+    Rule("D01", "warning", "doses are there", "Import them: --fd, an order list.", each(_tables.no_dose)),
+    Rule("D02", "error", "doses are not negative", "Import the doses again.", each(_tables.bad_dose)),
+    Rule("D03", "warning", "doses differ", "Check the order of acquisition.", each(_tables.same_dose)),
+    Rule("D04", "warning", "doses are those before the images", "Subtract the dose of one image.",
+         each(_tables.first_dose)),
+    Rule("C01", "warning", "defocus is there", "Import with a table of defocus.", each(_tables.no_ctf)),
+    Rule("C02", "error", "defocus is possible", "Measure it again, or exclude the images.",
+         each(_tables.bad_defocus)),
+    Rule("C03", "warning", "defocus is steady", "Look at the fits of these images.",
+         each(_tables.defocus_jump)),
+    Rule("G01", "warning", "the series is aligned", "Import an alignment.", each(_space.not_aligned)),
+    Rule("G02", "warning", "projections are near-rigid", "Check the alignment of these images.",
+         each(_space.not_rigid)),
+    Rule("G03", "error", "no image is a mirror image", "Check the alignment of these images.",
+         each(_space.mixed_mirror)),
+    Rule("G04", "warning", "the tilt axis is steady", "Check the alignment of these images.",
+         each(_space.axis_outlier)),
+    Rule("G05", "warning", "tilts are within 80°", "Check the tilt angles.", each(_space.steep)),
+    Rule("G06", "error", "tilt angles differ", "Check the file of tilt angles.", each(_space.same_tilt)),
+    Rule("G07", "error", "the tomogram is in the images", "Check alignment, size and binning.",
+         each(_space.centre_outside)),
+    Rule("G08", "warning", "x and y are not swapped", "Check FULLIMAGE or the size columns.",
+         each(_space.turned_size)),
+    Rule("G11", "warning", "images show the tomogram", "Is the stack binned, or of another series?",
+         each(_space.coverage)),
+    Rule("G09", "warning", "the size is there", "Give the size of the tomogram.", each(_space.no_size)),
+    Rule("G10", "note", "sizes are even", "RELION 5 puts odd ones half a voxel off.",
+         each(_space.odd_size)),
+    Rule("H01", "warning", "the hand is the same for all", "One microscope has one hand.",
+         mixed("the hand", lambda t: t.hand)),
+    Rule("H02", "warning", "images do not contradict the hand",
+         "tomoset hand SET --o DIR --apply, if nothing else is wrong with the series.",
+         each(_tables.hand_contradicted)),
+    Rule("H03", "note", "the hand is determined", "tomoset hand SET --o DIR --apply.",
+         _tables.hand_unknown),
+)  # fmt: skip

@@ -1,0 +1,113 @@
+"""Rules of names, and of the files that a set names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from tomoset.check._rule import Found
+from tomoset.errors import TomosetError
+from tomoset.formats._files import find_file
+from tomoset.images import mrc
+from tomoset.model import Tomogram, TomogramSet
+
+
+def empty(tomograms: TomogramSet) -> Found:
+    if not tomograms:
+        yield None, "the set holds no tomogram"
+
+
+def similar_names(tomograms: TomogramSet) -> Found:
+    lower = Counter(name.lower() for name in tomograms)
+    for name in tomograms:
+        if lower[name.lower()] > 1:
+            yield name, "the name differs from another one only in upper and lower case"
+
+
+def odd_name(t: Tomogram) -> str | None:
+    odd = sorted({c for c in t.name if not (c.isalnum() or c in "_-.")})
+    if odd:
+        return f"the name holds {' '.join(map(repr, odd))}, which becomes part of file names"
+    try:
+        float(t.name)
+    except ValueError:
+        return None
+    return "the name is a number, which Python's STAR readers change (001 becomes 1)"
+
+
+def relion_5(tomograms: TomogramSet) -> Found:
+    if tomograms.format == "relion4" and tomograms.source is not None:
+        yield (
+            None,
+            "RELION 5 takes these matrices one voxel off on each axis, and drops them when its "
+            "programs write the set",
+        )
+
+
+def rows_out_of_order(t: Tomogram) -> str | None:
+    named = t.source is not None and "rlnTomoTiltSeriesName" in t.source.row
+    if t.image_index is None or not named or t.images is not None:
+        return None
+    if np.array_equal(t.image_index, np.arange(t.n_tilts)):
+        return None
+    return "rows name other images of the stack than their own numbers, which RELION ignores"
+
+
+def stack(t: Tomogram) -> str | None:
+    if t.stack is None and t.images is None:
+        return "no tilt images are named"
+    if t.image_size is None:
+        what = f"image stack {t.stack} is" if t.images is None else "tilt images are"
+        return f"the {what} not there or cannot be read"
+    return None
+
+
+def _found(tomograms: TomogramSet, name: str) -> Path | None:
+    """A file that the set names, looked for as the reader does."""
+    return find_file(name, getattr(tomograms.source, "path", None))
+
+
+def fiducials(tomograms: TomogramSet) -> Found:
+    for name, t in tomograms.items():
+        if t.fiducials is not None and _found(tomograms, t.fiducials) is None:
+            yield name, f"the file of fiducials {t.fiducials} is not there"
+
+
+def short_stack(tomograms: TomogramSet) -> Found:
+    for name, t in tomograms.items():
+        stack = None if t.stack is None else _found(tomograms, mrc.stack_path(t.stack))
+        if stack is None or t.image_size is None:
+            continue
+        header = mrc.read_header(stack)
+        need = header.data_offset + header.size[2] * header.image_bytes
+        found = stack.stat().st_size
+        if found < need:
+            yield name, f"{t.stack} is cut short: {found} of {need} bytes"
+
+
+def volumes(tomograms: TomogramSet) -> Found:
+    for name, t in tomograms.items():
+        made = t.reconstruction
+        named = () if made is None else (made.path, made.half1, made.half2)
+        for path in (path for path in named if path is not None):
+            found = _found_volume(tomograms, path)
+            if found is None:
+                yield name, f"the volume {path} is not there"
+            elif found.is_file() and made is not None and t.optics.pixel_size is not None:
+                has, should = _voxel_size(found), made.binning * t.optics.pixel_size
+                if has and abs(has / should - 1) > 0.01:
+                    yield name, f"voxels of {path} have {has:.4g} Å, the set says {should:.4g} Å"
+
+
+def _found_volume(tomograms: TomogramSet, name: str) -> Path | None:
+    """A volume; OME-Zarr is a folder."""
+    return Path(name) if Path(name).is_dir() else _found(tomograms, name)
+
+
+def _voxel_size(path: Path) -> float:
+    try:
+        return mrc.read_header(path).pixel_size
+    except TomosetError:
+        return 0.0

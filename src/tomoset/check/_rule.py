@@ -1,0 +1,89 @@
+"""A rule, and what it finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.model import Tomogram, TomogramSet
+
+Severity = Literal["error", "warning", "note"]
+Found = Iterator[tuple[str | None, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, or may be.
+
+    Parameters
+    ----------
+    code : str
+        Of the rule; never reused for another.
+    severity : {"error", "warning", "note"}
+        An error will stop or spoil later work; a warning may; a note is good to know.
+    tomogram : str or None
+        Which; None: the set as a whole.
+    message : str
+        What is wrong, with the values.
+    cure : str
+        What to do.
+    """
+
+    code: str
+    severity: Severity
+    tomogram: str | None
+    message: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: its code, how bad a break of it is, what it asks, what to do, and its test."""
+
+    code: str
+    severity: Severity
+    asks: str
+    cure: str
+    test: Callable[[TomogramSet], Iterator[tuple[str | None, str]]]
+
+
+def each(test: Callable[[Tomogram], str | None]) -> Callable[[TomogramSet], Found]:
+    """A test of single tomograms as a test of sets."""
+
+    def over(tomograms: TomogramSet) -> Found:
+        for tomogram in tomograms.values():
+            message = test(tomogram)
+            if message:
+                yield tomogram.name, message
+
+    return over
+
+
+def rows(mask: npt.NDArray[np.bool_]) -> str:
+    """Which tilt images, from 1."""
+    rows = (np.flatnonzero(mask) + 1).tolist()
+    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    return f"tilt image{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:8]))}{more}"
+
+
+def mixed(what: str, value: Callable[[Tomogram], float | None]) -> Callable[[TomogramSet], Found]:
+    def over(tomograms: TomogramSet) -> Found:
+        values = {name: value(t) for name, t in tomograms.items()}
+        common = Counter(values.values()).most_common()
+        for name, found in values.items():
+            if len(common) > 1 and found != common[0][0]:
+                yield (
+                    name,
+                    f"{what} is {_number(found)}, that of most others {_number(common[0][0])}",
+                )
+
+    return over
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:g}"

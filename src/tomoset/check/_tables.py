@@ -1,0 +1,86 @@
+"""Rules of doses, defocus and the hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tomoset.check._rule import Found, rows
+from tomoset.model import HAND_LOG_ODDS, Tomogram, TomogramSet
+
+#: Odds of 20 to 1 are worth a word [natural logarithm].
+_LIKELY = 3.0
+
+
+def no_dose(t: Tomogram) -> str | None:
+    return "no doses, so no order of acquisition" if t.pre_exposure is None else None
+
+
+def bad_dose(t: Tomogram) -> str | None:
+    if t.pre_exposure is None:
+        return None
+    bad = ~np.isfinite(t.pre_exposure) | (t.pre_exposure < 0)
+    return f"{rows(bad)}: the dose is negative or not a number" if bad.any() else None
+
+
+def same_dose(t: Tomogram) -> str | None:
+    if t.pre_exposure is None:
+        return None
+    values, counts = np.unique(t.pre_exposure, return_counts=True)
+    if counts.max(initial=0) < 2:
+        return None
+    twice = values[counts > 1]
+    return f"{rows(np.isin(t.pre_exposure, twice))} share doses ({twice[0]:g} e/Å²)"
+
+
+def first_dose(t: Tomogram) -> str | None:
+    if t.pre_exposure is None or not t.n_tilts or not t.pre_exposure.min() > 0:
+        return None
+    first = float(t.pre_exposure.min())
+    if t.fractional_dose and first > 1.5 * t.fractional_dose:
+        return None  # the first images were left out
+    return f"the lowest dose is {first:g} e/Å², not 0: are these doses after the images?"
+
+
+def no_ctf(t: Tomogram) -> str | None:
+    return "no defocus" if t.defocus_u is None or t.defocus_v is None else None
+
+
+def bad_defocus(t: Tomogram) -> str | None:
+    if t.defocus_u is None or t.defocus_v is None:
+        return None
+    mean = (t.defocus_u + t.defocus_v) / 2
+    bad = ~((mean > 2000) & (mean < 150000))
+    return f"{rows(bad)}: the defocus is outside 0.2 to 15 µm" if bad.any() else None
+
+
+def defocus_jump(t: Tomogram) -> str | None:
+    if t.defocus_u is None or t.defocus_v is None or t.n_tilts < 5:
+        return None
+    mean = (t.defocus_u + t.defocus_v) / 2
+    bad = np.abs(mean - np.median(mean)) > 10000
+    if not bad.any() or bad.mean() > 0.5:
+        return None
+    return f"{rows(bad)}: the defocus is more than 1 µm from the series' median"
+
+
+def _hand_odds(t: Tomogram) -> float | None:
+    """Natural logarithm of the odds of +1 against -1 that ``tomoset hand`` has written."""
+    text = None if t.source is None else t.source.row.get(HAND_LOG_ODDS)
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def hand_unknown(tomograms: TomogramSet) -> Found:
+    unknown = [name for name, t in tomograms.items() if _hand_odds(t) is None]
+    if unknown:
+        some = ", ".join(unknown[:3]) + (" ..." if len(unknown) > 3 else "")
+        yield None, f"the hand of {some} has not been determined from the images"
+
+
+def hand_contradicted(t: Tomogram) -> str | None:
+    odds = _hand_odds(t)
+    if odds is None or abs(odds) < _LIKELY or (odds > 0) == (t.hand > 0):
+        return None
+    return f"the hand is {t.hand:+d}, but its images say {-t.hand:+d} (log-odds {odds:+.1f})"
