@@ -41,10 +41,10 @@ class Wanted:
     tilt_axis: float = 85.0
     highest: float = 60.0
     noise: float = 1.0
-    specks: int = 25000
+    specks: int = 12000
     beads: int = 0
     inclined: float = 0.0
-    thickness: float = 800.0
+    thickness: float = 500.0
     ctf: bool = True
     seed: int = 1
 

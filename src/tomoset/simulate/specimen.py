@@ -17,8 +17,8 @@ Array = npt.NDArray[np.float64]
 _WAVES, _WAVELENGTHS, _AMPLITUDE = 300, (100.0, 1000.0), 0.02
 #: What a speck has more, or less, than the ice, rms [Å³]: a cube of 17 Å of protein.
 _SPECK = 5000.0
-#: Specks reach so much farther than the tomogram, across the tilt axis and along it.
-_BEYOND = (2.2, 1.2)
+#: Specks reach as far as images tilted so much show them [deg], and somewhat along the tilt axis.
+_HIGHEST, _ALONG = 64.0, 1.2
 #: The smallest vesicle, if the slab is too thin for any other [Å].
 _SMALLEST = 60.0
 
@@ -142,7 +142,9 @@ class Specimen:
             molecules = Molecules(molecule=molecule, positions=positions, angles=angles)
         specks = None
         if contents.specks:
-            specks = room.specks(np.random.default_rng([seed, 2]), contents.specks)
+            specks = room.specks(
+                np.random.default_rng([seed, 2]), contents.specks, contents.inclined
+            )
         made = cls(
             size=size,
             beads=beads,
@@ -223,9 +225,11 @@ class _Room:
                 )
         return self.centres[first:]
 
-    def specks(self, rng: np.random.Generator, number: int) -> Specks:
+    def specks(self, rng: np.random.Generator, number: int, inclined: float) -> Specks:
         """So many specks in the slab, and as densely beyond its sides, which tilted images show."""
-        beyond = np.array([_BEYOND[0], 1.0, _BEYOND[1]])
+        steep = np.deg2rad(min(_HIGHEST + abs(inclined), 78.0))
+        across = (self.half[0] + self.half[1] * np.sin(steep)) / np.cos(steep)
+        beyond = np.array([across / self.half[0], 1.0, _ALONG])
         total = round(number * float(np.prod(beyond)))
         places = rng.uniform(-1, 1, (total, 3)) * self.half * beyond
         weights = _SPECK * rng.standard_normal(total)
