@@ -1,0 +1,112 @@
+"""How sure a fit is, the tomogram lying where it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.align.gauge import Gauge, motions
+from tomoset.align.particles.freedom import Freedom
+from tomoset.align.particles.newton import Rest, build, factored, inverse, reduce
+from tomoset.blas import one_thread
+
+Array = npt.NDArray[np.float64]
+
+#: Rigid motions, and the columns of a camera that make up for them: angles and shifts.
+_RIGID, _OWN = 6, 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Certainty:
+    """Standard deviations.
+
+    Parameters
+    ----------
+    cameras : (n_tilts, 8) array
+        Of the columns of changes of cameras: radians, pixels, factors.
+    places : (n_particles, 3) array
+        [voxels]
+    expected : (n_tilts,) array
+        Rms error of the projections at the particles [px].
+    """
+
+    cameras: Array
+    places: Array
+    expected: Array
+
+
+def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
+    """From the information and the prior; without what the gauge takes out.
+
+    Parameters
+    ----------
+    rest : Rest
+    gauge : Gauge or None
+        None: nothing was turned or moved.
+    first : int
+        Which motions the gauge could make, of `tomoset.align.gauge.motions`: this and all after.
+    """
+    problem, seen = rest.problem, rest.found.seen
+    with one_thread():
+        system = build(problem, rest.found, rest.noise)
+        reduced = reduce(system, problem, rest.moved)
+        stiff = problem.prior.terms(rest.vector)[2]
+        covariance = inverse(factored(reduced.normal, stiff))
+        numbers = _numbers(problem.free)
+        by_place = -(reduced.blocks @ system.cross.transpose(1, 2, 0))
+        if gauge is not None:
+            numbers, by_place = _less_gauge(rest, gauge, first, numbers, by_place)
+        each = numbers @ covariance @ np.swapaxes(numbers, 1, 2)
+        spread = np.einsum("pig,gh,pih->pi", by_place, covariance, by_place, optimize=True)
+    if problem.free.particles:
+        spread = spread + np.diagonal(reduced.blocks, axis1=1, axis2=2)
+    squares = []
+    for t, block in enumerate(each):
+        slopes = seen.cameras.slopes_at(t, seen.arms[t])
+        squares.append(np.einsum("pia,ab,pib->", slopes, block, slopes, optimize=True))
+    return Certainty(
+        cameras=np.sqrt(np.maximum(np.diagonal(each, axis1=1, axis2=2), 0.0)),
+        places=np.sqrt(np.maximum(spread, 0.0)),
+        expected=np.sqrt(np.maximum(squares, 0.0) / max(len(rest.moved), 1)),
+    )
+
+
+def _numbers(free: Freedom) -> Array:
+    """How the columns of each camera follow the free numbers: (n_tilts, 8, size)."""
+    by = np.zeros((*free.tilt.shape, free.size))
+    tilt, column = np.nonzero(free.tilt >= 0)
+    by[tilt, column, free.tilt[tilt, column]] = 1.0
+    acts = free.applies
+    for shared in np.flatnonzero(free.common >= 0):
+        by[acts, shared, free.common[shared]] = 1.0
+    return by
+
+
+def _less_gauge(
+    rest: Rest, gauge: Gauge, first: int, numbers: Array, by_place: Array
+) -> tuple[Array, Array]:
+    """The same in the frame of before: less the motion of the specimen that makes up for them.
+
+    To first order, where motions of the specimen are the same in the frames of fit and input.
+    """
+    seen, free = rest.found.seen, rest.problem.free
+    about = gauge.points.mean(axis=0)
+    arms = seen.cameras.seen(gauge.points)[1]
+    by_camera = np.stack([seen.cameras.slopes_at(t, a) for t, a in enumerate(arms)])
+    by_motion = motions(gauge.points - about, seen.cameras.linear, _RIGID)[..., first:]
+    moves = free.applies
+    heavy = by_motion[moves] * gauge.weights[..., None, None]
+    normal = np.einsum("tpia,tpib->ab", heavy, by_motion[moves], optimize=True)
+    side = np.einsum("tpia,tpic->tac", heavy, by_camera[moves], optimize=True)
+    pulled = np.einsum("tac,tcg->ag", side, numbers[moves], optimize=True)
+    answer = np.linalg.lstsq(normal, pulled, rcond=1e-9)[0]
+    followed = np.zeros((len(numbers), numbers.shape[1], len(answer)))
+    for t in np.flatnonzero(moves):
+        flat = by_camera[t].reshape(-1, by_camera.shape[-1])[:, :_OWN]
+        target = by_motion[t].reshape(len(flat), -1)
+        followed[t, :_OWN] = np.linalg.lstsq(flat, target, rcond=1e-9)[0]
+    points = rest.problem.model.positions + rest.moved
+    in_space = motions(points - about, np.eye(3)[None], _RIGID)[0][..., first:]
+    return numbers - followed @ answer, by_place + in_space @ answer

@@ -1,0 +1,99 @@
+"""What an alignment by particles found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.model import Deformation
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gain:
+    """What a class of parameters gains in log-likelihood of particles that were left out.
+
+    Parameters
+    ----------
+    name : str
+        ``angles``, ``magnification``, ``deformation`` or ``motion``.
+    gain, error : float
+        Over the model without it, and the standard error; NaN without cross-validation.
+    kept : bool
+        False: nothing of it is in the result.
+    """
+
+    name: str
+    gain: float
+    error: float
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ParticleFit:
+    """An alignment by particles.
+
+    Parameters
+    ----------
+    projections : (n_tilts, 4, 4) array
+        From 0-based voxels to 0-based pixels and depth, the tomogram where it was.
+    positions : (n_particles, 3) array
+        0-based voxels.
+    trajectories : (n_particles, n_tilts, 3) array
+        [Å], to be added to positions, those of before included; new ones are 0 in the image of
+        the lowest dose.
+    deformation : Deformation or None
+    changes, deviations : (n_tilts, 8) arrays
+        `PARAMETERS` of each tilt image against what was given, and their standard deviations
+        (NaN where nothing could change). Shifts are those of the tomogram's middle.
+    position_deviations : (n_particles, 3) array
+        [voxels]
+    spreads : dict of str to float
+        Standard deviations that classes of parameters turned out to have, in their units;
+        ``positions`` in voxels; of motion and deformation against what was expected.
+    expected : (n_tilts,) array
+        Rms error to be expected of the projections at the particles [px].
+    amplitude : (n_tilts,) array
+        Of what is seen over what is predicted.
+    evidence, weights : (n_particles,) arrays
+        Log of the likelihood ratio of each particle against its not being there, and the
+        probability that it is.
+    offsets : (n_particles, n_tilts, 2) array
+        Where particles are now, from the middles of their windows [px]; NaN where not visible.
+    residuals : (n_tilts,) array
+        Squared residual slopes of the windows over their variance, per coordinate: 1 where the
+        model holds. NaN where nothing is visible.
+    log_likelihood, log_likelihood_before : float
+        Of all particles.
+    gains : tuple of Gain
+        By class of parameters.
+    gain_by_tilt, gain_error_by_tilt : (n_tilts,) arrays
+        As in `Gain`, of the camera of each tilt image over that of before.
+    kept : (n_tilts,) bool array
+        Tilt images that changed; the others have their old cameras.
+    """
+
+    projections: Array
+    positions: Array
+    trajectories: Array
+    deformation: Deformation | None
+    changes: Array
+    deviations: Array
+    position_deviations: Array
+    spreads: dict[str, float]
+    expected: Array
+    amplitude: Array
+    evidence: Array
+    weights: Array
+    offsets: Array
+    residuals: Array
+    log_likelihood: float
+    log_likelihood_before: float
+    gains: tuple[Gain, ...]
+    gain_by_tilt: Array
+    gain_error_by_tilt: Array
+    kept: Mask

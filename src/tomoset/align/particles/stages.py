@@ -1,0 +1,264 @@
+"""From simple models to rich ones, each from where the one before it came to rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.align.particles.bend import Bend
+from tomoset.align.particles.frame import Frame, frame
+from tomoset.align.particles.freedom import Choice, Parameters, freedom, prior
+from tomoset.align.particles.held_out import Predicted, held_out
+from tomoset.align.particles.likelihood import Noise, Problem, evaluate
+from tomoset.align.particles.model import Model
+from tomoset.align.particles.motion import Modes, modes
+from tomoset.align.particles.newton import Rest, build, climb, settled
+from tomoset.align.particles.problem import ParticleOptions, ParticleProblem
+from tomoset.align.particles.result import Gain
+from tomoset.align.particles.start import middle, start
+from tomoset.align.particles.surface import Surface
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+#: A class of parameters must gain so many standard errors; a tilt image, so many.
+_SURE, _SURE_TILT = 2.0, 1.0
+#: Steps on from where a fit was at rest, after some tilt images were put back.
+_AGAIN = 6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """What all stages share."""
+
+    problem: ParticleProblem
+    options: ParticleOptions
+    surface: Surface
+    modes: Modes | None
+
+    @classmethod
+    def of(cls, problem: ParticleProblem, options: ParticleOptions) -> Task:
+        """Set up: splines of the windows, and modes of motion."""
+        moving = None
+        if options.motion is not None and len(problem.positions):
+            dose = np.asarray(problem.pre_exposure, dtype=np.float64)
+            moving = modes(problem.positions, dose, problem.pixel_size, options.motion)
+        surface = Surface.of(problem, options.range)
+        return cls(problem=problem, options=options, surface=surface, modes=moving)
+
+    @property
+    def movable(self) -> Mask:
+        """Tilt images that show particles."""
+        return np.asarray(self.surface.visible.any(axis=0))
+
+    def choices(self) -> list[tuple[str, Choice]]:
+        """Models from simple to rich, each with the name of what it has more."""
+        o = self.options
+        only = bool(o.shift_only)
+        choice = Choice(
+            shifts=only or not o.constant_shifts,
+            angles=False,
+            particles=not (o.constant_particles or only),
+        )
+        found = [("", choice)]
+
+        def more(name: str, wanted: bool, **what: object) -> None:
+            if wanted and not only:
+                found.append((name, replace(found[-1][1], **what)))  # type: ignore[arg-type]
+
+        more("angles", not o.constant_angles, angles=True)
+        more(
+            "magnification",
+            bool(o.magnification),
+            magnification=o.magnification,
+            anisotropic=o.anisotropic,
+        )
+        more("deformation", o.deformation is not None, deformation=True)
+        more("motion", self.modes is not None, motion=True)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Climbed:
+    """The richest model that paid.
+
+    Parameters
+    ----------
+    rest : Rest
+    choice : Choice
+    gains : tuple of Gain
+    predicted : Predicted or None
+        None without cross-validation.
+    frame : Frame
+    """
+
+    rest: Rest
+    choice: Choice
+    gains: tuple[Gain, ...]
+    predicted: Predicted | None
+    frame: Frame
+
+
+def begin(task: Task) -> Rest:
+    """Shifts and places by looking around."""
+    problem, choice = task.problem, task.choices()[0][1]
+    found = start(problem, task.surface, shifts=choice.shifts, particles=choice.particles)
+    n_tilts = len(problem.projections)
+    old = problem.deformation
+    bend = None if old is None else Bend(old.kind, old.grid, problem.image_size)
+    tilt = np.zeros((n_tilts, 8))
+    tilt[:, 3:5] = found.shifts
+    numbers = Parameters(
+        tilt=tilt,
+        common=np.zeros(8),
+        bend=np.zeros((n_tilts, 0)) if old is None else np.array(old.coefficients),
+        motion=np.zeros((task.modes.count if task.modes is not None else 0, 3)),
+        moved=found.moved,
+    )
+    model = Model(
+        projections=np.asarray(problem.projections, dtype=np.float64),
+        middle=middle(problem.size),
+        positions=np.asarray(problem.positions, dtype=np.float64),
+        at=np.ascontiguousarray(np.swapaxes(problem.windows.at, 0, 1), dtype=np.float64),
+        bend=bend,
+        modes=task.modes,
+        given=_given(problem),
+    )
+    noise = Noise(amplitude=found.amplitude, price=np.zeros(len(found.moved)), bad=0.1)
+    rest = _entered(task, model, numbers, choice, task.movable)
+    first = evaluate(rest, rest.numbers(rest.free.pack(numbers), numbers.moved), noise)
+    state = Rest(
+        problem=rest, vector=rest.free.pack(numbers), moved=numbers.moved, noise=noise, found=first
+    )
+    # All particles alike, so that amplitudes are at least right on the average.
+    state = replace(state, found=replace(first, weights=np.ones(len(found.moved))))
+    return settled(state, build(rest, state.found, noise).data)
+
+
+def _given(problem: ParticleProblem) -> Array | None:
+    """Motions of before: (n_tilts, n_particles, 3) [voxels]."""
+    if problem.trajectories is None:
+        return None
+    return np.ascontiguousarray(np.swapaxes(problem.trajectories, 0, 1) / problem.pixel_size)
+
+
+def _entered(
+    task: Task,
+    model: Model,
+    numbers: Parameters,
+    choice: Choice,
+    moves: Mask,
+    like: Rest | None = None,
+) -> Problem:
+    """A model with what is free in it."""
+    wanted = task.options.deformation
+    per_tilt = wanted is not None and wanted.per_tilt
+    count = 0 if model.bend is None else numbers.bend.shape[1]
+    free = freedom(choice, moves, count, per_tilt, task.modes)
+    held = replace(numbers, tilt=0 * numbers.tilt, common=0 * numbers.common)
+    centre = numbers
+    if like is not None and like.problem.held.bend.shape == numbers.bend.shape:
+        centre = like.problem.held
+    expected = prior(
+        free,
+        model.bend,
+        centre,
+        wanted.regularisation if wanted is not None else 0.0,
+        None if like is None else like.problem.prior,
+    )
+    return Problem(
+        model=model,
+        surface=task.surface,
+        free=free,
+        prior=expected,
+        held=replace(held, bend=centre.bend),
+    )
+
+
+def entered(task: Task, rest: Rest, choice: Choice, moves: Mask) -> Rest:
+    """The same state, with other numbers free."""
+    model, numbers = rest.problem.model, rest.problem.numbers(rest.vector, rest.moved)
+    wanted = task.options.deformation
+    if choice.deformation and wanted is not None and not _has(rest):
+        bend = Bend(wanted.kind, wanted.grid, task.problem.image_size)
+        found = bend.like(task.problem.deformation, len(numbers.tilt))
+        if not wanted.per_tilt:
+            found = np.broadcast_to(found.mean(axis=0), found.shape)
+        model, numbers = replace(model, bend=bend), replace(numbers, bend=np.array(found))
+    problem = _entered(task, model, numbers, choice, moves, rest)
+    vector = problem.free.pack(numbers)
+    return replace(
+        rest,
+        problem=problem,
+        vector=vector,
+        found=evaluate(problem, problem.numbers(vector, rest.moved), rest.noise),
+    )
+
+
+def _has(rest: Rest) -> bool:
+    """Whether a deformation is free already."""
+    bend = rest.problem.free.bend
+    return bool(bend.size and bend[0, 0] >= 0)
+
+
+def climbed(task: Task) -> Climbed:
+    """Fit one model after the other, and keep what predicts particles better."""
+    rest, o = begin(task), task.options
+    best: Climbed | None = None
+    for name, choice in task.choices():
+        if best is not None:
+            extra = {name: getattr(choice, name)}
+            if name == "magnification":
+                extra["anisotropic"] = choice.anisotropic
+            choice = replace(best.choice, **extra)
+            rest = entered(task, best.rest, choice, task.movable)
+        rest = climb(rest, o.iterations)
+        lies = frame(rest, choice, task.problem.size)
+        given = rest.problem.model.projections @ lies.motion
+        predicted = held_out(rest, given) if o.cross_validation else None
+        now = Climbed(rest=rest, choice=choice, gains=(), predicted=predicted, frame=lies)
+        if best is None:
+            best = now
+            continue
+        gain, error = np.nan, np.nan
+        if predicted is not None and best.predicted is not None:
+            gain, error = predicted.over(best.predicted)
+        kept = not gain <= _SURE * error
+        gains = (*best.gains, Gain(name=name, gain=gain, error=error, kept=kept))
+        best = replace(now if kept else best, gains=gains)
+    assert best is not None
+    return best
+
+
+def put_back(task: Task, best: Climbed) -> tuple[Rest, Mask]:
+    """Tilt images that predict nothing better get their old cameras; the others go on."""
+    moves = task.movable
+    if best.predicted is None or not (best.choice.shifts or best.choice.angles):
+        return best.rest, moves
+    gain, error = best.predicted.by_tilt()
+    kept = moves & (gain > _SURE_TILT * error)
+    if (kept == moves).all():
+        return best.rest, moves
+    rest, model = best.rest, best.rest.problem.model
+    given = np.where(kept[:, None, None], model.projections, model.projections @ best.frame.motion)
+    problem = replace(rest.problem, model=replace(model, projections=given))
+    rest = entered(task, replace(rest, problem=problem), best.choice, kept)
+    return climb(rest, _AGAIN), kept
+
+
+def before(task: Task, rest: Rest) -> float:
+    """Log-likelihood of what was given, all else alike."""
+    problem = rest.problem
+    old = task.problem.deformation
+    bend = None if old is None else Bend(old.kind, old.grid, task.problem.image_size)
+    held = problem.held
+    numbers = replace(
+        held,
+        bend=np.zeros((len(held.tilt), 0)) if old is None else np.array(old.coefficients),
+        motion=0 * held.motion,
+        moved=0 * held.moved,
+    )
+    given = replace(problem, model=replace(problem.model, bend=bend))
+    return evaluate(given, numbers, rest.noise).total

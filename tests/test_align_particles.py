@@ -1,0 +1,483 @@
+"""Alignment by particles: the numbers, on windows whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.particle_windows import IMAGE, PIXEL, SIZE, Case, changed, projections, residual, series
+from tomoset import geometry
+from tomoset.align import gauge
+from tomoset.align.particles import (
+    DeformationOptions,
+    MotionOptions,
+    ParticleOptions,
+    ParticleProblem,
+    _kernels,
+    fit_particles,
+    motion,
+    reference,
+)
+from tomoset.align.particles.bend import Bend
+from tomoset.align.particles.cameras import Cameras
+from tomoset.align.particles.freedom import Choice
+from tomoset.align.particles.likelihood import objective
+from tomoset.align.particles.model import design
+from tomoset.align.particles.newton import build
+from tomoset.align.particles.stages import Task, begin, entered
+from tomoset.errors import ModelError
+from tomoset.model import Deformation
+
+rng = np.random.default_rng(7)
+NO_CHECK = ParticleOptions(cross_validation=False)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return series(Case(seed=3, particles=8, tilts=5, half=14, place=0.5, far=0.2))
+
+
+def spline(rms: float, tilts: int, seed: int = 5) -> Deformation:
+    numbers = np.tile([1, 0.5, 0.5, 0.25], 18) * np.random.default_rng(seed).standard_normal(72)
+    every = np.broadcast_to(numbers, (tilts, 72))
+    bent = Deformation(kind="spline", grid=(3, 3), coefficients=every)
+    now = np.sqrt((field(bent) ** 2).sum(axis=-1).mean())
+    return Deformation(kind="spline", grid=(3, 3), coefficients=every * rms / now)
+
+
+def field(bent: Deformation) -> np.ndarray:
+    axes = [np.linspace(0.1 * side, 0.9 * side, 12) for side in IMAGE]
+    points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    every = np.broadcast_to(points, (len(bent.coefficients), *points.shape))
+    return bent.displacement(every, image_size=IMAGE)
+
+
+# What the parts do
+
+
+def test_splines_agree_with_the_reference(small):
+    surface = Task.of(small[0], NO_CHECK).surface
+    windows, step = small[0].windows.values.astype(np.float64), small[0].windows.step
+    p, t = np.argwhere(small[0].windows.visible)[3]
+    np.testing.assert_allclose(
+        surface.coefficients[p, t], reference.prefilter(windows[p, t]), rtol=1e-4, atol=1e-3
+    )
+    for offset in ([0.3, -2.7], [11.2, 4.9], [-10.6, -11.7], [13.0, 0.0]):
+        at = np.zeros((5, 8, 2))
+        at[t, p] = offset
+        value, slope = surface.values(at)
+        expected = reference.value(windows[p, t], np.array(offset), step)
+        assert value[t, p] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        for axis in range(2):
+            ends = [at + sign * 1e-5 * np.eye(2)[axis] for sign in (1, -1)]
+            numeric = (surface.values(ends[0])[0] - surface.values(ends[1])[0])[t, p] / 2e-5
+            assert slope[t, p, axis] == pytest.approx(numeric, rel=1e-6, abs=1e-6)
+
+
+def test_searches_agree_with_the_reference(small):
+    values, step = small[0].windows.values, 1.0
+    weights = rng.uniform(size=values.shape[:2])
+    offsets = rng.uniform(-20, 20, (5, 8, 2))
+    total = np.zeros(values.shape[1:])
+    _kernels.stack(values, weights, offsets, step, total)
+    np.testing.assert_allclose(total, reference.stack(values, weights, offsets, step), atol=1e-9)
+    linear, moves = rng.uniform(-1, 1, (5, 2, 3)), rng.uniform(-9, 9, (8, 4, 3))
+    out = np.zeros((8, 4))
+    _kernels.scores(values, weights, offsets, linear, moves, step, out)
+    for p, k in np.ndindex(8, 4):
+        there = offsets[:, p] + linear @ moves[p, k]
+        assert out[p, k] == pytest.approx(reference.score(values[p], weights[p], there, step))
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid"),
+    [("linear", (3, 3)), ("spline", (3, 3)), ("spline", (2, 4)), ("Fourier", (5, 4))],
+)
+def test_functions_of_deformations(kind, grid):
+    bend = Bend(kind, grid, IMAGE)
+    numbers = rng.standard_normal((1, len(bend.slots[0])))
+    points = rng.uniform(-100, 1200, (30, 2))
+    C = bend.matrix(numbers)[0]
+    values, slopes = bend.functions(points)
+    expected = Deformation(kind=kind, grid=grid, coefficients=numbers)
+    np.testing.assert_allclose(
+        values @ C.T, expected.displacement(points[None], image_size=IMAGE)[0], atol=1e-9
+    )
+    for axis in range(2):
+        h = 1e-4 * np.eye(2)[axis]
+        numeric = (bend.functions(points + h)[0] - bend.functions(points - h)[0]) / 2e-4
+        np.testing.assert_allclose(slopes[:, axis], numeric, atol=1e-7)
+    other = Deformation(kind="linear", grid=(3, 3), coefficients=[[0.01, 0.002, -0.01]])
+    if kind == "spline":
+        again = Deformation(kind=kind, grid=grid, coefficients=bend.like(other, 1))
+        np.testing.assert_allclose(field(again), field(other), atol=1e-6)
+
+
+def test_cameras_are_the_model_that_is_written():
+    P = projections(5)
+    numbers = rng.standard_normal((5, 8)) * [0.1, 0.1, 0.1, 2, 2, 0, 0, 0]
+    numbers[:, 5] = 0.01
+    cameras = Cameras.of(P, (np.array(SIZE) - 1) / 2, numbers)
+    expected = changed(P, np.rad2deg(numbers[:, :3]), numbers[:, 3:5], numbers[:, 5])
+    np.testing.assert_allclose(cameras.projections[:, :2], expected[:, :2], atol=1e-9)
+    points = rng.uniform(0, 900, (4, 3))
+    np.testing.assert_allclose(
+        cameras.seen(points)[0], geometry.apply(expected, points)[..., :2], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid", "per_tilt", "magnification"),
+    [
+        ("spline", (3, 3), False, "tilt"),
+        ("linear", (3, 3), True, "common"),
+        ("Fourier", (5, 4), False, "tilt"),
+    ],
+)
+def test_gradients_are_finite_differences(small, kind, grid, per_tilt, magnification):
+    bent = DeformationOptions(kind=kind, grid=grid, per_tilt=per_tilt, regularisation=0.1)
+    what = {"magnification": magnification, "anisotropic": True}
+    options = ParticleOptions(deformation=bent, motion=MotionOptions(max_modes=9), range=7, **what)
+    task = Task.of(small[0], options)
+    rest = entered(task, begin(task), Choice(deformation=True, motion=True, **what), task.movable)
+    problem = rest.problem
+    scale = problem.prior.scale * np.sqrt(problem.prior.variance[problem.prior.group])
+    vector = rest.vector + 0.3 * scale * rng.standard_normal(len(scale))
+    moved = rest.moved + 0.5 * rng.standard_normal(rest.moved.shape)
+    moved[0] += 5  # beyond the range
+    moved[1] += 14  # out of the window
+    # Bad and good ones alike, so that weights matter.
+    noise = replace(rest.noise, bad=0.3, price=rest.found.evidence + rest.noise.price)
+    _, by_number, by_place = objective(problem, vector, moved, noise)
+
+    def numeric(i: int, h: float) -> float:
+        ends = []
+        for sign in (h, -h):
+            there = vector.copy()
+            there[i] += sign
+            ends.append(objective(problem, there, moved, noise)[0])
+        return (ends[0] - ends[1]) / (2 * h)
+
+    differences = np.array([numeric(i, 1e-5 * s) for i, s in enumerate(scale)]) * scale
+    largest = np.abs(differences).max()
+    np.testing.assert_allclose(by_number * scale, differences, rtol=1e-5, atol=1e-6 * largest)
+    for p, axis in np.ndindex(moved.shape):
+        h = np.zeros(moved.shape)
+        h[p, axis] = 1e-5
+        ends = [objective(problem, vector, moved + sign * h, noise)[0] for sign in (1, -1)]
+        slope = (ends[0] - ends[1]) / 2e-5
+        assert by_place[p, axis] == pytest.approx(
+            slope, rel=1e-5, abs=1e-6 * np.abs(by_place).max()
+        )
+
+
+def test_information_on_motion_is_that_of_its_derivatives(small):
+    task = Task.of(small[0], ParticleOptions(motion=MotionOptions(max_modes=12)))
+    rest = entered(task, begin(task), Choice(motion=True), task.movable)
+    free, modes = rest.problem.free, rest.problem.model.modes
+    found = build(rest.problem, rest.found, rest.noise)
+    weight = rest.noise.amplitude[:, None] ** 2 * rest.found.weights
+    information = weight[..., None, None] * rest.problem.surface.information
+    seen = rest.found.seen
+    by_voxel = np.stack([seen.by_voxel(t) for t in range(5)])
+    on_places = np.swapaxes(by_voxel, 2, 3) @ information @ by_voxel
+    of = free.motion.ravel()
+    expected = reference.mix(modes.space, modes.which, modes.time, on_places)
+    np.testing.assert_allclose(
+        found.normal[np.ix_(of, of)], expected.reshape(len(of), -1), atol=1e-9
+    )
+    mixed = np.zeros((free.size, len(of)))
+    for t in range(5):
+        slopes, which = design(rest.problem.model, free, seen, t)
+        shared = np.einsum("pif,pij,pjk->pfk", slopes, information[t], by_voxel[t])
+        reach = modes.space[:, modes.which] * modes.time[t]
+        mixed[which] += np.einsum("pfk,pm->fmk", shared, reach).reshape(len(which), -1)
+    mixed[of] = found.normal[np.ix_(of, of)]
+    np.testing.assert_allclose(found.normal[:, of], mixed, atol=1e-9)
+
+
+def test_motion_begins_at_the_lowest_dose_and_has_its_covariance():
+    places, dose = rng.uniform(0, 900, (40, 3)), np.array([6.0, 0.0, 3.0, 12.0])
+    options = MotionOptions(sigma_velocity=0.4, sigma_divergence=2000, max_modes=1000)
+    modes = motion.modes(places, dose, PIXEL, options)
+    assert np.abs(modes.time[1]).max() < 1e-9
+    reach = modes.space[:, modes.which][None] * modes.time[:, None]
+    covariance = np.einsum("tpm,uqm->tpuq", reach, reach) * PIXEL**2
+    apart = np.linalg.norm(places[:, None] - places, axis=2) * PIXEL
+    velocity = 0.16 * np.exp(-apart / 2000)
+    np.testing.assert_allclose(covariance[0, :, 3, :], 18 * velocity, atol=0.1)
+    with pytest.raises(ModelError, match="dose"):
+        motion.modes(places, np.zeros(4), PIXEL, options)
+
+
+# What a fit finds
+
+
+@pytest.fixture(scope="module")
+def usual():
+    problem, truth = series(Case(particles=100, half=12))
+    return problem, truth, fit_particles(problem)
+
+
+def test_residual_is_what_is_expected(usual):
+    problem, truth, fit = usual
+    before, after = (
+        residual(P, truth.projections, truth.positions)
+        for P in (problem.projections, fit.projections)
+    )
+    assert before > 1.9
+    assert after < 0.12
+    assert after < 1.3 * np.sqrt((fit.expected**2).mean())
+    assert fit.kept.all()
+    assert fit.log_likelihood > fit.log_likelihood_before
+    assert [gain.name for gain in fit.gains if gain.kept] == ["angles"]
+    # What was not wrong is not changed.
+    assert fit.spreads["phi"] < 0.03 < fit.spreads["theta"]
+    np.testing.assert_allclose(np.nanmean(fit.residuals), 0.9, atol=0.06)
+    turns = fit.projections[:, :3, :3]
+    np.testing.assert_allclose(
+        turns @ np.swapaxes(turns, 1, 2), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9
+    )
+
+
+def test_the_tomogram_stays_where_it_was(usual):
+    problem, _, fit = usual
+    moved = gauge.find(problem.projections, fit.projections, fit.positions, scaled=False)
+    np.testing.assert_allclose(moved.motion, np.eye(4), atol=1e-3)
+
+
+def test_standard_deviations_are_right():
+    squares, places = [], []
+    for seed in range(2):
+        problem, truth = series(Case(seed=seed, particles=60, half=8))
+        fit = fit_particles(problem)
+        lies = gauge.find(problem.projections, truth.projections, truth.positions, scaled=False)
+        true = truth.projections @ np.linalg.inv(lies.motion)
+        turn = geometry.nearest_rotation(
+            true[:, :3, :3] @ np.linalg.inv(problem.projections[:, :3, :3])
+        )
+        theta, psi = np.rad2deg(
+            [np.arcsin(-turn[:, 2, 0]), np.arctan2(turn[:, 1, 0], turn[:, 0, 0])]
+        )
+        middle = (np.array(SIZE)[None] - 1) / 2
+        shift = (
+            geometry.apply(true, middle)[:, 0, :2]
+            - geometry.apply(problem.projections, middle)[:, 0, :2]
+        )
+        off = fit.changes[:, 1:5] - np.column_stack([theta, psi, shift])
+        squares.append((off / fit.deviations[:, 1:5]) ** 2)
+        there = geometry.apply(lies.motion, truth.positions)
+        places.append(((fit.positions - there) / fit.position_deviations) ** 2)
+    assert 0.75 < np.nanmean(squares) < 1.35
+    assert 0.8 < np.mean(places) < 1.3
+
+
+def test_misplaced_particles_do_little_harm():
+    case = Case(particles=60, half=16, far=0.2)
+    clean = residual_of(replace(case, far=0.0))
+    assert residual_of(case) < 1.3 * clean + 0.01  # found again
+    assert residual_of(replace(case, far_by=25.0)) < 1.4 * clean + 0.02  # not in the windows
+    problem, truth = series(replace(case, far_by=25.0))
+    fit = fit_particles(problem)
+    assert fit.weights[truth.wrong].max() < 0.01
+    assert fit.weights[~truth.wrong].min() > 0.9
+
+
+def residual_of(case: Case, options: ParticleOptions | None = None) -> float:
+    problem, truth = series(case)
+    fit = fit_particles(problem, options)
+    return residual(fit.projections, truth.projections, truth.positions)
+
+
+def test_motion_is_followed_and_not_made_up():
+    options = ParticleOptions(motion=MotionOptions(max_modes=150))
+    # What all have in common, shifts of images explain as well, unless these are small.
+    problem, truth = series(Case(particles=80, half=12, velocity=0.7, shift=0.5))
+    fit = fit_particles(problem, options)
+    true = np.swapaxes(truth.motion, 0, 1) * PIXEL
+    off = fit.trajectories - true
+    apart = [x - x.mean(axis=0) for x in (true, off)]
+    assert (off**2).mean() < 0.5**2 * (true**2).mean()
+    assert (apart[1] ** 2).mean() < 0.6**2 * (apart[0] ** 2).mean()
+    first = int(np.argmin(problem.pre_exposure))
+    assert np.abs(fit.trajectories[:, first]).max() < 1e-9
+    still, options = (
+        Case(particles=40, half=8),
+        replace(options, motion=MotionOptions(max_modes=50)),
+    )
+    for checked in (True, False):
+        now = residual_of(still, replace(options, cross_validation=checked))
+        assert now < 1.05 * residual_of(still, replace(NO_CHECK, cross_validation=checked))
+
+
+def test_deformation_is_recovered():
+    bent = spline(2.0, 21)
+    problem, truth = series(Case(particles=120, half=12, bend=bent))
+    fit = fit_particles(problem, ParticleOptions(deformation=DeformationOptions()))
+    assert fit.deformation is not None
+    seen = [
+        q + d.displacement(q, image_size=IMAGE)
+        for P, X, d in (
+            (fit.projections, fit.positions, fit.deformation),
+            (truth.projections, truth.positions, bent),
+        )
+        for q in [geometry.apply(P, X)[..., :2]]
+    ]
+    assert np.sqrt(((seen[0] - seen[1]) ** 2).sum(axis=-1).mean()) < 0.3
+    # But for what shifts and maps of the specimen do as well.
+    off = field(fit.deformation)[0] - field(bent)[0]
+    axes = [np.linspace(0, 1, 12)] * 2
+    flat = np.column_stack([np.ones(144), np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)])
+    assert (
+        np.sqrt(((off - flat @ np.linalg.lstsq(flat, off, rcond=None)[0]) ** 2).sum(axis=-1).mean())
+        < 0.3
+    )
+    # Again, from there: nothing to be done.
+    plain = fit_particles(
+        series(Case(particles=60, half=8))[0], ParticleOptions(deformation=DeformationOptions())
+    )
+    assert plain.deformation is None
+
+
+def test_an_old_deformation_stays_or_is_where_a_new_one_begins():
+    bent = spline(2.0, 21)
+    case = Case(particles=60, half=8, bend=bent, old_bend=bent)
+    problem, truth = series(case)
+    fit = fit_particles(problem)
+    assert fit.deformation is bent
+    assert residual(fit.projections, truth.projections, truth.positions) < 0.15
+    again = fit_particles(
+        problem, ParticleOptions(deformation=DeformationOptions(), cross_validation=False)
+    )
+    assert np.sqrt(((field(again.deformation) - field(bent)) ** 2).sum(axis=-1).mean()) < 0.3
+
+
+def test_magnification_of_each_tilt():
+    case = Case(particles=60, half=10, magnification=0.001)
+    problem, truth = series(case)
+    fit = fit_particles(problem, ParticleOptions(magnification="tilt"))
+    assert [g.kept for g in fit.gains] == [True, True]
+    assert residual(fit.projections, truth.projections, truth.positions, affine=True) < 0.2
+    assert residual_of(case) > 1.3 * residual(fit.projections, truth.projections, truth.positions)
+    still = fit_particles(
+        series(Case(particles=60, half=8))[0], ParticleOptions(magnification="tilt")
+    )
+    assert [g.kept for g in still.gains] == [True, False]
+    assert np.abs(still.changes[:, 5:]).max() < 1e-9
+
+
+def test_what_is_held_does_not_change():
+    problem, _ = series(Case(particles=30, half=8))
+    held = fit_particles(problem, ParticleOptions(constant_angles=True))
+    assert np.abs(held.changes[:, :3]).max() < 1e-9
+    assert np.abs(held.changes[:, 3:5]).max() > 1
+    held = fit_particles(problem, ParticleOptions(constant_particles=True))
+    np.testing.assert_array_equal(held.positions, problem.positions)
+    held = fit_particles(problem, ParticleOptions(shift_only="particles"))
+    assert np.abs(held.changes[:, :3]).max() < 1e-9
+    np.testing.assert_array_equal(held.positions, problem.positions)
+    held = fit_particles(problem, ParticleOptions(constant_angles=True, constant_shifts=True))
+    np.testing.assert_array_equal(held.projections, problem.projections)
+    assert not held.kept.any()
+    nothing = ParticleOptions(constant_angles=True, constant_shifts=True, constant_particles=True)
+    held = fit_particles(problem, nothing)
+    np.testing.assert_array_equal(held.projections, problem.projections)
+    np.testing.assert_array_equal(held.positions, problem.positions)
+
+
+def test_a_right_alignment_stays_right():
+    problem, truth = series(Case(particles=60, half=8, shift=0.0, angle=(0, 0, 0)))
+    fit = fit_particles(problem)
+    assert residual(fit.projections, truth.projections, truth.positions) < 0.06
+    np.testing.assert_array_equal(fit.projections[~fit.kept], problem.projections[~fit.kept])
+
+
+def test_twice_is_the_same():
+    problem, _ = series(Case(particles=12, tilts=11, half=8))
+    one, two = fit_particles(problem), fit_particles(problem)
+    np.testing.assert_array_equal(one.projections, two.projections)
+    np.testing.assert_array_equal(one.positions, two.positions)
+
+
+def test_windows_in_a_file_are_as_good(tmp_path):
+    problem, _ = series(Case(particles=12, tilts=11, half=8))
+    shape = problem.windows.values.shape
+    values = np.memmap(tmp_path / "w", np.float32, mode="w+", shape=shape)
+    values[:] = problem.windows.values
+    filed = replace(problem, windows=replace(problem.windows, values=values))
+    one, two = fit_particles(problem), fit_particles(filed)
+    np.testing.assert_array_equal(one.projections, two.projections)
+
+
+def test_known_motion_is_taken_into_account():
+    problem, _ = series(Case(particles=20, tilts=11, half=8))
+    ways = rng.normal(0, 3, (20, 11, 3))
+    there = np.stack(
+        [
+            geometry.apply(P[None], problem.positions + ways[:, t] / PIXEL)[0, :, :2]
+            for t, P in enumerate(problem.projections)
+        ],
+        axis=1,
+    )
+    moved = replace(problem, windows=replace(problem.windows, at=there), trajectories=ways)
+    one, two = fit_particles(problem), fit_particles(moved)
+    np.testing.assert_allclose(one.projections, two.projections, atol=5e-3)
+    np.testing.assert_allclose(two.trajectories, ways, atol=0.05)
+
+
+# Poor input
+
+
+def of(problem: ParticleProblem, rows: slice) -> ParticleProblem:
+    w = problem.windows
+    names = ("values", "at", "energy", "information", "visible")
+    windows = replace(w, **{name: getattr(w, name)[rows] for name in names})
+    return replace(problem, windows=windows, positions=problem.positions[rows])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_hardly_any_particles(small, count):
+    problem = of(small[0], slice(0, count))
+    options = ParticleOptions(
+        motion=MotionOptions(), deformation=DeformationOptions(), magnification="tilt"
+    )
+    fit = fit_particles(problem, options)
+    assert np.isfinite(fit.projections).all()
+    assert fit.positions.shape == (count, 3)
+    assert fit.trajectories.shape == (count, 5, 3)
+    if not count:
+        np.testing.assert_array_equal(fit.projections, problem.projections)
+
+
+def test_a_tilt_without_particles_stays():
+    problem, _ = series(Case(particles=30, half=8))
+    w = problem.windows
+    shown = w.visible.copy()
+    shown[:, 4] = False
+    values = np.where(shown[..., None, None], w.values, 0)
+    fit = fit_particles(replace(problem, windows=replace(w, visible=shown, values=values)))
+    np.testing.assert_array_equal(fit.projections[4], problem.projections[4])
+    assert not fit.kept[4]
+    assert np.isnan(fit.deviations[4]).all()
+    assert fit.kept.sum() >= 18
+    blind = replace(w, visible=np.zeros_like(shown), values=np.zeros_like(values))
+    fit = fit_particles(replace(problem, windows=blind))
+    np.testing.assert_array_equal(fit.projections, problem.projections)
+    np.testing.assert_allclose(fit.positions, problem.positions)
+
+
+def test_bad_input_is_refused(small):
+    problem = small[0]
+    with pytest.raises(ModelError, match="finite"):
+        replace(problem, positions=np.full((8, 3), np.nan))
+    with pytest.raises(ModelError, match="shape"):
+        replace(problem, projections=problem.projections[:3])
+    values = problem.windows.values.copy()
+    p, t = np.argwhere(problem.windows.visible)[0]
+    values[p, t, 3, 3] = np.nan
+    with pytest.raises(ModelError, match=r"particle 1 .*finite"):
+        fit_particles(replace(problem, windows=replace(problem.windows, values=values)))
+    with pytest.raises(ModelError, match="shift_only"):
+        ParticleOptions(shift_only="images")
