@@ -173,7 +173,7 @@ def open_project(
     return replace(_read_sets(files, prepare), optimisation_set=optimisation)
 
 
-def open_tomograms(path: StrPath) -> Project:
+def open_tomograms(path: StrPath, *, tomograms: StrPath | None = None) -> Project:
     """Read a tomogram set, alone or as an optimisation set names it; nothing else is read.
 
     For programs that make a new set of tomograms and pass on what is linked to the old one,
@@ -181,7 +181,7 @@ def open_tomograms(path: StrPath) -> Project:
 
     Parameters
     ----------
-    path : path-like
+    path, tomograms : path-like
         As of `open_project`.
 
     Returns
@@ -194,9 +194,9 @@ def open_tomograms(path: StrPath) -> Project:
     TomosetError
         As `open_project`.
     """
-    files, optimisation = _linked_files(Path(path), {}, strict=False)
-    tomograms = formats.read_without_images(files.tomograms())
-    return Project(tomograms=tomograms, optimisation_set=optimisation)
+    files, optimisation = _linked_files(Path(path), {TOMOGRAMS: tomograms}, strict=False)
+    read = formats.read_without_images(files.tomograms())
+    return Project(tomograms=read, optimisation_set=optimisation)
 
 
 def _linked_files(
@@ -321,8 +321,20 @@ def _with_linked(project: Project, found: Mapping[str, Path | None]) -> Project:
     return replace(project, particles=particles, manifolds=manifolds, trajectories=trajectories)
 
 
-def read_linked(project: Project) -> Project:
+def read_linked(
+    project: Project,
+    *,
+    particles: StrPath | None = None,
+    trajectories: StrPath | None = None,
+) -> Project:
     """The project with particles, manifolds and trajectories that `open_tomograms` left unread.
+
+    Parameters
+    ----------
+    project : Project
+        What is read in it already stays as it is.
+    particles, trajectories : path-like, optional
+        As of `open_project`.
 
     Raises
     ------
@@ -331,11 +343,12 @@ def read_linked(project: Project) -> Project:
     """
     text = project.optimisation_set
     there = (project.particles, project.manifolds, project.trajectories)
-    if text is None or any(one is not None for one in there):
+    given = {PARTICLES: particles, TRAJECTORIES: trajectories}
+    if any(one is not None for one in there):
         return project
-    entries = sets.read_optimisation_set(text).entries
-    path = text.path or "optimisation_set.star"
-    files = _Files(given={}, entries=entries, star_path=path, strict=True)
+    entries = {} if text is None else sets.read_optimisation_set(text).entries
+    path = (None if text is None else text.path) or "optimisation_set.star"
+    files = _Files(given=given, entries=entries, star_path=path, strict=True)
     found = {entry: files.find(entry) for entry in (PARTICLES, MANIFOLDS, TRAJECTORIES)}
     return _with_linked(project, found)
 

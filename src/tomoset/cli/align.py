@@ -16,6 +16,7 @@ from tomoset.cli._run_options import (
     run_options_from,
 )
 from tomoset.cli._shell import collected_warnings, common_options
+from tomoset.cli.align_particles import particles
 from tomoset.cli.find_fiducials import CONTRAST, Radius, find_options_from
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ _GROUPS = {
 @click.group(name="align")
 def align() -> None:
     """Improve the alignment of the tilt series of a set."""
+
+
+align.add_command(particles)
 
 
 def _class_options(command: click.decorators.FC) -> click.decorators.FC:

@@ -16,10 +16,13 @@ from tomoset.derived.job import (
     set_path,
     use_threads,
 )
+from tomoset.derived.linked import Carried, Followers, source_path, targets_beside
 from tomoset.derived.new_set import Derived, Recipe, as_project, derive, refuse_unknown
 
 __all__ = [
+    "Carried",
     "Derived",
+    "Followers",
     "Recipe",
     "Task",
     "as_project",
@@ -30,5 +33,7 @@ __all__ = [
     "in_folder",
     "refuse_unknown",
     "set_path",
+    "source_path",
+    "targets_beside",
     "use_threads",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,46 @@ class Carried:
     tomograms: TomogramSet
     texts: dict[str, star.StarFile] = field(default_factory=dict)
     entries: dict[str, str] = field(default_factory=dict)
+
+
+class Followers(Protocol):
+    """Sets that are written with the tomograms, as results say.
+
+    Attributes
+    ----------
+    targets : sequence of str
+        The files that may be written.
+    """
+
+    targets: Sequence[str]
+
+    def carried(self, tomograms: TomogramSet, results: Mapping[str, dict[str, Any]]) -> Carried:
+        """What goes with the tomograms, given all results that are there, by tomogram."""
+        ...
+
+
+def targets_beside(folder: str, sources: Mapping[str, str | os.PathLike[str] | None]) -> list[str]:
+    """Paths of files in a folder, by name; none of them may be the one that it is made from.
+
+    Raises
+    ------
+    FileAccessError
+        If one is.
+    """
+    for name, source in sources.items():
+        path = os.path.join(folder, name)
+        if source is not None and os.path.realpath(source) == os.path.realpath(path):
+            raise FileAccessError(
+                f"{path} is linked to the set that is read, and would be replaced: give "
+                "another folder for what is made of it"
+            )
+    return [os.path.join(folder, name) for name in sources]
+
+
+def source_path(linked: Any) -> str | None:
+    """The file that a linked set was read from, if there is one."""
+    path = getattr(getattr(getattr(linked, "source", None), "file", None), "path", None)
+    return None if path is None else os.fspath(path)
 
 
 def forget_moves(folder: str) -> None:
@@ -99,8 +140,8 @@ class Linked:
     def _targets(self) -> list[str]:
         """The files that may be written, besides the set; none of them is read."""
         p = self._project
-        sources = {
-            name: getattr(getattr(linked.source, "file", None), "path", None)
+        sources: dict[str, str | os.PathLike[str] | None] = {
+            name: source_path(linked)
             for name, linked in (
                 ("particles.star", p.particles),
                 ("manifolds.star", p.manifolds),
@@ -112,14 +153,7 @@ class Linked:
         for name, t in self._before.items():
             if t.fiducials is not None:
                 sources[f"fiducials_{plain[name]}.star"] = find_file(t.fiducials, origin)
-        for name, source in sources.items():
-            path = os.path.join(self._folder, name)
-            if source is not None and os.path.realpath(source) == os.path.realpath(path):
-                raise FileAccessError(
-                    f"{path} is linked to the set that is read, and would be replaced: give "
-                    "another folder for what is made of it"
-                )
-        return [os.path.join(self._folder, name) for name in (MOVES, *sources)]
+        return targets_beside(self._folder, {MOVES: None, **sources})
 
     def carried(self, tomograms: TomogramSet, moves: Mapping[str, Array]) -> Carried:
         """What goes with tomograms of which these have moved.

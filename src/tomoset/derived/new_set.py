@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.derived.job import Task, identity, set_path
-from tomoset.derived.linked import Carried, Linked, forget_moves
+from tomoset.derived.linked import Carried, Followers, Linked, forget_moves
 from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
 from tomoset.files import AtomicFiles, refuse_unless_star
 from tomoset.formats import _relion_sets as sets
@@ -68,6 +68,10 @@ class Recipe(Generic[T]):
     may_move : bool
         Whether results of this run move tomograms: then what is linked to them is read, and
         what cannot follow is refused, before the first job.
+    followers : callable, optional
+        Of the project and the folder: the sets that are written with the tomograms because
+        results say something of them too, such as particles. Where tomograms move, it is
+        `moved` that carries sets along.
     """
 
     command: str
@@ -80,6 +84,7 @@ class Recipe(Generic[T]):
     links: bool = False
     moved: Callable[[Result], Array | None] = lambda _: None
     may_move: bool = False
+    followers: Callable[[Project, str], Followers] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -205,6 +210,7 @@ class _NewSet(Generic[T]):
         self._path = os.path.join(folder, "tomograms.star")
         self._folder = folder
         self._linked = Linked(project, folder) if recipe.may_move else None
+        self._followers = recipe.followers(project, folder) if recipe.followers else None
         linked = project.optimisation_set is not None or recipe.links
         self._links = os.path.join(folder, "optimisation_set.star") if linked else None
         self._asked: frozenset[str] = frozenset()
@@ -225,7 +231,12 @@ class _NewSet(Generic[T]):
                 "replaced: give another folder for what is made of it"
             )
         refuse_unless_set(self._path)
-        more = [] if self._linked is None else self._linked.targets
+        more = [
+            target
+            for beside in (self._linked, self._followers)
+            if beside is not None
+            for target in beside.targets
+        ]
         for path in filter(None, (self._path, self._links, *more)):
             if os.path.exists(path) and not self._records.folder.is_dir():
                 raise FileAccessError(
@@ -277,6 +288,8 @@ class _NewSet(Generic[T]):
         if moves:
             self._linked = self._linked or Linked(self._project, self._folder)
             carried = self._linked.carried(carried.tomograms, moves)
+        elif self._followers is not None:
+            carried = self._followers.carried(carried.tomograms, known)
         texts = dict(carried.texts)
         if self._links is not None:
             texts[self._links] = self._optimisation_set(carried.entries)

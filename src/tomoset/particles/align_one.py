@@ -1,0 +1,217 @@
+"""One tilt series aligned by its particles: windows, and the fit to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.align.particles import (
+    PARAMETERS,
+    ParticleFit,
+    ParticleProblem,
+    changes_between,
+    fit_particles,
+)
+from tomoset.errors import ModelError
+from tomoset.model import ParticleSet, Tomogram
+from tomoset.particles.align_options import AlignOptions
+from tomoset.particles.evidence import TiltImages, correlate
+from tomoset.particles.reference import Reference
+
+Array = npt.NDArray[np.float64]
+
+_SHIFT = PARAMETERS.index("shift_x")
+#: Windows are made so often at most.
+_ROUNDS = 3
+#: Particles of such a probability are believed; many are far if more than this part of them lie
+#: beyond this part of the range.
+_BELIEVED, _MANY, _NEAR_EDGE = 0.5, 0.002, 0.8
+#: Images that moved by so much on average leave others behind [px].
+_LARGE = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Aligned:
+    """An alignment by particles.
+
+    Parameters
+    ----------
+    before, after : Tomogram
+        With the sizes that are needed.
+    particles : ParticleSet
+        As they were.
+    visible : (n_particles, n_tilts) bool array
+        Which images show which particles.
+    fit : ParticleFit
+        What was found. Positions are those of before, to the last bit, if they were held.
+    """
+
+    before: Tomogram
+    after: Tomogram
+    particles: ParticleSet
+    visible: npt.NDArray[np.bool_]
+    fit: ParticleFit
+
+    @property
+    def pixel_size(self) -> float:
+        """Of the tilt images [Å]."""
+        assert self.before.optics.pixel_size is not None
+        return self.before.optics.pixel_size
+
+    @property
+    def moved(self) -> Array:
+        """How far the fit has moved each particle: (n_particles, 3) [Å]."""
+        return np.asarray((self.fit.positions - self.particles.positions) * self.pixel_size)
+
+
+def align(
+    tomogram: Tomogram,
+    images: TiltImages,
+    particles: ParticleSet,
+    reference: Reference,
+    options: AlignOptions,
+    trajectories: Array | None = None,
+) -> Aligned:
+    """Align a tilt series by its particles.
+
+    Windows are made once: a correction of some pixels and tenths of degrees changes what is
+    predicted of a particle too little for a second round to find anything better. Only where
+    particles lie near the edge of their windows, or images were left behind, these are made again
+    about the better places.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned so well that particles are within the range.
+    images : TiltImages
+        Its tilt images.
+    particles : ParticleSet
+        Of this tomogram.
+    reference : Reference
+        What they look like.
+    options : AlignOptions
+        What is wanted.
+    trajectories : (n_particles, n_tilts, 3) array, optional
+        How far particles move, as it is known so far [Å].
+
+    Returns
+    -------
+    Aligned
+
+    Raises
+    ------
+    ModelError
+        If something is missing, or no image shows a particle.
+    """
+    tomogram = tomogram.placed(None, images.size)
+    if tomogram.size is None:
+        raise ModelError(
+            f"tomogram {tomogram.name!r} has no size, about whose middle images turn; give a set "
+            "with rlnTomoSizeX, Y and Z"
+        )
+    _need_doses(tomogram, options)
+    now = _State(tomogram, particles, trajectories)
+    first = last = _fitted(now, images, reference, options)
+    changed = first.kept
+    for _ in range(_ROUNDS - 1):
+        if not (_far(last, options.evidence.range) or _left_behind(last)):
+            break
+        now = _after(now, last, options)
+        last = _fitted(now, images, reference, options)
+        changed = changed | last.kept
+    if last is not first:
+        last = _from_first(tomogram, first, last, changed)
+    held = options.fit.constant_particles or bool(options.fit.shift_only)
+    fit = replace(last, positions=particles.positions) if held else last
+    after = _after(_State(tomogram, particles, trajectories), fit, options).tomogram
+    visible = np.asarray(np.isfinite(fit.offsets).all(axis=-1), np.bool_)
+    return Aligned(before=tomogram, after=after, particles=particles, visible=visible, fit=fit)
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """What windows are made of."""
+
+    tomogram: Tomogram
+    particles: ParticleSet
+    trajectories: Array | None
+
+
+def _fitted(
+    now: _State, images: TiltImages, reference: Reference, options: AlignOptions
+) -> ParticleFit:
+    t = now.tomogram
+    windows = correlate(
+        t, images, now.particles, reference, options.evidence, trajectories=now.trajectories
+    )
+    assert t.projections is not None
+    assert t.size is not None
+    assert t.optics.pixel_size is not None
+    problem = ParticleProblem(
+        windows=windows,
+        projections=t.projections,
+        positions=now.particles.positions,
+        image_size=images.size,
+        size=t.size,
+        pixel_size=t.optics.pixel_size,
+        pre_exposure=np.zeros(t.n_tilts) if t.pre_exposure is None else t.pre_exposure,
+        deformation=t.deformation,
+        trajectories=now.trajectories,
+    )
+    return fit_particles(problem, options.fit)
+
+
+def _after(now: _State, fit: ParticleFit, options: AlignOptions) -> _State:
+    """What a fit makes of it."""
+    tomogram, particles, ways = now.tomogram, now.particles, now.trajectories
+    if fit.kept.any():
+        tomogram = replace(tomogram, projections=fit.projections, alignment=None)
+    if fit.deformation is not tomogram.deformation:
+        tomogram = replace(tomogram, deformation=fit.deformation)
+    if fit.positions is not particles.positions:
+        particles = replace(particles, coordinates=fit.positions, origins=None)
+    if options.fit.motion is not None or ways is not None:
+        ways = fit.trajectories
+    return _State(tomogram, particles, ways)
+
+
+def _far(fit: ParticleFit, limit: float) -> bool:
+    """Whether some particles were so far from the middles of windows that others may be outside."""
+    away = np.abs(fit.offsets[fit.weights > _BELIEVED]).max(axis=-1, initial=0.0)
+    known = away[np.isfinite(away)]
+    return bool(len(known)) and float((known > _NEAR_EDGE * limit).mean()) > _MANY
+
+
+def _left_behind(fit: ParticleFit) -> bool:
+    """Whether images moved, but for some: particles may be outside of their windows there."""
+    shown = np.isfinite(fit.offsets).all(axis=-1).any(axis=0)
+    shifts = fit.changes[shown & fit.kept, _SHIFT : _SHIFT + 2]
+    large = bool(len(shifts)) and float(np.square(shifts).sum(axis=1).mean()) > _LARGE**2
+    return large and bool((shown & ~fit.kept).any())
+
+
+def _from_first(
+    tomogram: Tomogram, first: ParticleFit, last: ParticleFit, changed: npt.NDArray[np.bool_]
+) -> ParticleFit:
+    """The last fit, and what all of them together changed and gained."""
+    assert tomogram.projections is not None
+    assert tomogram.size is not None
+    return replace(
+        last,
+        changes=changes_between(tomogram.projections, last.projections, tomogram.size),
+        gains=first.gains,
+        gain_by_tilt=first.gain_by_tilt,
+        gain_error_by_tilt=first.gain_error_by_tilt,
+        log_likelihood_before=first.log_likelihood_before,
+        kept=changed,
+    )
+
+
+def _need_doses(tomogram: Tomogram, options: AlignOptions) -> None:
+    if tomogram.pre_exposure is None and options.fit.motion is not None:
+        raise ModelError(
+            f"tomogram {tomogram.name!r} has no doses (rlnMicrographPreExposure), and a motion "
+            "goes along with them; add them, or leave --motion out"
+        )

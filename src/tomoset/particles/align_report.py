@@ -1,0 +1,159 @@
+"""What an alignment by particles says of itself: a STAR file with a table for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry, star
+from tomoset.align.particles import PARAMETERS
+from tomoset.particles.align_one import Aligned
+
+Array = npt.NDArray[np.float64]
+
+#: Names of `PARAMETERS` in columns.
+_NAMES = ("XTilt", "Tilt", "Rotation", "ShiftX", "ShiftY", "Magnification", "Stretch", "Skew")
+#: A particle that is there with less than this probability is doubtful.
+DOUBTFUL = 0.5
+
+
+def numbers(aligned: Aligned) -> dict[str, Any]:
+    """What is to be known of an alignment, ready for JSON."""
+    fit, n = aligned.fit, PARAMETERS.index("shift_x")
+    free = np.isfinite(fit.deviations[:, n]) & fit.kept
+    return {
+        "particles": len(aligned.particles),
+        "seen": int(aligned.visible.sum()),
+        "doubtful": int((fit.weights < DOUBTFUL).sum()),
+        "tilt_images": int(aligned.visible.any(axis=0).sum()),
+        "changed": int(fit.kept.sum()),
+        "shift": _rms(fit.changes[free, n : n + 2]),
+        "angle": _rms(fit.changes[free, :n]),
+        "moved": _rms(aligned.moved),
+        "expected": _finite(_mean_square(fit.expected)),
+        "residual": _finite(float(np.nanmean(fit.residuals))),
+        "amplitude": float(np.median(fit.amplitude)),
+        "log_likelihood": fit.log_likelihood,
+        "log_likelihood_before": fit.log_likelihood_before,
+        "motion": _rms(fit.trajectories),
+        "gains": [
+            {
+                "name": g.name,
+                "gain": _finite(g.gain),
+                "error": _finite(g.error),
+                "kept": g.kept,
+            }
+            for g in fit.gains
+        ],
+    }
+
+
+def alignment_to_star(aligned: Aligned) -> star.StarFile:
+    """The report of an alignment.
+
+    Tables: ``alignment``, of the whole series; ``tilts``, how each changed, with standard
+    deviations; ``particles``, where each is and how sure that is; ``gains``, what the classes of
+    parameters gain in log-likelihood of particles that are left out. Shifts are in px of the
+    tilt images, angles in degrees, places in voxels, moves in Å.
+    """
+    said = numbers(aligned)
+    bent = aligned.after.deformation
+    whole: dict[str, object] = {
+        "tomosetParticles": said["particles"],
+        "tomosetSeen": said["seen"],
+        "tomosetDoubtful": said["doubtful"],
+        "tomosetChangedImages": said["changed"],
+        "tomosetLogLikelihood": said["log_likelihood"],
+        "tomosetLogLikelihoodBefore": said["log_likelihood_before"],
+        "tomosetResidual": said["residual"],
+        "tomosetExpectedError": said["expected"],
+        "tomosetAmplitude": said["amplitude"],
+        "tomosetShiftChange": said["shift"],
+        "tomosetAngleChange": said["angle"],
+        "tomosetParticleMoveAngst": said["moved"],
+        "tomosetMotionAngst": said["motion"],
+        "tomosetDeformation": "none" if bent is None else bent.kind,
+    }
+    whole |= {
+        f"tomosetSpread{''.join(part.title() for part in name.split('_'))}": spread
+        for name, spread in aligned.fit.spreads.items()
+    }
+    one = star.Table("alignment", {k: [_text(v)] for k, v in whole.items()}, is_loop=False)
+    return star.StarFile((one, _tilts(aligned), _particles(aligned), _gains(aligned)))
+
+
+def _tilts(aligned: Aligned) -> star.Table:
+    fit, n = aligned.fit, aligned.before.n_tilts
+    columns: dict[str, Iterable[object]] = {
+        "tomosetTiltImage": range(1, n + 1),
+        "tomosetTiltAngle": geometry.tilt_angles(fit.projections),
+        "tomosetSeen": aligned.visible.sum(axis=0),
+        "tomosetChanged": fit.kept.astype(int),
+        "tomosetGain": fit.gain_by_tilt,
+        "tomosetGainError": fit.gain_error_by_tilt,
+        "tomosetResidual": fit.residuals,
+        "tomosetExpectedError": fit.expected,
+        "tomosetAmplitude": fit.amplitude,
+    }
+    for i, name in enumerate(_NAMES):
+        columns[f"tomoset{name}Change"] = fit.changes[:, i]
+        columns[f"tomoset{name}Error"] = fit.deviations[:, i]
+    return _table("tilts", columns)
+
+
+def _particles(aligned: Aligned) -> star.Table:
+    fit, px = aligned.fit, aligned.pixel_size
+    columns: dict[str, Iterable[object]] = {
+        "rlnTomoParticleName": aligned.particles.particle_names,
+        "tomosetSeen": aligned.visible.sum(axis=1),
+        "tomosetEvidence": fit.evidence,
+        "tomosetProbability": fit.weights,
+    }
+    for i, axis in enumerate("XYZ"):
+        columns[f"tomoset{axis}"] = fit.positions[:, i]
+        columns[f"tomosetMove{axis}Angst"] = aligned.moved[:, i]
+        columns[f"tomosetMove{axis}ErrorAngst"] = fit.position_deviations[:, i] * px
+    return _table("particles", columns)
+
+
+def _gains(aligned: Aligned) -> star.Table:
+    gains = aligned.fit.gains
+    return _table(
+        "gains",
+        {
+            "tomosetClass": [g.name for g in gains],
+            "tomosetGain": [g.gain for g in gains],
+            "tomosetGainError": [g.error for g in gains],
+            "tomosetKept": [int(g.kept) for g in gains],
+        },
+    )
+
+
+def _table(name: str, columns: dict[str, Iterable[object]]) -> star.Table:
+    return star.Table(
+        name, {label: [_text(v) for v in values] for label, values in columns.items()}
+    )
+
+
+def _text(value: object) -> str:
+    """A number as people read it; what is not known is ``nan``."""
+    if value is None:
+        return "nan"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _mean_square(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.sqrt((known**2).mean())) if len(known) else float("nan")
+
+
+def _rms(vectors: Array) -> float:
+    """Of the lengths of vectors along the last axis; 0 if there are none."""
+    return float(np.sqrt((vectors**2).sum(axis=-1).mean())) if vectors.size else 0.0
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,256 @@
+"""``align particles``: every tomogram of a set aligned by its particles, and the sets of that."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import star
+from tomoset.derived import (
+    Derived,
+    Recipe,
+    derive,
+    file_sizes,
+    in_folder,
+    refuse_unknown,
+    set_path,
+    use_threads,
+)
+from tomoset.errors import AssumptionWarning, ModelError, UnsupportedError
+from tomoset.formats import relion5
+from tomoset.formats._files import file_names
+from tomoset.model import ParticleSet, Tomogram
+from tomoset.particles.align_one import Aligned, align
+from tomoset.particles.align_options import AlignOptions
+from tomoset.particles.align_picture import write_alignment_png
+from tomoset.particles.align_report import alignment_to_star, numbers
+from tomoset.particles.align_task import ReferenceFiles, Task, task_identity, task_options
+from tomoset.particles.columns import check_optics, lean
+from tomoset.particles.findings import DEVIATIONS, Findings
+from tomoset.particles.followers import ParticleFollowers
+from tomoset.project import Project
+from tomoset.run import RunOptions
+from tomoset.tilt_series import TiltSeries
+
+Array = npt.NDArray[np.float64]
+
+#: Entries of the optimisation set, and the field of `ReferenceFiles` that each names.
+ENTRIES = {
+    "rlnTomoReferenceMap1File": "ref1",
+    "rlnTomoReferenceMap2File": "ref2",
+    "rlnTomoReferenceMaskFile": "mask",
+    "rlnTomoReferenceFscFile": "fsc",
+}
+#: Where what was found is kept, below the folder of the new set.
+_FOUND = "found"
+
+
+def align_set(
+    project: Project,
+    folder: str | os.PathLike[str],
+    reference: ReferenceFiles,
+    options: AlignOptions,
+    running: RunOptions | None = None,
+    names: Sequence[str] = (),
+) -> Derived:
+    """Align the tomograms of a set by their particles, and write all sets with that alignment.
+
+    Parameters
+    ----------
+    project : Project
+        With particles, and trajectories if there are any.
+    folder : path-like
+        Made when missing. The sets go to ``tomograms.star``, ``particles.star``, ``motion.star``
+        and ``optimisation_set.star``, what is to be known of an alignment to
+        ``alignment_NAME.star``, pictures to ``NAME.png``.
+    reference : ReferenceFiles
+        What the particles look like.
+    options : AlignOptions
+        What is wanted.
+    running : RunOptions, optional
+        Where and how to run.
+    names : sequence of str
+        Only these tomograms; all if empty.
+
+    Returns
+    -------
+    Derived
+        Tomograms without particles stay as they are.
+
+    Raises
+    ------
+    ModelError
+        If there are no particles, or their optics or the reference contradict the tomograms.
+    TomosetError
+        If a file is missing or not what it should be.
+    UnsupportedError
+        If the set is RELION 5's, which cannot say what is to be free.
+    """
+    running = running or RunOptions()
+    options = replace(options, evidence=replace(options.evidence, threads=running.threads))
+    tasks = _tasks(project, os.fspath(folder), reference.absolute(), options, names)
+    _check(project, tasks, reference, options)
+    recipe = Recipe(
+        command="align particles",
+        records="run_align_particles",
+        work=align_one,
+        describe=task_options,
+        updated=_updated,
+        identity=task_identity,
+        links=True,
+        followers=lambda given, where: ParticleFollowers(given, where, _entries(reference)),
+    )
+    return derive(recipe, project, tasks, folder, running, names)
+
+
+def _tasks(
+    project: Project,
+    folder: str,
+    reference: ReferenceFiles,
+    options: AlignOptions,
+    names: Sequence[str],
+) -> dict[str, Task]:
+    tomograms, particles = project.tomograms, project.particles
+    if particles is None or not len(particles):
+        raise ModelError(
+            "there are no particles, and nothing can be aligned by them; give a particle set "
+            "(--p), or an optimisation set that names one (--i)"
+        )
+    refuse_unknown(tomograms, names)
+    of = particles.by_tomogram()
+    if names and not any(name in of for name in names):
+        raise ModelError(f"tomogram {names[0]!r} has no particles, and cannot be aligned by them")
+    files = file_names(tomograms)
+    tasks = {}
+    for name in (name for name in tomograms if name in of):
+        mine = lean(particles.select(of[name]))
+        tasks[name] = Task(
+            tomogram=tomograms[name],
+            set_path=set_path(tomograms),
+            root=os.getcwd(),
+            particles=mine,
+            trajectories=_trajectories(project, particles, of[name]),
+            reference=reference,
+            options=options,
+            folder=folder,
+            file_name=files[name],
+        )
+    return tasks
+
+
+def _trajectories(
+    project: Project, particles: ParticleSet, rows: npt.NDArray[np.int64]
+) -> Array | None:
+    if project.trajectories is None:
+        return None
+    moving = project.trajectories
+    return np.stack([moving[name] for name in particles.particle_names[rows].tolist()])
+
+
+def _check(
+    project: Project, tasks: Mapping[str, Task], files: ReferenceFiles, options: AlignOptions
+) -> None:
+    """Refuse what cannot work, before the first job."""
+    if options.fit.magnification and project.tomograms.format == relion5.NAME:
+        raise UnsupportedError(
+            "RELION 5 knows rigid alignments only, and cannot say a magnification: leave it out, "
+            "or convert the set to RELION 4's dialect first (tomoset convert --to relion4)"
+        )
+    reference = files.read()
+    if files.ref2 is None:
+        warnings.warn(
+            f"only one reference map is given (--ref1 {files.ref1}): it is taken for both halves, "
+            "so particles are compared with a map that they are part of",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    for name, task in tasks.items():
+        check_optics(task.particles, task.tomogram)
+        pixel_size = task.tomogram.optics.pixel_size
+        if pixel_size is not None:
+            reference.check_pixel_size(pixel_size, name)
+
+
+def _entries(reference: ReferenceFiles) -> dict[str, str]:
+    found = {label: getattr(reference, field) for label, field in ENTRIES.items()}
+    return {label: path for label, path in found.items() if path is not None}
+
+
+def align_one(task: Task) -> dict[str, Any]:
+    """Align a tomogram by its particles, and write what is to be known of it.
+
+    Returns
+    -------
+    dict
+        For JSON: ``found`` (path of `Findings`), what is changed by it, numbers for people,
+        ``files``, ``of``.
+
+    Raises
+    ------
+    TomosetError
+        If something is missing or damaged.
+    """
+    with in_folder(task.root):
+        of = task_identity(task)
+        use_threads(task.options.evidence.threads)
+        with TiltSeries(task.tomogram, task.set_path) as images:
+            aligned = align(
+                task.tomogram,
+                images,
+                task.particles,
+                task.reference.read(),
+                task.options,
+                task.trajectories,
+            )
+            image_size = images.size
+        files = _write(task, aligned)
+        fit, bent = aligned.fit, aligned.after.deformation
+        return {
+            "found": files[0],
+            "image_size": list(image_size),
+            "projections_changed": bool(fit.kept.any()),
+            "particles_moved": fit.positions is not task.particles.positions
+            and bool((fit.positions != task.particles.positions).any()),
+            "deformation": None
+            if bent is aligned.before.deformation or bent is None
+            else bent.kind,
+            "trajectories": task.trajectories is not None or task.options.fit.motion is not None,
+            **numbers(aligned),
+            "files": file_sizes(files),
+            "of": of,
+        }
+
+
+def _write(task: Task, aligned: Aligned) -> list[str]:
+    """Write findings, report and picture; their paths."""
+    paths = [
+        task.target(os.path.join(_FOUND, "{name}.npz")),
+        task.target("alignment_{name}.star"),
+        task.target("{name}.png"),
+    ]
+    Findings.of(aligned.fit).write(paths[0])
+    star.write(alignment_to_star(aligned), paths[1])
+    write_alignment_png(aligned, paths[2])
+    return paths
+
+
+def _updated(tomogram: Tomogram, result: dict[str, Any]) -> Tomogram:
+    """The tomogram with its new alignment, and how sure that is."""
+    found = Findings.read(result["found"])
+    width, height = result["image_size"]
+    aligned = tomogram.placed(None, (width, height))
+    if result["projections_changed"]:
+        aligned = replace(aligned, projections=found.projections, alignment=None)
+    if result["deformation"] is not None:
+        aligned = replace(aligned, deformation=found.deformation)
+    source = aligned.source
+    if source is not None:
+        tilts = {k: v for k, v in source.tilts.items() if k not in DEVIATIONS.values()}
+        source = replace(source, tilts=tilts | found.deviation_texts())
+    return replace(aligned, source=source)

@@ -1,0 +1,214 @@
+"""What tilt images should show of particles: projections times everything that damps them.
+
+Images are dark where there is density: the predicted image of a particle is minus the contrast
+transfer function of its own depth times its projection, which is sin(gamma) times it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import ModelError
+from tomoset.images.ctf import Ctf, dose_weight, frequencies, wavelength
+from tomoset.model import ParticleSet, Tomogram
+from tomoset.particles.columns import check_optics, halves
+from tomoset.particles.reference import Reference
+from tomoset.particles.slices import Slices, band
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighting:
+    """Which frequencies count, and how much.
+
+    Parameters
+    ----------
+    dose : bool
+        Whether the structure is damped by radiation.
+    reference : bool
+        Whether shells of the reference are weighted by what is known of them.
+    high_pass : float, optional
+        Coarser waves are left out [Å].
+    cutoff : float
+        Frequencies are left out where what is left by radiation, or the weight of the reference
+        as a part of its largest, is below this (RELION's --cutoff_fract).
+    """
+
+    dose: bool = True
+    reference: bool = True
+    high_pass: float | None = None
+    cutoff: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cutoff < 1:
+            raise ModelError(f"the cutoff is a fraction from 0 to 1, not {self.cutoff}")
+        if self.high_pass is not None and not self.high_pass > 0:
+            raise ModelError(f"the high-pass filter must be above 0 Å, not {self.high_pass}")
+
+
+class Predictor:
+    """Predicts images of the particles of one tomogram.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned, with a CTF.
+    particles : ParticleSet
+        Of this tomogram.
+    reference : Reference
+        With pixels of the same size.
+    box : int
+        Of the images [px], even.
+
+    Raises
+    ------
+    ModelError
+        If there is no alignment, CTF or pixel size, or they contradict each other.
+    UnsupportedError
+        If an optics group has aberrations that are not known here.
+    """
+
+    def __init__(
+        self, tomogram: Tomogram, particles: ParticleSet, reference: Reference, box: int
+    ) -> None:
+        if tomogram.projections is None:
+            raise ModelError(f"tomogram {tomogram.name!r} is not aligned: it has no projections")
+        if tomogram.optics.pixel_size is None:
+            raise ModelError(f"tomogram {tomogram.name!r} has no pixel size")
+        if tomogram.defocus_u is None or tomogram.defocus_v is None:
+            raise ModelError(
+                f"tomogram {tomogram.name!r} has no defocus, and particles cannot be predicted "
+                "without; estimate it first (CTFFIND)"
+            )
+        if box % 2 or box < 8:
+            raise ModelError(f"the box must be an even number of pixels, 8 or more, not {box}")
+        check_optics(particles, tomogram)
+        self.tomogram, self.box = tomogram, box
+        self._pixel_size = tomogram.optics.pixel_size
+        reference.check_pixel_size(self._pixel_size, tomogram.name)
+        self.halves = halves(particles)
+        self._reference = reference
+        self._transforms = reference.transforms
+        self._orientations = particles.orientations
+        if not np.isfinite(self._orientations).all():
+            row = int(np.flatnonzero(~np.isfinite(self._orientations).all(axis=(1, 2)))[0])
+            name = str(particles.particle_names[row])
+            raise ModelError(f"particle {name!r} has angles that are no numbers; leave it out")
+        self._linear = tomogram.projections[:, :2, :3]
+        defocus = tomogram.defocus(particles.positions)[..., 0]
+        #: Change of defocus with depth [Å]: (n_tilts, n_particles).
+        self.changes = defocus - tomogram.defocus_u[:, None]
+
+    def weight(self, tilt: int, weighting: Weighting, gain: Array | None = None) -> Array:
+        """Factor on projections besides the sine of the CTF: (box, box // 2 + 1).
+
+        Parameters
+        ----------
+        tilt : int
+            Row of the tomogram.
+        weighting : Weighting
+            What damps, and what is left out.
+        gain : (box, box // 2 + 1) array, optional
+            Filter of the image.
+        """
+        t = self.tomogram
+        x, y = frequencies((self.box, self.box), 1.0)
+        k = np.hypot(x, y)
+        known = self._reference.weight(k) if weighting.reference else np.ones(k.shape)
+        keep = (k > 0) & (k <= band(self.box) / self.box) & (known > 0)
+        keep &= known >= weighting.cutoff * known.max()
+        weight = known if gain is None else known * gain
+        if weighting.dose and t.pre_exposure is not None:
+            left = dose_weight(k / self._pixel_size, float(t.pre_exposure[tilt]), t.optics.voltage)
+            keep &= left >= weighting.cutoff
+            weight = weight * left
+        if weighting.high_pass is not None:
+            keep &= k >= self._pixel_size / weighting.high_pass
+        if t.ctf_scale is not None:
+            weight = weight * t.ctf_scale[tilt]
+        if t.b_factor is not None:
+            weight = weight * np.exp(-t.b_factor[tilt] / 4 * np.square(k / self._pixel_size))
+        return np.where(keep, weight, 0.0)
+
+    def images(self, tilt: int, rows: Ints, weight: Array) -> Slices:
+        """Transforms of predicted images, as ``rfft2`` gives them with the particle at pixel 0.
+
+        Parameters
+        ----------
+        tilt : int
+            Row of the tomogram.
+        rows : (n,) int array
+            Particles.
+        weight : (box, box // 2 + 1) array
+            As `weight` gives it.
+
+        Returns
+        -------
+        (n, box, box // 2 + 1) complex64 array
+        """
+        from tomoset.particles import _kernels
+
+        linear = self._linear[tilt] @ self._orientations[rows]
+        halves = self.halves[rows]
+        radius = self._reach(weight)
+        whole = len(set(halves.tolist())) < 2 or self._transforms[0] is self._transforms[1]
+        if whole:
+            slices = self._transforms[halves[0] if len(rows) else 0].slices(
+                linear, self.box, radius
+            )
+        else:
+            slices = np.empty((len(rows), self.box, self.box // 2 + 1), np.complex64)
+            for half, transform in enumerate(self._transforms):
+                slices[halves == half] = transform.slices(linear[halves == half], self.box, radius)
+        turns, squares = self._phase(tilt)
+        changes = np.ascontiguousarray(self.changes[tilt, rows])
+        _kernels.image_slices(slices, turns, squares, changes, weight.astype(np.float32))
+        return slices
+
+    def _reach(self, weight: Array) -> float:
+        """The radius beyond which nothing counts, in steps of the box's frequency."""
+        x, y = frequencies((self.box, self.box), 1.0)
+        counts = np.hypot(x, y)[weight != 0]
+        return float(counts.max(initial=0.0)) * self.box * (1 + 1e-9)
+
+    def _phase(self, tilt: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The phase of the CTF at no depth, and what each Å of defocus takes off: in turns."""
+        x, y = frequencies((self.box, self.box), self._pixel_size)
+        turns = self.ctf(tilt).phase(x, y) / (2 * np.pi)
+        squares = wavelength(self.tomogram.optics.voltage) / 2 * (x * x + y * y)
+        # Whole turns are taken off before float32 could lose what matters.
+        return (turns - np.rint(turns)).astype(np.float32), squares.astype(np.float32)
+
+    def ctf(self, tilt: int, change: float = 0.0) -> Ctf:
+        """The transfer function of an image, its scale and B-factor included.
+
+        Parameters
+        ----------
+        tilt : int
+            Row of the tomogram.
+        change : float
+            Of the defocus [Å].
+        """
+        t = self.tomogram
+        assert t.defocus_u is not None
+        assert t.defocus_v is not None
+
+        def of(values: Array | None, default: float) -> float:
+            return default if values is None else float(values[tilt])
+
+        return Ctf(
+            defocus_u=float(t.defocus_u[tilt]) + change,
+            defocus_v=float(t.defocus_v[tilt]) + change,
+            defocus_angle=of(t.defocus_angle, 0.0),
+            voltage=t.optics.voltage,
+            spherical_aberration=t.optics.spherical_aberration,
+            amplitude_contrast=t.optics.amplitude_contrast,
+            phase_shift=of(t.phase_shift, 0.0),
+            b_factor=of(t.b_factor, 0.0),
+            scale=of(t.ctf_scale, 1.0),
+        )

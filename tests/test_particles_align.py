@@ -1,0 +1,420 @@
+"""Tilt series aligned by particles from the command line, and the sets of that read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tomoset
+from tests.particle_series import (
+    PIXEL,
+    ParticleSeries,
+    Wanted,
+    particle_series,
+    rigid,
+    write_map,
+    write_particles,
+    write_reference,
+)
+from tomoset import simulate as sim
+from tomoset import star
+from tomoset.cli import main
+from tomoset.errors import TomosetError
+from tomoset.model import ParticleSet, TomogramSet
+from tomoset.particles.findings import Findings
+from tomoset.project import open_project
+
+SMALL = Wanted()
+MAPS = ["--ref1", "half1.mrc", "--ref2", "half2.mrc", "--mask", "mask.mrc"]
+BOX = ["--b", "48", "--r", "8", "--j", "2"]
+
+
+@cache
+def series(wanted: Wanted = SMALL) -> ParticleSeries:
+    return particle_series(wanted)
+
+
+def write_project(folder: Path, of: ParticleSeries, dialect: str = "relion4") -> None:
+    """Two tomograms, one without particles, and the sets that belong to them."""
+    t = of.write(folder)
+    other = replace(t, name="TS_02")
+    both = TomogramSet([t, other])
+    if dialect == "relion5":
+        both = TomogramSet([rigid(x) for x in both.values()])
+    both.write("tomograms.star", dialect)
+    write_particles("particles.star", of.particles, tomoset.read("tomograms.star"), dialect)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, series())
+    write_reference(tmp_path)
+    return tmp_path
+
+
+def run(*more: str, o: str = "A") -> int:
+    """Align what is here."""
+    sets = ["--t", "tomograms.star", "--p", "particles.star"]
+    return main(["align", "particles", *sets, *MAPS, *BOX, "--o", o, *more])
+
+
+def image_error(of: ParticleSeries, folder: str) -> float:
+    """Rms distance of where particles are said to be in images from where they are [px]."""
+    project = open_project(f"{folder}/optimisation_set.star")
+    t, p, ways = project.tomograms["TS_01"], project.particles, project.trajectories
+    assert p is not None
+    at = np.repeat(p.positions[:, None], t.n_tilts, axis=1)
+    if ways is not None:
+        at = at + np.stack([ways[name] for name in p.particle_names.tolist()]) / PIXEL
+    places = [t.select([i]).project(at[:, i])[0] for i in range(t.n_tilts)]
+    return float(np.sqrt(((np.stack(places) - of.seen) ** 2).sum(axis=-1).mean()))
+
+
+def table(path: str, name: str = "particles") -> star.Table:
+    return star.read(path)[name]
+
+
+# what it is for
+
+
+def test_the_alignment_gets_better_and_all_sets_say_so(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = series()
+    assert of.error(of.given) > 1.0
+    assert run() == 0
+    said = capsys.readouterr()
+    assert "40 particles in 21 images" in said.out
+    assert "set: A/tomograms.star" in said.out
+    project = open_project("A/optimisation_set.star")
+    t = project.tomograms["TS_01"]
+    assert of.error(t) < 0.15
+    assert project.particles is not None
+    off = t.project(project.particles.positions) - of.seen
+    assert np.sqrt((off**2).sum(axis=-1).mean()) < 0.3
+    # The tomogram stays where it was.
+    moved = project.particles.positions - of.particles.positions
+    assert np.linalg.norm(moved.mean(axis=0)) < 0.1
+    # What nobody knows stays, origins are 0, references go on.
+    rows = table("A/particles.star")
+    assert rows["rlnWhatever"][7] == "w7"
+    assert not rows.floats("rlnOriginXAngst").any()
+    assert dict(project.references) == {
+        "rlnTomoReferenceMap1File": "half1.mrc",
+        "rlnTomoReferenceMap2File": "half2.mrc",
+        "rlnTomoReferenceMaskFile": "mask.mrc",
+    }
+    assert not os.path.exists("A/motion.star")
+    # A tomogram without particles stays as it was, text and all.
+    old, new = (star.read(f"{f}tomograms.star")["TS_02"] for f in ("", "A/"))
+    assert dict(old.columns) == dict(new.columns)
+    errors = star.read("A/tomograms.star")["TS_01"].floats("tomosetShiftXError")
+    assert ((errors > 0) & (errors < 0.5)).all()
+    assert main(["check", "A/tomograms.star"]) == 0
+
+
+def test_the_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    result = said["results"]["TS_01"]
+    assert said["set"] == "A/tomograms.star"
+    assert result["particles"] == 40
+    assert result["expected"] < 0.2
+    assert [g["name"] for g in result["gains"]] == ["angles"]
+    report = star.read("A/alignment_TS_01.star")
+    assert [t.name for t in report.tables] == ["alignment", "tilts", "particles", "gains"]
+    assert len(report["tilts"]) == 21
+    places = np.stack([report["particles"].floats(f"tomoset{x}") for x in "XYZ"], axis=1)
+    now = open_project("A/optimisation_set.star").particles
+    assert now is not None
+    np.testing.assert_allclose(places, now.positions, rtol=1e-5)
+    assert Path("A/TS_01.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_an_optimisation_set_in_relion_5(here: Path) -> None:
+    write_project(here, series(), "relion5")
+    labels = ("Particles", "Tomograms", "ReferenceMap1", "ReferenceMap2", "ReferenceMask")
+    files = ("particles.star", "tomograms.star", "half1.mrc", "half2.mrc", "mask.mrc")
+    entries = {f"rlnTomo{x}File": [f] for x, f in zip(labels, files, strict=True)}
+    star.write(star.StarFile((star.Table("", entries, is_loop=False),)), "optimisation_set.star")
+    command = ["align", "particles", "--i", "optimisation_set.star", *BOX, "--o", "A"]
+    assert main(command) == 0
+    project = open_project("A/optimisation_set.star")
+    assert project.tomograms.format == "relion5"
+    assert series().error(project.tomograms["TS_01"]) < 0.4  # less than rigid is not said there
+    assert "rlnCenteredCoordinateXAngst" in table("A/particles.star")
+    assert project.references["rlnTomoReferenceMap2File"] == "half2.mrc"
+
+
+def test_motion_is_found_written_and_taken_up_again(here: Path) -> None:
+    of = series(Wanted(motion=30.0, seed=5))
+    write_project(here, of)
+    assert run("--motion", "--s_div", "3000", "--max_ed", "90") == 0
+    file = star.read("A/motion.star")
+    assert [t.name for t in file.tables][:2] == ["general", "TS_01/1"]
+    assert list(file["general"]["rlnParticleNumber"]) == ["40"]
+    project = open_project("A/optimisation_set.star")
+    assert project.trajectories is not None
+    ways = np.stack([project.trajectories[f"TS_01/{i + 1}"] for i in range(40)])
+    first = int(np.argmin(of.given.pre_exposure))
+    assert not ways[:, first].any()
+    assert run(o="S") == 0
+    moving, still = image_error(of, "A"), image_error(of, "S")
+    assert moving < 0.7 * still
+    # Once more from there: the motion is known, and stays.
+    again = ["align", "particles", "--i", "A/optimisation_set.star", *BOX, "--o", "B"]
+    assert main(again) == 0
+    more = open_project("B/optimisation_set.star")
+    assert more.trajectories is not None
+    twice = np.stack([more.trajectories[f"TS_01/{i + 1}"] for i in range(40)])
+    assert np.abs(twice - ways).max() < 1.0
+    assert abs(image_error(of, "B") - moving) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["spline", "linear", "Fourier"])
+def test_deformation_columns_are_read_back(here: Path, kind: str) -> None:
+    options = ["--deformation", "--def_model", kind, "--no-cross-validation"]
+    assert run(*options, "--const_p") == 0
+    read = tomoset.read("A/tomograms.star")
+    found = Findings.read("A/found/TS_01.npz").deformation
+    bent, plain = read["TS_01"].deformation, read["TS_02"].deformation
+    assert found is not None
+    assert bent is not None
+    assert bent.kind == kind
+    assert bent.grid == (3, 3)
+    np.testing.assert_allclose(bent.coefficients, found.coefficients, rtol=1e-6, atol=1e-9)
+    # RELION 4 stops at a tomogram without a type, or without coefficients.
+    assert plain is not None
+    assert not plain.coefficients.any()
+    assert "empty" not in star.read("A/tomograms.star")["global"]["rlnTomoDeformationType"]
+
+
+@pytest.mark.slow
+def test_a_deformation_is_recovered(here: Path) -> None:
+    of = series(Wanted(deformation=1.5, seed=5))
+    write_project(here, of)
+    assert run() == 0
+    straight = of.error(tomoset.read("A/tomograms.star")["TS_01"])
+    assert run("--deformation", "--per_frame_deformation", o="D") == 0
+    bent = tomoset.read("D/tomograms.star")["TS_01"]
+    assert bent.deformation is not None
+    assert of.error(bent) < 0.8 * straight
+
+
+def test_what_lies_at_the_edge_of_the_range_is_found_in_a_second_round(here: Path) -> None:
+    of = series(Wanted(errors=sim.AlignmentErrors(shift=4.0, rotation=0.1, tilt=0.1), seed=6))
+    write_project(here, of)
+    t = of.given
+    off = np.abs(t.project(of.particles.positions) - of.seen).max(axis=-1)
+    assert (off > 8).any()
+    assert run("--r", "9") == 0
+    assert of.error(tomoset.read("A/tomograms.star")["TS_01"]) < 0.15
+    shifts = star.read("A/alignment_TS_01.star")["tilts"].floats("tomosetShiftXChange")
+    assert 2.0 < np.sqrt((shifts**2).mean()) < 8.0  # of both rounds together
+
+
+# what is held
+
+
+def test_held_classes_stay(here: Path) -> None:
+    of = series()
+    assert run("--const_a", "--const_p") == 0
+    t = tomoset.read("A/tomograms.star")["TS_01"]
+    np.testing.assert_allclose(
+        t.projections[:, :3, :3], of.given.projections[:, :3, :3], atol=1e-12
+    )
+    assert table("A/particles.star").columns == table("particles.star").columns
+    assert run("--const_s", "--const_a", o="B") == 0
+    t = tomoset.read("B/tomograms.star")["TS_01"]
+    np.testing.assert_allclose(t.projections, of.given.projections, atol=1e-9)
+    assert table("B/particles.star").columns != table("particles.star").columns
+
+
+@pytest.mark.parametrize("option", ["--shift_only", "--shift_only_by_particles"])
+def test_shifts_only(here: Path, option: str) -> None:
+    of = series()
+    assert run(option) == 0
+    t = tomoset.read("A/tomograms.star")["TS_01"]
+    change = t.projections - of.given.projections
+    assert np.abs(change[:, :, :3]).max() < 1e-9
+    assert np.abs(change[:, :2, 3]).max() > 0.5
+    assert of.error(t) < 0.5 * of.error(of.given)
+    assert table("A/particles.star").columns == table("particles.star").columns
+
+
+def test_magnification(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--magnification", "common", "--aniso", "--no_whiten", "--pad", "2") == 0
+    assert "magnification:" in capsys.readouterr().out
+    write_project(here, series(), "relion5")
+    assert run("--magnification", "tilt", o="B") == 1
+    assert "RELION 5 knows rigid alignments only" in capsys.readouterr().err
+    assert not Path("B").exists()
+
+
+# what is wrong
+
+
+def nothing_written(folder: str = "A") -> bool:
+    return not (Path(folder) / "tomograms.star").exists()
+
+
+def test_maps_that_do_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = np.random.default_rng(1).standard_normal((30, 30, 30))
+    write_map("half2.mrc", good)
+    assert run() == 1
+    assert "voxels along each axis" in capsys.readouterr().err
+    write_reference(here)
+    for name in ("half1", "half2", "mask"):
+        write_map(f"{name}.mrc", good**2, 4.0)
+    assert run() == 1
+    assert "the reference maps have 4 Å a voxel, the tilt images 5.4 Å" in capsys.readouterr().err
+    good[3, 4, 5] = np.nan
+    with pytest.warns(RuntimeWarning, match="NaN"):
+        write_map("half1.mrc", good)
+    assert run() == 1
+    assert "NaN" in capsys.readouterr().err
+    write_reference(here)
+    assert run("--fsc", "no.star") == 1
+    assert "no.star: there is no such file" in capsys.readouterr().err
+    os.remove("half2.mrc")
+    assert run() == 1
+    assert "half2.mrc: there is no such" in capsys.readouterr().err
+    assert not Path("A").exists()
+
+
+def test_optics_that_contradict_the_set(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("particles.star").read_text()
+    for old, new, says in (
+        ("300.0", "200.0", "rlnVoltage"),
+        ("2.7", "0.01", "rlnSphericalAberration"),
+        (" 5.4 ", " 4.4 ", "4.4"),
+    ):
+        assert old in text
+        Path("particles.star").write_text(text.replace(old, new, 1))
+        assert run() == 1
+        assert says in capsys.readouterr().err
+    assert not Path("A").exists()
+
+
+def test_what_is_missing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rest = ["--t", "tomograms.star", *BOX, "--o", "A"]
+    assert main(["align", "particles", *rest, *MAPS]) == 1
+    assert "there are no particles" in capsys.readouterr().err
+    assert main(["align", "particles", *rest, "--p", "particles.star"]) == 1
+    assert "give --ref1" in capsys.readouterr().err
+    assert main(["align", "particles", *rest, "--p", "no.star", *MAPS]) == 1
+    assert "no.star" in capsys.readouterr().err
+    assert run("--tn", "TS_02") == 1
+    assert "'TS_02' has no particles" in capsys.readouterr().err
+    assert run("--tn", "TS_09") == 2
+    assert run("--device", "cuda") == 1
+    assert "cannot be aligned on 'cuda' yet" in capsys.readouterr().err
+    assert not Path("A").exists()
+
+
+def test_no_particles_at_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = ParticleSet(tomogram_names=[], coordinates=np.empty((0, 3)))
+    write_particles("particles.star", nobody, tomoset.read("tomograms.star"), "relion4")
+    assert run() == 1
+    assert "there are no particles" in capsys.readouterr().err
+
+
+def test_a_box_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--b", "310") == 1
+    assert "larger than the tilt images of 320 x 300 px" in capsys.readouterr().err
+    assert nothing_written()
+    assert run("--r", "40") == 2  # of a box of 48
+    assert "take a larger box (--b)" in capsys.readouterr().err
+    assert run("--b", "49") == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--aniso"],
+        ["--shift_only", "--motion"],
+        ["--shift_only", "--const_s"],
+        ["--def_model", "cubic"],
+        ["--cutoff_fract", "2"],
+    ],
+)
+def test_wrong_use(here: Path, options: list[str]) -> None:
+    assert run(*options) == 2
+    assert not Path("A").exists()
+
+
+def test_one_map_is_both_halves_and_that_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["align", "particles", "--t", "tomograms.star", "--p", "particles.star"]
+    command += ["--ref1", "half1.mrc", *BOX, "--o", "A"]
+    assert main(command) == 0
+    assert "only one reference map is given" in capsys.readouterr().err
+    assert main([*command, "--strict"]) == 1
+
+
+def test_what_is_read_is_not_replaced(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkdir("P")
+    shutil.move("particles.star", "P/particles.star")
+    command = ["align", "particles", "--t", "tomograms.star", "--p", "P/particles.star"]
+    assert main([*command, *MAPS, *BOX, "--o", "P"]) == 1
+    assert "would be replaced" in capsys.readouterr().err
+    assert run("--p", "P/particles.star", o=".") == 1
+    assert "give another folder" in capsys.readouterr().err
+
+
+# runs
+
+
+def test_continue_and_an_interrupted_run(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = tomoset.read("tomograms.star")
+    p = series().particles
+    twice = ParticleSet(
+        tomogram_names=["TS_01"] * 40 + ["TS_02"] * 40,
+        coordinates=np.concatenate([p.coordinates] * 2),
+        angles=np.concatenate([p.angles] * 2),
+        optics_groups=[1] * 80,
+        pixel_sizes=[PIXEL] * 80,
+    )
+    write_particles("particles.star", twice, both, "relion4")
+    assert run("--tn", "TS_01") == 0
+    first = tomoset.read("A/tomograms.star")
+    assert not np.allclose(first["TS_01"].projections, both["TS_01"].projections, atol=1e-3)
+    assert np.array_equal(first["TS_02"].projections, both["TS_02"].projections)
+    capsys.readouterr()
+    # The second is stopped in the middle: the first stays, in all sets.
+    from tomoset.particles import align_set
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = Path("A/particles.star").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(align_set, "align", stop)
+        assert run("--continue") == 130
+    assert Path("A/particles.star").read_text() == before
+    assert run("--continue", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["skipped"] == ["TS_01"]
+    project = open_project("A/optimisation_set.star")
+    there = project.particles
+    assert there is not None
+    np.testing.assert_allclose(there.positions[:40], there.positions[40:], atol=1e-9)
+    # Other particles: what was found of the old ones is not taken for theirs.
+    write_particles("particles.star", twice.select(np.arange(10, 80)), both, "relion4")
+    with pytest.raises(TomosetError):
+        Findings.read("particles.star")
+    assert run("--continue", "--tn", "TS_02") == 0
+    fewer = open_project("A/optimisation_set.star")
+    assert fewer.particles is not None
+    assert np.array_equal(fewer.particles.positions[:30], twice.positions[10:40])
