@@ -1,0 +1,394 @@
+"""``refine-ctf``: defocus and scale of every tilt image of a set, by its particles."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import derived, star
+from tomoset.derived import (
+    Carried,
+    Derived,
+    Recipe,
+    derive,
+    file_sizes,
+    identity,
+    in_folder,
+    refuse_unknown,
+    set_path,
+    source_path,
+    use_threads,
+)
+from tomoset.errors import AssumptionWarning, ModelError
+from tomoset.formats._files import file_names
+from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
+from tomoset.model import ParticleSet, Tomogram, TomogramSet
+from tomoset.particles.align_task import ReferenceFiles
+from tomoset.particles.columns import check_optics, halves, lean
+from tomoset.particles.ctf_defocus import angle_errors, mean_and_astigmatism, with_changes
+from tomoset.particles.ctf_evidence import CtfEvidenceOptions, gather
+from tomoset.particles.ctf_fit import CtfFit, CtfFitOptions, fit_ctf
+from tomoset.particles.refine_ctf_report import (
+    Refined,
+    astigmatism_error,
+    refined_to_star,
+    write_refined_png,
+)
+from tomoset.project import Project
+from tomoset.run import RunOptions
+from tomoset.tilt_series import TiltSeries
+
+Array = npt.NDArray[np.float64]
+Result = dict[str, Any]
+
+#: Columns of a tilt table: standard deviations of what was refined.
+ERRORS = {
+    "defocus": "tomosetDefocusError",
+    "astigmatism": "tomosetAstigmatismError",
+    "angle": "tomosetDefocusAngleError",
+    "scale": "tomosetCtfScaleError",
+}
+#: Columns of the global table, as RELION writes them: luminance, ice, its normal.
+_ICE = (
+    "rlnTomoRelativeLuminance",
+    "rlnTomoRelativeIceThickness",
+    "rlnTomoIceNormalX",
+    "rlnTomoIceNormalY",
+    "rlnTomoIceNormalZ",
+)
+#: Entries of the optimisation set, and the field of `ReferenceFiles` that each names.
+ENTRIES = {
+    "rlnTomoReferenceMap1File": "ref1",
+    "rlnTomoReferenceMap2File": "ref2",
+    "rlnTomoReferenceMaskFile": "mask",
+    "rlnTomoReferenceFscFile": "fsc",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineCtfOptions:
+    """What is refined, and from what.
+
+    Parameters
+    ----------
+    evidence : CtfEvidenceOptions
+        How images and particles are compared.
+    fit : CtfFitOptions
+        What is searched.
+    """
+
+    evidence: CtfEvidenceOptions
+    fit: CtfFitOptions
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides what the result is, ready for JSON: threads do not."""
+        evidence = {k: v for k, v in asdict(self.evidence).items() if k != "threads"}
+        return {"evidence": evidence, "fit": asdict(self.fit)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task(derived.Task):
+    """What one process needs to refine the CTF of a tomogram.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+        Of this tomogram.
+    trajectories : (n_particles, n_tilts, 3) array or None
+        How they move [Å].
+    reference : ReferenceFiles
+        What they look like.
+    options : RefineCtfOptions
+        What is wanted.
+    folder, file_name : str
+        Where files go, and the tomogram's name as files can have it.
+    """
+
+    particles: ParticleSet
+    trajectories: Array | None
+    reference: ReferenceFiles
+    options: RefineCtfOptions
+    folder: str
+    file_name: str
+
+    def target(self, pattern: str) -> str:
+        """Path of a file in the folder, its name made of the tomogram's."""
+        return os.path.join(self.folder, pattern.replace("{name}", self.file_name))
+
+
+def refine_ctf_set(
+    project: Project,
+    folder: str | os.PathLike[str],
+    reference: ReferenceFiles,
+    options: RefineCtfOptions,
+    running: RunOptions | None = None,
+    names: Sequence[str] = (),
+) -> Derived:
+    """Refine defocus and scale of the tilt images of a set, and write the set with them.
+
+    Parameters
+    ----------
+    project : Project
+        With particles, and trajectories if there are any.
+    folder : path-like
+        Made when missing. The set goes to ``tomograms.star``, links to
+        ``optimisation_set.star``, what is to be known of it to ``ctf_NAME.star``, pictures to
+        ``NAME.png``.
+    reference : ReferenceFiles
+        What the particles look like.
+    options : RefineCtfOptions
+        What is wanted.
+    running : RunOptions, optional
+        Where and how to run.
+    names : sequence of str
+        Only these tomograms; all if empty.
+
+    Returns
+    -------
+    Derived
+        Tomograms without particles stay as they are.
+
+    Raises
+    ------
+    ModelError
+        If there are no particles, or optics or the reference contradict the tomograms.
+    TomosetError
+        If a file is missing or not what it should be.
+    """
+    running = running or RunOptions()
+    options = replace(options, evidence=replace(options.evidence, threads=running.threads))
+    tasks = _tasks(project, os.fspath(folder), reference.absolute(), options, names)
+    _check(tasks, reference)
+    recipe = Recipe(
+        command="refine-ctf",
+        records="run_refine_ctf",
+        work=refine_one,
+        describe=_describe,
+        updated=_updated,
+        identity=_identity,
+        links=True,
+        followers=lambda given, _: _Links(given, reference),
+    )
+    done = derive(recipe, project, tasks, folder, running, names)
+    for name, result in done.report.results.items():
+        if result["at_the_end"]:
+            warnings.warn(
+                f"tomogram {name!r}: the defocus of {result['at_the_end']} images changes by as "
+                "much as is scanned; give a wider range (--d0 --d1)",
+                AssumptionWarning,
+                stacklevel=2,
+            )
+    return done
+
+
+class _Links:
+    """What the new optimisation set names besides tomograms: nothing of it is written anew."""
+
+    targets: Sequence[str] = ()
+
+    def __init__(self, project: Project, reference: ReferenceFiles) -> None:
+        paths = {label: getattr(reference, field) for label, field in ENTRIES.items()}
+        paths |= {
+            PARTICLES: source_path(project.particles),
+            TRAJECTORIES: getattr(getattr(project.trajectories, "source", None), "path", None),
+        }
+        there = {label: path for label, path in paths.items() if path is not None}
+        self._entries = {label: os.path.relpath(path) for label, path in there.items()}
+
+    def carried(self, tomograms: TomogramSet, results: Mapping[str, Result]) -> Carried:
+        """The tomograms as they are, and the links."""
+        del results
+        return Carried(tomograms=tomograms, entries=self._entries)
+
+
+def _tasks(
+    project: Project,
+    folder: str,
+    reference: ReferenceFiles,
+    options: RefineCtfOptions,
+    names: Sequence[str],
+) -> dict[str, Task]:
+    tomograms, particles = project.tomograms, project.particles
+    if particles is None or not len(particles):
+        raise ModelError(
+            "there are no particles, and the CTF cannot be refined without; give a particle set "
+            "(--p), or an optimisation set that names one (--i)"
+        )
+    refuse_unknown(tomograms, names)
+    of = particles.by_tomogram()
+    if names and not any(name in of for name in names):
+        raise ModelError(f"tomogram {names[0]!r} has no particles, and its CTF cannot be refined")
+    files, moving = file_names(tomograms), project.trajectories
+    tasks = {}
+    for name in (name for name in tomograms if name in of):
+        ways = None
+        if moving is not None:
+            ways = np.stack([moving[one] for one in particles.particle_names[of[name]].tolist()])
+        tasks[name] = Task(
+            tomogram=tomograms[name],
+            set_path=set_path(tomograms),
+            root=os.getcwd(),
+            particles=lean(particles.select(of[name])),
+            trajectories=ways,
+            reference=reference,
+            options=options,
+            folder=folder,
+            file_name=files[name],
+        )
+    return tasks
+
+
+def _check(tasks: Mapping[str, Task], files: ReferenceFiles) -> None:
+    """Refuse what cannot work, before the first job."""
+    reference = files.read()
+    if files.ref2 is None:
+        warnings.warn(
+            f"only one reference map is given (--ref1 {files.ref1}): it is taken for both halves, "
+            "so particles are compared with a map that they are part of",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    for name, task in tasks.items():
+        mean_and_astigmatism(task.tomogram)
+        check_optics(task.particles, task.tomogram)
+        pixel_size = task.tomogram.optics.pixel_size
+        if pixel_size is not None:
+            reference.check_pixel_size(pixel_size, name)
+
+
+def refine_one(task: Task) -> Result:
+    """Refine the CTF of a tomogram, and write what is to be known of it.
+
+    Returns
+    -------
+    dict
+        For JSON: ``changes`` of defocus [Å] and their errors, ``scales`` (None where they stay)
+        and errors, ``ice``, numbers for people, ``files``, ``of``.
+
+    Raises
+    ------
+    TomosetError
+        If something is missing or damaged.
+    """
+    with in_folder(task.root):
+        of = _identity(task)
+        use_threads(task.options.evidence.threads)
+        with TiltSeries(task.tomogram, task.set_path) as images:
+            tomogram = task.tomogram.placed(None, images.size)
+            evidence = gather(
+                tomogram,
+                images,
+                task.particles,
+                task.reference.read(),
+                task.options.evidence,
+                task.trajectories,
+            )
+        assert tomogram.projections is not None
+        beams = tomogram.projections[:, 2, :3]
+        beams = beams / np.linalg.norm(beams, axis=1)[:, None]
+        fit = fit_ctf(evidence, beams, _scale(tomogram), task.options.fit)
+        refined = Refined(
+            before=tomogram,
+            after=with_changes(tomogram, fit.changes),
+            fit=fit,
+            seen=evidence.seen.sum(axis=1),
+        )
+        files = [task.target("ctf_{name}.star"), task.target("{name}.png")]
+        star.write(refined_to_star(refined), files[0])
+        write_refined_png(refined, files[1])
+        return {**_said(refined, task.options.fit), "files": file_sizes(files), "of": of}
+
+
+def _scale(tomogram: Tomogram) -> Array:
+    return np.ones(tomogram.n_tilts) if tomogram.ctf_scale is None else tomogram.ctf_scale
+
+
+def _said(refined: Refined, options: CtfFitOptions) -> Result:
+    """The result, ready for JSON."""
+    fit, seen = refined.fit, refined.seen > 0
+    scaled = bool((fit.scales != _scale(refined.before)).any())
+    changed = fit.changes[~fit.kept, 0]
+    step = 1.5 * options.step
+    low, high = options.low + step, options.high - step
+    _, astigmatism = mean_and_astigmatism(refined.after)
+    refining = options.defocus
+    return {
+        "changes": None if fit.kept.all() else fit.changes.tolist(),
+        "scales": fit.scales.tolist() if scaled else None,
+        "errors": {
+            "defocus": _texts(fit.errors[:, 0], seen) if refining else None,
+            "astigmatism": _texts(2 * astigmatism_error(fit), seen) if refining else None,
+            "angle": _texts(angle_errors(astigmatism, fit.errors[:, 1:]), seen)
+            if refining
+            else None,
+            "scale": _texts(fit.scale_errors, seen) if options.scale else None,
+        },
+        "ice": _ice(fit) if scaled and not options.per_tilt_scale else None,
+        "particles": int(refined.seen.max()),
+        "tilt_images": int(seen.sum()),
+        "changed": int((~fit.kept).sum()),
+        "change": float(np.sqrt(np.mean(changed**2))) if len(changed) else 0.0,
+        "common": float(fit.common[0]),
+        "error": float(np.median(fit.errors[seen, 0])) if refining else None,
+        "gain": float(fit.gain.sum()),
+        "astigmatism": fit.astigmatism,
+        "scale_gain": fit.scale_gain if options.scale else None,
+        "thickness": [fit.ice.thickness, fit.ice.thickness_error],
+        "at_the_end": int(((changed < low) | (changed > high)).sum()),
+    }
+
+
+def _texts(values: Array, seen: npt.NDArray[np.bool_]) -> list[str]:
+    """For a column; of images that show nothing, nothing is known."""
+    return [f"{v:.4g}" if s else "nan" for v, s in zip(values, seen, strict=True)]
+
+
+def _ice(fit: CtfFit) -> list[float]:
+    return [fit.ice.luminance, fit.ice.thickness, *fit.ice.normal.tolist()]
+
+
+def _identity(task: Task) -> str:
+    """Of images, alignment, CTF and particles: what has been found holds for these only."""
+    p = task.particles
+    text = hashlib.sha256(identity(task).encode())
+    for array in (p.positions, p.orientations, halves(p), task.trajectories):
+        text.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    for mask in p.visible or ():
+        text.update(mask.tobytes())
+    return text.hexdigest()
+
+
+def _describe(task: Task) -> dict[str, Any]:
+    """All that decides what the result is, ready for JSON."""
+    return {
+        "options": task.options.describe(),
+        "reference": task.reference.stamps(),
+        "target": task.target("ctf_{name}.star"),
+        "of": _identity(task),
+    }
+
+
+def _updated(tomogram: Tomogram, result: Result) -> Tomogram:
+    """The tomogram with its new defocus and scale, and how sure they are."""
+    new = tomogram
+    if result["changes"] is not None:
+        new = with_changes(new, result["changes"])
+    if result["scales"] is not None:
+        new = replace(new, ctf_scale=np.array(result["scales"]))
+    source = new.source
+    if source is None:
+        return new
+    errors = {ERRORS[k]: texts for k, texts in result["errors"].items() if texts is not None}
+    row = dict(source.row)
+    if result["scales"] is not None:  # what another scale was made of is true no more
+        row = {k: v for k, v in row.items() if k not in _ICE}
+    if result["ice"] is not None:
+        row |= {label: f"{v:.6g}" for label, v in zip(_ICE, result["ice"], strict=True)}
+    return replace(new, source=replace(source, tilts={**source.tilts, **errors}, row=row))
