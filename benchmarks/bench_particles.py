@@ -34,12 +34,17 @@ SETS = ["--t", "tomograms.star", "--p", "particles.star"]
 #: What is simulated besides, and what both programs are asked for.
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "rigid": ([], []),
-    "moving": (["--motion", "20"], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
+    "moving": (["--motion", "60"], ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "24"]),
+    "moving a little": (["--motion", "20"], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
     "moving, not asked": (["--motion", "20"], []),
     "still, asked": ([], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
+    "misplaced": ([], []),
+    "coarse reference": ([], []),
     "bent": (["--deformation", "2"], ["--deformation", "--per_frame_deformation"]),
 }
-FAIR = {"rigid", "moving"}
+FAIR = {"rigid", "moving a little", "misplaced", "coarse reference"}
+#: Part of the particles that are misplaced, by so much [Å]; the finest of a coarse reference [Å].
+MISPLACED, BY, COARSE = 0.2, 50.0, 30.0
 
 
 def main() -> None:
@@ -63,7 +68,7 @@ def one(kind: str, seed: int, relion: str | None) -> str:
     contents = ["--molecules", "200", "--beads", "0", "--seed", str(seed)]
     run([TOMOSET, "simulate", "P", "--overwrite", *made, *contents, *OFF, *simulated])
     os.chdir("P")
-    prepare()
+    prepare(kind)
     aligned = [TOMOSET, "align", "particles", *SETS, *REFERENCE, *asked]
     run([*aligned, "--o", "W/"])  # files are in memory and modules compiled from here on
     parts = [f"given {'; '.join(figures('.'))}"]
@@ -89,18 +94,25 @@ def run(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def prepare() -> None:
+def prepare(kind: str) -> None:
     """Particles as they are picked, half maps in RELION's layout, a mask and a curve."""
-    import mrcfile
+    write_particles(misplaced=MISPLACED if kind == "misplaced" else 0.0)
+    write_reference(resolution=COARSE if kind == "coarse reference" else 0.0)
 
+
+def write_particles(misplaced: float) -> None:
+    """Particles as they are picked in a tomogram by the alignment; some of them elsewhere."""
     import tomoset
     from tomoset import star
     from tomoset.formats._relion_sets import particles_to_star, read_particles
 
-    truth = true_tomogram()
     given = tomoset.read("tomograms.star")
     particles = read_particles("truth/particles.star", given)
     picks = given["TS_01"].triangulate(seen())
+    chance = np.random.default_rng(1)
+    bad = chance.permutation(len(picks))[: round(misplaced * len(picks))]
+    away = chance.standard_normal((len(bad), 3))
+    picks[bad] += BY / PIXEL * away / np.linalg.norm(away, axis=1, keepdims=True)
     text = particles_to_star(replace(particles, coordinates=picks), "relion4", given)
     halves = {"rlnRandomSubset": [str(i % 2 + 1) for i in range(len(picks))]}
     star.write(
@@ -112,12 +124,24 @@ def prepare() -> None:
         ),
         "particles.star",
     )
+
+
+def write_reference(resolution: float) -> None:
+    """Half maps, without what is finer than a resolution [Å], a mask and a curve."""
+    import mrcfile
+
+    from tomoset import star
+
     with mrcfile.open("truth/molecule.mrc") as file:
         density = np.array(file.data)
-    assert truth.optics.pixel_size == PIXEL
     n, box = len(density), np.zeros((BOX,) * 3, np.float32)
     first = BOX // 2 - n // 2
     box[(slice(first, first + n),) * 3] = density
+    if resolution:
+        k = np.fft.fftfreq(BOX, PIXEL)
+        wave = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)
+        soft = 1 / (1 + np.exp((wave * resolution - 1) * 20))
+        box = np.fft.ifftn(np.fft.fftn(box) * soft).real.astype(np.float32)
     radius = np.linalg.norm(np.indices(box.shape) - BOX // 2, axis=0)
     for name, values in (
         ("half1", box),

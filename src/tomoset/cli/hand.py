@@ -1,4 +1,4 @@
-"""``tomoset hand``: the sign of defocus against depth, from the images."""
+"""``tomoset hand``: the sign of defocus against depth, from the images; the geometric hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tomoset.cli._geometric_hand import asked_geometric, geometric_hand, geometric_options
 from tomoset.cli._groups import GroupedCommand
 from tomoset.cli._run_options import (
     asked_project,
@@ -25,10 +26,12 @@ from tomoset.cli._shell import (
 if TYPE_CHECKING:
     from tomoset.hand.hand_set import SetHand
     from tomoset.hand.options import HandOptions
+    from tomoset.run import RunOptions
 
 _GROUPS = {
     "What": ("given", "linked", "folder", "names", "apply", "error_rate"),
     "Defocus": ("defocus", "flat"),
+    "Geometric hand": ("geometric", "particles", "ref", "mask", "box", "lowpass"),
     "Where it runs": ("j", "workers", "engine", "resume"),
 }
 
@@ -65,6 +68,7 @@ def _explain(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     is_flag=True,
     help="The specimen lies as the tomogram does; else it may be inclined.",
 )
+@geometric_options
 @run_options
 @click.option(
     "--explain",
@@ -84,9 +88,23 @@ def hand(**given: Any) -> int:
 
     Tells the odds of +1 against -1 for each series and for the set, and a verdict where they are
     good enough. DIR/hand_NAME.star has them tilt by tilt, with the defocus that was measured;
-    DIR/NAME.png shows it. Whether a volume is a mirror image is another question: --explain.
+    DIR/NAME.png shows it.
+
+    Whether volumes are mirror images of the specimen is another question (--explain). It needs
+    particles with orientations, and a map of known hand:
+
+    \b
+        tomoset hand --geometric --i optimisation_set.star --ref map.mrc --b 64
+
+    The answer is in words: as the map, mirror image, or cannot tell.
     """
     running = run_options_from(given)
+    if asked_geometric(given):
+        return geometric_hand(given, running)
+    return _defocus_hand(given, running)
+
+
+def _defocus_hand(given: dict[str, Any], running: RunOptions) -> int:
     options = _options(given)
     if given["apply"] and not given["folder"]:
         raise click.UsageError("--apply writes a new set: name a folder for it, --o DIR")
