@@ -27,9 +27,9 @@ from tomoset import simulate as sim
 from tomoset.cli import main
 from tomoset.errors import ModelError
 from tomoset.model import ParticleSet, Tomogram, TomogramSet
-from tomoset.particles import _average_kernels as kernels
-from tomoset.particles.average import SumOptions, accumulate
-from tomoset.particles.geometric_hand import (
+from tomoset.particles.geometric import _kernels as kernels
+from tomoset.particles.geometric.average import SumOptions, accumulate
+from tomoset.particles.geometric.hand import (
     AS_MAP,
     MIRRORED,
     UNKNOWN,
@@ -39,10 +39,9 @@ from tomoset.particles.geometric_hand import (
     reason,
     weigh,
 )
-from tomoset.particles.geometric_report import angles_of
-from tomoset.particles.geometric_search import MIRROR, TurnedMap, turned_directly, turns
-from tomoset.particles.slices import MapTransform
-from tomoset.particles.sums import (
+from tomoset.particles.geometric.report import angles_of
+from tomoset.particles.geometric.search import MIRROR, TurnedMap, turned_directly, turns
+from tomoset.particles.geometric.sums import (
     Sums,
     empty_grids,
     half_ball,
@@ -51,6 +50,7 @@ from tomoset.particles.sums import (
     regridded,
     together,
 )
+from tomoset.particles.slices import MapTransform
 
 BOX = 56
 OPTIONS = SumOptions(box=BOX, lowpass=26.0, threads=2)

@@ -28,7 +28,7 @@ from tomoset import star
 from tomoset.cli import main
 from tomoset.errors import TomosetError
 from tomoset.model import ParticleSet, TomogramSet
-from tomoset.particles.findings import Findings
+from tomoset.particles.align.findings import Findings
 from tomoset.project import open_project
 
 SMALL = Wanted()
@@ -393,7 +393,7 @@ def test_continue_and_an_interrupted_run(
     assert np.array_equal(first["TS_02"].projections, both["TS_02"].projections)
     capsys.readouterr()
     # The second is stopped in the middle: the first stays, in all sets.
-    from tomoset.particles import align_set
+    from tomoset.particles.align import whole_set as align_set
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -22,10 +22,10 @@ from tomoset.errors import ModelError
 from tomoset.images.drawing import text
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles import Predictor, Reference, Weighting, Whitener
-from tomoset.particles.ctf_defocus import angle_errors, mean_and_astigmatism, with_changes
-from tomoset.particles.ctf_evidence import CtfEvidence, CtfEvidenceOptions, gather
-from tomoset.particles.ctf_fit import CtfFit, CtfFitOptions, fit_ctf
-from tomoset.particles.ctf_scale import about_curve, fit_ice
+from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
+from tomoset.particles.ctf.evidence import CtfEvidence, CtfEvidenceOptions, gather
+from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
+from tomoset.particles.ctf.scale import about_curve, fit_ice
 
 PIXEL, BOX = 5.4, 64
 OPTIONS = CtfEvidenceOptions(box=BOX)

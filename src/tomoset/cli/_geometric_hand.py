@@ -12,8 +12,8 @@ from tomoset.cli._run_options import asked_project
 from tomoset.cli._shell import FINITE, collected_warnings, print_json, print_warnings
 
 if TYPE_CHECKING:
-    from tomoset.particles.geometric_hand import GeometricOdds
-    from tomoset.particles.geometric_set import GeometricHand, GeometricOptions
+    from tomoset.particles.geometric.hand import GeometricOdds
+    from tomoset.particles.geometric.whole_set import GeometricHand, GeometricOptions
     from tomoset.run import RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,7 +94,7 @@ def asked_geometric(given: dict[str, Any]) -> bool:
 def geometric_hand(given: dict[str, Any], running: RunOptions) -> int:
     """Find it, and print it; the exit code."""
     options = _options(given)
-    from tomoset.particles.geometric_set import find_geometric_hand
+    from tomoset.particles.geometric.whole_set import find_geometric_hand
     from tomoset.particles.reference import Reference
     from tomoset.project import read_linked
 
@@ -115,7 +115,7 @@ def geometric_hand(given: dict[str, Any], running: RunOptions) -> int:
 
 def _options(given: dict[str, Any]) -> GeometricOptions:
     from tomoset.errors import ModelError
-    from tomoset.particles.geometric_set import GeometricOptions
+    from tomoset.particles.geometric.whole_set import GeometricOptions
 
     try:
         return GeometricOptions(
@@ -126,7 +126,7 @@ def _options(given: dict[str, Any]) -> GeometricOptions:
 
 
 def _summary(done: GeometricHand) -> dict[str, Any]:
-    from tomoset.particles.geometric_report import numbers
+    from tomoset.particles.geometric.report import numbers
 
     report = done.report.summary()
     particles = {name: result["particles"] for name, result in report.pop("results").items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from tomoset.particles.align_task import ReferenceFiles
+    from tomoset.particles.align.task import ReferenceFiles
     from tomoset.project import Project
 
 
@@ -68,8 +68,8 @@ def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
     from tomoset.errors import MissingFieldError, MissingFileError
     from tomoset.formats._files import find_file
     from tomoset.formats._relion_sets import read_optimisation_set
-    from tomoset.particles.align_task import ReferenceFiles
-    from tomoset.particles.refine_ctf_set import ENTRIES
+    from tomoset.particles.align.task import ReferenceFiles
+    from tomoset.particles.ctf.whole_set import ENTRIES
 
     text = project.optimisation_set
     path = None if text is None else text.path

@@ -15,8 +15,8 @@ from tomoset.cli._shell import collected_warnings, common_options
 if TYPE_CHECKING:
     from tomoset.align.particles import DeformationOptions, MotionOptions
     from tomoset.derived import Derived
-    from tomoset.particles.align_options import AlignOptions
-    from tomoset.particles.align_task import ReferenceFiles
+    from tomoset.particles.align.options import AlignOptions
+    from tomoset.particles.align.task import ReferenceFiles
     from tomoset.project import Project
     from tomoset.run import RunOptions
 
@@ -178,7 +178,7 @@ def particles(**given: Any) -> int:
         options = _options(given, running)
         project = _project(given)
         reference = _reference(given, project)
-        from tomoset.particles.align_set import align_set
+        from tomoset.particles.align.whole_set import align_set
 
         done = align_set(project, given["folder"], reference, options, running, given["names"])
     if not given["as_json"]:
@@ -190,7 +190,7 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
     from tomoset.align.particles import ParticleOptions
     from tomoset.errors import ModelError
     from tomoset.particles import EvidenceOptions, Weighting
-    from tomoset.particles.align_options import AlignOptions
+    from tomoset.particles.align.options import AlignOptions
 
     if given["aniso"] and given["magnification"] == "none":
         raise click.UsageError("--aniso needs --magnification common or tilt")
@@ -281,8 +281,8 @@ def _reference(given: dict[str, Any], project: Project) -> ReferenceFiles:
     from tomoset.errors import MissingFieldError, MissingFileError
     from tomoset.formats._files import find_file
     from tomoset.formats._relion_sets import read_optimisation_set
-    from tomoset.particles.align_set import ENTRIES
-    from tomoset.particles.align_task import ReferenceFiles
+    from tomoset.particles.align.task import ReferenceFiles
+    from tomoset.particles.align.whole_set import ENTRIES
 
     text = project.optimisation_set
     said = {} if text is None else read_optimisation_set(text).entries

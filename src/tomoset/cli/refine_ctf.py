@@ -14,7 +14,7 @@ from tomoset.cli._shell import FINITE, collected_warnings, common_options
 
 if TYPE_CHECKING:
     from tomoset.derived import Derived
-    from tomoset.particles.refine_ctf_set import RefineCtfOptions
+    from tomoset.particles.ctf.whole_set import RefineCtfOptions
 
 #: Of a result: what is in files, and not for a summary.
 _BULK = ("changes", "scales", "errors", "of")
@@ -120,7 +120,7 @@ def refine_ctf(**given: Any) -> int:
     """
     running = run_options_from(given)
     options = _options(given)
-    from tomoset.particles.refine_ctf_set import refine_ctf_set
+    from tomoset.particles.ctf.whole_set import refine_ctf_set
 
     with collected_warnings(strict=given["strict"]) as warned:
         _say_of_lambda(given)
@@ -135,9 +135,9 @@ def refine_ctf(**given: Any) -> int:
 def _options(given: dict[str, Any]) -> RefineCtfOptions:
     from tomoset.errors import ModelError
     from tomoset.particles import Weighting
-    from tomoset.particles.ctf_evidence import CtfEvidenceOptions
-    from tomoset.particles.ctf_fit import CtfFitOptions
-    from tomoset.particles.refine_ctf_set import RefineCtfOptions
+    from tomoset.particles.ctf.evidence import CtfEvidenceOptions
+    from tomoset.particles.ctf.fit import CtfFitOptions
+    from tomoset.particles.ctf.whole_set import RefineCtfOptions
 
     if given["per_frame_scale"] and given["per_tomogram_scale"]:
         raise click.UsageError("--per_frame_scale and --per_tomogram_scale contradict each other")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.particles.ctf_evidence import CtfEvidence
-from tomoset.particles.ctf_prior import Prior, learn, scan_prior
-from tomoset.particles.ctf_scale import about_curve, fit_ice
+from tomoset.particles.ctf.evidence import CtfEvidence
+from tomoset.particles.ctf.prior import Prior, learn, scan_prior
+from tomoset.particles.ctf.scale import about_curve, fit_ice
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.align.particles import PARAMETERS
-from tomoset.particles.align_one import Aligned
+from tomoset.particles.align.one import Aligned
 
 Array = npt.NDArray[np.float64]
 

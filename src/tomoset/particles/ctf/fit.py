@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
-from tomoset.particles.ctf_estimate import (
+from tomoset.particles.ctf.estimate import (
     Estimate,
     estimate,
     excess_of,
@@ -27,8 +27,8 @@ from tomoset.particles.ctf_estimate import (
     smooth_amplitudes,
     sums,
 )
-from tomoset.particles.ctf_evidence import GROUPS, CtfEvidence
-from tomoset.particles.ctf_scale import IceModel, about_curve, fit_ice
+from tomoset.particles.ctf.evidence import GROUPS, CtfEvidence
+from tomoset.particles.ctf.scale import IceModel, about_curve, fit_ice
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tomoset import derived
 from tomoset.derived import identity
 from tomoset.model import ParticleSet
-from tomoset.particles.align_options import AlignOptions
+from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.columns import halves
 from tomoset.particles.reference import Reference
 from tomoset.run import file_stamp

@@ -14,8 +14,8 @@ from tomoset.files import atomic_write
 from tomoset.images.alignment_marks import BLUE, ORANGE, Curve, chart
 from tomoset.images.drawing import png
 from tomoset.model import Tomogram
-from tomoset.particles.ctf_defocus import angle_errors, mean_and_astigmatism
-from tomoset.particles.ctf_fit import CtfFit
+from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism
+from tomoset.particles.ctf.fit import CtfFit
 
 Array = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tomoset.derived import Carried, source_path, targets_beside
 from tomoset.errors import AssumptionWarning
 from tomoset.model import ParticleSet, TomogramSet, TrajectorySet
-from tomoset.particles.findings import Findings
+from tomoset.particles.align.findings import Findings
 from tomoset.project import Project, dialect_of, linked_texts
 
 Array = npt.NDArray[np.float64]

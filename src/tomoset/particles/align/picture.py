@@ -12,7 +12,7 @@ from tomoset.align.particles import PARAMETERS
 from tomoset.files import atomic_write
 from tomoset.images.alignment_marks import BLUE, ORANGE, Curve, Field, chart, field_panel
 from tomoset.images.drawing import Picture, png
-from tomoset.particles.align_one import Aligned
+from tomoset.particles.align.one import Aligned
 
 Array = npt.NDArray[np.float64]
 

@@ -26,14 +26,14 @@ from tomoset.errors import AssumptionWarning, ModelError, UnsupportedError
 from tomoset.formats import relion5
 from tomoset.formats._files import file_names
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.align_one import Aligned, align
-from tomoset.particles.align_options import AlignOptions
-from tomoset.particles.align_picture import write_alignment_png
-from tomoset.particles.align_report import alignment_to_star, numbers
-from tomoset.particles.align_task import ReferenceFiles, Task, task_identity, task_options
+from tomoset.particles.align.findings import DEVIATIONS, Findings
+from tomoset.particles.align.followers import ParticleFollowers
+from tomoset.particles.align.one import Aligned, align
+from tomoset.particles.align.options import AlignOptions
+from tomoset.particles.align.picture import write_alignment_png
+from tomoset.particles.align.report import alignment_to_star, numbers
+from tomoset.particles.align.task import ReferenceFiles, Task, task_identity, task_options
 from tomoset.particles.columns import check_optics, lean
-from tomoset.particles.findings import DEVIATIONS, Findings
-from tomoset.particles.followers import ParticleFollowers
 from tomoset.project import Project
 from tomoset.run import RunOptions
 from tomoset.tilt_series import TiltSeries

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.particles.geometric_hand import GeometricOdds, turn_of
+from tomoset.particles.geometric.hand import GeometricOdds, turn_of
 
 Array = npt.NDArray[np.float64]
 

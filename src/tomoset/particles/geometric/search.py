@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from tomoset.blas import one_thread
 from tomoset.errors import ModelError
+from tomoset.particles.geometric.sums import Complex, Sums
 from tomoset.particles.slices import MapTransform
-from tomoset.particles.sums import Complex, Sums
 
 Array = npt.NDArray[np.float64]
 Volume = npt.NDArray[np.float32]
@@ -109,14 +109,12 @@ class TurnedMap:
 
     def at(self, matrices: Array, sums: Sums) -> Complex:
         """The transform of the map, turned by (n, 3, 3) matrices, at the sums' points: (n, m)."""
-        from tomoset.particles import _average_kernels
+        from tomoset.particles.geometric import _kernels
 
         out = np.empty((len(matrices), len(sums.points)), np.complex64)
         points = sums.points.astype(np.float32)
         scale = self.transform.padded / sums.box
-        _average_kernels.turned(
-            self.transform.values, np.ascontiguousarray(matrices), points, scale, out
-        )
+        _kernels.turned(self.transform.values, np.ascontiguousarray(matrices), points, scale, out)
         return out
 
 

@@ -16,7 +16,7 @@ from tomoset.align.particles import (
 )
 from tomoset.errors import ModelError
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.align_options import AlignOptions
+from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.evidence import TiltImages, correlate
 from tomoset.particles.reference import Reference
 

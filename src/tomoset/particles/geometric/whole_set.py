@@ -20,9 +20,9 @@ from tomoset.derived import file_sizes, in_folder, refuse_unknown, set_path, use
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._files import file_names
 from tomoset.model import ParticleSet
-from tomoset.particles.average import SumOptions, accumulate
 from tomoset.particles.columns import check_optics, lean
-from tomoset.particles.geometric_hand import (
+from tomoset.particles.geometric.average import SumOptions, accumulate
+from tomoset.particles.geometric.hand import (
     AS_MAP,
     MIRRORED,
     UNKNOWN,
@@ -33,10 +33,10 @@ from tomoset.particles.geometric_hand import (
     reason,
     weigh,
 )
-from tomoset.particles.geometric_report import geometric_to_star
-from tomoset.particles.geometric_search import TurnedMap
+from tomoset.particles.geometric.report import geometric_to_star
+from tomoset.particles.geometric.search import TurnedMap
+from tomoset.particles.geometric.sums import Sums, together
 from tomoset.particles.reference import Reference
-from tomoset.particles.sums import Sums, together
 from tomoset.project import Project
 from tomoset.run import Records, Report, RunOptions, run
 from tomoset.tilt_series import TiltSeries

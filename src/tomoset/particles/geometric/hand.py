@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tomoset.hand.measure import tempered
 from tomoset.hand.verdict import decide
-from tomoset.particles.geometric_search import (
+from tomoset.particles.geometric.search import (
     MIRROR,
     Bands,
     Pose,
@@ -25,7 +25,7 @@ from tomoset.particles.geometric_search import (
     refined,
     search,
 )
-from tomoset.particles.sums import Sums
+from tomoset.particles.geometric.sums import Sums
 
 Array = npt.NDArray[np.float64]
 

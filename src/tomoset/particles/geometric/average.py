@@ -20,10 +20,10 @@ from tomoset.errors import ModelError
 from tomoset.images.ctf import frequencies
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.evidence import TiltImages, expected_places, visible_in
+from tomoset.particles.geometric.sums import BEYOND, Sums, empty_grids, padded_size, regridded
 from tomoset.particles.predict import Predictor, Weighting
 from tomoset.particles.reference import Reference
 from tomoset.particles.slices import Slices
-from tomoset.particles.sums import BEYOND, Sums, empty_grids, padded_size, regridded
 from tomoset.particles.whiten import WhiteImage, Whitener
 
 Array = npt.NDArray[np.float64]
@@ -191,7 +191,8 @@ class _Summation:
     def _batch(self, t: int, rows: Ints, white: WhiteImage, weight: Array) -> None:
         import scipy.fft
 
-        from tomoset.particles import _average_kernels, _kernels
+        from tomoset.particles import _kernels
+        from tomoset.particles.geometric import _kernels as own_kernels
 
         box = self._options.box
         at = self._at[rows, t]
@@ -205,7 +206,7 @@ class _Summation:
         linear = np.ascontiguousarray(self._linear[t, rows])
         reach = float(self._radius), float(self._padded)
         with self._lock:
-            _average_kernels.insert(
+            own_kernels.insert(
                 seen, weights, linear, self._groups[rows], reach, (self._numerator, self._power)
             )
 

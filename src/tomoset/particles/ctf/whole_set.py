@@ -30,12 +30,12 @@ from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._files import file_names
 from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
 from tomoset.model import ParticleSet, Tomogram, TomogramSet
-from tomoset.particles.align_task import ReferenceFiles
+from tomoset.particles.align.task import ReferenceFiles
 from tomoset.particles.columns import check_optics, halves, lean
-from tomoset.particles.ctf_defocus import angle_errors, mean_and_astigmatism, with_changes
-from tomoset.particles.ctf_evidence import CtfEvidenceOptions, gather
-from tomoset.particles.ctf_fit import CtfFit, CtfFitOptions, fit_ctf
-from tomoset.particles.refine_ctf_report import (
+from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
+from tomoset.particles.ctf.evidence import CtfEvidenceOptions, gather
+from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
+from tomoset.particles.ctf.report import (
     Refined,
     astigmatism_error,
     refined_to_star,

@@ -1,0 +1,1 @@
+"""Tilt series aligned by their particles: windows, one fit, the new sets."""

@@ -1,0 +1,1 @@
+"""Defocus and scale of tilt images, by their particles."""

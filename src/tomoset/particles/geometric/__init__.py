@@ -1,0 +1,1 @@
+"""The geometric hand: a map or its mirror image, by the particles."""
