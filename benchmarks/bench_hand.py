@@ -83,11 +83,11 @@ def made(seed: int, *, hard: bool) -> tuple[str, Tomogram, Images, int]:
     """A series, and its hand."""
     rng = np.random.default_rng([seed, int(hard)])
     pixel_size = float(np.exp(rng.uniform(np.log(1.3), np.log(6.0))))
-    size = (512, 480) if hard and rng.random() < 0.5 else (1024, 960)
-    n = int(rng.choice([15, 21, 31] if hard else [21, 31, 41]))
+    size = (400, 384) if hard else (1024, 960)
+    n = int(rng.choice([11, 15, 21] if hard else [21, 31, 41]))
     angles, rank = sim.dose_symmetric(n, float(rng.choice([40.0, 50.0, 60.0])))
     hand = int(rng.choice([1, -1]))
-    thickness = float(rng.uniform(300, 3000))
+    thickness = float(rng.uniform(300, 1500 if hard else 3000))
     acquisition = sim.Acquisition(
         nominal=angles,
         rank=rank,
@@ -97,13 +97,13 @@ def made(seed: int, *, hard: bool) -> tuple[str, Tomogram, Images, int]:
         tilt_axis=float(rng.choice([0.0, 85.0, 90.0, -95.0, 5.0, 30.0])),
         defocus=float(rng.uniform(15000, 50000)),
         hand=hand,
-        noise=float(np.exp(rng.uniform(*((1.0, 3.0) if hard else (-0.5, 2.5))))),
+        noise=float(np.exp(rng.uniform(*((1.0, 3.0) if hard else (-0.5, 3.0))))),
     )
     area = float(np.prod(size))
     contents = sim.Contents(
         beads=int(rng.integers(0, 15)) if hard else 0,
         vesicles=0,
-        specks=int(0.1 * area),
+        specks=int((0.03 if hard else 0.1) * area),
         thickness=thickness,
         inclined=float(rng.choice([0.0, 0.0, 10.0, -12.0])),
     )

@@ -62,6 +62,7 @@ def test_from_the_images_to_a_set(
     assert run("hand", "tomograms.star", "--j", "2") == 0
     out = capsys.readouterr().out
     assert "TS_01  hand +1" in out
+    assert "the set has -1" in out
     assert sorted(p.name for p in here.iterdir() if p.name.startswith("run")) == []
 
     assert run("hand", "tomograms.star", "--o", "Hand", "--j", "2") == 0
@@ -113,9 +114,28 @@ def test_noise_cannot_tell_and_changes_nothing(
         stream.write(noise.astype(mrc_type(header.mode)).tobytes())
     TomogramSet([tomogram]).write("tomograms.star", "relion4")
     assert run("hand", "tomograms.star", "--o", "Hand", "--apply", "--j", "2") == 0
-    out = capsys.readouterr().out
-    assert "cannot tell" in out
-    assert tomoset.read("Hand/tomograms.star")["TS_01"].hand == -1
+    captured = capsys.readouterr()
+    assert "cannot tell" in captured.out
+    assert "finer pixels" in captured.err
+    after = tomoset.read("Hand/tomograms.star")
+    assert after["TS_01"].hand == -1
+    assert "H03" in {p.code for p in check(after)}
+    assert run("hand", "tomograms.star", "--strict", "--j", "2") == 1
+
+
+def test_links_go_on_and_others_stay(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = [written(here, name, 1) for name in ("TS_01", "TS_02")]
+    TomogramSet(both).write("tomograms.star", "relion4")
+    Path("links.star").write_text(
+        "\ndata_\n\n_rlnTomoTomogramsFile tomograms.star\n_rlnTomoManifoldsFile m.star\n"
+    )
+    args = ["--i", "links.star", "--o", "Hand", "--apply", "--tn", "TS_01", "--j", "2"]
+    assert run("hand", *args) == 0
+    links = star.read("Hand/optimisation_set.star").tables[0]
+    assert links["rlnTomoTomogramsFile"] == ("Hand/tomograms.star",)
+    assert links["rlnTomoManifoldsFile"] == ("m.star",)
+    after = tomoset.read("Hand/tomograms.star")
+    assert {name: t.hand for name, t in after.items()} == {"TS_01": 1, "TS_02": -1}
 
 
 def test_wrong_use(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from tomoset.check._rule import Found, rows
 from tomoset.model import HAND_LOG_ODDS, Tomogram, TomogramSet
 
-#: Odds of 20 to 1 are worth a word [natural logarithm].
-_LIKELY = 3.0
+#: Odds of 20 to 1 are worth a word; at 1000 to 1 the hand is determined [natural logarithms].
+_LIKELY, _SURE = 3.0, 6.9
 
 
 def no_dose(t: Tomogram) -> str | None:
@@ -73,7 +73,7 @@ def _hand_odds(t: Tomogram) -> float | None:
 
 
 def hand_unknown(tomograms: TomogramSet) -> Found:
-    unknown = [name for name, t in tomograms.items() if _hand_odds(t) is None]
+    unknown = [name for name, t in tomograms.items() if abs(_hand_odds(t) or 0.0) < _SURE]
     if unknown:
         some = ", ".join(unknown[:3]) + (" ..." if len(unknown) > 3 else "")
         yield None, f"the hand of {some} has not been determined from the images"

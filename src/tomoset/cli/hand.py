@@ -121,7 +121,7 @@ def _defocus_hand(given: dict[str, Any], running: RunOptions) -> int:
         print_warnings(warned)
         print_json({**_summary(done, options), "warnings": warned})
         return done.report.exit_code
-    _print(done, options, given["folder"])
+    _print(done, given["folder"])
     print_warnings(warned)
     return done.report.exit_code
 
@@ -155,22 +155,21 @@ def _summary(done: SetHand, options: HandOptions) -> dict[str, Any]:
     }
 
 
-def _print(done: SetHand, options: HandOptions, folder: str | None) -> None:
+def _print(done: SetHand, folder: str | None) -> None:
     """A line for each series, and the verdict."""
     results, found = done.report.results, done.verdict
     width = max((len(name) for name in results), default=0)
     for name, result in results.items():
+        was = result["in_set"]
+        contradicts = found.of(name) is not None and found.of(name) != was
         click.echo(
             f"{name:{width}}  {_said(found.series[name]):11}  odds {_odds(result['log_odds'])}; "
             f"rings in {result['rings_seen']} of {len(result['rings'])} images"
+            + f"; the set has {was:+d}"
+            * contradicts
         )
     if len(results) > 1:
         click.echo(f"the set: {_said(found.hand)}, odds {_odds(found.log_odds)}")
-    if results and found.hand is None:
-        click.echo(
-            "the images do not tell the hand at an error rate of "
-            f"{options.error_rate:g}: more series, or thicker rings, would"
-        )
     for line in done.report.lines("looked at", "tomogram"):
         click.echo(line, err=line.startswith("  "))
     if done.path is not None:

@@ -16,7 +16,13 @@ from tomoset.derived.job import (
     set_path,
     use_threads,
 )
-from tomoset.derived.linked import Carried, Followers, source_path, targets_beside
+from tomoset.derived.linked import (
+    Carried,
+    Followers,
+    links_to_star,
+    source_path,
+    targets_beside,
+)
 from tomoset.derived.new_set import Derived, Recipe, as_project, derive, refuse_unknown
 
 __all__ = [
@@ -31,6 +37,7 @@ __all__ = [
     "half_stamps",
     "identity",
     "in_folder",
+    "links_to_star",
     "refuse_unknown",
     "set_path",
     "source_path",

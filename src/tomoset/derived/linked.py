@@ -15,7 +15,9 @@ import numpy.typing as npt
 from tomoset import star
 from tomoset.derived.job import set_path
 from tomoset.errors import FileAccessError, LossyWarning, MissingFileError, TomosetError
-from tomoset.formats._files import file_names, find_file
+from tomoset.formats import _relion_sets as sets
+from tomoset.formats._files import file_names, find_file, path_from_here
+from tomoset.formats._relion_sets.optimisation import TOMOGRAMS
 from tomoset.model import Fiducials, TomogramSet
 from tomoset.moves import move_project, moves_to_star, read_moves
 from tomoset.project import Project, dialect_of, fiducials_of, linked_texts, read_linked
@@ -83,6 +85,26 @@ def source_path(linked: Any) -> str | None:
     """The file that a linked set was read from, if there is one."""
     path = getattr(getattr(getattr(linked, "source", None), "file", None), "path", None)
     return None if path is None else os.fspath(path)
+
+
+def links_to_star(project: Project, path: str, carried: Mapping[str, str]) -> star.StarFile:
+    """The optimisation set of a new set of tomograms.
+
+    Parameters
+    ----------
+    project : Project
+        As it was; what its optimisation set says goes on, if it has one.
+    path : str
+        Of the new set.
+    carried : dict of str to str
+        Entries of other sets that were written with it.
+    """
+    old, entries = project.optimisation_set, {}
+    if old is not None:
+        said = sets.read_optimisation_set(old).entries
+        entries = {label: path_from_here(name, old.path) for label, name in said.items()}
+    entries |= {**carried, TOMOGRAMS: path}
+    return sets.optimisation_set_to_star(entries, old, project.tomograms.format)
 
 
 def forget_moves(folder: str) -> None:

@@ -18,12 +18,10 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.derived.job import Task, identity, set_path
-from tomoset.derived.linked import Carried, Followers, Linked, forget_moves
+from tomoset.derived.linked import Carried, Followers, Linked, forget_moves, links_to_star
 from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
 from tomoset.files import AtomicFiles, refuse_unless_star
-from tomoset.formats import _relion_sets as sets
-from tomoset.formats._files import path_from_here, refuse_unless_set
-from tomoset.formats._relion_sets.optimisation import TOMOGRAMS
+from tomoset.formats._files import refuse_unless_set
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.project import Project
 from tomoset.run import Records, Report, RunOptions, run
@@ -292,7 +290,7 @@ class _NewSet(Generic[T]):
             carried = self._followers.carried(carried.tomograms, known)
         texts = dict(carried.texts)
         if self._links is not None:
-            texts[self._links] = self._optimisation_set(carried.entries)
+            texts[self._links] = links_to_star(self._project, self._path, carried.entries)
         with AtomicFiles() as files:  # all of it is there, or nothing, but for an instant
             for path, text in texts.items():
                 refuse_unless_star(path)
@@ -319,12 +317,3 @@ class _NewSet(Generic[T]):
                 yield self._recipe.cleared(t)
             else:
                 yield t
-
-    def _optimisation_set(self, carried: Mapping[str, str]) -> star.StarFile:
-        """What the one that was read says, but for the tomograms and what went with them."""
-        old, entries = self._project.optimisation_set, {}
-        if old is not None:
-            said = sets.read_optimisation_set(old).entries
-            entries = {label: path_from_here(name, old.path) for label, name in said.items()}
-        entries |= {**carried, TOMOGRAMS: self._path}
-        return sets.optimisation_set_to_star(entries, old, self._project.tomograms.format)

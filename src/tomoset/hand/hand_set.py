@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,13 @@ from tomoset.derived import (
     file_sizes,
     identity,
     in_folder,
+    links_to_star,
     refuse_unknown,
     set_path,
     use_threads,
 )
 from tomoset.errors import AssumptionWarning, FileAccessError, ModelError
+from tomoset.files import AtomicFiles, refuse_unless_star
 from tomoset.formats._files import file_names, refuse_unless_set
 from tomoset.hand.measure import Measured, measure
 from tomoset.hand.options import HandOptions
@@ -122,12 +123,12 @@ def find_hand(
     report = run(find_one, tasks, running, records)
     odds = {name: result["log_odds"] for name, result in report.results.items()}
     found = verdict(odds, options.error_rate)
-    _say(found, report)
-    path = None
     if folder is not None:
         report.write(os.path.join(folder, "summary.json"))
-        if apply and odds:
-            path = _applied(project.tomograms, folder, found, odds)
+    _say(found, report, options.error_rate)
+    path = None
+    if folder is not None and apply and odds:
+        path = _applied(project, folder, found, tasks)
     return SetHand(report=report, verdict=found, path=path)
 
 
@@ -157,9 +158,9 @@ def find_one(task: Task) -> dict[str, Any]:
     Returns
     -------
     dict
-        For JSON: ``log_odds`` (natural, of +1 against -1), ``spread``, ``by_tilt``, ``rings``,
-        ``inclined`` [deg], ``defocus_off``, ``defocus``, ``defocus_error`` [Å], ``disagrees``
-        (tilt images from 1), ``files``.
+        For JSON: ``in_set`` (the hand that the set has), ``log_odds`` (natural, of +1 against
+        -1), ``spread``, ``by_tilt``, ``rings``, ``inclined`` [deg], ``defocus_off``, ``defocus``,
+        ``defocus_error`` [Å], ``disagrees`` (tilt images from 1), ``files``.
 
     Raises
     ------
@@ -172,7 +173,8 @@ def find_one(task: Task) -> dict[str, Any]:
             tomogram = task.tomogram.placed(None, images.size)
             measured = measure(tomogram, images, task.options)
         files = _write(task, tomogram, measured)
-        return {**_numbers(measured), "files": file_sizes(files)}
+        numbers = {"in_set": tomogram.hand, **_numbers(measured)}
+        return {**numbers, "files": file_sizes(files)}
 
 
 def _write(task: Task, tomogram: Tomogram, measured: Measured) -> list[str]:
@@ -215,8 +217,16 @@ def _is_there(result: dict[str, Any]) -> bool:
     )
 
 
-def _say(found: Verdict, report: Report) -> None:
-    """Warn of what contradicts."""
+def _say(found: Verdict, report: Report, error_rate: float) -> None:
+    """Warn of what contradicts, and where nothing can be told."""
+    if report.results and found.hand is None:
+        warnings.warn(
+            f"the images do not tell the hand at an error rate of {error_rate:g}: more series, "
+            "finer pixels, images that were not filtered or corrected for their CTF, or --flat "
+            "may",
+            AssumptionWarning,
+            stacklevel=3,
+        )
     for name in found.against:
         warnings.warn(
             f"tomogram {name!r} says {found.series[name]:+d}, the set {found.hand:+d}: has its "
@@ -259,23 +269,31 @@ def _refuse(tomograms: TomogramSet, path: str) -> None:
 
 
 def _applied(
-    tomograms: TomogramSet,
-    folder: str | os.PathLike[str],
-    found: Verdict,
-    odds: Mapping[str, float],
+    project: Project, folder: str | os.PathLike[str], found: Verdict, asked: Collection[str]
 ) -> str:
-    """Write the set with the hand; its path."""
+    """Write the set with the hand of the series that were asked for; its path."""
+    tomograms = project.tomograms
     origin = set_path(tomograms)
-    changed = []
-    for name, tomogram in tomograms.items():
-        hand = found.of(name)
-        new = found_from_here(tomogram, origin)
-        if hand is not None:
-            new = replace(new, hand=hand)
-        if name in odds and new.source is not None and math.isfinite(odds[name]):
-            row = {**new.source.row, HAND_LOG_ODDS: f"{odds[name]:.3f}"}
-            new = replace(new, source=replace(new.source, row=row))
-        changed.append(new)
+    changed = [
+        _with_hand(new, found) if name in asked else new
+        for name, new in ((n, found_from_here(t, origin)) for n, t in tomograms.items())
+    ]
     path = os.path.join(folder, "tomograms.star")
-    tomograms.with_tomograms(changed).write(path)
+    with AtomicFiles() as files:
+        if project.optimisation_set is not None:
+            links = os.path.join(folder, "optimisation_set.star")
+            refuse_unless_star(links)
+            text = star.dumps(links_to_star(project, path, {}))
+            files.write(links, text.encode("utf-8", "surrogateescape"))
+        tomograms.with_tomograms(changed).write(path)
     return path
+
+
+def _with_hand(tomogram: Tomogram, found: Verdict) -> Tomogram:
+    hand, odds = found.of(tomogram.name), found.odds_of(tomogram.name)
+    if hand is not None:
+        tomogram = replace(tomogram, hand=hand)
+    if odds is None or tomogram.source is None:
+        return tomogram
+    row = {**tomogram.source.row, HAND_LOG_ODDS: f"{odds:.3f}"}
+    return replace(tomogram, source=replace(tomogram.source, row=row))

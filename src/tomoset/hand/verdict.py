@@ -21,6 +21,8 @@ class Verdict:
         The same of each series by itself.
     against : tuple of str
         Series that say the opposite of the set, by themselves.
+    odds : dict
+        Natural logarithms of the odds of each series by itself.
     """
 
     log_odds: float
@@ -28,10 +30,18 @@ class Verdict:
     series: dict[str, int | None]
     against: tuple[str, ...]
 
+    odds: dict[str, float]
+
     def of(self, name: str) -> int | None:
         """The hand of a series: its own verdict, or else that of the set."""
         own = self.series.get(name)
         return self.hand if own is None else own
+
+    def odds_of(self, name: str) -> float | None:
+        """The log-odds on which that rests; None if nothing is known."""
+        if self.series.get(name) is None and self.hand is not None:
+            return self.log_odds
+        return self.odds.get(name)
 
 
 def decide(log_odds: float, error_rate: float) -> int | None:
@@ -72,7 +82,7 @@ def verdict(series: Mapping[str, float], error_rate: float) -> Verdict:
     hand = decide(total, error_rate)
     own = {name: decide(value, error_rate) for name, value in series.items()}
     against = tuple(n for n, h in own.items() if None not in (h, hand) and h != hand)
-    return Verdict(log_odds=total, hand=hand, series=own, against=against)
+    return Verdict(log_odds=total, hand=hand, series=own, against=against, odds=dict(series))
 
 
 def _bounded(log_odds: float, odd: float) -> float:
