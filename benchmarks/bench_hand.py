@@ -1,9 +1,9 @@
 """The hand of simulated series of both hands, over a grid of what makes it hard.
 
-``python benchmarks/bench_hand.py [--series N] [--first SEED] [--hard]``. Each is of 1024 x 960 px
-and up to 41 images, by `tomoset.simulate`: noise, defocus, thickness, pixel size, range of tilts
-and pre-tilt at random. The table of defocus is up to 0.5 µm off, the hand in it the wrong one, some
-images are left out. --hard: little signal, few and smaller images, gold beads and vesicles.
+``python benchmarks/bench_hand.py [--series N] [--first SEED] [--hard] [--noise LOW HIGH]``. Each is
+of 1024 x 960 px and up to 41 images, by `tomoset.simulate`: noise, defocus, thickness, pixel size,
+range of tilts and pre-tilt at random. The table of defocus is up to 0.5 µm off, the hand in it the
+wrong one, some images are left out. --hard: fewer, smaller images, less signal, gold beads.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=24)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--hard", action="store_true")
+    parser.add_argument("--noise", type=float, nargs=2, default=None, metavar=("LOW", "HIGH"))
     options = parser.parse_args()
     told = []
     for seed in range(options.first, options.first + options.series):
-        what, tomogram, images, hand = made(seed, hard=options.hard)
+        what, tomogram, images, hand = made(seed, hard=options.hard, noise=options.noise)
         start = time.perf_counter()
         found = measure(tomogram, images, HandOptions(threads=2))
         seconds = time.perf_counter() - start
@@ -79,8 +80,11 @@ def summary(told: list[tuple[float, int, int]]) -> None:
         )
 
 
-def made(seed: int, *, hard: bool) -> tuple[str, Tomogram, Images, int]:
+def made(
+    seed: int, *, hard: bool, noise: tuple[float, float] | None
+) -> tuple[str, Tomogram, Images, int]:
     """A series, and its hand."""
+    low, high = np.log(noise or ((1.6, 9.0) if hard else (0.6, 20.0)))
     rng = np.random.default_rng([seed, int(hard)])
     pixel_size = float(np.exp(rng.uniform(np.log(1.3), np.log(6.0))))
     size = (400, 384) if hard else (1024, 960)
@@ -97,7 +101,7 @@ def made(seed: int, *, hard: bool) -> tuple[str, Tomogram, Images, int]:
         tilt_axis=float(rng.choice([0.0, 85.0, 90.0, -95.0, 5.0, 30.0])),
         defocus=float(rng.uniform(15000, 50000)),
         hand=hand,
-        noise=float(np.exp(rng.uniform(*((1.0, 3.0) if hard else (-0.5, 3.0))))),
+        noise=float(np.exp(rng.uniform(low, high))),
     )
     area = float(np.prod(size))
     contents = sim.Contents(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -306,16 +307,18 @@ def test_optics_that_contradict_the_set(here: Path, capsys: pytest.CaptureFixtur
 
 def test_what_is_missing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rest = ["--t", "tomograms.star", *BOX, "--o", "A"]
-    assert main(["align", "particles", *rest, *MAPS]) == 1
+    assert main(["align", "particles", *rest, *MAPS]) == 2
     assert "there are no particles" in capsys.readouterr().err
-    assert main(["align", "particles", *rest, "--p", "particles.star"]) == 1
+    assert main(["align", "particles", *rest, "--p", "particles.star"]) == 2
     assert "give --ref1" in capsys.readouterr().err
     assert main(["align", "particles", *rest, "--p", "no.star", *MAPS]) == 1
     assert "no.star" in capsys.readouterr().err
     assert run("--tn", "TS_02") == 1
     assert "'TS_02' has no particles" in capsys.readouterr().err
     assert run("--tn", "TS_09") == 2
-    assert run("--device", "cuda") == 1
+    assert main(["align", "particles", *rest, "--p", "particles.star", *MAPS[2:]]) == 2
+    assert "--ref2 needs --ref1" in capsys.readouterr().err
+    assert run("--device", "cuda") == 2
     assert "cannot be aligned on 'cuda' yet" in capsys.readouterr().err
     assert not Path("A").exists()
 
@@ -344,11 +347,27 @@ def test_a_box_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str])
         ["--shift_only", "--const_s"],
         ["--def_model", "cubic"],
         ["--cutoff_fract", "2"],
+        ["--const_a", "--const_s", "--const_p"],
+        *(["--s_vel", "0.5"], ["--s_div", "5000"], ["--sq_exp_ker"], ["--max_ed", "9"]),
+        *(["--def_model", "spline"], ["--def_w", "3"], ["--def_h", "3"], ["--def_reg", "0.1"]),
+        ["--per_frame_deformation", "--motion"],
     ],
 )
 def test_wrong_use(here: Path, options: list[str]) -> None:
     assert run(*options) == 2
     assert not Path("A").exists()
+
+
+def test_what_stays_is_not_said_to_be_known(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--const_a", "--const_s") == 0
+    said = capsys.readouterr().out
+    assert "the images stay as they are (--const_a --const_s)" in said
+    assert "alignment known to" not in said
+    assert run(o="B") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"shifts and angles of these images: \+\d+ \+- \d+ ln likelihood", said)
+    assert run("--s_vel", "2", o="C") == 2
+    assert "--s_vel does nothing without --motion" in capsys.readouterr().err
 
 
 def test_one_map_is_both_halves_and_that_is_said(
@@ -359,6 +378,10 @@ def test_one_map_is_both_halves_and_that_is_said(
     assert main(command) == 0
     assert "only one reference map is given" in capsys.readouterr().err
     assert main([*command, "--strict"]) == 1
+    capsys.readouterr()
+    assert main([*command, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert any("only one reference map" in warning for warning in said["warnings"])
 
 
 def test_what_is_read_is_not_replaced(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ from tomoset.particles import Predictor, Reference, Weighting, Whitener
 from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.evidence import CtfEvidence, CtfEvidenceOptions, gather
 from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
+from tomoset.particles.ctf.held_out import HeldOut, beyond_errors
 from tomoset.particles.ctf.scale import about_curve, fit_ice
 
 PIXEL, BOX = 5.4, 64
@@ -344,7 +345,9 @@ def test_the_set_is_written(here, capsys):
     assert main(["refine-ctf", *GIVEN]) == 0
     out = capsys.readouterr()
     assert "only one reference map" in out.err
-    assert "19 particles in 11 images" in out.out
+    assert "20 particles in 11 images" in out.out
+    assert "ln likelihood" in out.out
+    assert "scale changed" in out.out
     true = tomoset.read("truth/tomograms.star")["TS_01"]
     new = tomoset.read("R/tomograms.star")
     left = new["TS_01"].defocus_u - true.defocus_u
@@ -385,6 +388,43 @@ def test_what_is_asked_for_is_done(here, capsys):
     assert (moved.defocus_u != before.defocus_u).any()
 
 
+def test_a_true_table_of_a_series_that_is_not_aligned_stays(tmp_path, monkeypatch, capsys):
+    """Images that are 1.5 px off show little, and what that little says is chance."""
+    monkeypatch.chdir(tmp_path)
+    made = "simulate S --series 2 --format relion4 --size 384 360 120 --tilts 21 --molecules 40"
+    rough = "--beads 0 --specks 8000 --shift-error 1.5 --rotation-error 0.1"
+    assert main([*made.split(), *rough.split()]) == 0
+    monkeypatch.chdir(tmp_path / "S")
+    capsys.readouterr()
+    given = "--t tomograms.star --p truth/particles.star --ref1 truth/molecule.mrc --b 64 --o R"
+    assert main(["refine-ctf", *given.split()]) == 0
+    said = capsys.readouterr().out
+    assert said.count("defocus stays as it is") == 2
+    assert said.count("scale stays as it is") == 2
+    assert "1 not used" in said
+    old, new = tomoset.read("tomograms.star"), tomoset.read("R/tomograms.star")
+    for name in old:
+        np.testing.assert_array_equal(new[name].defocus_u, old[name].defocus_u)
+        assert star.read(f"R/ctf_{name}.star")["ctf"]["tomosetScaleKept"][0] == "1"
+
+
+def test_gains_must_be_clear_and_changes_larger_than_their_errors():
+    assert HeldOut.of(np.full(8, 1.0)).clear
+    assert not HeldOut.of(np.full(8, 0.7)).clear
+    assert not HeldOut.of(np.array([40.0, -10, -10, -10, 0, 0, 0, 0])).clear
+    assert beyond_errors(np.array([[300.0, 0]]), np.array([[200.0, 0]]))
+    assert not beyond_errors(np.array([[300.0, 0]]), np.array([[400.0, 0]]))
+
+
+def test_no_change_goes_beyond_what_is_scanned():
+    _, tomogram, _ = series()
+    fit = refined(
+        with_changes(tomogram, np.tile([900.0, 0, 0], (tomogram.n_tilts, 1))),
+        CtfFitOptions(low=-400, high=400),
+    )
+    assert (np.abs(fit.changes[:, 0]) <= 500).all()
+
+
 def changed(**columns):
     tomograms = tomoset.read("off.star")
     tomograms.with_tomograms([replace(tomograms["TS_01"], **columns)]).write("bad.star")
@@ -393,8 +433,11 @@ def changed(**columns):
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        ("--t off.star --ref1 truth/molecule.mrc --b 64", 1, "no particles"),
-        ("--t off.star --p truth/particles.star --b 64", 1, "--ref1"),
+        ("--t off.star --ref1 truth/molecule.mrc --b 64", 2, "no particles"),
+        ("--t off.star --p truth/particles.star --b 64", 2, "--ref1"),
+        ("--t off.star --p truth/particles.star --ref2 a.mrc --b 64", 2, "--ref2 needs --ref1"),
+        ("--i opt.star --b 64 --do_scale --kmin 20", 2, "--kmin does nothing without --do_defocus"),
+        ("--i opt.star --b 64 --do_scale --ds 50", 2, "--ds does nothing without --do_defocus"),
         ("--t off.star --p truth/particles.star --ref1 none.mrc --b 64", 1, "none.mrc"),
         ("--t off.star --p none.star --ref1 truth/molecule.mrc --b 64", 1, "none.star"),
         ("--t bad.star --p truth/particles.star --ref1 truth/molecule.mrc --b 64", 1, "no defocus"),
@@ -426,7 +469,7 @@ def test_pixels_of_another_size_are_refused(here, capsys):
 
 
 def test_pictures_can_be_labelled():
-    for words in ("defocus - mean A", "astigmatism A", "scale - mean"):
+    for words in ("defocus - mean A", "astigmatism A", "scale - mean", "before", "after", "seen"):
         for letter in words.replace(" ", ""):
             assert text(letter, 1).any(), letter
 

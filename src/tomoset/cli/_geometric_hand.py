@@ -46,7 +46,10 @@ def geometric_options(command: F) -> F:
         click.option("--b", "box", type=int, metavar="PX", help="Box about a particle in images."),
         click.option("--mask", type=path, metavar="MRC", help="Mask of the map."),
         click.option(
-            "--ref", type=path, metavar="MRC", help="Map of known hand, as large as a pixel."
+            "--ref",
+            type=path,
+            metavar="MRC",
+            help="Map of known hand, with the pixels of the tilt images.",
         ),
         click.option(
             "--p",

@@ -3,13 +3,53 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from tomoset.particles.align.task import ReferenceFiles
     from tomoset.project import Project
+
+
+#: What help says of options that both commands have.
+BOX_HELP = "Box that is compared, px: even, 1.5 to 2 times the particle."
+REF1_HELP = "First half map, with the pixels of the tilt images."
+REF2_HELP = "Second half map, the same; goes with --ref1."
+_NO_REFERENCE = (
+    "there is no reference map: give --ref1 and --ref2 (half maps), or an optimisation set that "
+    "names them (--i)"
+)
+
+
+def refuse_idle(without: Mapping[str, tuple[bool, Sequence[str]]]) -> None:
+    """Refuse options of the command line that would do nothing.
+
+    Parameters
+    ----------
+    without : mapping
+        What options need, as ``--motion``; whether it is there, and the options' parameters.
+
+    Raises
+    ------
+    click.UsageError
+        One of them was given.
+    """
+    context = click.get_current_context()
+    spelled = {option.name: option.opts[0] for option in context.command.params}
+    for needed, (there, names) in without.items():
+        for name in names:
+            typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            if typed and not there:
+                raise click.UsageError(f"{spelled[name]} does nothing without {needed}")
+
+
+def gain_text(gain: float, error: float) -> str:
+    """``+0.5 +- 0.2``: digits by the error."""
+    digits = 1 if error < 10 else 0
+    return f"{gain:+.{digits}f} +- {error:.{digits}f} ln likelihood"
 
 
 def particle_project(given: dict[str, Any]) -> Project:
@@ -18,12 +58,13 @@ def particle_project(given: dict[str, Any]) -> Project:
     Parameters
     ----------
     given : dict
-        Has ``linked`` (--i), ``given`` (--t), ``particles``, ``motions``, ``folder``, ``names``.
+        Has ``linked`` (--i), ``given`` (--t), ``particles``, ``motions``, ``folder``, ``names``,
+        ``ref1`` and ``ref2``.
 
     Raises
     ------
     click.UsageError
-        There is no set; the folder is no name; no such tomogram is in it.
+        There is no set, or no particles; --ref2 is alone; the folder is no name; no such tomogram.
     TomosetError
         Something cannot be read.
     """
@@ -31,6 +72,8 @@ def particle_project(given: dict[str, Any]) -> Project:
         raise click.UsageError(
             "give an optimisation set (--i), or tomograms and particles (--t --p)"
         )
+    if given["ref2"] is not None and given["ref1"] is None:
+        raise click.UsageError("--ref2 needs --ref1: half maps belong together")
     if not given["folder"]:
         raise click.UsageError("--o is empty: name a folder")
     from tomoset.derived import refuse_unknown
@@ -45,7 +88,21 @@ def particle_project(given: dict[str, Any]) -> Project:
         refuse_unknown(project.tomograms, given["names"])
     except ModelError as problem:
         raise click.UsageError(f"--tn: {problem}") from None
+    if given["particles"] is None and project.particles is None and not _names_particles(project):
+        raise click.UsageError(
+            "there are no particles: give a particle set (--p), or an optimisation set that names "
+            "one (--i)"
+        )
     return read_linked(project, particles=given["particles"], trajectories=given["motions"])
+
+
+def _names_particles(project: Project) -> bool:
+    """Whether the optimisation set has a file of particles."""
+    from tomoset.formats._relion_sets import read_optimisation_set
+    from tomoset.formats._relion_sets.optimisation import PARTICLES
+
+    text = project.optimisation_set
+    return text is not None and PARTICLES in read_optimisation_set(text).entries
 
 
 def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
@@ -62,10 +119,10 @@ def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
     ------
     MissingFileError
         If the optimisation set names one that is not there.
-    MissingFieldError
+    click.UsageError
         If there is no first map.
     """
-    from tomoset.errors import MissingFieldError, MissingFileError
+    from tomoset.errors import MissingFileError
     from tomoset.formats._files import find_file
     from tomoset.formats._relion_sets import read_optimisation_set
     from tomoset.particles.align.task import ReferenceFiles
@@ -90,9 +147,6 @@ def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
         paths[field] = os.path.relpath(found)
     ref1 = paths.pop("ref1")
     if ref1 is None:
-        raise MissingFieldError(
-            "there is no reference map: give --ref1 and --ref2"
-            + (" (rlnTomoReferenceMap1File is empty or absent)" if text is not None else ""),
-            path=path,
-        )
+        empty = f"; rlnTomoReferenceMap1File of {path} is empty or absent"
+        raise click.UsageError(_NO_REFERENCE + empty * (text is not None))
     return ReferenceFiles(ref1=ref1, **paths)

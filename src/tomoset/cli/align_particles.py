@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tomoset.cli._groups import GroupedCommand
+from tomoset.cli._particle_options import (
+    BOX_HELP,
+    REF1_HELP,
+    REF2_HELP,
+    gain_text,
+    particle_project,
+    reference_files,
+    refuse_idle,
+)
 from tomoset.cli._run_options import print_derived, run_options, run_options_from
 from tomoset.cli._shell import collected_warnings, common_options
 
@@ -16,8 +24,6 @@ if TYPE_CHECKING:
     from tomoset.align.particles import DeformationOptions, MotionOptions
     from tomoset.derived import Derived
     from tomoset.particles.align.options import AlignOptions
-    from tomoset.particles.align.task import ReferenceFiles
-    from tomoset.project import Project
     from tomoset.run import RunOptions
 
 #: Of a result: what is in files, and not for a summary.
@@ -82,13 +88,11 @@ _OPTIONS = (
         help="Folder for the new sets, reports and pictures.",
     ),
     click.option("--tn", "names", multiple=True, metavar="NAME", help="Only this tomogram."),
-    _path("--ref1", "ref1", "MRC", "First half map, with the pixels of the tilt images."),
-    _path("--ref2", "ref2", "MRC", "Second half map, the same."),
+    _path("--ref1", "ref1", "MRC", REF1_HELP),
+    _path("--ref2", "ref2", "MRC", REF2_HELP),
     _path("--mask", "mask", "MRC", "Mask of both."),
     _path("--fsc", "fsc", "STAR", "Their correlation.  [default: computed from them]"),
-    click.option(
-        "--b", "box", type=click.IntRange(8), required=True, metavar="PX", help="Box about a copy."
-    ),
+    click.option("--b", "box", type=click.IntRange(8), required=True, metavar="PX", help=BOX_HELP),
     click.option(
         "--r",
         "range",
@@ -96,11 +100,17 @@ _OPTIONS = (
         default=20.0,
         show_default=True,
         metavar="PX",
-        help="How far a particle may be from where it is expected.",
+        help="How far a particle may be from where it is expected; --b / 2 - 3 at most.",
     ),
-    _number("--pad", click.IntRange(1), 1, "N", "Entries of a correlation for each pixel."),
+    _number(
+        "--pad",
+        click.IntRange(1),
+        1,
+        "N",
+        "Correlations in steps of 1/N px; 1 is enough.",
+    ),
     _flag("--no_whiten", "Do not make the noise white."),
-    _number("--hp", float, -1.0, "A", "Leave out coarser waves than this; -1: none."),
+    _number("--hp", float, -1.0, "A", "Leave out waves longer than this, Å; -1: none."),
     _number(
         "--cutoff_fract",
         click.FloatRange(0, 1, max_open=True),
@@ -118,7 +128,7 @@ _OPTIONS = (
         type=click.Choice(["none", "common", "tilt"]),
         default="none",
         show_default=True,
-        help="One for all tilt images, or for each.",
+        help="Fit one for all tilt images (common), or for each (tilt).",
     ),
     _flag("--aniso", "Magnifications may differ along two axes."),
     click.option(
@@ -138,7 +148,7 @@ _OPTIONS = (
         type=click.Choice(["linear", "spline", "Fourier"]),
         default="spline",
         show_default=True,
-        help="How.",
+        help="Between points of a grid: straight lines, splines, or waves.",
     ),
     _number("--def_w", click.IntRange(2), 3, "N", "Points of its grid along x."),
     _number("--def_h", click.IntRange(2), 3, "N", "And along y."),
@@ -157,16 +167,21 @@ def _given(command: click.decorators.FC) -> click.decorators.FC:
 @_given
 @run_options
 @click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where."
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What computes; a graphics card (cuda) is not supported yet.",
 )
 @common_options
 def particles(**given: Any) -> int:
     """Align tilt series by their particles, against a reference.
 
     \b
-        tomoset align particles --i optimisation_set.star --b 96 --r 10 --o Polished
-        tomoset align particles --p particles.star --t tomograms.star --ref1 half1.mrc
-            --ref2 half2.mrc --mask mask.mrc --fsc fsc.star --b 96 --r 10 --o Polished --motion
+        tomoset align particles --i optimisation_set.star --b 96 --r 10 --o Out
+        tomoset align particles --p particles.star --t tomograms.star
+            --ref1 half1.mrc --ref2 half2.mrc --mask mask.mrc --fsc fsc.star
+            --b 96 --r 10 --o Out --motion
 
     Every particle is compared with its own half map in every tilt image, and one fit to all that
     finds angles and shifts of the images, places of the particles, and what else is asked for.
@@ -176,28 +191,24 @@ def particles(**given: Any) -> int:
     running = run_options_from(given)
     with collected_warnings(strict=given["strict"]) as warned:
         options = _options(given, running)
-        project = _project(given)
-        reference = _reference(given, project)
+        project = particle_project(given)
+        reference = reference_files(given, project)
         from tomoset.particles.align.whole_set import align_set
 
         done = align_set(project, given["folder"], reference, options, running, given["names"])
     if not given["as_json"]:
-        _print_alignments(done)
+        _print_alignments(done, held=given["const_a"] and given["const_s"])
     return print_derived(done, warned, "aligned", as_json=given["as_json"], without=_BULK)
 
 
 def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
     from tomoset.align.particles import ParticleOptions
-    from tomoset.errors import ModelError
+    from tomoset.errors import ModelError, UnsupportedError
     from tomoset.particles import EvidenceOptions, Weighting
     from tomoset.particles.align.options import AlignOptions
 
-    if given["aniso"] and given["magnification"] == "none":
-        raise click.UsageError("--aniso needs --magnification common or tilt")
     only = given["shift_only"] or given["shift_only_by_particles"]
-    for other in ("const_s", "motion", "deformation"):
-        if only and given[other]:
-            raise click.UsageError(f"--shift_only and --{other} contradict each other")
+    _refuse_contradictions(given, only=only)
     try:
         evidence = EvidenceOptions(
             box=given["box"],
@@ -221,9 +232,27 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
             anisotropic=given["aniso"],
             cross_validation=given["cross_validation"],
         )
-    except ModelError as problem:
+        return AlignOptions(evidence=evidence, fit=fit, device=given["device"])
+    except (ModelError, UnsupportedError) as problem:
         raise click.UsageError(str(problem)) from None
-    return AlignOptions(evidence=evidence, fit=fit, device=given["device"])
+
+
+def _refuse_contradictions(given: dict[str, Any], *, only: bool) -> None:
+    """Usage errors for what does not go together, or does nothing."""
+    magnification = given["magnification"] != "none"
+    if given["aniso"] and not magnification:
+        raise click.UsageError("--aniso needs --magnification common or tilt")
+    for other in ("const_s", "motion", "deformation"):
+        if only and given[other]:
+            raise click.UsageError(f"--shift_only and --{other} contradict each other")
+    held = all(given[name] for name in ("const_a", "const_s", "const_p"))
+    if held and not (magnification or given["motion"] or given["deformation"]):
+        raise click.UsageError(
+            "nothing is free with --const_a --const_s --const_p: leave one out, or give --motion, "
+            "--deformation or --magnification"
+        )
+    refuse_idle({"--motion": (given["motion"], _GROUPS["Motion"][1:])})
+    refuse_idle({"--deformation": (given["deformation"], _GROUPS["Deformation"][1:])})
 
 
 def _motion(given: dict[str, Any]) -> MotionOptions | None:
@@ -253,89 +282,42 @@ def _deformation(given: dict[str, Any]) -> DeformationOptions | None:
     )
 
 
-def _project(given: dict[str, Any]) -> Project:
-    """Tomograms, particles and trajectories, from wherever they are given."""
-    if not (given["linked"] or given["given"]):
-        raise click.UsageError(
-            "give an optimisation set (--i), or tomograms and particles (--t --p)"
-        )
-    if not given["folder"]:
-        raise click.UsageError("--o is empty: name a folder")
-    from tomoset.derived import refuse_unknown
-    from tomoset.errors import ModelError
-    from tomoset.project import open_tomograms, read_linked
-
-    if given["linked"]:
-        project = open_tomograms(given["linked"], tomograms=given["given"])
-    else:
-        project = open_tomograms(given["given"])
-    try:
-        refuse_unknown(project.tomograms, given["names"])
-    except ModelError as problem:
-        raise click.UsageError(f"--tn: {problem}") from None
-    return read_linked(project, particles=given["particles"], trajectories=given["motions"])
-
-
-def _reference(given: dict[str, Any], project: Project) -> ReferenceFiles:
-    """The maps that are given, and else those of the optimisation set."""
-    from tomoset.errors import MissingFieldError, MissingFileError
-    from tomoset.formats._files import find_file
-    from tomoset.formats._relion_sets import read_optimisation_set
-    from tomoset.particles.align.task import ReferenceFiles
-    from tomoset.particles.align.whole_set import ENTRIES
-
-    text = project.optimisation_set
-    said = {} if text is None else read_optimisation_set(text).entries
-    paths: dict[str, str | None] = {field: given[field] for field in ENTRIES.values()}
-    for label, field in ENTRIES.items():
-        if paths[field] is not None or label not in said:
-            continue
-        # Half maps belong together: one that is given goes with no other of the set.
-        if field == "ref2" and given["ref1"] is not None:
-            continue
-        found = find_file(said[label], None if text is None else text.path)
-        if found is None:
-            raise MissingFileError(
-                f"{None if text is None else text.path}: {label} is {said[label]!r}, and there is "
-                f"no such file; give another (--{field})"
-            )
-        paths[field] = os.path.relpath(found)
-    ref1 = paths.pop("ref1")
-    if ref1 is None:
-        raise MissingFieldError(
-            "there is no reference map: give --ref1 and --ref2"
-            + (" (rlnTomoReferenceMap1File is empty or absent)" if text is not None else ""),
-            path=None if text is None else text.path,
-        )
-    return ReferenceFiles(ref1=ref1, **paths)
-
-
-def _print_alignments(done: Derived) -> None:
+def _print_alignments(done: Derived, *, held: bool) -> None:
     """Some lines for each tomogram: what has changed, and how sure it is."""
     for name, result in done.report.results.items():
-        for i, line in enumerate(_lines(result)):
+        for i, line in enumerate(_lines(result, held=held)):
             click.echo(f"{name}  {line}" if i == 0 else f"    {line}")
 
 
-def _lines(r: dict[str, Any]) -> Iterator[str]:
+def _lines(r: dict[str, Any], *, held: bool) -> Iterator[str]:
     doubtful = f", {r['doubtful']} doubtful" * bool(r["doubtful"])
     yield f"{r['particles']} particles in {r['tilt_images']} images{doubtful}"
     if r["changed"]:
         yield (
-            f"{r['changed']} images changed: {r['shift']:.2f} px and {r['angle']:.3f} degrees rms; "
-            f"particles moved by {r['moved']:.1f} Å rms"
+            f"{r['changed']} images changed: {r['shift']:.2f} px and {r['angle']:.3f} degrees rms"
         )
+    elif held:
+        yield "the images stay as they are (--const_a --const_s)"
     else:
-        yield "the images stay as they are: no other alignment predicts particles better"
+        yield (
+            "the images stay as they are: no other alignment predicts particles better that are "
+            "left out"
+        )
+    if r["particles_moved"]:
+        yield f"particles moved by {r['moved']:.1f} Å rms"
     if r["expected"] is not None:
         yield f"alignment known to {r['expected']:.3f} px at the particles"
+    if r["image_gain"] is not None:
+        gain_said = gain_text(r["image_gain"], r["image_gain_error"])
+        yield f"shifts and angles of these images: {gain_said} (kept)"
     for gain in r["gains"]:
-        yield _gain_line(gain)
+        size = f", {r['motion']:.1f} Å rms" * (gain["name"] == "motion" and gain["kept"])
+        yield _gain_line(gain, size)
 
 
-def _gain_line(gain: dict[str, Any]) -> str:
-    """What a class of parameters brought: ``motion: +812 +- 30 (kept)``."""
+def _gain_line(gain: dict[str, Any], size: str) -> str:
+    """What a class brought: ``motion: +812 +- 30 ln likelihood (kept, 9.1 Å rms)``."""
     if gain["gain"] is None:
-        return f"{gain['name']}: fitted"
-    verdict = "kept" if gain["kept"] else "not kept: particles that are left out say no"
-    return f"{gain['name']}: {gain['gain']:+.0f} +- {gain['error']:.0f} ({verdict})"
+        return f"{gain['name']}: fitted{size}"
+    verdict = f"kept{size}" if gain["kept"] else "not kept: particles that are left out say no"
+    return f"{gain['name']}: {gain_text(gain['gain'], gain['error'])} ({verdict})"

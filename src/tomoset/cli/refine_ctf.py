@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tomoset.cli._groups import GroupedCommand
-from tomoset.cli._particle_options import particle_project, reference_files
+from tomoset.cli._particle_options import (
+    BOX_HELP,
+    REF1_HELP,
+    REF2_HELP,
+    gain_text,
+    particle_project,
+    reference_files,
+    refuse_idle,
+)
 from tomoset.cli._run_options import print_derived, run_options, run_options_from
 from tomoset.cli._shell import FINITE, collected_warnings, common_options
 
@@ -59,13 +67,11 @@ _OPTIONS = (
         help="Folder for the new set, reports and pictures.",
     ),
     click.option("--tn", "names", multiple=True, metavar="NAME", help="Only this tomogram."),
-    _path("--ref1", "ref1", "MRC", "First half map, as large as a pixel."),
-    _path("--ref2", "ref2", "MRC", "Second half map."),
+    _path("--ref1", "ref1", "MRC", REF1_HELP),
+    _path("--ref2", "ref2", "MRC", REF2_HELP),
     _path("--mask", "mask", "MRC", "Mask of both."),
     _path("--fsc", "fsc", "STAR", "Their correlation.  [default: computed from them]"),
-    click.option(
-        "--b", "box", type=click.IntRange(8), required=True, metavar="PX", help="Box about a copy."
-    ),
+    click.option("--b", "box", type=click.IntRange(8), required=True, metavar="PX", help=BOX_HELP),
     _flag("--no_whiten", "Do not make the noise white."),
     click.option(
         "--cutoff_fract",
@@ -76,21 +82,21 @@ _OPTIONS = (
         help="Leave out frequencies of less weight than this part.",
     ),
     _flag("--do_defocus", "Refine defocus and astigmatism."),
-    _flag("--do_reg_defocus", "What images share counts for each; always so here."),
+    _flag("--do_reg_defocus", "As RELION says it; images help each other always here."),
     click.option(
         "--lambda",
         "lambda_",
         type=FINITE,
         metavar="F",
-        help="How much, in RELION; here it is learnt from the images.",
+        help="Weight of that in RELION; no effect here: it is learnt.",
     ),
-    _length("--d0", -3000.0, "Smallest change of defocus that is scanned."),
-    _length("--d1", 3000.0, "Largest."),
-    _length("--ds", 100.0, "Step; a finer one where waves need it."),
-    _length("--kmin", 30.0, "Coarser waves do not count for defocus."),
+    _length("--d0", -3000.0, "Smallest change of defocus that is tried, Å."),
+    _length("--d1", 3000.0, "Largest, Å."),
+    _length("--ds", 100.0, "Step between changes that are tried, Å; finer where needed."),
+    _length("--kmin", 30.0, "Waves longer than this do not count for defocus, Å."),
     _flag("--do_scale", "Refine the scale of the CTF."),
     _flag("--per_frame_scale", "Of each image, not by the thickness of the ice."),
-    _flag("--per_tomogram_scale", "Luminance of each tomogram; always so here."),
+    _flag("--per_tomogram_scale", "Contrast of each tomogram by itself; always so here."),
 )
 
 
@@ -109,8 +115,9 @@ def refine_ctf(**given: Any) -> int:
 
     \b
         tomoset refine-ctf --i optimisation_set.star --b 96 --o CtfRefine
-        tomoset refine-ctf --p particles.star --t tomograms.star --ref1 half1.mrc
-            --ref2 half2.mrc --mask mask.mrc --fsc fsc.star --b 96 --o CtfRefine --do_defocus
+        tomoset refine-ctf --p particles.star --t tomograms.star
+            --ref1 half1.mrc --ref2 half2.mrc --mask mask.mrc --fsc fsc.star
+            --b 96 --o CtfRefine --do_defocus
 
     Every particle is compared with its own half map in every tilt image, at its own depth. What is
     common to all images helps those that show little; what does not predict particles better that
@@ -147,6 +154,7 @@ def _options(given: dict[str, Any]) -> RefineCtfOptions:
     for option in ("per_frame_scale", "per_tomogram_scale"):
         if given[option] and defocus and not scale:
             raise click.UsageError(f"--{option} needs --do_scale")
+    refuse_idle({"--do_defocus": (defocus or both, ("d0", "d1", "ds", "kmin"))})
     try:
         return RefineCtfOptions(
             evidence=CtfEvidenceOptions(
@@ -190,20 +198,30 @@ def _print_refined(done: Derived) -> None:
 
 
 def _lines(r: dict[str, Any]) -> Iterator[str]:
-    yield f"{r['particles']} particles in {r['tilt_images']} images"
-    if r["error"] is not None and not r["changed"]:
-        yield "defocus stays as it is: no change predicts particles better"
-    elif r["error"] is not None:
-        astigmatism = ", with astigmatism" * r["astigmatism"]
+    unused = r["particles_given"] - r["particles"]
+    why = f" of {r['particles_given']}" * bool(unused)
+    yield f"{r['particles']}{why} particles in {r['tilt_images']} images"
+    if unused:
         yield (
-            f"defocus of {r['changed']} images changed by {r['change']:.0f} Å rms{astigmatism} "
-            f"(gain {r['gain']:+.0f})"
+            f"{unused} not used: in no image lies their box of {r['box']} px (--b) whole, or all "
+            "are marked as not visible"
         )
     if r["error"] is not None:
+        gain = gain_text(r["gain"], r["gain_error"])
+        if r["changed"]:
+            astigmatism = ", with astigmatism" * r["astigmatism"]
+            yield (
+                f"defocus of {r['changed']} images changed by {r['change']:.0f} Å rms"
+                f"{astigmatism} (gain {gain})"
+            )
+        else:
+            yield (
+                f"defocus stays as it is: what fits best gains {gain} for particles that are "
+                "left out, which is not clear, or is not larger than its error"
+            )
         yield f"defocus known to {r['error']:.0f} Å (median)"
     if r["scale_gain"] is not None:
         thickness, error = r["thickness"]
-        yield (
-            f"ice of {thickness:.2f} +- {error:.2f} free paths (gain of the scale "
-            f"{r['scale_gain']:+.0f})"
-        )
+        verdict = "changed" if r["scale_changed"] else "stays as it is"
+        yield f"scale {verdict} (gain {gain_text(r['scale_gain'], r['scale_gain_error'])})"
+        yield f"ice: {thickness:.2f} +- {error:.2f} of what lets 1/e of the contrast pass"

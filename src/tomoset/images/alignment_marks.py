@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -43,11 +43,14 @@ class Curve:
     values, errors : (n,) arrays
         NaN where there is none.
     colour : (int, int, int)
+    name : str
+        For the legend, in letters that `drawing` has; none if empty.
     """
 
     values: Array
     errors: Array
     colour: Colour
+    name: str = ""
 
 
 def chart(title: str, angles: Array, curves: Sequence[Curve]) -> Picture:
@@ -75,6 +78,8 @@ def chart(title: str, angles: Array, curves: Sequence[Curve]) -> Picture:
         write(picture, letters, (row - 3 * _DOT, max(_LEFT - letters.shape[1] - 8, 0)))
     low, high = float(angles.min()), float(angles.max())
     at = _LEFT + 8 + (angles - low) / max(high - low, 1e-9) * (_WIDTH - _LEFT - _EDGE - 16)
+    _name_axis(picture, "tilt angle °")
+    _draw_legend(picture, curves)
     for angle, x in ((low, at.min()), (high, at.max())):
         letters = text(f"{angle:.0f}°", _DOT)
         left = int(np.clip(x - letters.shape[1] / 2, 0, _WIDTH - letters.shape[1]))
@@ -85,8 +90,27 @@ def chart(title: str, angles: Array, curves: Sequence[Curve]) -> Picture:
     return picture
 
 
+def _name_axis(picture: Picture, name: str) -> None:
+    letters = text(name, _DOT)
+    left = (_LEFT + picture.shape[1] - _EDGE - letters.shape[1]) // 2
+    write(picture, letters, (_HEIGHT - _FOOT + 8, left))
+
+
+def _draw_legend(picture: Picture, curves: Sequence[Curve]) -> None:
+    """Names of curves in a row at the top right, each after a line of its colour."""
+    right = picture.shape[1] - _EDGE
+    for curve in reversed([c for c in curves if c.name]):
+        letters = text(curve.name, _DOT)
+        right -= letters.shape[1]
+        write(picture, letters, (6, right))
+        ends = np.array([[right - 28.0, 13.0], [right - 8.0, 13.0]])
+        draw_line(picture, ends[0], ends[1], curve.colour)
+        draw_ring(picture, ends.mean(axis=0), 2.0, curve.colour)
+        right -= 28 + _EDGE
+
+
 def _taken(curve: Curve, order: npt.NDArray[np.intp]) -> Curve:
-    return Curve(values=curve.values[order], errors=curve.errors[order], colour=curve.colour)
+    return replace(curve, values=curve.values[order], errors=curve.errors[order])
 
 
 def _draw_curve(picture: Picture, at: Array, curve: Curve, scale: tuple[float, float]) -> None:
@@ -134,7 +158,8 @@ def field_panel(title: str, field: Field) -> Picture:
     Parameters
     ----------
     title : str
-        What goes where, in letters that `drawing` has.
+        What goes where, in letters that `drawing` has; ``{}`` becomes the length that nine of
+        ten do not exceed.
     field : Field
     """
     inner = _HEIGHT - _HEAD - _EDGE
@@ -144,7 +169,7 @@ def field_panel(title: str, field: Field) -> Picture:
     usual = float(np.percentile(lengths, 90)) if lengths.size else 0.0
     factor = nice_number(_LONG / max(usual * scale, 1e-6))
     usual_text = f"{usual * field.unit:.3g}"
-    picture = _panel(width + 2 * _EDGE, f"{title} {usual_text} x{factor:g}")
+    picture = _panel(width + 2 * _EDGE, f"{title.format(usual_text)} - drawn x{factor:g}")
     bottom = _HEIGHT - _EDGE
     picture[_HEAD : bottom + 1, [_EDGE, _EDGE + width - 1]] = _FAINT
     picture[[_HEAD, bottom], _EDGE : _EDGE + width] = _FAINT

@@ -37,8 +37,8 @@ def write_alignment_png(aligned: Aligned, path: str | os.PathLike[str]) -> None:
     fit = aligned.fit
     angles = geometry.tilt_angles(fit.projections)
     panels = [
-        chart("shift px", angles, _curves(aligned, ("shift_x", "shift_y"))),
-        chart("tilt rot °", angles, _curves(aligned, ("theta", "psi"))),
+        chart("shift change px", angles, _curves(aligned, {"shift_x": "x", "shift_y": "y"})),
+        chart("turn change °", angles, _curves(aligned, {"theta": "tilt", "psi": "rotation"})),
         _ways(aligned),
     ]
     if aligned.after.deformation is not None:
@@ -56,12 +56,12 @@ def _together(panels: list[Picture]) -> Picture:
     return np.concatenate(padded)
 
 
-def _curves(aligned: Aligned, names: tuple[str, str]) -> list[Curve]:
+def _curves(aligned: Aligned, names: dict[str, str]) -> list[Curve]:
     fit = aligned.fit
     columns = [PARAMETERS.index(name) for name in names]
     return [
-        Curve(values=fit.changes[:, i], errors=fit.deviations[:, i], colour=colour)
-        for i, colour in zip(columns, (BLUE, ORANGE), strict=True)
+        Curve(values=fit.changes[:, i], errors=fit.deviations[:, i], colour=colour, name=name)
+        for i, colour, name in zip(columns, (BLUE, ORANGE), names.values(), strict=True)
     ]
 
 
@@ -71,11 +71,11 @@ def _ways(aligned: Aligned) -> Picture:
     size = float(aligned.before.size[0]), float(aligned.before.size[1])
     rows = np.arange(0, len(aligned.particles), -(-len(aligned.particles) // _WAYS))
     points = aligned.particles.positions[rows, :2]
-    title, ways = "places A", aligned.moved[rows, None, :2]
+    title, ways = "particles moved {} A", aligned.moved[rows, None, :2]
     if aligned.fit.trajectories.any():
         dose = aligned.before.pre_exposure
         order = np.arange(aligned.before.n_tilts) if dose is None else np.argsort(dose)
-        title, ways = "motion A", aligned.fit.trajectories[rows][:, order, :2]
+        title, ways = "motion of particles {} A", aligned.fit.trajectories[rows][:, order, :2]
     px = aligned.pixel_size
     return field_panel(title, Field(size=size, points=points, ways=ways / px, unit=px))
 
@@ -90,4 +90,4 @@ def _bent(aligned: Aligned) -> Picture:
     every = np.broadcast_to(points, (len(bent.coefficients), *points.shape))
     ways = bent.displacement(every, image_size=size).mean(axis=0)
     field = Field(size=(float(size[0]), float(size[1])), points=points, ways=ways[:, None])
-    return field_panel("deformation px", field)
+    return field_panel("deformation {} px", field)

@@ -95,15 +95,23 @@ def _covariance(H: Array, prior: Prior, t: int) -> Array:
 
 
 def gains_of(groups: list[CtfEvidence], amplitude: Array, changes: list[Array]) -> Array:
-    """By how much what one group says makes the other more likely, both ways: (n_tilts,)."""
-    gains = np.zeros(len(amplitude))
-    for t, a in enumerate(amplitude.tolist()):
-        for one, other in ((0, 1), (1, 0)):
-            both = np.stack([changes[one][t], np.zeros(3)])
-            common, energy = groups[other].parts(t, both)
-            value = a * common - a * a * energy / 2
-            gains[t] += value[0] - value[1]
-    return gains
+    """By how much what one group says makes batches of the other more likely, both ways.
+
+    Returns
+    -------
+    (n_tilts, n_batches) array
+        Natural logarithms of likelihood.
+    """
+    gains = []
+    for one, other in ((0, 1), (1, 0)):
+        for batch in groups[other].batches():
+            gains.append(np.zeros(len(amplitude)))
+            for t, a in enumerate(amplitude.tolist()):
+                both = np.stack([changes[one][t], np.zeros(3)])
+                common, energy = batch.parts(t, both)
+                value = a * common - a * a * energy / 2
+                gains[-1][t] = value[0] - value[1]
+    return np.stack(gains, axis=1)
 
 
 def excess_of(halves: list[Estimate]) -> float:

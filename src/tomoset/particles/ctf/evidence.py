@@ -33,8 +33,9 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-#: Particles are in two groups, each of which tests what the other says.
-GROUPS = 2
+#: Particles are in two groups, each of which tests what the other says, and each group is in
+#: batches: by how far these differ it is known how sure the test is.
+GROUPS, BATCHES = 2, 4
 #: Pixels of boxes that are worked on at once: they stay in the cache of a core.
 _AT_ONCE = 1 << 18
 #: The largest change turns waves of one ring by so much, or less [rad].
@@ -80,16 +81,18 @@ class CtfEvidence:
 
     Parameters
     ----------
-    products : (n_tilts, 2, 2, n_waves) float32 array
-        By tilt, group of particles, and part (sine, cosine): images times predictions.
-    powers : (n_tilts, 2, 3, n_waves) float32 array
+    products : (n_tilts, n_batches, 2, n_waves) float32 array
+        By tilt, batch of particles, and part (sine, cosine): images times predictions.
+    powers : (n_tilts, n_batches, 3, n_waves) float32 array
         Sine squared, sine times cosine, cosine squared of the predictions.
     x, y : (n_waves,) arrays
         Frequencies [1/Å] of the half plane that have a weight.
     voltage : float
         [kV].
-    seen : (n_tilts, 2) int array
-        Particles of each group that an image shows.
+    seen : (n_tilts, n_batches) int array
+        Particles of each batch that an image shows.
+    particles : int
+        That any image shows.
     """
 
     products: Floats
@@ -98,6 +101,7 @@ class CtfEvidence:
     y: Array
     voltage: float
     seen: Ints
+    particles: int
 
     @property
     def n_tilts(self) -> int:
@@ -149,7 +153,13 @@ class CtfEvidence:
 
     def group(self, number: int) -> CtfEvidence:
         """Of one group of particles alone."""
-        only = slice(number, number + 1)
+        return self._of(slice(number, None, GROUPS))
+
+    def batches(self) -> list[CtfEvidence]:
+        """Of each batch of particles alone."""
+        return [self._of(slice(i, i + 1)) for i in range(self.products.shape[1])]
+
+    def _of(self, only: slice) -> CtfEvidence:
         return replace(
             self,
             products=self.products[:, only],
@@ -276,15 +286,15 @@ class _Sums:
         shift = np.zeros(tomogram.n_tilts) if tomogram.phase_shift is None else tomogram.phase_shift
         turned = replace(tomogram, phase_shift=shift + 90.0)
         self._cosine = Predictor(turned, particles, reference, options.box)
-        self._groups = _groups(self._sine.halves)
+        self._batches = _batches(self._sine.halves)
         self._whitener = Whitener(images.size, whiten=options.whiten)
         assert tomogram.optics.pixel_size is not None
         x, y = frequencies((options.box, options.box), tomogram.optics.pixel_size)
         self._x, self._y = (np.ascontiguousarray(a) for a in np.broadcast_arrays(x, y))
         self._k = np.hypot(self._x, self._y) * tomogram.optics.pixel_size
         half = self._x.shape
-        self._products = np.zeros((tomogram.n_tilts, GROUPS, 2, *half), np.float32)
-        self._powers = np.zeros((tomogram.n_tilts, GROUPS, 3, *half), np.float32)
+        self._products = np.zeros((tomogram.n_tilts, GROUPS * BATCHES, 2, *half), np.float32)
+        self._powers = np.zeros((tomogram.n_tilts, GROUPS * BATCHES, 3, *half), np.float32)
         self._at, self._visible = np.empty((0, 0, 2)), np.empty((0, 0), np.bool_)
 
     def place(self, particles: ParticleSet, trajectories: npt.ArrayLike | None) -> None:
@@ -318,17 +328,17 @@ class _Sums:
             self._visible[:, t] = False
             return
         count = max(1, _AT_ONCE // self._options.box**2)
-        for group in range(GROUPS):
-            mine = rows[self._groups[rows] == group]
+        for batch in range(GROUPS * BATCHES):
+            mine = rows[self._batches[rows] == batch]
             mine = mine[np.argsort(self._sine.halves[mine], kind="stable")]
             for first in range(0, len(mine), count):
-                self._batch(t, group, mine[first : first + count], white, weight)
+                self._add(t, batch, mine[first : first + count], white, weight)
 
-    def _batch(self, t: int, group: int, rows: Ints, white: WhiteImage, weight: Array) -> None:
+    def _add(self, t: int, batch: int, rows: Ints, white: WhiteImage, weight: Array) -> None:
         sine = self._sine.images(t, rows, weight)
         cosine = self._cosine.images(t, rows, weight)
         np.negative(cosine, out=cosine)
-        products, powers = self._products[t, group], self._powers[t, group]
+        products, powers = self._products[t, batch], self._powers[t, batch]
         seen = _boxes(white, self._at[rows, t], self._options.box)
         for i, part in enumerate((sine, cosine)):
             products[i] += _sum_of_products(part, seen)
@@ -341,28 +351,27 @@ class _Sums:
         twice = np.full(self._x.shape, 2.0 / box**2)
         twice[:, 0] /= 2
         used: Mask = np.array(self._powers.any(axis=(0, 1, 2)))
-        if box % 2 == 0:
-            used[:, -1] = False
+        used[:, -1] = False
         twice = twice[used].astype(np.float32)
-        seen = [[int(self._visible[self._groups == g, t].sum()) for g in range(GROUPS)]
-                for t in range(self._tomogram.n_tilts)]  # fmt: skip
+        seen = [self._visible[self._batches == b].sum(axis=0) for b in range(GROUPS * BATCHES)]
         return CtfEvidence(
             products=self._products[..., used] * twice,
             powers=self._powers[..., used] * twice,
             x=self._x[used],
             y=self._y[used],
             voltage=self._tomogram.optics.voltage,
-            seen=np.array(seen, np.int64),
+            seen=np.stack(seen, axis=1).astype(np.int64),
+            particles=int(self._visible.any(axis=1).sum()),
         )
 
 
-def _groups(halves: Ints) -> Ints:
-    """The group of each particle: those of either half set go to both groups in turns."""
-    groups = np.empty(len(halves), np.int64)
+def _batches(halves: Ints) -> Ints:
+    """The batch of each particle: those of either half set go to all of them in turns."""
+    batches = np.empty(len(halves), np.int64)
     for half in np.unique(halves):
         mine = np.flatnonzero(halves == half)
-        groups[mine] = np.arange(len(mine)) % GROUPS
-    return groups
+        batches[mine] = np.arange(len(mine)) % (GROUPS * BATCHES)
+    return batches
 
 
 def _boxes(white: WhiteImage, at: Array, box: int) -> Slices:

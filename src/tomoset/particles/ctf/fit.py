@@ -28,6 +28,7 @@ from tomoset.particles.ctf.estimate import (
     sums,
 )
 from tomoset.particles.ctf.evidence import GROUPS, CtfEvidence
+from tomoset.particles.ctf.held_out import HeldOut, beyond_errors
 from tomoset.particles.ctf.scale import IceModel, about_curve, fit_ice
 
 Array = npt.NDArray[np.float64]
@@ -35,8 +36,6 @@ Mask = npt.NDArray[np.bool_]
 
 #: Rounds of amplitudes and changes.
 _ROUNDS = 3
-#: A change of the whole series must make what is left out so much more likely (log).
-_SURE = 3.0
 #: Particles are seen if all images together say so by so many standard deviations.
 _SHOWN = 5.0
 #: An image whose change makes what is left out so much less likely stays as it is. That of an
@@ -84,6 +83,12 @@ class CtfFitOptions:
         if not self.coarsest > 0:
             raise ModelError(f"the coarsest wave (--kmin) must be above 0 Å, not {self.coarsest:g}")
 
+    def scanned(self, changes: Array) -> Mask:
+        """Which changes of defocus are among those that are scanned, or a step beyond."""
+        found = np.asarray(changes)
+        inside: Mask = (found >= self.low - self.step) & (found <= self.high + self.step)
+        return inside
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CtfFit:
@@ -96,7 +101,9 @@ class CtfFit:
         direction t from image x changes by dz + a1 cos 2t + a2 sin 2t.
     gain : (n_tilts,) array
         By how much a change found with one half of the particles makes the other more likely
-        (natural logarithm, both ways).
+        (natural logarithm, both ways): what is written, or if all stays, what was tried.
+    defocus_gain : HeldOut
+        That of all images.
     kept : (n_tilts,) bool array
         Images whose defocus stays as it is.
     common, scatter : (3,) arrays
@@ -105,30 +112,37 @@ class CtfFit:
         Whether it changes.
     excess : float
         Errors are so many times those of white noise: as halves of the particles disagree.
+    outside : int
+        Images that would change by more than is scanned, and do not.
     amplitudes, amplitude_errors : (n_tilts,) arrays
         Contrast of the images, against that of the predictions.
     ice : IceModel
         What these are by the law of Beer and Lambert.
     scales, scale_errors : (n_tilts,) arrays
         By which predictions are to be multiplied; their mean, by weight, is 1.
-    scale_gain : float
-        As `gain`, of all scales together.
+    scale_gain : HeldOut
+        As `defocus_gain`, of all scales together.
+    scale_kept : bool
+        Whether scales stay as they are.
     """
 
     changes: Array
     errors: Array
     gain: Array
+    defocus_gain: HeldOut
     kept: Mask
     common: Array
     scatter: Array
     astigmatism: bool
     excess: float
+    outside: int
     amplitudes: Array
     amplitude_errors: Array
     ice: IceModel
     scales: Array
     scale_errors: Array
-    scale_gain: float
+    scale_gain: HeldOut
+    scale_kept: bool
 
 
 def fit_ctf(evidence: CtfEvidence, beams: Array, scale: Array, options: CtfFitOptions) -> CtfFit:
@@ -169,11 +183,13 @@ class _Defocus:
     changes: Array
     errors: Array
     gain: Array
+    held_out: HeldOut
     kept: Mask
     common: Array
     scatter: Array
     astigmatism: bool
     excess: float
+    outside: int
 
 
 def _fit_defocus(
@@ -195,8 +211,8 @@ def _fit_defocus(
         halves = [estimate(one, amplitude, grid, free) for one in groups]
         tried.append((estimate(evidence, amplitude, grid, free), halves))
     gains = [gains_of(groups, amplitude, [h.changes for h in halves]) for _, halves in tried]
-    astigmatism = bool(gains[1].sum() > gains[0].sum() + _SURE)
-    found = _believed(groups, amplitude, *tried[astigmatism], gains[astigmatism])
+    astigmatism = HeldOut.of((gains[1] - gains[0]).sum(axis=0)).clear
+    found = _believed(groups, amplitude, *tried[astigmatism], gains[astigmatism], options)
     return found if astigmatism else _with_open_astigmatism(found, tried[1][0])
 
 
@@ -205,31 +221,49 @@ def _believed(
     amplitude: Array,
     estimate: Estimate,
     halves: list[Estimate],
-    gain: Array,
+    gains: Array,
+    options: CtfFitOptions,
 ) -> _Defocus:
     """Of the changes, those that what is left out supports; else the common one, or none."""
-    n, excess = len(gain), excess_of(halves)
-    alike = [np.broadcast_to(half.prior.mean, (n, 3)) for half in halves]
-    all_alike = float(gains_of(groups, amplitude, alike).sum()) > _SURE
-    common = estimate.prior.mean if all_alike else np.zeros(3)
-    changes = np.where((gain > _WORSE)[:, None], estimate.changes, common)
-    if not gain.sum() > _SURE and not all_alike:
-        changes = np.zeros((n, 3))
+    n, excess = len(gains), excess_of(halves)
     # An image that shows no particle has nothing to say, and stays.
-    changes[~estimate.information.any(axis=(1, 2))] = 0.0
+    seen = np.asarray(estimate.information.any(axis=(1, 2)))[:, None]
+    free = bool(estimate.prior.scatter[1] > 0.01)
     variance = np.einsum("tii->ti", estimate.covariance) * excess**2
-    free = estimate.prior.scatter[1] > 0.01
+    mask = np.array([True, free, free])
+    alike = [np.broadcast_to(half.prior.mean, (n, 3)) for half in halves]
+    shared = gains_of(groups, amplitude, alike)
+    mean, of_mean = estimate.prior.mean, np.diag(estimate.prior.mean_covariance) * excess**2
+    all_alike = _supported(shared, mean[None], of_mean * mask)
+    all_alike = all_alike and bool(options.scanned(mean[:1]).all())
+    common = mean if all_alike else np.zeros(3)
+    # What would be written, and what that gains.
+    inside = options.scanned(estimate.changes[:, 0])
+    better = (inside & (gains.sum(axis=1) > _WORSE))[:, None]
+    changes = np.where(better & seen, estimate.changes, common * seen)
+    written = np.where(better, gains, shared * all_alike)
+    if not _supported(written, changes, variance * mask):
+        changes, written = (common * seen, shared) if all_alike else (0 * changes, gains)
     return _Defocus(
         changes=changes,
         # What is not believed may be true nevertheless.
         errors=np.sqrt(variance + (changes - estimate.changes) ** 2),
-        gain=gain,
+        gain=written.sum(axis=1),
+        held_out=HeldOut.of(written.sum(axis=0)),
         kept=np.asarray(~changes.any(axis=1)),
         common=common,
-        scatter=estimate.prior.scatter * (1.0, free, free),
-        astigmatism=bool(free),
+        scatter=estimate.prior.scatter * mask,
+        astigmatism=free,
         excess=excess,
+        outside=int((~inside & seen[:, 0]).sum()) * HeldOut.of(gains.sum(axis=0)).clear,
     )
+
+
+def _supported(gains: Array, changes: Array, variance: Array) -> bool:
+    """Whether changes gain something for sure, and are larger than their own errors."""
+    gain = HeldOut.of(gains.sum(axis=0))
+    deviations = np.broadcast_to(np.sqrt(variance), changes.shape)
+    return gain.clear and beyond_errors(changes, deviations)
 
 
 def _with_open_astigmatism(found: _Defocus, estimate: Estimate) -> _Defocus:
@@ -250,38 +284,49 @@ def _with_scale(
 ) -> CtfFit:
     """The whole answer: contrast by the defocus that was found."""
     n = evidence.n_tilts
-    seen = scale > 0
     total, errors, ice, curve = _contrast(evidence, changes, beams, scale, options)
-    groups = [evidence.group(g) for g in range(GROUPS)]
-    gain = 0.0
-    for one, other in ((0, 1), (1, 0)):
-        new = _contrast(groups[one], changes, beams, scale, options)[3][0] / np.where(
-            seen, scale, 1
-        )
-        old = _level(groups[one], changes)
-        common, energy = sums(groups[other], changes)
-        for sign, a in ((1, np.where(seen, new, 0.0)), (-1, np.full(n, old))):
-            gain += sign * float((a * common - a * a * energy / 2).sum())
+    gain = _scale_gain(evidence, changes, beams, scale, options)
     level = _level(evidence, changes)
     _refuse_nothing(evidence, changes)
-    change = options.scale and gain > _SURE
+    change = options.scale and gain.clear
     nothing, excess = np.zeros((n, 3)), 1.0 if found is None else found.excess
     return CtfFit(
         changes=changes,
         errors=np.full((n, 3), np.nan) if found is None else found.errors,
         gain=np.zeros(n) if found is None else found.gain,
+        defocus_gain=HeldOut(0.0, 0.0) if found is None else found.held_out,
         kept=np.ones(n, np.bool_) if found is None else found.kept,
         common=nothing[0] if found is None else found.common,
         scatter=nothing[0] if found is None else found.scatter,
         astigmatism=False if found is None else found.astigmatism,
         excess=excess,
+        outside=0 if found is None else found.outside,
         amplitudes=total / level,
         amplitude_errors=errors * excess / level,
         ice=ice.scaled(1 / level),
         scales=curve[0] / level if change else scale,
         scale_errors=curve[1] * excess / level,
         scale_gain=gain,
+        scale_kept=not change,
     )
+
+
+def _scale_gain(
+    evidence: CtfEvidence, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
+) -> HeldOut:
+    """What scales found with one group of particles gain for the other, both ways."""
+    groups, gains = [evidence.group(g) for g in range(GROUPS)], []
+    seen = scale > 0
+    for one, other in ((0, 1), (1, 0)):
+        found = _contrast(groups[one], changes, beams, scale, options)[3][0]
+        new, old = (
+            np.where(seen, found / np.where(seen, scale, 1), 0.0),
+            _level(groups[one], changes),
+        )
+        for batch in groups[other].batches():
+            common, energy = sums(batch, changes)
+            gains.append(float(((new - old) * common - (new**2 - old**2) * energy / 2).sum()))
+    return HeldOut.of(np.array(gains))
 
 
 def _level(evidence: CtfEvidence, changes: Array) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +32,16 @@ class Refined:
         What has changed, and how sure it is.
     seen : (n_tilts,) int array
         Particles that each image shows.
+    particles, particles_given : int
+        Of which at least one image shows something, and all.
     """
 
     before: Tomogram
     after: Tomogram
     fit: CtfFit
     seen: npt.NDArray[np.int64]
+    particles: int
+    particles_given: int
 
     @property
     def angles(self) -> Array:
@@ -55,12 +59,18 @@ def refined_to_star(refined: Refined) -> star.StarFile:
     """
     fit = refined.fit
     whole: dict[str, object] = {
+        "tomosetParticles": refined.particles,
+        "tomosetParticlesGiven": refined.particles_given,
         "tomosetDefocusCommonChange": float(fit.common[0]),
         "tomosetDefocusScatter": float(fit.scatter[0]),
         "tomosetAstigmatismRefined": int(fit.astigmatism),
         "tomosetErrorExcess": fit.excess,
-        "tomosetDefocusGain": float(fit.gain.sum()),
-        "tomosetScaleGain": fit.scale_gain,
+        "tomosetDefocusKept": int(fit.kept.all()),
+        "tomosetDefocusGain": fit.defocus_gain.gain,
+        "tomosetDefocusGainError": fit.defocus_gain.error,
+        "tomosetScaleKept": int(fit.scale_kept),
+        "tomosetScaleGain": fit.scale_gain.gain,
+        "tomosetScaleGainError": fit.scale_gain.error,
         "tomosetLuminance": fit.ice.luminance,
         "tomosetLuminanceError": fit.ice.luminance_error,
         "tomosetIceThickness": fit.ice.thickness,
@@ -135,24 +145,31 @@ def write_refined_png(refined: Refined, path: str | os.PathLike[str]) -> None:
             "defocus - mean A",
             angles,
             [
-                Curve(values=old - old.mean(), errors=bare, colour=ORANGE),
-                Curve(values=new - old.mean(), errors=fit.errors[:, 0], colour=BLUE),
+                Curve(values=old - old.mean(), errors=bare, colour=ORANGE, name="before"),
+                Curve(values=new - old.mean(), errors=fit.errors[:, 0], colour=BLUE, name="after"),
             ],
         ),
         chart(
             "astigmatism A",
             angles,
             [
-                Curve(values=_length(old_astigmatism), errors=bare, colour=ORANGE),
-                Curve(values=_length(astigmatism), errors=2 * astigmatism_error(fit), colour=BLUE),
+                Curve(values=_length(old_astigmatism), errors=bare, colour=ORANGE, name="before"),
+                Curve(
+                    values=_length(astigmatism),
+                    errors=2 * astigmatism_error(fit),
+                    colour=BLUE,
+                    name="after",
+                ),
             ],
         ),
         chart(
             "scale - mean",
             angles,
             [
-                _where(seen, fit.amplitudes - middle, fit.amplitude_errors, ORANGE),
-                _where(seen, fit.scales - middle, fit.scale_errors, BLUE),
+                replace(
+                    _where(seen, fit.amplitudes - middle, fit.amplitude_errors, ORANGE), name="seen"
+                ),
+                replace(_where(seen, fit.scales - middle, fit.scale_errors, BLUE), name="after"),
             ],
         ),
     ]

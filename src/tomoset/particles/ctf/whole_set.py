@@ -32,15 +32,11 @@ from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
 from tomoset.model import ParticleSet, Tomogram, TomogramSet
 from tomoset.particles.align.task import ReferenceFiles
 from tomoset.particles.columns import check_optics, halves, lean
-from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
+from tomoset.particles.ctf.defocus import mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.evidence import CtfEvidenceOptions, gather
-from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
-from tomoset.particles.ctf.report import (
-    Refined,
-    astigmatism_error,
-    refined_to_star,
-    write_refined_png,
-)
+from tomoset.particles.ctf.fit import CtfFitOptions, fit_ctf
+from tomoset.particles.ctf.numbers import numbers
+from tomoset.particles.ctf.report import Refined, refined_to_star, write_refined_png
 from tomoset.project import Project
 from tomoset.run import RunOptions
 from tomoset.tilt_series import TiltSeries
@@ -180,8 +176,9 @@ def refine_ctf_set(
     for name, result in done.report.results.items():
         if result["at_the_end"]:
             warnings.warn(
-                f"tomogram {name!r}: the defocus of {result['at_the_end']} images changes by as "
-                "much as is scanned; give a wider range (--d0 --d1)",
+                f"tomogram {name!r}: the defocus of {result['at_the_end']} images would change by "
+                "as much as is scanned, or more; give a wider range (--d0 --d1), or align the "
+                "tomogram first",
                 AssumptionWarning,
                 stacklevel=2,
             )
@@ -299,59 +296,22 @@ def refine_one(task: Task) -> Result:
             after=with_changes(tomogram, fit.changes),
             fit=fit,
             seen=evidence.seen.sum(axis=1),
+            particles=evidence.particles,
+            particles_given=len(task.particles),
         )
         files = [task.target("ctf_{name}.star"), task.target("{name}.png")]
         star.write(refined_to_star(refined), files[0])
         write_refined_png(refined, files[1])
-        return {**_said(refined, task.options.fit), "files": file_sizes(files), "of": of}
+        return {
+            **numbers(refined, task.options.fit),
+            "box": task.options.evidence.box,
+            "files": file_sizes(files),
+            "of": of,
+        }
 
 
 def _scale(tomogram: Tomogram) -> Array:
     return np.ones(tomogram.n_tilts) if tomogram.ctf_scale is None else tomogram.ctf_scale
-
-
-def _said(refined: Refined, options: CtfFitOptions) -> Result:
-    """The result, ready for JSON."""
-    fit, seen = refined.fit, refined.seen > 0
-    scaled = bool((fit.scales != _scale(refined.before)).any())
-    changed = fit.changes[~fit.kept, 0]
-    step = 1.5 * options.step
-    low, high = options.low + step, options.high - step
-    _, astigmatism = mean_and_astigmatism(refined.after)
-    refining = options.defocus
-    return {
-        "changes": None if fit.kept.all() else fit.changes.tolist(),
-        "scales": fit.scales.tolist() if scaled else None,
-        "errors": {
-            "defocus": _texts(fit.errors[:, 0], seen) if refining else None,
-            "astigmatism": _texts(2 * astigmatism_error(fit), seen) if refining else None,
-            "angle": _texts(angle_errors(astigmatism, fit.errors[:, 1:]), seen)
-            if refining
-            else None,
-            "scale": _texts(fit.scale_errors, seen) if options.scale else None,
-        },
-        "ice": _ice(fit) if scaled and not options.per_tilt_scale else None,
-        "particles": int(refined.seen.max()),
-        "tilt_images": int(seen.sum()),
-        "changed": int((~fit.kept).sum()),
-        "change": float(np.sqrt(np.mean(changed**2))) if len(changed) else 0.0,
-        "common": float(fit.common[0]),
-        "error": float(np.median(fit.errors[seen, 0])) if refining else None,
-        "gain": float(fit.gain.sum()),
-        "astigmatism": fit.astigmatism,
-        "scale_gain": fit.scale_gain if options.scale else None,
-        "thickness": [fit.ice.thickness, fit.ice.thickness_error],
-        "at_the_end": int(((changed < low) | (changed > high)).sum()),
-    }
-
-
-def _texts(values: Array, seen: npt.NDArray[np.bool_]) -> list[str]:
-    """For a column; of images that show nothing, nothing is known."""
-    return [f"{v:.4g}" if s else "nan" for v, s in zip(values, seen, strict=True)]
-
-
-def _ice(fit: CtfFit) -> list[float]:
-    return [fit.ice.luminance, fit.ice.thickness, *fit.ice.normal.tolist()]
 
 
 def _identity(task: Task) -> str:
