@@ -28,7 +28,7 @@ _USUAL = np.array([8.0, 4.0])
 #: Then around the best, finer and finer: steps of these parts of the first ones.
 _FINER = (0.4, 0.16)
 #: By how much defoci of a table scatter [Å], one way or the other, and are off in common.
-SCATTER, _COMMON, _COMMON_STEP = (500.0, 2000.0), 5000.0, 400.0
+SCATTER, _COMMON, _COMMON_STEP = (120.0, 500.0, 2000.0), 5000.0, 200.0
 #: Part of images whose defocus in the table has nothing to do with them.
 _STRAY = 0.05
 #: Series that are drawn from the tilts, to see how much the odds depend on which there are.

@@ -35,7 +35,7 @@ class HeldOut:
         Examples
         --------
         >>> HeldOut.of(np.array([3.0, 5.0, 3.0, 5.0]))
-        HeldOut(gain=16.0, error=2.309...)
+        HeldOut(gain=16.0, error=2.309401076758503)
         """
         n = len(gains)
         error = float(np.sqrt(n) * gains.std(ddof=1)) if n > 1 else float("inf")
