@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from tomoset.particles.align.task import ReferenceFiles
+    from tomoset.particles.task import ReferenceFiles
     from tomoset.project import Project
 
 
@@ -125,8 +125,7 @@ def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
     from tomoset.errors import MissingFileError
     from tomoset.formats._files import find_file
     from tomoset.formats._relion_sets import read_optimisation_set
-    from tomoset.particles.align.task import ReferenceFiles
-    from tomoset.particles.ctf.whole_set import ENTRIES
+    from tomoset.particles.task import ENTRIES, ReferenceFiles
 
     text = project.optimisation_set
     path = None if text is None else text.path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError
@@ -42,8 +41,3 @@ class HandOptions:
             )
         if self.defocus is not None and not 1000 <= self.defocus <= 200000:
             raise ModelError(f"a defocus is between 0.1 and 20 µm, not {self.defocus / 1e4:g}")
-
-    @property
-    def level(self) -> float:
-        """Natural logarithm of the odds that a verdict needs."""
-        return math.log((1 - self.error_rate) / self.error_rate)

@@ -9,6 +9,7 @@
 ``predict``     projections times CTF, dose and weights
 ``whiten``      tilt images with white noise
 ``evidence``    correlations of the two about the expected places
+``task``        what jobs about them know, and what is refused first
 ``align``       tilt series aligned by them
 ``ctf``         defocus and scale refined by them
 ``geometric``   the geometric hand: a map or its mirror image

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +21,7 @@ from tomoset.derived import (
     set_path,
     use_threads,
 )
-from tomoset.errors import AssumptionWarning, ModelError, UnsupportedError
+from tomoset.errors import ModelError, UnsupportedError
 from tomoset.formats import relion5
 from tomoset.formats._files import file_names
 from tomoset.model import ParticleSet, Tomogram
@@ -32,21 +31,15 @@ from tomoset.particles.align.one import Aligned, align
 from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.align.picture import write_alignment_png
 from tomoset.particles.align.report import alignment_to_star, numbers
-from tomoset.particles.align.task import ReferenceFiles, Task, task_identity, task_options
-from tomoset.particles.columns import check_optics, lean
+from tomoset.particles.align.task import Task, task_options
+from tomoset.particles.columns import lean
+from tomoset.particles.task import ENTRIES, ReferenceFiles, check_tasks, task_identity
 from tomoset.project import Project
 from tomoset.run import RunOptions
 from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 
-#: Entries of the optimisation set, and the field of `ReferenceFiles` that each names.
-ENTRIES = {
-    "rlnTomoReferenceMap1File": "ref1",
-    "rlnTomoReferenceMap2File": "ref2",
-    "rlnTomoReferenceMaskFile": "mask",
-    "rlnTomoReferenceFscFile": "fsc",
-}
 #: Where what was found is kept, below the folder of the new set.
 _FOUND = "found"
 
@@ -162,19 +155,7 @@ def _check(
             "RELION 5 knows rigid alignments only, and cannot say a magnification: leave it out, "
             "or convert the set to RELION 4's dialect first (tomoset convert --to relion4)"
         )
-    reference = files.read()
-    if files.ref2 is None:
-        warnings.warn(
-            f"only one reference map is given (--ref1 {files.ref1}): it is taken for both halves, "
-            "so particles are compared with a map that they are part of",
-            AssumptionWarning,
-            stacklevel=3,
-        )
-    for name, task in tasks.items():
-        check_optics(task.particles, task.tomogram)
-        pixel_size = task.tomogram.optics.pixel_size
-        if pixel_size is not None:
-            reference.check_pixel_size(pixel_size, name)
+    check_tasks(tasks.values(), files)
 
 
 def _entries(reference: ReferenceFiles) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,14 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import derived, star
+from tomoset import star
 from tomoset.derived import (
     Carried,
     Derived,
     Recipe,
     derive,
     file_sizes,
-    identity,
     in_folder,
     refuse_unknown,
     set_path,
@@ -29,14 +27,20 @@ from tomoset.derived import (
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._files import file_names
 from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
-from tomoset.model import ParticleSet, Tomogram, TomogramSet
-from tomoset.particles.align.task import ReferenceFiles
-from tomoset.particles.columns import check_optics, halves, lean
+from tomoset.model import Tomogram, TomogramSet
+from tomoset.particles.columns import lean
 from tomoset.particles.ctf.defocus import mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.evidence import CtfEvidenceOptions, gather
 from tomoset.particles.ctf.fit import CtfFitOptions, fit_ctf
 from tomoset.particles.ctf.numbers import numbers
 from tomoset.particles.ctf.report import Refined, refined_to_star, write_refined_png
+from tomoset.particles.task import (
+    ENTRIES,
+    ParticleTask,
+    ReferenceFiles,
+    check_tasks,
+    task_identity,
+)
 from tomoset.project import Project
 from tomoset.run import RunOptions
 from tomoset.tilt_series import TiltSeries
@@ -59,13 +63,6 @@ _ICE = (
     "rlnTomoIceNormalY",
     "rlnTomoIceNormalZ",
 )
-#: Entries of the optimisation set, and the field of `ReferenceFiles` that each names.
-ENTRIES = {
-    "rlnTomoReferenceMap1File": "ref1",
-    "rlnTomoReferenceMap2File": "ref2",
-    "rlnTomoReferenceMaskFile": "mask",
-    "rlnTomoReferenceFscFile": "fsc",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,33 +87,16 @@ class RefineCtfOptions:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Task(derived.Task):
+class Task(ParticleTask):
     """What one process needs to refine the CTF of a tomogram.
 
     Parameters
     ----------
-    particles : ParticleSet
-        Of this tomogram.
-    trajectories : (n_particles, n_tilts, 3) array or None
-        How they move [Å].
-    reference : ReferenceFiles
-        What they look like.
     options : RefineCtfOptions
         What is wanted.
-    folder, file_name : str
-        Where files go, and the tomogram's name as files can have it.
     """
 
-    particles: ParticleSet
-    trajectories: Array | None
-    reference: ReferenceFiles
     options: RefineCtfOptions
-    folder: str
-    file_name: str
-
-    def target(self, pattern: str) -> str:
-        """Path of a file in the folder, its name made of the tomogram's."""
-        return os.path.join(self.folder, pattern.replace("{name}", self.file_name))
 
 
 def refine_ctf_set(
@@ -161,14 +141,16 @@ def refine_ctf_set(
     running = running or RunOptions()
     options = replace(options, evidence=replace(options.evidence, threads=running.threads))
     tasks = _tasks(project, os.fspath(folder), reference.absolute(), options, names)
-    _check(tasks, reference)
+    for task in tasks.values():
+        mean_and_astigmatism(task.tomogram)  # refuses what has no CTF
+    check_tasks(tasks.values(), reference)
     recipe = Recipe(
         command="refine-ctf",
         records="run_refine_ctf",
         work=refine_one,
         describe=_describe,
         updated=_updated,
-        identity=_identity,
+        identity=task_identity,
         links=True,
         followers=lambda given, _: _Links(given, reference),
     )
@@ -242,24 +224,6 @@ def _tasks(
     return tasks
 
 
-def _check(tasks: Mapping[str, Task], files: ReferenceFiles) -> None:
-    """Refuse what cannot work, before the first job."""
-    reference = files.read()
-    if files.ref2 is None:
-        warnings.warn(
-            f"only one reference map is given (--ref1 {files.ref1}): it is taken for both halves, "
-            "so particles are compared with a map that they are part of",
-            AssumptionWarning,
-            stacklevel=3,
-        )
-    for name, task in tasks.items():
-        mean_and_astigmatism(task.tomogram)
-        check_optics(task.particles, task.tomogram)
-        pixel_size = task.tomogram.optics.pixel_size
-        if pixel_size is not None:
-            reference.check_pixel_size(pixel_size, name)
-
-
 def refine_one(task: Task) -> Result:
     """Refine the CTF of a tomogram, and write what is to be known of it.
 
@@ -275,7 +239,7 @@ def refine_one(task: Task) -> Result:
         If something is missing or damaged.
     """
     with in_folder(task.root):
-        of = _identity(task)
+        of = task_identity(task)
         use_threads(task.options.evidence.threads)
         with TiltSeries(task.tomogram, task.set_path) as images:
             tomogram = task.tomogram.placed(None, images.size)
@@ -314,24 +278,13 @@ def _scale(tomogram: Tomogram) -> Array:
     return np.ones(tomogram.n_tilts) if tomogram.ctf_scale is None else tomogram.ctf_scale
 
 
-def _identity(task: Task) -> str:
-    """Of images, alignment, CTF and particles: what has been found holds for these only."""
-    p = task.particles
-    text = hashlib.sha256(identity(task).encode())
-    for array in (p.positions, p.orientations, halves(p), task.trajectories):
-        text.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
-    for mask in p.visible or ():
-        text.update(mask.tobytes())
-    return text.hexdigest()
-
-
 def _describe(task: Task) -> dict[str, Any]:
     """All that decides what the result is, ready for JSON."""
     return {
         "options": task.options.describe(),
         "reference": task.reference.stamps(),
         "target": task.target("ctf_{name}.star"),
-        "of": _identity(task),
+        "of": task_identity(task),
     }
 
 
