@@ -21,7 +21,6 @@ from tomoset.errors import (
     MissingFieldError,
     MissingFileError,
     ModelError,
-    UnsupportedError,
 )
 from tomoset.formats._relion_sets import particles_from_star
 from tomoset.images.mrc import Values, new_header, write_stack
@@ -555,13 +554,9 @@ def test_data_that_cannot_be():
 
 def test_optics_that_cannot_be():
     ones = [1] * 7
-    assert windows(
-        particles=relion_particles(ones, "rlnVoltage=300 rlnEvenZernike=[0,0]")
-    ).visible.any()
+    assert windows(particles=relion_particles(ones, "rlnVoltage=300")).visible.any()
     with pytest.raises(FileFormatError, match="says 200, tomogram 'a' 300"):
         windows(particles=relion_particles(ones, "rlnVoltage=200"))
-    with pytest.raises(UnsupportedError, match="rlnOddZernike"):
-        windows(particles=relion_particles(ones, "rlnOddZernike=[0,0.5]"))
     with pytest.raises(FileFormatError, match="expected a half set, 1 or 2, found 3"):
         windows(particles=relion_particles([1, 2, 3, 1, 1, 1, 1]))
     with pytest.raises(

@@ -6,6 +6,7 @@
 ``slices``      projections of a map, by its transform
 ``reference``   two half maps, their mask and their curve
 ``columns``     what RELION's particles say of halves and optics
+``aberrations`` those of optics groups, beyond defocus and astigmatism
 ``predict``     projections times CTF, dose and weights
 ``whiten``      tilt images with white noise
 ``evidence``    correlations of the two about the expected places

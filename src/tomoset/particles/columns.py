@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.errors import ModelError, UnsupportedError
+from tomoset.errors import ModelError
 from tomoset.formats._relion_sets._columns import TOMOGRAM, ParticleSource
 from tomoset.formats._relion_sets._optics import GROUP, optics_of
 from tomoset.model import ParticleSet, Tomogram
@@ -16,9 +16,6 @@ from tomoset.model import ParticleSet, Tomogram
 Halves = npt.NDArray[np.int64]
 
 _SUBSET = "rlnRandomSubset"
-#: What RELION's refinement of aberrations adds to optics groups.
-_ABERRATIONS = ("rlnEvenZernike", "rlnOddZernike")
-_NONE = ("", "None", "[]")
 #: As RELION compares optics groups with tomograms.
 _ALIKE = 1e-3
 
@@ -50,7 +47,7 @@ def halves(particles: ParticleSet) -> Halves:
 
 
 def lean(particles: ParticleSet) -> ParticleSet:
-    """The particles with no more of their file than `halves` and `check_optics` read of it.
+    """The particles with no more of their file than jobs read of it: halves and optics.
 
     What is sent to another process is then small, however many particles the file has.
     """
@@ -66,7 +63,7 @@ def lean(particles: ParticleSet) -> ParticleSet:
 
 
 def check_optics(particles: ParticleSet, tomogram: Tomogram) -> None:
-    """Refuse particles whose optics are not those of the tomogram, or are more than we know.
+    """Refuse particles whose optics are not those of the tomogram.
 
     Raises
     ------
@@ -74,8 +71,6 @@ def check_optics(particles: ParticleSet, tomogram: Tomogram) -> None:
         If pixel sizes differ.
     FileFormatError
         If the voltage or the spherical aberration of an optics group differs.
-    UnsupportedError
-        If a group has aberrations beyond astigmatism and the spherical one.
     """
     own = tomogram.optics.pixel_size
     if particles.pixel_sizes is not None and own is not None:
@@ -94,19 +89,7 @@ def check_optics(particles: ParticleSet, tomogram: Tomogram) -> None:
     if particles.optics_groups is not None and GROUP in optics:
         mine = every[np.isin(optics.ints(GROUP), particles.optics_groups)]
     for row in mine.tolist():
-        _refuse_aberrations(optics, row)
         _compare(optics, row, tomogram)
-
-
-def _refuse_aberrations(optics: star.Table, row: int) -> None:
-    for label in _ABERRATIONS:
-        if label not in optics or optics[label][row].strip() in _NONE:
-            continue
-        if optics.take([row]).vectors(label).any():
-            raise UnsupportedError(
-                f"{optics.path}:{optics.line_of(row)}: the optics group has aberrations ({label}), "
-                "which predicted images do not have here yet; to go on without, remove the column"
-            )
 
 
 def _compare(optics: star.Table, row: int, tomogram: Tomogram) -> None:

@@ -134,10 +134,8 @@ def correlate(
     ModelError
         If particles are of another tomogram or none is visible, the box is larger than the
         images, or pixel sizes differ.
-    UnsupportedError
-        If an optics group has aberrations that are not known here.
     FileFormatError
-        If images hold NaN.
+        If images hold NaN, or optics groups contradict the tomogram.
     """
     _check(tomogram, images, particles, options)
     predictor = Predictor(tomogram, particles, reference, options.box)

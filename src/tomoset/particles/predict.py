@@ -1,7 +1,8 @@
 """What tilt images should show of particles: projections times everything that damps them.
 
 Images are dark where there is density: the predicted image of a particle is minus the contrast
-transfer function of its own depth times its projection, which is sin(gamma) times it.
+transfer function of its own depth times its projection, which is sin(gamma) times it. Even
+aberrations of its optics group are part of gamma, odd ones turn the phases of the product.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import numpy.typing as npt
 from tomoset.errors import ModelError
 from tomoset.images.ctf import Ctf, dose_weight, frequencies, wavelength
 from tomoset.model import ParticleSet, Tomogram
+from tomoset.particles.aberrations import Aberrations
 from tomoset.particles.columns import check_optics, halves
 from tomoset.particles.reference import Reference
 from tomoset.particles.slices import Slices, band
 
 Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
@@ -69,8 +72,8 @@ class Predictor:
     ------
     ModelError
         If there is no alignment, CTF or pixel size, or they contradict each other.
-    UnsupportedError
-        If an optics group has aberrations that are not known here.
+    FileFormatError
+        If an optics group contradicts the tomogram, or has aberrations that are no numbers.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Predictor:
         self.tomogram, self.box = tomogram, box
         self._pixel_size = tomogram.optics.pixel_size
         reference.check_pixel_size(self._pixel_size, tomogram.name)
+        self._aberrations = Aberrations(particles, box, self._pixel_size)
         self.halves = halves(particles)
         self._reference = reference
         self._transforms = reference.transforms
@@ -166,8 +170,18 @@ class Predictor:
             for half, transform in enumerate(self._transforms):
                 slices[halves == half] = transform.slices(linear[halves == half], self.box, radius)
         turns, squares = self._phase(tilt)
-        changes = np.ascontiguousarray(self.changes[tilt, rows])
-        _kernels.image_slices(slices, turns, squares, changes, weight.astype(np.float32))
+        for mine, phases in self._aberrations.shares(rows):
+            part, phase = slices[mine], turns
+            factor: Floats | Slices = weight.astype(np.float32)
+            if phases is not None:
+                phase = phase + phases.even
+                factor = factor if phases.odd is None else factor * phases.odd
+            changes = np.ascontiguousarray(self.changes[tilt, rows[mine]])
+            # Whole turns are taken off before float32 could lose what matters.
+            phase = (phase - np.rint(phase)).astype(np.float32)
+            _kernels.image_slices(part, phase, squares, changes, factor)
+            if not isinstance(mine, slice):
+                slices[mine] = part
         return slices
 
     def _reach(self, weight: Array) -> float:
@@ -176,13 +190,12 @@ class Predictor:
         counts = np.hypot(x, y)[weight != 0]
         return float(counts.max(initial=0.0)) * self.box * (1 + 1e-9)
 
-    def _phase(self, tilt: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _phase(self, tilt: int) -> tuple[Array, Floats]:
         """The phase of the CTF at no depth, and what each Å of defocus takes off: in turns."""
         x, y = frequencies((self.box, self.box), self._pixel_size)
         turns = self.ctf(tilt).phase(x, y) / (2 * np.pi)
         squares = wavelength(self.tomogram.optics.voltage) / 2 * (x * x + y * y)
-        # Whole turns are taken off before float32 could lose what matters.
-        return (turns - np.rint(turns)).astype(np.float32), squares.astype(np.float32)
+        return turns, squares.astype(np.float32)
 
     def ctf(self, tilt: int, change: float = 0.0) -> Ctf:
         """The transfer function of an image, its scale and B-factor included.

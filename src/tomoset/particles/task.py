@@ -16,6 +16,7 @@ from tomoset import derived
 from tomoset.derived import identity
 from tomoset.errors import AssumptionWarning
 from tomoset.model import ParticleSet
+from tomoset.particles.aberrations import aberration_texts, say_what_is_unread
 from tomoset.particles.columns import check_optics, halves
 from tomoset.particles.reference import Reference
 from tomoset.run import file_stamp
@@ -106,6 +107,7 @@ def task_identity(task: ParticleTask) -> str:
     """Of images, alignment and particles: what has been found holds for these only."""
     p = task.particles
     text = hashlib.sha256(identity(task).encode())
+    text.update(repr(aberration_texts(p)).encode())
     for array in (p.positions, p.orientations, halves(p), task.trajectories):
         text.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     if p.visible is not None:
@@ -132,7 +134,9 @@ def check_tasks(tasks: Iterable[ParticleTask], files: ReferenceFiles) -> None:
             AssumptionWarning,
             stacklevel=4,
         )
-    for task in tasks:
+    for number, task in enumerate(tasks):
+        if not number:  # all have their optics from one file
+            say_what_is_unread(task.particles)
         check_optics(task.particles, task.tomogram)
         pixel_size = task.tomogram.optics.pixel_size
         if pixel_size is not None:

@@ -250,10 +250,8 @@ def gather(
     ------
     ModelError
         If no particle is visible, the box is larger than the images, or pixel sizes differ.
-    UnsupportedError
-        If an optics group has aberrations that are not known here.
     FileFormatError
-        If images hold NaN.
+        If images hold NaN, or optics groups contradict the tomogram.
     """
     if options.box > min(images.size):
         width, height = images.size

@@ -17,7 +17,7 @@ def insert(products, weights, linear, groups, reach, grids):  # type: ignore[no-
     """Add every value of every image where `_kernels.slices` would read it, by its weights.
 
     `products` (n, box, box // 2 + 1) goes to the first of the grids (groups, z, y, x, 2), the
-    square of the real part of `weights` to the second (groups, z, y, x): z and y from
+    square of what `weights` are to the second (groups, z, y, x): z and y from
     -(size // 2), x from -1.
     `reach` is (radius, padded): frequencies beyond the radius are left out.
     """
@@ -35,11 +35,12 @@ def insert(products, weights, linear, groups, reach, grids):  # type: ignore[no-
             inside = radius * radius - ky * ky
             count = 0 if inside < 0 else int(np.sqrt(inside)) + 1
             for kx in range(count):
-                weight = weights[i, row, kx].real
-                if weight == 0:
+                weight = weights[i, row, kx]
+                square = weight.real * weight.real + weight.imag * weight.imag
+                if square == 0:
                     continue
                 value = products[i, row, kx]
-                real, imaginary, square = value.real, value.imag, weight * weight
+                real, imaginary = value.real, value.imag
                 if kx == 0:  # both k and -k are in the image's half: each counts half
                     real, imaginary, square = _HALF * real, _HALF * imaginary, _HALF * square
                 x = matrix[0, 0] * np.float32(kx) + matrix[1, 0] * np.float32(ky)

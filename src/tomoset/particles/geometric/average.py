@@ -118,10 +118,8 @@ def accumulate(
     ------
     ModelError
         If something is not known or does not fit, or no particle is visible.
-    UnsupportedError
-        If an optics group has aberrations that are not known here.
     FileFormatError
-        If an image is damaged.
+        If an image is damaged, or optics groups contradict the tomogram.
     """
     if options.box > min(images.size):
         width, height = images.size

@@ -213,5 +213,5 @@ def insert_slowly(
                 part = count * parts[dx, :, 0] * parts[dy, :, 1] * parts[dz, :, 2]
                 x, y, z = (near + np.array([dx, dy, dz]) - 1).T % padded
                 np.add.at(numerator, (z, y, x), part * value)
-                np.add.at(power, (z, y, x), part * weight[keep].real ** 2)
+                np.add.at(power, (z, y, x), part * np.abs(weight[keep]) ** 2)
     return numerator.astype(np.complex64), power.astype(np.float32)
