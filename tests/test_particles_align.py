@@ -29,7 +29,9 @@ from tomoset import star
 from tomoset.cli import main
 from tomoset.errors import TomosetError
 from tomoset.model import ParticleSet, TomogramSet
+from tomoset.particles import EvidenceOptions, Reference
 from tomoset.particles.align.findings import Findings
+from tomoset.particles.align.whole_images import shifts_by_images
 from tomoset.project import open_project
 
 SMALL = Wanted()
@@ -249,6 +251,68 @@ def test_shifts_only(here: Path, option: str) -> None:
     assert np.abs(change[:, :2, 3]).max() > 0.5
     assert of.error(t) < 0.5 * of.error(of.given)
     assert table("A/particles.star").columns == table("particles.star").columns
+
+
+def displaced(of: ParticleSeries, by: dict[int, tuple[float, float]]) -> ParticleSeries:
+    """The same with images where nobody expects them."""
+    projections = of.given.projections.copy()
+    for t, (x, y) in by.items():
+        projections[t, :2, 3] += [x, y]
+    return replace(of, given=replace(of.given, projections=projections, alignment=None))
+
+
+def test_images_that_are_far_off_are_shifted_by_all_they_show(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = series()
+    wrong = {0: (60.0, -45.0), 9: (-38.0, 4.0), 15: (0.0, 90.5)}
+    write_project(here, displaced(of, wrong))
+    assert run("--shift_only") == 0
+    known = re.search(r"known to ([0-9.]+) px", capsys.readouterr().out)
+    assert known is not None
+    assert 0.02 < float(known[1]) < 0.3
+    t = tomoset.read("A/tomograms.star")["TS_01"]
+    assert of.error(t) < 0.5 * of.error(of.given)
+    tilts = table("A/alignment_TS_01.star", "tilts")
+    assert tilts["tomosetChanged"][15] == "1"
+    assert tilts.floats("tomosetShiftYChange")[15] == pytest.approx(-90.5, abs=4)
+    assert 0 < tilts.floats("tomosetShiftYError")[15] < 0.5
+    assert tilts.floats("tomosetGain")[15] > 20
+    assert run("--shift_only_by_particles", o="B") == 0
+    particles = tomoset.read("B/tomograms.star")["TS_01"]
+    assert of.error(particles) > 10  # beyond --r
+
+
+class Noise:
+    """Images that show nothing."""
+
+    def __init__(self, of: ParticleSeries) -> None:
+        self.size = (of.images.shape[2], of.images.shape[1])
+
+    def read(self, i: int) -> np.ndarray:
+        rng = np.random.default_rng(i)
+        return rng.normal(1000, 100, self.size[::-1]).astype(np.float32)
+
+
+def test_no_shift_is_seen_in_noise(here: Path) -> None:
+    of = series()
+    reference = Reference.read("half1.mrc", "half2.mrc", mask="mask.mrc")
+    options = EvidenceOptions(box=48)
+    found = shifts_by_images(of.given, Noise(of), of.particles, reference, options)
+    assert not found.moved.any()
+    assert found.applied(of.given) is of.given
+
+
+def test_images_of_nothing_are_not_shifted(here: Path) -> None:
+    of = series()
+    images = of.images.copy()
+    rng = np.random.default_rng(2)
+    images[4] = rng.normal(1000, 100, images[4].shape)
+    write_project(here, replace(of, images=images))
+    assert run("--shift_only") == 0
+    t = tomoset.read("A/tomograms.star")["TS_01"]
+    # By particles, an image may still move a little.
+    assert np.abs(t.projections[4] - of.given.projections[4]).max() < 8
 
 
 def test_magnification(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,8 +121,8 @@ _OPTIONS = (
     _flag("--const_a", "Hold the angles of tilt images."),
     _flag("--const_s", "Hold their shifts."),
     _flag("--const_p", "Hold the particles."),
-    _flag("--shift_only", "Shifts of tilt images only."),
-    _flag("--shift_only_by_particles", "The same: both go by the particles."),
+    _flag("--shift_only", "Shifts of tilt images only, however large: by all they show at once."),
+    _flag("--shift_only_by_particles", "The same, particle by particle and within --r."),
     click.option(
         "--magnification",
         type=click.Choice(["none", "common", "tilt"]),
@@ -207,8 +207,7 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
     from tomoset.particles import EvidenceOptions, Weighting
     from tomoset.particles.align.options import AlignOptions
 
-    only = given["shift_only"] or given["shift_only_by_particles"]
-    _refuse_contradictions(given, only=only)
+    _refuse_contradictions(given, only=bool(_shift_only(given)))
     try:
         evidence = EvidenceOptions(
             box=given["box"],
@@ -224,7 +223,7 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
             constant_angles=given["const_a"],
             constant_shifts=given["const_s"],
             constant_particles=given["const_p"],
-            shift_only="particles" if only else "",
+            shift_only=_shift_only(given),
             range=given["range"],
             motion=_motion(given),
             deformation=_deformation(given),
@@ -235,6 +234,12 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
         return AlignOptions(evidence=evidence, fit=fit, device=given["device"])
     except (ModelError, UnsupportedError) as problem:
         raise click.UsageError(str(problem)) from None
+
+
+def _shift_only(given: dict[str, Any]) -> str:
+    if given["shift_only_by_particles"]:
+        return "particles"
+    return "images" if given["shift_only"] else ""
 
 
 def _refuse_contradictions(given: dict[str, Any], *, only: bool) -> None:

@@ -22,7 +22,7 @@ from tomoset.images.ctf import frequencies
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.predict import Predictor, Weighting
 from tomoset.particles.reference import Reference
-from tomoset.particles.slices import Slices
+from tomoset.particles.slices import Slices, moved
 from tomoset.particles.whiten import WhiteImage, Whitener
 
 Array = npt.NDArray[np.float64]
@@ -137,10 +137,10 @@ def correlate(
     FileFormatError
         If images hold NaN, or optics groups contradict the tomogram.
     """
-    _check(tomogram, images, particles, options)
+    check_images(tomogram, images, particles, options)
     predictor = Predictor(tomogram, particles, reference, options.box)
     at = expected_places(tomogram, particles, trajectories)
-    visible = visible_in(at, images.size, options.box / 2) & _own_masks(particles, tomogram)
+    visible = visible_in(at, images.size, options.box / 2) & own_masks(particles, tomogram)
     _refuse_nothing(visible, tomogram, options)
     work = _Correlation(predictor, images, options, at, visible)
     with ThreadPoolExecutor(options.threads) as pool:
@@ -194,15 +194,19 @@ def matched(seen: Slices, predicted: Slices, offsets: Array) -> Slices:
     offsets : (n, 2) array
         x, y of the box [px] that come to the first entry.
     """
-    box = seen.shape[1]
-    kx, ky = np.arange(box // 2 + 1), np.fft.fftfreq(box, 1 / box)
-    angle = kx * offsets[:, 0, None, None] + ky[:, None] * offsets[:, 1, None, None]
-    return np.asarray(seen * predicted.conj() * np.exp(2j * np.pi / box * angle), np.complex64)
+    return np.asarray(moved(seen * predicted.conj(), -offsets), np.complex64)
 
 
-def _check(
+def check_images(
     tomogram: Tomogram, images: TiltImages, particles: ParticleSet, options: EvidenceOptions
 ) -> None:
+    """Refuse particles and images that do not belong to a tomogram, or to a box.
+
+    Raises
+    ------
+    ModelError
+        As `correlate` does.
+    """
     strangers = np.flatnonzero(particles.tomogram_names != tomogram.name)
     if len(strangers):
         other = str(particles.tomogram_names[strangers[0]])
@@ -234,7 +238,14 @@ def _refuse_nothing(visible: Mask, tomogram: Tomogram, options: EvidenceOptions)
         )
 
 
-def _own_masks(particles: ParticleSet, tomogram: Tomogram) -> Mask:
+def own_masks(particles: ParticleSet, tomogram: Tomogram) -> Mask:
+    """Which images show each particle, by its own word: (n_particles, n_tilts).
+
+    Raises
+    ------
+    ModelError
+        If particles speak of another number of images.
+    """
     shape = len(particles), tomogram.n_tilts
     if particles.visible is None:
         return np.ones(shape, np.bool_)

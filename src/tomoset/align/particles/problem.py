@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
+#: What `ParticleOptions.shift_only` may be.
+SHIFT_ONLY = ("", "particles", "images")
 #: What `ParticleOptions.magnification` may be.
 MAGNIFICATIONS = ("", "common", "tilt")
 
@@ -75,8 +77,8 @@ class ParticleOptions:
     ----------
     constant_angles, constant_shifts, constant_particles : bool
         What is held.
-    shift_only : {"", "particles"}
-        Nothing but the shifts of tilt images.
+    shift_only : {"", "particles", "images"}
+        Nothing but the shifts of tilt images; "images": found by whole images before.
     range : float, optional
         Offsets beyond this are pulled back [px]; never more than the windows hold.
     motion : MotionOptions, optional
@@ -106,8 +108,10 @@ class ParticleOptions:
     iterations: int = 20
 
     def __post_init__(self) -> None:
-        if self.shift_only not in ("", "particles"):
-            raise ModelError(f"shift_only is '' or 'particles', not {self.shift_only!r}")
+        if self.shift_only not in SHIFT_ONLY:
+            raise ModelError(
+                f"shift_only is one of {', '.join(map(repr, SHIFT_ONLY))}, not {self.shift_only!r}"
+            )
         if self.magnification not in MAGNIFICATIONS:
             raise ModelError(
                 f"a magnification is one of {', '.join(map(repr, MAGNIFICATIONS))}, "

@@ -17,6 +17,7 @@ from tomoset.align.particles import (
 from tomoset.errors import ModelError
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.align.options import AlignOptions
+from tomoset.particles.align.whole_images import ImageShifts, shifts_by_images
 from tomoset.particles.evidence import TiltImages, correlate
 from tomoset.particles.reference import Reference
 
@@ -112,8 +113,14 @@ def align(
             "with rlnTomoSizeX, Y and Z"
         )
     _need_doses(tomogram, options)
-    now = _State(tomogram, particles, trajectories)
+    now, by_images = _State(tomogram, particles, trajectories), None
+    if options.fit.shift_only == "images":
+        given = now.tomogram, images, particles, reference, options.evidence
+        by_images = shifts_by_images(*given, trajectories=trajectories)
+        now = replace(now, tomogram=by_images.applied(tomogram))
     first = last = _fitted(now, images, reference, options)
+    if by_images is not None:
+        first = last = _and_by_images(first, by_images)
     changed = first.kept
     for _ in range(_ROUNDS - 1):
         if not (_far(last, options.evidence.range) or _left_behind(last)):
@@ -121,7 +128,7 @@ def align(
         now = _after(now, last, options)
         last = _fitted(now, images, reference, options)
         changed = changed | last.kept
-    if last is not first:
+    if last is not first or by_images is not None:
         last = _from_first(tomogram, first, last, changed)
     held = options.fit.constant_particles or bool(options.fit.shift_only)
     fit = replace(last, positions=particles.positions) if held else last
@@ -175,6 +182,25 @@ def _after(now: _State, fit: ParticleFit, options: AlignOptions) -> _State:
     if options.fit.motion is not None or ways is not None:
         ways = fit.trajectories
     return _State(tomogram, particles, ways)
+
+
+def _and_by_images(fit: ParticleFit, found: ImageShifts) -> ParticleFit:
+    """A fit, and what whole images changed before it."""
+    gain, error = (fit.amplitude * x for x in (found.gain, found.error))
+    deviations = fit.deviations.copy()
+    # The fit had nothing to add to these.
+    alone = found.moved & ~fit.kept
+    known = found.deviations / fit.amplitude[:, None]
+    deviations[alone, _SHIFT : _SHIFT + 2] = known[alone]
+    return replace(
+        fit,
+        deviations=deviations,
+        expected=np.where(alone, np.linalg.norm(known, axis=1), fit.expected),
+        gain_by_tilt=fit.gain_by_tilt + gain,
+        gain_error_by_tilt=np.hypot(fit.gain_error_by_tilt, error),
+        log_likelihood_before=fit.log_likelihood_before - float(gain.sum()),
+        kept=fit.kept | found.moved,
+    )
 
 
 def _far(fit: ParticleFit, limit: float) -> bool:

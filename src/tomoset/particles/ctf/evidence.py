@@ -22,10 +22,10 @@ import numpy.typing as npt
 from tomoset.errors import ModelError
 from tomoset.images.ctf import frequencies, wavelength
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.evidence import TiltImages, expected_places, visible_in
+from tomoset.particles.evidence import TiltImages, expected_places, own_masks, visible_in
 from tomoset.particles.predict import Predictor, Weighting
 from tomoset.particles.reference import Reference
-from tomoset.particles.slices import Slices
+from tomoset.particles.slices import Slices, moved
 from tomoset.particles.whiten import WhiteImage, Whitener
 
 Array = npt.NDArray[np.float64]
@@ -300,14 +300,7 @@ class _Sums:
         tomogram = self._tomogram
         self._at = expected_places(tomogram, particles, trajectories)
         self._visible = visible_in(self._at, self._images.size, self._options.box / 2)
-        if particles.visible is not None:
-            masks = list(particles.visible)
-            if any(len(mask) != tomogram.n_tilts for mask in masks):
-                raise ModelError(
-                    f"tomogram {tomogram.name!r} has {tomogram.n_tilts} tilt images, and particles "
-                    "say of another number whether they are visible"
-                )
-            self._visible &= np.stack(masks)
+        self._visible &= own_masks(particles, tomogram)
         if not self._visible.any():
             raise ModelError(
                 f"tomogram {tomogram.name!r}: none of its {len(particles)} particles is visible in "
@@ -381,13 +374,7 @@ def _boxes(white: WhiteImage, at: Array, box: int) -> Slices:
     middle = np.rint(at).astype(np.int64)
     boxes = np.empty((len(at), box, box), np.float32)
     _kernels.cut(white.image, middle - box // 2, boxes)
-    offsets = at - middle + box // 2
-    x, y = frequencies((box, box), 1.0)
-    waves = [
-        np.exp(2j * np.pi * offsets[:, i, None, None] * k).astype(np.complex64)
-        for i, k in enumerate((x, y))
-    ]
-    return np.asarray(scipy.fft.rfft2(boxes) * waves[0] * waves[1])
+    return moved(scipy.fft.rfft2(boxes), middle - at - box // 2)
 
 
 def _sum_of_products(one: Slices, other: Slices) -> Floats:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tomoset.errors import ModelError
 from tomoset.images.ctf import frequencies
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.evidence import TiltImages, expected_places, visible_in
+from tomoset.particles.evidence import TiltImages, expected_places, own_masks, visible_in
 from tomoset.particles.geometric.sums import BEYOND, Sums, empty_grids, padded_size, regridded
 from tomoset.particles.predict import Predictor, Weighting
 from tomoset.particles.reference import Reference
@@ -153,7 +153,7 @@ class _Summation:
         self._predictor = Predictor(tomogram, particles, reference, box)
         self._images, self._options = images, options
         self._at = expected_places(tomogram, particles)
-        self._visible = visible_in(self._at, images.size, box / 2) & _own(particles, tomogram)
+        self._visible = visible_in(self._at, images.size, box / 2) & own_masks(particles, tomogram)
         if not self._visible.any():
             raise ModelError(
                 f"tomogram {tomogram.name!r}: none of its {len(particles)} particles is visible in "
@@ -211,18 +211,6 @@ class _Summation:
     def sums(self) -> Sums:
         """All of it, when all images are done."""
         return regridded(self._numerator, self._power, self._radius, self._options.box)
-
-
-def _own(particles: ParticleSet, tomogram: Tomogram) -> Mask:
-    """Which images show a particle, by its own word."""
-    if particles.visible is None:
-        return np.ones((len(particles), tomogram.n_tilts), np.bool_)
-    if any(len(mask) != tomogram.n_tilts for mask in particles.visible):
-        raise ModelError(
-            f"tomogram {tomogram.name!r} has {tomogram.n_tilts} tilt images, and particles say of "
-            "another number whether they are visible"
-        )
-    return np.stack(list(particles.visible))
 
 
 def _groups_of(number: int, groups: int) -> Ints:
