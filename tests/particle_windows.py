@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from tomoset import geometry
-from tomoset.align.particles import ParticleProblem
+from tomoset.align.particles import ParticleOptions, ParticleProblem, fit_particles
 from tomoset.align.windows import Windows
 from tomoset.model import Deformation
 
@@ -30,7 +30,9 @@ class Case:
     place: float = 0.3
     far: float = 0.0
     far_by: float = 9.0
-    velocity: float = 0.0
+    velocity: float = 0.0  # of a walk [Å per e/Å²]
+    drift: float = 0.0  # of a velocity that stays [Å per e/Å²]
+    picked: bool = False  # positions are averages over all images
     bend: Deformation | None = None
     magnification: float = 0.0
     noise: float = 1.0
@@ -146,11 +148,21 @@ def series(case: Case) -> tuple[ParticleProblem, Truth]:
     motion = np.zeros((case.tilts, case.particles, 3))
     if case.velocity:
         motion = walk(rng, places, dose, case.velocity)
+    if case.drift:
+        apart = np.linalg.norm(places[:, None] - places, axis=2) * PIXEL
+        root = np.linalg.cholesky(np.exp(-apart / 3000.0) + 1e-9 * np.eye(len(places)))
+        velocity = case.drift / PIXEL * root @ rng.standard_normal(places.shape)
+        motion = motion + (dose - dose.min())[:, None, None] * velocity
     seen = np.stack([geometry.apply(true[t], places + motion[t]) for t in range(case.tilts)])[
         ..., :2
     ]
     if case.bend is not None:
         seen = seen + case.bend.displacement(seen, image_size=IMAGE)
+    if case.picked:
+        aims = seen - P[:, None, :2, 3]
+        rows = P[:, :2, :3].reshape(-1, 3)
+        aims = aims.transpose(0, 2, 1).reshape(len(rows), -1)
+        off += places - np.linalg.lstsq(rows, aims, rcond=None)[0].T
     at = geometry.apply(P, places - off)[..., :2]
     if case.old_bend is not None:
         at = at + case.old_bend.displacement(at, image_size=IMAGE)
@@ -182,3 +194,9 @@ def residual(
     flat = by.reshape(-1, by.shape[-1])
     left = off.ravel() - flat @ np.linalg.lstsq(flat, off.ravel(), rcond=None)[0]
     return float(np.sqrt((left**2).sum() / (len(left) / 2)))
+
+
+def residual_of(case: Case, options: ParticleOptions | None = None) -> float:
+    problem, truth = series(case)
+    fit = fit_particles(problem, options)
+    return residual(fit.projections, truth.projections, truth.positions)

@@ -7,7 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.particle_windows import IMAGE, PIXEL, SIZE, Case, changed, projections, residual, series
+from tests.particle_windows import (
+    IMAGE,
+    SIZE,
+    Case,
+    changed,
+    projections,
+    residual,
+    residual_of,
+    series,
+)
 from tomoset import geometry
 from tomoset.align import gauge
 from tomoset.align.particles import (
@@ -17,15 +26,12 @@ from tomoset.align.particles import (
     ParticleProblem,
     _kernels,
     fit_particles,
-    motion,
     reference,
 )
 from tomoset.align.particles.bend import Bend
 from tomoset.align.particles.cameras import Cameras
 from tomoset.align.particles.freedom import Choice
 from tomoset.align.particles.likelihood import objective
-from tomoset.align.particles.model import design
-from tomoset.align.particles.newton import build
 from tomoset.align.particles.stages import Task, begin, entered
 from tomoset.errors import ModelError
 from tomoset.model import Deformation
@@ -173,45 +179,6 @@ def test_gradients_are_finite_differences(small, kind, grid, per_tilt, magnifica
         )
 
 
-def test_information_on_motion_is_that_of_its_derivatives(small):
-    task = Task.of(small[0], ParticleOptions(motion=MotionOptions(max_modes=12)))
-    rest = entered(task, begin(task), Choice(motion=True), task.movable)
-    free, modes = rest.problem.free, rest.problem.model.modes
-    found = build(rest.problem, rest.found, rest.noise)
-    weight = rest.noise.amplitude[:, None] ** 2 * rest.found.weights
-    information = weight[..., None, None] * rest.problem.surface.information
-    seen = rest.found.seen
-    by_voxel = np.stack([seen.by_voxel(t) for t in range(5)])
-    on_places = np.swapaxes(by_voxel, 2, 3) @ information @ by_voxel
-    of = free.motion.ravel()
-    expected = reference.mix(modes.space, modes.which, modes.time, on_places)
-    np.testing.assert_allclose(
-        found.normal[np.ix_(of, of)], expected.reshape(len(of), -1), atol=1e-9
-    )
-    mixed = np.zeros((free.size, len(of)))
-    for t in range(5):
-        slopes, which = design(rest.problem.model, free, seen, t)
-        shared = np.einsum("pif,pij,pjk->pfk", slopes, information[t], by_voxel[t])
-        reach = modes.space[:, modes.which] * modes.time[t]
-        mixed[which] += np.einsum("pfk,pm->fmk", shared, reach).reshape(len(which), -1)
-    mixed[of] = found.normal[np.ix_(of, of)]
-    np.testing.assert_allclose(found.normal[:, of], mixed, atol=1e-9)
-
-
-def test_motion_begins_at_the_lowest_dose_and_has_its_covariance():
-    places, dose = rng.uniform(0, 900, (40, 3)), np.array([6.0, 0.0, 3.0, 12.0])
-    options = MotionOptions(sigma_velocity=0.4, sigma_divergence=2000, max_modes=1000)
-    modes = motion.modes(places, dose, PIXEL, options)
-    assert np.abs(modes.time[1]).max() < 1e-9
-    reach = modes.space[:, modes.which][None] * modes.time[:, None]
-    covariance = np.einsum("tpm,uqm->tpuq", reach, reach) * PIXEL**2
-    apart = np.linalg.norm(places[:, None] - places, axis=2) * PIXEL
-    velocity = 0.16 * np.exp(-apart / 2000)
-    np.testing.assert_allclose(covariance[0, :, 3, :], 18 * velocity, atol=0.1)
-    with pytest.raises(ModelError, match="dose"):
-        motion.modes(places, np.zeros(4), PIXEL, options)
-
-
 # What a fit finds
 
 
@@ -283,33 +250,6 @@ def test_misplaced_particles_do_little_harm():
     fit = fit_particles(problem)
     assert fit.weights[truth.wrong].max() < 0.01
     assert fit.weights[~truth.wrong].min() > 0.9
-
-
-def residual_of(case: Case, options: ParticleOptions | None = None) -> float:
-    problem, truth = series(case)
-    fit = fit_particles(problem, options)
-    return residual(fit.projections, truth.projections, truth.positions)
-
-
-def test_motion_is_followed_and_not_made_up():
-    options = ParticleOptions(motion=MotionOptions(max_modes=150))
-    # What all have in common, shifts of images explain as well, unless these are small.
-    problem, truth = series(Case(particles=80, half=12, velocity=0.7, shift=0.5))
-    fit = fit_particles(problem, options)
-    true = np.swapaxes(truth.motion, 0, 1) * PIXEL
-    off = fit.trajectories - true
-    apart = [x - x.mean(axis=0) for x in (true, off)]
-    assert (off**2).mean() < 0.5**2 * (true**2).mean()
-    assert (apart[1] ** 2).mean() < 0.6**2 * (apart[0] ** 2).mean()
-    first = int(np.argmin(problem.pre_exposure))
-    assert np.abs(fit.trajectories[:, first]).max() < 1e-9
-    still, options = (
-        Case(particles=40, half=8),
-        replace(options, motion=MotionOptions(max_modes=50)),
-    )
-    for checked in (True, False):
-        now = residual_of(still, replace(options, cross_validation=checked))
-        assert now < 1.05 * residual_of(still, replace(NO_CHECK, cross_validation=checked))
 
 
 def test_deformation_is_recovered():
@@ -411,25 +351,6 @@ def test_windows_in_a_file_are_as_good(tmp_path):
     np.testing.assert_array_equal(one.projections, two.projections)
 
 
-def test_known_motion_is_taken_into_account():
-    problem, _ = series(Case(particles=20, tilts=11, half=8))
-    ways = rng.normal(0, 3, (20, 11, 3))
-    there = np.stack(
-        [
-            geometry.apply(P[None], problem.positions + ways[:, t] / PIXEL)[0, :, :2]
-            for t, P in enumerate(problem.projections)
-        ],
-        axis=1,
-    )
-    moved = replace(problem, windows=replace(problem.windows, at=there), trajectories=ways)
-    one, two = fit_particles(problem), fit_particles(moved)
-    np.testing.assert_allclose(one.projections, two.projections, atol=5e-3)
-    np.testing.assert_allclose(two.trajectories, ways, atol=0.05)
-
-
-# Poor input
-
-
 def of(problem: ParticleProblem, rows: slice) -> ParticleProblem:
     w = problem.windows
     names = ("values", "at", "energy", "information", "visible")
@@ -480,4 +401,4 @@ def test_bad_input_is_refused(small):
     with pytest.raises(ModelError, match=r"particle 1 .*finite"):
         fit_particles(replace(problem, windows=replace(problem.windows, values=values)))
     with pytest.raises(ModelError, match="shift_only"):
-        ParticleOptions(shift_only="images")
+        ParticleOptions(shift_only="pictures")

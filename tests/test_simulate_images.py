@@ -205,6 +205,19 @@ def test_motion_starts_with_nothing_and_neighbours_go_together() -> None:
     assert np.median(apart) > 8
 
 
+def test_a_random_walk_has_the_covariance_that_it_says():
+    dose = np.array([6.0, 0.0, 3.0, 12.0])
+    at = np.array([[0.0, 0, 0], [0, 3000, 0]])
+    ways = np.stack([sim.random_walk(at, dose, velocity=0.5, seed=s) for s in range(3000)])
+    assert not ways[:, :, 1].any()
+    steps = np.stack([ways[:, :, 2], ways[:, :, 0] - ways[:, :, 2], ways[:, :, 3] - ways[:, :, 0]])
+    spread = np.square(steps).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(spread, [1.5**2, 1.5**2, 3**2], rtol=0.05)
+    alike = (steps[:, :, 0] * steps[:, :, 1]).mean(axis=(1, 2)) / spread
+    np.testing.assert_allclose(alike, np.exp(-1), atol=0.05)
+    assert abs((steps[0] * steps[1]).mean()) < 0.1
+
+
 def test_errors_are_as_large_as_asked() -> None:
     nominal, rank = sim.dose_symmetric(2001)
     taken = sim.Acquisition(nominal=nominal, rank=rank)

@@ -129,15 +129,24 @@ def _series(
             len(nominal), acquisition.image_size, rms=given["deformation"], seed=seed + 3
         )
         views = replace(views, deformation=bent)
-    if given["motion"] and specimen.molecules is not None:
-        ways = sim.random_motion(
-            specimen.molecules.positions * given["angpix"],
-            acquisition.progress,
-            rms=given["motion"],
-            seed=seed + 4,
-        )
-        views = replace(views, trajectories=ways)
-    return sim.simulate(specimen, acquisition, views, seed=seed + 2)
+    ways = _ways(given, specimen, acquisition, seed + 4)
+    return sim.simulate(specimen, acquisition, replace(views, trajectories=ways), seed=seed + 2)
+
+
+def _ways(
+    given: dict[str, Any], specimen: sim.Specimen, acquisition: sim.Acquisition, seed: int
+) -> npt.NDArray[np.float64] | None:
+    """How molecules move, if they do."""
+    if specimen.molecules is None or not (given["motion"] or given["walk"]):
+        return None
+    at = specimen.molecules.positions * given["angpix"]
+    ways = np.zeros((len(at), len(acquisition.nominal), 3))
+    if given["motion"]:
+        ways += sim.random_motion(at, acquisition.progress, rms=given["motion"], seed=seed)
+    if given["walk"]:
+        dose = acquisition.pre_exposure
+        ways += sim.random_walk(at, dose, velocity=given["walk"], seed=seed + 1)
+    return ways
 
 
 def _errors(given: dict[str, Any]) -> sim.AlignmentErrors:

@@ -141,7 +141,7 @@ _OPTIONS = (
     _number("--s_vel", _ABOVE_0, 0.5, "A", "Deviation of their velocity, Å per e/Å²."),
     _number("--s_div", _ABOVE_0, 5000.0, "A", "Distance over which velocities differ, Å."),
     _flag("--sq_exp_ker", "Velocities are alike by the square of distances."),
-    _number("--max_ed", int, -1, "N", "At most so many modes of motion; -1: 300."),
+    _number("--max_ed", int, -1, "N", "At most so many modes of motion; -1: 600."),
     _flag("--deformation", "Tilt images are bent in 2D."),
     click.option(
         "--def_model",

@@ -25,7 +25,7 @@ runs against depth.
 
 from tomoset.simulate.acquisition import Acquisition, Views, dose_symmetric
 from tomoset.simulate.density import density, molecule_map
-from tomoset.simulate.distortion import random_deformation, random_motion
+from tomoset.simulate.distortion import random_deformation, random_motion, random_walk
 from tomoset.simulate.imaging import (
     FULL_COUNTS,
     ICE_PATH,
@@ -61,6 +61,7 @@ __all__ = [
     "project",
     "random_deformation",
     "random_motion",
+    "random_walk",
     "simulate",
     "transmitted",
 ]

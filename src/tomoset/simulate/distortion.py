@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -82,6 +84,50 @@ def random_motion(positions: Array, progress: Array, *, rms: float, seed: int) -
     s = progress[:, None]
     ways = straight[:, None] * s + 0.5 * curved[:, None] * np.sin(np.pi * s) * (s > 0)
     return np.asarray(np.round(ways * rms / length, 6))
+
+
+def random_walk(
+    positions: Array, pre_exposure: Array, *, velocity: float, alike: float = 3000.0, seed: int
+) -> Array:
+    """Ways of molecules whose velocities in different images have nothing to do with each other.
+
+    That is the process which RELION's motion correction expects (specification section 6.1):
+    velocities of two molecules a distance d apart have the covariance velocity² exp(-d / alike).
+
+    Parameters
+    ----------
+    positions : (n, 3) array
+        x, y, z [Å].
+    pre_exposure : (n_tilts,) array
+        [e/Å²]
+    velocity : float
+        Standard deviation along each axis [Å per e/Å²].
+    alike : float
+        Distance over which velocities come apart [Å].
+    seed : int
+        The same gives the same.
+
+    Returns
+    -------
+    (n, n_tilts, 3) array
+        As `Views.trajectories` has it [Å]; 0 in the image of the lowest dose.
+
+    Examples
+    --------
+    >>> way = random_walk(np.eye(3), np.array([3.0, 0.0, 6.0]), velocity=0.5, seed=1)
+    >>> way.shape, float(np.abs(way[:, 1]).max())
+    ((3, 3, 3), 0.0)
+    """
+    rng = np.random.default_rng(seed)
+    apart = np.linalg.norm(positions[:, None] - positions, axis=2)
+    root = np.linalg.cholesky(np.exp(-apart / alike) + 1e-9 * np.eye(len(positions)))
+    order = np.argsort(pre_exposure, kind="stable")
+    ways = np.zeros((len(positions), len(pre_exposure), 3))
+    for before, now in pairwise(order.tolist()):
+        step = root @ rng.standard_normal((len(positions), 3))
+        dose = pre_exposure[now] - pre_exposure[before]
+        ways[:, now] = ways[:, before] + velocity * dose * step
+    return np.asarray(np.round(ways, 6))
 
 
 def _smooth_field(rng: np.random.Generator, positions: Array) -> Array:

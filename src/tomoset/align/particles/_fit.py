@@ -62,8 +62,9 @@ def _result(task: Task, best: Climbed, kept: Mask, sure: Certainty) -> ParticleF
     n_tilts, n_particles = rest.found.values.shape
     given = task.problem.trajectories
     moves = np.zeros((n_particles, n_tilts, 3)) if given is None else np.array(given)
-    if task.modes is not None and numbers.motion.any():
-        found = task.modes.displacements(numbers.motion) * task.problem.pixel_size
+    modes = rest.problem.model.modes
+    if modes is not None and numbers.motion.any():
+        found = modes.displacements(numbers.motion) * task.problem.pixel_size
         moves += np.swapaxes(found, 0, 1)
     trajectories = moves @ best.frame.motion[:3, :3].T
     deformation = task.problem.deformation

@@ -192,8 +192,11 @@ def scores(values, weights, offsets, linear, moves, step, out):  # type: ignore[
 
 
 @_compiled
-def mix(by_pair, pairs, which, time, out):  # type: ignore[no-untyped-def]
-    """out[a, i, b, j] = sum over tilts of time[a] time[b] by_pair[pair of their modes, i, j]."""
+def mix(by_pair, which, time, out):  # type: ignore[no-untyped-def]
+    """out[a, i, b, j] = sum over tilts of time[a] time[b] by_pair[which a, which b, ij].
+
+    ij are six: xx, xy, xz, yy, yz, zz.
+    """
     count, tilts = time.shape
     for turn in prange(count):
         # The longest rows and the shortest by turns: threads get the same work.
@@ -202,11 +205,12 @@ def mix(by_pair, pairs, which, time, out):  # type: ignore[no-untyped-def]
         for b in range(a + 1):
             for t in range(tilts):
                 both[t] = time[a, t] * time[b, t]
-            of = by_pair[pairs[which[a], which[b]]]
+            of, k = by_pair[which[a], which[b]], 0
             for i in range(3):
-                for j in range(3):
+                for j in range(i, 3):
                     total = 0.0
                     for t in range(tilts):
-                        total += both[t] * of[i, j, t]
-                    out[a, i, b, j] = total
-                    out[b, j, a, i] = total
+                        total += both[t] * of[k, t]
+                    out[a, i, b, j] = out[a, j, b, i] = total
+                    out[b, i, a, j] = out[b, j, a, i] = total
+                    k += 1

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.gauge import Gauge, motions
+from tomoset.align.particles.algebra import factored, inverse
 from tomoset.align.particles.freedom import Freedom
-from tomoset.align.particles.newton import Rest, build, factored, inverse, reduce
+from tomoset.align.particles.newton import Rest, build, reduce
 from tomoset.blas import one_thread
 
 Array = npt.NDArray[np.float64]
@@ -51,11 +52,11 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
     problem, seen = rest.problem, rest.found.seen
     with one_thread():
         system = build(problem, rest.found, rest.noise)
-        reduced = reduce(system, problem, rest.moved)
+        reduced = reduce(system, problem, rest.vector, rest.moved)
         stiff = problem.prior.terms(rest.vector)[2]
         covariance = inverse(factored(reduced.normal, stiff))
         numbers = _numbers(problem.free)
-        by_place = -(reduced.blocks @ system.cross.transpose(1, 2, 0))
+        by_place = -(reduced.blocks @ reduced.cross.transpose(1, 2, 0))
         if gauge is not None:
             numbers, by_place = _less_gauge(rest, gauge, first, numbers, by_place)
         each = numbers @ covariance @ np.swapaxes(numbers, 1, 2)

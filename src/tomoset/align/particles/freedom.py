@@ -9,17 +9,18 @@ import numpy.typing as npt
 
 from tomoset.align.particles.bend import Bend
 from tomoset.align.particles.cameras import COLUMNS
+from tomoset.align.particles.courses import COURSES
 from tomoset.align.particles.motion import Modes
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 #: Groups of numbers that share a variance; the changes common to all tilt images have a fixed one.
-GROUPS = (*COLUMNS, "deformation", "motion", "common")
-DEFORMATION, MOTION, COMMON = (GROUPS.index(name) for name in ("deformation", "motion", "common"))
+GROUPS = (*COLUMNS, "deformation", *COURSES, "common")
+DEFORMATION, MOTION, COMMON = (GROUPS.index(name) for name in ("deformation", "walk", "common"))
 #: Standard deviations to begin with: angles [rad], shifts [px], factors; of a deformation [px];
-#: and of motion, against what was asked for.
-_START = (*[np.deg2rad(0.2)] * 3, *[2.0] * 2, *[0.003] * 3, 1.0, 1.0, 1.0)
+#: and of motions, against what was asked for.
+_START = (*[np.deg2rad(0.2)] * 3, *[2.0] * 2, *[0.003] * 3, 1.0, *[0.5] * 3, 1.0)
 #: Standard deviations of what all tilt images have in common, of each column.
 _SHARED = np.array([*[np.deg2rad(0.3)] * 3, *[3.0] * 2, *[0.01] * 3])
 #: Degrees of freedom of Student's distribution of what every tilt image has of its own, and of
@@ -126,6 +127,9 @@ class Prior:
         Of the groups; learned.
     place : float
         Variance of the places of particles along each axis [voxels²]; learned.
+    anchor : float
+        What the places that were given are: 0, those in the image of the lowest dose; 1, averages
+        of moving particles over all images, as one picks them in a tomogram. Learned.
     """
 
     mean: Array
@@ -134,6 +138,7 @@ class Prior:
     ridge: Array
     variance: Array
     place: float
+    anchor: float = 1.0
 
     @property
     def tail(self) -> Array:
@@ -178,13 +183,17 @@ class Prior:
         known = np.clip(1 - weight * spread / width, 0.0, 1.0)
         for g in np.unique(self.group):
             of = self.group == g
-            if g == COMMON:
+            if g >= MOTION:  # `courses` learns those of motions
                 continue
             ratio = (weight * square)[of].sum() / max(float(known[of].sum()), 1e-3)
-            # What all particles share, motion and shifts of images both explain: a motion may
-            # not grow far beyond what was asked for.
-            low, high = 1e-8, 4.0 if g == MOTION else 100.0
-            variance[g] = np.clip(variance[g] * ratio, low * _START[g] ** 2, high * _START[g] ** 2)
+            low, high = 1e-8 * _START[g] ** 2, 100.0 * _START[g] ** 2
+            variance[g] = np.clip(variance[g] * ratio, low, high)
+        return replace(self, variance=variance)
+
+    def with_variances(self, groups: Index, variances: Array) -> Prior:
+        """With other variances of some groups."""
+        variance = self.variance.copy()
+        variance[groups] = variances
         return replace(self, variance=variance)
 
     def place_learned(self, moved: Array, spread: Array) -> Prior:
@@ -269,9 +278,14 @@ def freedom(
 
 
 def prior(
-    free: Freedom, bend: Bend | None, old: Parameters, regularisation: float, like: Prior | None
+    free: Freedom,
+    parts: tuple[Bend | None, Modes | None],
+    old: Parameters,
+    regularisation: float,
+    like: Prior | None,
 ) -> Prior:
     """What is expected of free numbers to begin with, or by an earlier fit of others."""
+    bend, modes = parts
     mean, scale, ridge = np.zeros(free.size), np.ones(free.size), np.zeros(free.size)
     shared = free.common >= 0
     scale[free.common[shared]] = _SHARED[shared]
@@ -280,18 +294,25 @@ def prior(
         scale[free.bend] = bend.scale()
         ridge[free.bend] = 2 * regularisation * bend.penalty()
     variance = np.array(_START) ** 2 if like is None else like.variance
-    place = 4.0 if like is None else like.place
-    return Prior(
-        mean=mean, scale=scale, group=_groups(free), ridge=ridge, variance=variance, place=place
+    known = Prior(
+        mean=mean,
+        scale=scale,
+        group=_groups(free, modes),
+        ridge=ridge,
+        variance=variance,
+        place=4.0,
     )
+    return known if like is None else replace(known, place=like.place, anchor=like.anchor)
 
 
-def _groups(free: Freedom) -> Index:
+def _groups(free: Freedom, modes: Modes | None) -> Index:
     """The group of every free number, an index of `GROUPS`: (size,)."""
     group = np.zeros(free.size, dtype=np.int64)
     for column in range(len(COLUMNS)):
         where = free.tilt[:, column]
         group[where[where >= 0]] = column
-    for where, name in ((free.common, COMMON), (free.bend, DEFORMATION), (free.motion, MOTION)):
+    for where, name in ((free.common, COMMON), (free.bend, DEFORMATION)):
         group[where[where >= 0]] = name
+    if free.moving and modes is not None:
+        group[free.motion] = MOTION + modes.courses[modes.when][:, None]
     return group

@@ -11,16 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.align.particles.algebra import factored, solved
 from tomoset.align.particles.likelihood import Evaluation, Noise, Problem, evaluate
 from tomoset.align.particles.model import View, view
-from tomoset.align.particles.newton import (
-    Rest,
-    build,
-    curvature,
-    factored,
-    reduce,
-    solved,
-)
+from tomoset.align.particles.newton import Rest, build, curvature, reduce
 from tomoset.blas import one_thread
 
 Array = npt.NDArray[np.float64]
@@ -78,7 +72,7 @@ def held_out(rest: Rest, given: Array) -> Predicted:
     new, old = np.zeros(shape), np.zeros(shape)
     with one_thread():
         system = build(problem, rest.found, rest.noise)
-        reduced = reduce(system, problem, rest.moved)
+        reduced = reduce(system, problem, rest.vector, rest.moved)
         _, expected, stiff = problem.prior.terms(rest.vector)
         # Dealt in a fixed order that has nothing to do with where they are.
         folds = np.random.default_rng(0).permutation(count) % _FOLDS
@@ -88,7 +82,7 @@ def held_out(rest: Rest, given: Array) -> Predicted:
                 continue
             part, found = _of(problem, rows), _of_found(rest.found, rows)
             noise = rest.noise.of(rows)
-            less = reduce(build(part, found, noise), part, rest.moved[rows])
+            less = reduce(build(part, found, noise), part, rest.vector, rest.moved[rows])
             factor = factored(reduced.normal - less.normal, stiff)
             step = solved(factor, reduced.slope - less.slope + expected)
             vector = rest.vector + step
@@ -125,14 +119,14 @@ def _asked(
     vector, moved = state
     for _ in range(_STEPS):
         found = evaluate(problem, problem.numbers(vector, moved), noise)
-        slopes, data = _by_tilt(problem, found, noise, moved)
+        slopes, data = _by_tilt(problem, found, noise, problem.anchored(vector, moved))
         if problem.free.particles:
             step = np.linalg.solve(data.sum(axis=0), slopes.sum(axis=0)[..., None])[..., 0]
             # Half the wavelength of a peak at most: a bad particle has no peak to go to.
             moved = moved + np.clip(step, -2.0, 2.0)
     numbers = problem.numbers(vector, moved)
     found = evaluate(problem, numbers, noise)
-    slopes, data = _by_tilt(problem, found, noise, moved)
+    slopes, data = _by_tilt(problem, found, noise, problem.anchored(vector, moved))
     without = data.sum(axis=0) - data[:-1]
     side = slopes.sum(axis=0) - slopes[:-1]
     shift = np.clip(np.linalg.solve(without, side[..., None]), -2.0, 2.0)
@@ -146,16 +140,14 @@ def _asked(
     )
 
 
-def _by_tilt(
-    problem: Problem, found: Evaluation, noise: Noise, moved: Array
-) -> tuple[Array, Array]:
+def _by_tilt(problem: Problem, found: Evaluation, noise: Noise, away: Array) -> tuple[Array, Array]:
     """Slopes and information of each tilt image on places, and of the prior last."""
     seen = found.seen
     by_voxel = np.stack([seen.by_voxel(t) for t in range(len(found.slopes))])
     turned = np.swapaxes(by_voxel, 2, 3)
     slopes = (turned @ found.slopes[..., None])[..., 0]
     data = turned @ curvature(problem, found, noise) @ by_voxel
-    _, expected, stiff = problem.prior.place_terms(moved)
+    _, expected, stiff = problem.prior.place_terms(away)
     prior = stiff[None, :, None, None] * np.eye(3)
     return np.concatenate([slopes, expected[None]]), np.concatenate([data, prior])
 

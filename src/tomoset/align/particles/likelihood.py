@@ -55,6 +55,17 @@ class Problem:
         """All parameters, of the free ones."""
         return self.free.unpack(vector, moved, self.held)
 
+    def anchored(self, vector: Array, moved: Array) -> Array:
+        """How far particles are from where they were said to be, by the prior: (n, 3) [voxels]."""
+        if not self.anchors or self.model.modes is None:
+            return moved
+        return moved + self.prior.anchor * self.model.modes.averages(vector[self.free.motion])
+
+    @property
+    def anchors(self) -> bool:
+        """Whether places that were given say something of motions."""
+        return self.free.particles and self.free.moving and self.prior.anchor != 0
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
@@ -127,7 +138,10 @@ def objective(
     """
     found = evaluate(problem, problem.numbers(vector, moved), noise)
     expected, by_number, _ = problem.prior.terms(vector)
-    place, by_place, _ = problem.prior.place_terms(moved)
+    place, by_place, _ = problem.prior.place_terms(problem.anchored(vector, moved))
+    if problem.anchors and problem.model.modes is not None:
+        by_average = problem.prior.anchor * by_place
+        by_number[problem.free.motion] += problem.model.modes.averages_slope(by_average)
     reached = np.zeros((*found.slopes.shape[:2], 3))
     for t in range(len(found.slopes)):
         slopes, which = design(problem.model, problem.free, found.seen, t)
@@ -141,7 +155,8 @@ def objective(
 
 def penalised(problem: Problem, found: Evaluation, vector: Array, moved: Array) -> float:
     """Log-likelihood and prior of what has been evaluated."""
-    return found.total + problem.prior.terms(vector)[0] + problem.prior.place_terms(moved)[0]
+    place = problem.prior.place_terms(problem.anchored(vector, moved))[0]
+    return found.total + problem.prior.terms(vector)[0] + place
 
 
 def amplitudes(values: Array, energy: Array, weights: Array) -> Array:

@@ -1,27 +1,14 @@
-"""How particles move: a Gaussian process over space and dose, as a sum of its largest modes.
-
-Velocities of two particles a distance d apart have the covariance sv² exp(-d/sd), and those of
-different times none; where a particle is, is its velocity summed over the dose since the first
-image. That covariance is a product of one in space and one in time, and so are its modes.
-"""
+"""Modes of motion: displacements of particles by few numbers, and what images say of these."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.particles.problem import MotionOptions
-from tomoset.errors import ModelError
-
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
-
-#: What is left out of the variance of all places and times.
-_LEFT_OUT = 0.01
-#: Particles whose covariance is solved for; the modes of others follow from those (Nystroem).
-_MOST = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +19,28 @@ class Modes:
     ----------
     space : (n_particles, s) array
         Modes over particles [voxels].
-    which : (m,) int array
-        The one of them that each mode is made of,
-    time : (n_tilts, m) array
-        and its course; 0 in the image of the lowest dose.
+    times : (n_tilts, k) array
+        Modes over images; 0 in the image of the lowest dose.
+    courses : (k,) int array
+        Of which course each of these is.
+    which, when : (m,) int arrays
+        The mode in space and the one in time that each mode is made of.
+    means : (k, 3, 3) array
+        Where one would place a particle that goes along each axis by a mode in time, all images
+        taken together.
     """
 
     space: Array
+    times: Array
+    courses: Index
     which: Index
-    time: Array
+    when: Index
+    means: Array
+
+    @property
+    def time(self) -> Array:
+        """The courses of all modes: (n_tilts, m)."""
+        return np.asarray(self.times[:, self.when])
 
     @property
     def count(self) -> int:
@@ -56,7 +56,51 @@ class Modes:
 
     def of(self, rows: Index) -> Modes:
         """Those of some particles only."""
-        return Modes(self.space[rows], self.which, self.time)
+        return replace(self, space=self.space[rows])
+
+    def carried(self, coefficients: Array, other: Modes) -> Array:
+        """Coefficients (m, 3), for other modes of the same set; 0 for those that are new."""
+        known = dict(zip(self._names(), coefficients, strict=True))
+        nothing = np.zeros(3)
+        return np.array([known.get(k, nothing) for k in other._names()])
+
+    def _names(self) -> list[tuple[int, int]]:
+        return list(zip(self.which.tolist(), self.when.tolist(), strict=True))
+
+    def averages(self, coefficients: Array) -> Array:
+        """Where particles seem to be by all images together, from where they are in the first.
+
+        Parameters
+        ----------
+        coefficients : (m, 3) array
+
+        Returns
+        -------
+        (n_particles, 3) float64 array
+            [voxels]
+        """
+        along = np.einsum("mij,mj->mi", self.means[self.when], coefficients)
+        return np.asarray(self.space[:, self.which] @ along)
+
+    def averages_slope(self, by_place: Array) -> Array:
+        """Slopes by coefficients, (m, 3), of those by averages (n_particles, 3)."""
+        reached = self.space[:, self.which].T @ by_place
+        return np.asarray(np.einsum("mij,mi->mj", self.means[self.when], reached))
+
+    def averages_normal(self, stiff: Array) -> Array:
+        """Information on coefficients, (m, 3, m, 3), of that on averages along every axis (n,)."""
+        both = (self.space * stiff[:, None]).T @ self.space
+        pairs = np.einsum(
+            "aki,bkj->aibj", self.means[self.when], self.means[self.when], optimize=True
+        )
+        return np.asarray(pairs * both[np.ix_(self.which, self.which)][:, None, :, None])
+
+    def averages_reach(self) -> Array:
+        """Averages by coefficients: (m, 3, n_particles, 3)."""
+        return np.asarray(
+            self.space.T[self.which][:, None, :, None]
+            * np.swapaxes(self.means[self.when], 1, 2)[:, :, None]
+        )
 
     def slope(self, by_place: Array) -> Array:
         """Slopes by coefficients, (m, 3), of those by places (n_tilts, n_particles, 3)."""
@@ -73,18 +117,17 @@ class Modes:
         from tomoset.align.particles import _kernels
 
         count = self.space.shape[1]
-        first, second = np.triu_indices(count)
-        pairs = np.zeros((count, count), dtype=np.int64)
-        pairs[first, second] = pairs[second, first] = np.arange(len(first))
-        products = self.space[:, first] * self.space[:, second]
         tilts, particles = information.shape[:2]
         # Six of the nine: they are symmetric.
         row, column = np.triu_indices(3)
         flat = information[:, :, row, column].transpose(1, 2, 0).reshape(particles, 6 * tilts)
-        upper = (products.T @ flat).reshape(-1, 6, tilts)
-        by_pair = upper[:, np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])]
+        by_pair = np.empty((count, count, 6, tilts))
+        for i in range(count):
+            products = self.space[:, i:] * self.space[:, i, None]
+            by_pair[i, i:] = (products.T @ flat).reshape(-1, 6, tilts)
+            by_pair[i:, i] = by_pair[i, i:]
         out = np.zeros((self.count, 3, self.count, 3))
-        _kernels.mix(by_pair, pairs, self.which, np.ascontiguousarray(self.time.T), out)
+        _kernels.mix(by_pair, self.which, np.ascontiguousarray(self.time.T), out)
         return out
 
     def cross(self, information: Array) -> Array:
@@ -108,69 +151,3 @@ class Modes:
         """
         reached = np.einsum("pfi,ps->fsi", shared, self.space, optimize=True)
         return np.asarray(reached[:, self.which] * self.time[tilt][:, None])
-
-
-def modes(
-    positions: Array, pre_exposure: Array, pixel_size: float, options: MotionOptions
-) -> Modes:
-    """Set up.
-
-    Parameters
-    ----------
-    positions : (n_particles, 3) array
-        [voxels]
-    pre_exposure : (n_tilts,) array
-        [e/Å²]
-    pixel_size : float
-        [Å]
-    options : MotionOptions
-
-    Raises
-    ------
-    ModelError
-        If all images have the same dose.
-    """
-    order = np.argsort(pre_exposure, kind="stable")
-    steps = np.diff(pre_exposure[order])
-    if not steps.any():
-        raise ModelError("motion needs the dose of each tilt image, and here all have the same")
-    walk = np.zeros(len(order))
-    walk[order[1:]] = np.cumsum(steps**2)
-    in_time = _largest(np.minimum.outer(walk, walk), len(walk))
-    in_time[walk == 0] = 0.0  # to the last bit: RELION's trajectories begin there
-    in_space = _spatial(positions * pixel_size, options)
-    variance = np.outer((in_space**2).mean(axis=0), (in_time**2).mean(axis=0))
-    first = np.argsort(-variance, axis=None, kind="stable")[: options.max_modes]
-    enough = np.cumsum(variance.ravel()[first]) < (1 - _LEFT_OUT) * variance.sum()
-    kept = first[: int(enough.sum()) + 1]
-    space, time = np.unravel_index(kept, variance.shape)
-    scale = options.sigma_velocity / pixel_size
-    reached = int(space.max()) + 1
-    return Modes(scale * in_space[:, :reached], space.astype(np.int64), in_time[:, time])
-
-
-def _spatial(places: Array, options: MotionOptions) -> Array:
-    """Modes over particles, times the roots of their variances: (n_particles, m)."""
-    some = np.unique(np.linspace(0, len(places) - 1, _MOST).astype(np.int64))
-    if len(some) >= len(places):
-        return _largest(_covariance(places, places, options), options.max_modes)
-    root = _largest(_covariance(places[some], places[some], options), options.max_modes)
-    # A mode's value elsewhere: its values here, by the covariance between here and there.
-    across = _covariance(places, places[some], options)
-    return np.asarray(across @ (root / (root**2).sum(axis=0)))
-
-
-def _covariance(a: Array, b: Array, options: MotionOptions) -> Array:
-    square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    ratio = np.maximum(square, 0.0) / options.sigma_divergence**2
-    return np.asarray(np.exp(-ratio if options.square_exponential else -np.sqrt(ratio)))
-
-
-def _largest(covariance: Array, most: int) -> Array:
-    """Eigenvectors times the roots of their eigenvalues, the largest first."""
-    from scipy.linalg import eigh
-
-    n = len(covariance)
-    values, vectors = eigh(covariance, subset_by_index=(max(n - most, 0), n - 1))
-    kept = values > 1e-9 * values[-1]
-    return np.asarray((vectors[:, kept] * np.sqrt(values[kept]))[:, ::-1])

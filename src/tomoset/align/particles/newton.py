@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.align.particles.algebra import factored, inverse, solved
+from tomoset.align.particles.freedom import Prior
 from tomoset.align.particles.likelihood import (
     Evaluation,
     Noise,
@@ -16,14 +18,18 @@ from tomoset.align.particles.likelihood import (
     penalised,
 )
 from tomoset.align.particles.model import design
+from tomoset.align.particles.motion_evidence import learn_courses
 from tomoset.blas import one_thread
 
 Array = npt.NDArray[np.float64]
 
-#: What a step must promise the objective, or the fit is at rest.
-_REST = 0.3
+#: What a step must promise the objective for each number on average, or the fit is at rest: they
+#: change by 1/20 of their standard deviations then.
+_REST = 1e-3
 #: With so many, what is expected of them is learned in every third step only.
 _LEARN_ALL, _LEARN_EVERY = 2000, 3
+#: Steps in which it is learned how particles move.
+_LEARN_COURSES = (1, 3, 6, 10, 15)
 #: Bounds of the fraction of bad particles.
 _BAD = (0.01, 0.3)
 
@@ -58,6 +64,8 @@ class Reduced:
     ----------
     normal : (size, size) array
     slope : (size,) array
+    cross : (size, n_particles, 3) array
+        As of the system, with the prior's part.
     blocks : (n_particles, 3, 3) array
         Covariances of places if the free numbers were known.
     places : (n_particles, 3) array
@@ -66,6 +74,7 @@ class Reduced:
 
     normal: Array
     slope: Array
+    cross: Array
     blocks: Array
     places: Array
 
@@ -125,14 +134,18 @@ def build(problem: Problem, found: Evaluation, noise: Noise) -> System:
     )
 
 
-def reduce(system: System, problem: Problem, moved: Array) -> Reduced:
+def reduce(system: System, problem: Problem, vector: Array, moved: Array) -> Reduced:
     """Eliminate the places of particles, with what is expected of them."""
     if not problem.free.particles or not len(moved):
-        nothing = np.zeros((len(moved), 3, 3))
         return Reduced(
-            normal=system.normal, slope=system.slope, blocks=nothing, places=np.zeros(moved.shape)
+            normal=system.normal,
+            slope=system.slope,
+            cross=system.cross,
+            blocks=np.zeros((len(moved), 3, 3)),
+            places=np.zeros(moved.shape),
         )
-    _, expected, stiff = problem.prior.place_terms(moved)
+    _, expected, stiff = problem.prior.place_terms(problem.anchored(vector, moved))
+    system = _anchored(system, problem, expected, stiff)
     blocks = np.asarray(np.linalg.inv(system.data + stiff[:, None, None] * np.eye(3)))
     places = system.place_slope + expected
     root = np.linalg.cholesky(blocks)
@@ -142,39 +155,25 @@ def reduce(system: System, problem: Problem, moved: Array) -> Reduced:
     return Reduced(
         normal=system.normal - flat @ flat.T,
         slope=system.slope - flat @ known,
+        cross=system.cross,
         blocks=blocks,
         places=places,
     )
 
 
-def factored(normal: Array, stiff: Array) -> tuple[Array, bool]:
-    """Cholesky factor of information and prior together, as `scipy.linalg.cho_factor` has it."""
-    from scipy.linalg import cho_factor
-
-    matrix = normal + np.diag(stiff)
-    if not len(matrix):
-        return matrix, True
-    # Rounding may leave a direction that places make up for a little below 0.
-    matrix[np.diag_indices_from(matrix)] *= 1 + 1e-10
-    factor, lower = cho_factor(matrix, lower=True, check_finite=False)
-    return factor, bool(lower)
-
-
-def solved(factor: tuple[Array, bool], side: Array) -> Array:
-    """The matrix' inverse times `side`."""
-    from scipy.linalg import cho_solve
-
-    return np.asarray(cho_solve(factor, side, check_finite=False)) if len(side) else side
-
-
-def inverse(factor: tuple[Array, bool]) -> Array:
-    """The inverse of the matrix that was factored."""
-    from scipy.linalg.lapack import dpotri
-
-    if not len(factor[0]):
-        return np.zeros((0, 0))
-    lower = np.tril(dpotri(factor[0], lower=1)[0])
-    return np.asarray(lower + np.tril(lower, -1).T)
+def _anchored(system: System, problem: Problem, expected: Array, stiff: Array) -> System:
+    """With what the prior of places, where they average motions, says of these."""
+    modes, anchor = problem.model.modes, problem.prior.anchor
+    if not problem.anchors or modes is None:
+        return system
+    of = problem.free.motion.ravel()
+    normal, slope, cross = system.normal.copy(), system.slope.copy(), system.cross.copy()
+    by_itself = anchor**2 * modes.averages_normal(stiff)
+    normal[np.ix_(of, of)] += by_itself.reshape(len(of), len(of))
+    slope[of] += anchor * modes.averages_slope(expected).ravel()
+    shared = anchor * stiff[:, None] * modes.averages_reach()
+    cross[of] += shared.reshape(len(of), *cross.shape[1:])
+    return replace(system, normal=normal, slope=slope, cross=cross)
 
 
 def climb(rest: Rest, iterations: int) -> Rest:
@@ -182,7 +181,7 @@ def climb(rest: Rest, iterations: int) -> Rest:
     with one_thread():
         for turn in range(iterations):
             rest, gain = _step(rest, turn)
-            if gain < _REST:
+            if gain < _REST * (len(rest.vector) + rest.moved.size):
                 break
     return rest
 
@@ -191,17 +190,18 @@ def _step(rest: Rest, turn: int) -> tuple[Rest, float]:
     """One step, and what it promised."""
     problem, noise = rest.problem, rest.noise
     system = build(problem, rest.found, noise)
-    reduced = reduce(system, problem, rest.moved)
+    reduced = reduce(system, problem, rest.vector, rest.moved)
     _, expected, stiff = problem.prior.terms(rest.vector)
     factor = factored(reduced.normal, stiff)
     slope = reduced.slope + expected
     by_vector = solved(factor, slope)
-    pulled = reduced.places - np.tensordot(by_vector, system.cross, axes=1)
+    pulled = reduced.places - np.tensordot(by_vector, reduced.cross, axes=1)
     by_place = (reduced.blocks @ pulled[..., None])[..., 0]
     gain = float(
         slope @ by_vector
         + (reduced.places * (reduced.blocks @ reduced.places[..., None])[..., 0]).sum()
     )
+    before = rest.vector
     rest, better = _along(rest, by_vector, by_place)
     if not better:
         return rest, 0.0
@@ -209,11 +209,32 @@ def _step(rest: Rest, turn: int) -> tuple[Rest, float]:
     if turn > 0 and (size < _LEARN_ALL or turn % _LEARN_EVERY == 1):
         spread = np.diag(inverse(factor))
         learned = problem.prior.learned(rest.vector, spread)
+        modes = problem.model.modes
+        if turn in _LEARN_COURSES and problem.free.moving and modes is not None:
+            learned = learn_courses(learned, modes, (reduced.normal, reduced.slope), before)
         if problem.free.particles:
             traces = np.trace(reduced.blocks, axis1=1, axis2=2)
-            learned = learned.place_learned(rest.moved, traces)
+            learned = _anchor_learned(rest, learned)
+            away = replace(problem, prior=learned).anchored(rest.vector, rest.moved)
+            learned = learned.place_learned(away, traces)
         problem = replace(problem, prior=learned)
     return settled(replace(rest, problem=problem), system.data), gain
+
+
+def _anchor_learned(rest: Rest, known: Prior) -> Prior:
+    """What the places that were given are: by the plane in which the first image shows them."""
+    problem, modes = rest.problem, rest.problem.model.modes
+    if not problem.free.moving or modes is None:
+        return known
+    first = int(np.argmin(np.abs(modes.time).sum(axis=1)))
+    plane = problem.model.projections[first, :2, :3].T
+    averages = modes.averages(rest.vector[problem.free.motion]) @ plane
+    away = problem.anchored(rest.vector, rest.moved)
+    weights = rest.found.weights * known.place_terms(away)[2]
+    shared = float((weights[:, None] * averages * (rest.moved @ plane)).sum())
+    size = float((weights[:, None] * averages**2).sum())
+    anchor = known.anchor if size <= 0 else float(np.clip(-shared / size, 0.0, 1.0))
+    return replace(known, anchor=anchor)
 
 
 def settled(rest: Rest, data: Array) -> Rest:

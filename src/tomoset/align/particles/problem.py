@@ -41,7 +41,7 @@ class MotionOptions:
     sigma_velocity: float = 0.5
     sigma_divergence: float = 3000.0
     square_exponential: bool = False
-    max_modes: int = 300
+    max_modes: int = 600
 
     def __post_init__(self) -> None:
         if not (self.sigma_velocity > 0 and self.sigma_divergence > 0 and self.max_modes > 0):

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.particles.bend import Bend
+from tomoset.align.particles.courses import COURSES, Motions
 from tomoset.align.particles.frame import Frame, frame
-from tomoset.align.particles.freedom import Choice, Parameters, freedom, prior
+from tomoset.align.particles.freedom import MOTION, Choice, Parameters, freedom, prior
 from tomoset.align.particles.held_out import Predicted, held_out
 from tomoset.align.particles.likelihood import Noise, Problem, evaluate
 from tomoset.align.particles.model import Model
-from tomoset.align.particles.motion import Modes, modes
 from tomoset.align.particles.newton import Rest, build, climb, settled
 from tomoset.align.particles.problem import ParticleOptions, ParticleProblem
 from tomoset.align.particles.result import Gain
@@ -36,7 +36,7 @@ class Task:
     problem: ParticleProblem
     options: ParticleOptions
     surface: Surface
-    modes: Modes | None
+    motions: Motions | None
 
     @classmethod
     def of(cls, problem: ParticleProblem, options: ParticleOptions) -> Task:
@@ -44,9 +44,11 @@ class Task:
         moving = None
         if options.motion is not None and len(problem.positions):
             dose = np.asarray(problem.pre_exposure, dtype=np.float64)
-            moving = modes(problem.positions, dose, problem.pixel_size, options.motion)
+            linear = np.asarray(problem.projections)[:, :2, :3]
+            at, px = problem.positions, problem.pixel_size
+            moving = Motions.of(at, dose, linear, px, options.motion)
         surface = Surface.of(problem, options.range)
-        return cls(problem=problem, options=options, surface=surface, modes=moving)
+        return cls(problem=problem, options=options, surface=surface, motions=moving)
 
     @property
     def movable(self) -> Mask:
@@ -76,7 +78,7 @@ class Task:
             anisotropic=o.anisotropic,
         )
         more("deformation", o.deformation is not None, deformation=True)
-        more("motion", self.modes is not None, motion=True)
+        more("motion", self.motions is not None, motion=True)
         return found
 
 
@@ -108,13 +110,14 @@ def begin(task: Task) -> Rest:
     n_tilts = len(problem.projections)
     old = problem.deformation
     bend = None if old is None else Bend(old.kind, old.grid, problem.image_size)
+    modes = None if task.motions is None else task.motions.coarse()
     tilt = np.zeros((n_tilts, 8))
     tilt[:, 3:5] = found.shifts
     numbers = Parameters(
         tilt=tilt,
         common=np.zeros(8),
         bend=np.zeros((n_tilts, 0)) if old is None else np.array(old.coefficients),
-        motion=np.zeros((task.modes.count if task.modes is not None else 0, 3)),
+        motion=np.zeros((modes.count if modes is not None else 0, 3)),
         moved=found.moved,
     )
     model = Model(
@@ -123,7 +126,7 @@ def begin(task: Task) -> Rest:
         positions=np.asarray(problem.positions, dtype=np.float64),
         at=np.ascontiguousarray(np.swapaxes(problem.windows.at, 0, 1), dtype=np.float64),
         bend=bend,
-        modes=task.modes,
+        modes=modes,
         given=_given(problem),
     )
     noise = Noise(amplitude=found.amplitude, price=np.zeros(len(found.moved)), bad=0.1)
@@ -156,14 +159,14 @@ def _entered(
     wanted = task.options.deformation
     per_tilt = wanted is not None and wanted.per_tilt
     count = 0 if model.bend is None else numbers.bend.shape[1]
-    free = freedom(choice, moves, count, per_tilt, task.modes)
+    free = freedom(choice, moves, count, per_tilt, model.modes)
     held = replace(numbers, tilt=0 * numbers.tilt, common=0 * numbers.common)
     centre = numbers
     if like is not None and like.problem.held.bend.shape == numbers.bend.shape:
         centre = like.problem.held
     expected = prior(
         free,
-        model.bend,
+        (model.bend, model.modes),
         centre,
         wanted.regularisation if wanted is not None else 0.0,
         None if like is None else like.problem.prior,
@@ -197,6 +200,21 @@ def entered(task: Task, rest: Rest, choice: Choice, moves: Mask) -> Rest:
     )
 
 
+def in_detail(task: Task, rest: Rest, choice: Choice) -> Rest:
+    """The same state, with as many modes of motion as are allowed, those that move most."""
+    assert task.motions is not None
+    model, numbers = rest.problem.model, rest.problem.numbers(rest.vector, rest.moved)
+    assert model.modes is not None
+    variances = rest.problem.prior.variance[MOTION : MOTION + len(COURSES)]
+    modes = task.motions.detailed(variances)
+    motion = model.modes.carried(numbers.motion, modes)
+    model, numbers = replace(model, modes=modes), replace(numbers, motion=motion)
+    problem = _entered(task, model, numbers, choice, task.movable, rest)
+    vector = problem.free.pack(numbers)
+    found = evaluate(problem, problem.numbers(vector, rest.moved), rest.noise)
+    return replace(rest, problem=problem, vector=vector, found=found)
+
+
 def _has(rest: Rest) -> bool:
     """Whether a deformation is free already."""
     bend = rest.problem.free.bend
@@ -215,6 +233,8 @@ def climbed(task: Task) -> Climbed:
             choice = replace(best.choice, **extra)
             rest = entered(task, best.rest, choice, task.movable)
         rest = climb(rest, o.iterations)
+        if name == "motion":
+            rest = climb(in_detail(task, rest, choice), o.iterations)
         lies = frame(rest, choice, task.problem.size)
         given = rest.problem.model.projections @ lies.motion
         predicted = held_out(rest, given) if o.cross_validation else None

@@ -1,0 +1,199 @@
+"""How particles move: modes of motion, what is learned of them, and motions that are known."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from tests.particle_windows import PIXEL, Case, dose_order, projections, residual_of, series
+from tomoset import geometry
+from tomoset.align.particles import MotionOptions, ParticleOptions, fit_particles, reference
+from tomoset.align.particles.courses import Motions
+from tomoset.align.particles.freedom import GROUPS, MOTION, Choice, Prior
+from tomoset.align.particles.model import design
+from tomoset.align.particles.motion_evidence import learn_courses
+from tomoset.align.particles.newton import build
+from tomoset.align.particles.stages import Task, begin, entered
+from tomoset.errors import ModelError
+
+rng = np.random.default_rng(7)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return series(Case(seed=3, particles=8, tilts=5, half=14, place=0.5, far=0.2))
+
+
+def test_information_on_motion_is_that_of_its_derivatives(small):
+    task = Task.of(small[0], ParticleOptions(motion=MotionOptions(max_modes=12)))
+    rest = entered(task, begin(task), Choice(motion=True), task.movable)
+    free, modes = rest.problem.free, rest.problem.model.modes
+    found = build(rest.problem, rest.found, rest.noise)
+    weight = rest.noise.amplitude[:, None] ** 2 * rest.found.weights
+    information = weight[..., None, None] * rest.problem.surface.information
+    seen = rest.found.seen
+    by_voxel = np.stack([seen.by_voxel(t) for t in range(5)])
+    on_places = np.swapaxes(by_voxel, 2, 3) @ information @ by_voxel
+    of = free.motion.ravel()
+    expected = reference.mix(modes.space, modes.which, modes.time, on_places)
+    np.testing.assert_allclose(
+        found.normal[np.ix_(of, of)], expected.reshape(len(of), -1), atol=1e-9
+    )
+    mixed = np.zeros((free.size, len(of)))
+    for t in range(5):
+        slopes, which = design(rest.problem.model, free, seen, t)
+        shared = np.einsum("pif,pij,pjk->pfk", slopes, information[t], by_voxel[t])
+        reach = modes.space[:, modes.which] * modes.time[t]
+        mixed[which] += np.einsum("pfk,pm->fmk", shared, reach).reshape(len(which), -1)
+    mixed[of] = found.normal[np.ix_(of, of)]
+    np.testing.assert_allclose(found.normal[:, of], mixed, atol=1e-9)
+
+
+def test_motion_begins_at_the_lowest_dose_and_has_its_covariance():
+    places, dose = rng.uniform(0, 900, (40, 3)), np.array([6.0, 0.0, 3.0, 12.0])
+    options = MotionOptions(sigma_velocity=0.4, sigma_divergence=2000, max_modes=1000)
+    linear = projections(4)[:, :2, :3]
+    motions = Motions.of(places, dose, linear, PIXEL, options)
+    apart = np.linalg.norm(places[:, None] - places, axis=2) * PIXEL
+    velocity = 0.16 * np.exp(-apart / 2000)
+    # Velocities of all images apart; such that walk; the same.
+    for course, expected in enumerate((18.0, 6.0**2 * (3 * 12 - 6) / (6 * 12), 6.0 * 12.0)):
+        modes = motions.detailed(np.eye(3)[course])
+        assert np.abs(modes.time[1]).max() < 1e-9
+        mine = modes.courses[modes.when] == course
+        reach = modes.space[:, modes.which[mine]][None] * modes.time[:, None, mine]
+        covariance = np.einsum("tpm,uqm->tpuq", reach, reach) * PIXEL**2
+        np.testing.assert_allclose(
+            covariance[0, :, 3, :], expected * velocity, atol=0.006 * expected
+        )
+    with pytest.raises(ModelError, match="dose"):
+        Motions.of(places, np.zeros(4), linear, PIXEL, options)
+
+
+def test_averages_are_where_moving_particles_are_picked():
+    places, dose = rng.uniform(0, 900, (6, 3)), dose_order(9)
+    P = projections(9)
+    motions = Motions.of(places, dose, P[:, :2, :3], PIXEL, MotionOptions(max_modes=40))
+    modes = motions.coarse()
+    coefficients = rng.standard_normal((modes.count, 3))
+    moved = modes.displacements(coefficients)
+    seen = np.stack([geometry.apply(P[t], places + moved[t])[:, :2] for t in range(9)])
+    rows, aims = P[:, :2, :3].reshape(-1, 3), seen - P[:, None, :2, 3]
+    picked = np.linalg.lstsq(rows, aims.transpose(0, 2, 1).reshape(18, -1), rcond=None)[0].T
+    averages = modes.averages(coefficients)
+    np.testing.assert_allclose(places + averages, picked, atol=1e-9)
+    # And what information, slopes and reach say of them.
+    stiff, by_place = rng.uniform(1, 2, 6), rng.standard_normal((6, 3))
+    reach = modes.averages_reach()
+    np.testing.assert_allclose(np.einsum("mipj,mi->pj", reach, coefficients), averages, atol=1e-9)
+    expected = np.einsum("mipj,pj->mi", reach, by_place)
+    np.testing.assert_allclose(modes.averages_slope(by_place), expected, atol=1e-9)
+    expected = np.einsum("aipk,p,bjpk->aibj", reach, stiff, reach)
+    np.testing.assert_allclose(modes.averages_normal(stiff), expected, atol=1e-9)
+
+
+def test_modes_go_on_from_coarse_to_detailed_ones():
+    places = rng.uniform(0, 900, (30, 3))
+    linear = projections(9)[:, :2, :3]
+    motions = Motions.of(places, dose_order(9), linear, PIXEL, MotionOptions(max_modes=500))
+    coarse, detailed = motions.coarse(), motions.detailed(np.ones(3))
+    coefficients = rng.standard_normal((coarse.count, 3))
+    carried = coarse.carried(coefficients, detailed)
+    np.testing.assert_allclose(
+        detailed.displacements(carried), coarse.displacements(coefficients), atol=1e-9
+    )
+    assert len(motions.detailed(np.array([1.0, 0.0, 0.0])).which) == min(500, 30 * 8 + 30 * 8 + 30)
+
+
+def test_courses_are_learned_as_their_evidence_says():
+    """Against the density of the data, with all numbers integrated out by hand."""
+    places = rng.uniform(0, 900, (12, 3))
+    linear = projections(9)[:, :2, :3]
+    modes = Motions.of(places, dose_order(9), linear, PIXEL, MotionOptions()).coarse()
+    size = 3 * modes.count
+    group = MOTION + np.repeat(modes.courses[modes.when], 3)
+    reach = rng.standard_normal((60, size))
+    truth = rng.standard_normal(size) * np.where(group == MOTION, 0.02, 1.5)
+    data = reach @ truth + 0.1 * rng.standard_normal(60)
+    normal, side = reach.T @ reach / 0.01, reach.T @ data / 0.01
+    start = Prior(
+        mean=np.zeros(size),
+        scale=np.ones(size),
+        group=group,
+        ridge=np.zeros(size),
+        variance=np.full(len(GROUPS), 0.25),
+        place=1.0,
+    )
+    at = 0.1 * rng.standard_normal(size)
+    learned = learn_courses(start, modes, (normal, side - normal @ at), at)
+
+    def evidence(prior: Prior) -> float:
+        covariance = (reach * prior.variance[group]) @ reach.T + 0.01 * np.eye(60)
+        return float(multivariate_normal(np.zeros(60), covariance).logpdf(data))
+
+    best = evidence(learned)
+    assert best > evidence(start) + 10
+    for course, factor in itertools.product(range(3), (0.5, 2.0)):
+        variance = learned.variance[MOTION + course] * factor
+        if variance <= 4.0:
+            assert evidence(learned.with_variances(MOTION + course, variance)) < best + 0.05
+
+
+@pytest.mark.parametrize(
+    ("moving", "expected"),
+    # Of a walk, the first images, which are hardly tilted, do not show how it begins along z.
+    [({"velocity": 0.7}, 0.7), ({"drift": 0.4}, 0.2), ({"velocity": 0.5, "drift": 0.3}, 0.3)],
+)
+def test_motion_is_found_from_where_particles_were_picked(moving, expected):
+    case = Case(particles=100, half=16, picked=True, place=0.2, shift=0.5, **moving)
+    problem, truth = series(case)
+    fit = fit_particles(problem, ParticleOptions(motion=MotionOptions()))
+    true = np.swapaxes(truth.motion, 0, 1) * PIXEL
+    off = fit.trajectories - true
+    # What all have in common, shifts of images explain as well.
+    true, off = (x - x.mean(axis=0) for x in (true, off))
+    assert (off**2).mean() < expected**2 * (true**2).mean()
+
+
+def test_motion_is_followed_and_not_made_up():
+    options = ParticleOptions(motion=MotionOptions(max_modes=150))
+    # What all have in common, shifts of images explain as well, unless these are small.
+    problem, truth = series(Case(particles=80, half=12, velocity=0.7, shift=0.5))
+    fit = fit_particles(problem, options)
+    true = np.swapaxes(truth.motion, 0, 1) * PIXEL
+    off = fit.trajectories - true
+    apart = [x - x.mean(axis=0) for x in (true, off)]
+    assert (off**2).mean() < 0.5**2 * (true**2).mean()
+    assert (apart[1] ** 2).mean() < 0.6**2 * (apart[0] ** 2).mean()
+    first = int(np.argmin(problem.pre_exposure))
+    assert np.abs(fit.trajectories[:, first]).max() < 1e-9
+    still, options = (
+        Case(particles=40, half=8),
+        replace(options, motion=MotionOptions(max_modes=50)),
+    )
+    for checked in (True, False):
+        now = residual_of(still, replace(options, cross_validation=checked))
+        assert now < 1.05 * residual_of(still, replace(ParticleOptions(), cross_validation=checked))
+
+
+def test_known_motion_is_taken_into_account():
+    problem, _ = series(Case(particles=20, tilts=11, half=8))
+    ways = rng.normal(0, 3, (20, 11, 3))
+    there = np.stack(
+        [
+            geometry.apply(P[None], problem.positions + ways[:, t] / PIXEL)[0, :, :2]
+            for t, P in enumerate(problem.projections)
+        ],
+        axis=1,
+    )
+    moved = replace(problem, windows=replace(problem.windows, at=there), trajectories=ways)
+    one, two = fit_particles(problem), fit_particles(moved)
+    np.testing.assert_allclose(one.projections, two.projections, atol=5e-3)
+    np.testing.assert_allclose(two.trajectories, ways, atol=0.05)
+
+
+# Poor input
