@@ -171,7 +171,7 @@ def _given(command: click.decorators.FC) -> click.decorators.FC:
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="What computes; a graphics card (cuda) is not supported yet.",
+    help="What predicts and correlates particles: the processor, or a GPU (cuda).",
 )
 @common_options
 def particles(**given: Any) -> int:
@@ -203,7 +203,7 @@ def particles(**given: Any) -> int:
 
 def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
     from tomoset.align.particles import ParticleOptions
-    from tomoset.errors import ModelError, UnsupportedError
+    from tomoset.errors import ModelError
     from tomoset.particles import EvidenceOptions, Weighting
     from tomoset.particles.align.options import AlignOptions
 
@@ -232,7 +232,7 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
             cross_validation=given["cross_validation"],
         )
         return AlignOptions(evidence=evidence, fit=fit, device=given["device"])
-    except (ModelError, UnsupportedError) as problem:
+    except ModelError as problem:
         raise click.UsageError(str(problem)) from None
 
 

@@ -92,7 +92,7 @@ def image_slices(slices, turns, squares, changes, weight):  # type: ignore[no-un
     """Multiply slices, in place, by sin(2 pi (turns - changes[i] squares)) weight.
 
     `turns` is the phase of the CTF at no depth in whole turns, and `squares` how many turns a
-    change of defocus by 1 takes from it; minus the CTF is the sine. `weight` may be complex.
+    change of defocus by 1 takes from it; minus the CTF is the sine.
     """
     number, height, width = slices.shape
     for i in range(number):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -19,11 +21,13 @@ import numpy.typing as npt
 from tomoset.align.windows import Windows, room
 from tomoset.errors import ModelError
 from tomoset.images.ctf import frequencies
+from tomoset.images.device import DeviceArray
 from tomoset.model import ParticleSet, Tomogram
+from tomoset.particles.device import ParticleDevice, open_particle_device
 from tomoset.particles.predict import Predictor, Weighting
 from tomoset.particles.reference import Reference
 from tomoset.particles.slices import Slices, moved
-from tomoset.particles.whiten import WhiteImage, Whitener
+from tomoset.particles.whiten import Whitener
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,8 +35,6 @@ Mask = npt.NDArray[np.bool_]
 
 #: Entries of windows beyond the range, which splines through them need.
 _BORDER = 2
-#: Pixels of boxes that are worked on at once: they stay in the cache of a core.
-_AT_ONCE = 1 << 18
 
 
 class TiltImages(Protocol):
@@ -105,6 +107,7 @@ def correlate(
     reference: Reference,
     options: EvidenceOptions,
     trajectories: npt.ArrayLike | None = None,
+    device: str = "cpu",
 ) -> Windows:
     """Correlate all tilt images with what they should show of every particle.
 
@@ -122,6 +125,8 @@ def correlate(
         Sizes and weights.
     trajectories : (n_particles, n_tilts, 3) array, optional
         How far each particle has moved by each image, x, y, z of the tomogram [Å].
+    device : str
+        Where, as `tomoset.images.device.DEVICES` has it.
 
     Returns
     -------
@@ -136,13 +141,16 @@ def correlate(
         images, or pixel sizes differ.
     FileFormatError
         If images hold NaN, or optics groups contradict the tomogram.
+    UnsupportedError
+        If there is no such device here.
     """
     check_images(tomogram, images, particles, options)
-    predictor = Predictor(tomogram, particles, reference, options.box)
+    there = open_particle_device(device)
+    predictor = Predictor(tomogram, particles, reference, options.box, there)
     at = expected_places(tomogram, particles, trajectories)
     visible = visible_in(at, images.size, options.box / 2) & own_masks(particles, tomogram)
     _refuse_nothing(visible, tomogram, options)
-    work = _Correlation(predictor, images, options, at, visible)
+    work = _Correlation(predictor, images, options, at, visible, there)
     with ThreadPoolExecutor(options.threads) as pool:
         for _ in pool.map(work.tilt, range(tomogram.n_tilts)):
             pass
@@ -267,8 +275,14 @@ class _Correlation:
         options: EvidenceOptions,
         at: Array,
         visible: Mask,
+        there: ParticleDevice,
     ) -> None:
         self._predictor, self._images, self._options = predictor, images, options
+        # Threads read images and make them white; one at a time has the GPU.
+        self._there = there
+        self._turn: AbstractContextManager[object] = nullcontext()
+        if there.device.name != "cpu":
+            self._turn = Lock()
         self._at, self._visible = at, visible.copy()
         both, n = visible.shape, options.entries
         self._values = room((*both, n, n), options.memory)
@@ -291,35 +305,26 @@ class _Correlation:
             return
         # Half by half, so that most batches are of one map.
         rows = rows[np.argsort(self._predictor.halves[rows], kind="stable")]
-        count = max(1, _AT_ONCE // (options.box * options.padding) ** 2)
-        for first in range(0, len(rows), count):
-            batch = rows[first : first + count]
-            self._batch(t, batch, white, self._predictor.images(t, batch, weight))
+        count = max(1, self._there.at_once // (options.box * options.padding) ** 2)
+        with self._turn:
+            image = self._there.upload(white.image)
+            for first in range(0, len(rows), count):
+                self._batch(t, rows[first : first + count], image, weight)
 
-    def _batch(self, t: int, rows: Ints, white: WhiteImage, predicted: Slices) -> None:
-        import scipy.fft
-
-        from tomoset.particles import _kernels
-
+    def _batch(self, t: int, rows: Ints, image: DeviceArray, weight: Array) -> None:
+        there, fft = self._there, self._there.device.fft
         box, padding, n = self._options.box, self._options.padding, self._options.entries
         at = self._at[rows, t]
         middle = np.rint(at).astype(np.int64)
-        boxes = np.empty((len(rows), box, box), np.float32)
-        _kernels.cut(white.image, middle - box // 2, boxes)
-        seen = scipy.fft.rfft2(boxes)
+        seen = fft.rfft2(there.cut(image, middle - box // 2, box))
+        predicted = self._predictor.images(t, rows, weight)
         # The first entry of a window, from the first pixel of the box.
         offsets = at - middle + box // 2 - (n // 2) / padding
         fine = box * padding
-        product = seen
-        if padding > 1:
-            product = np.zeros((len(rows), fine, fine // 2 + 1), np.complex64)
-        energy, information = np.empty(len(rows)), np.empty((len(rows), 3))
-        _kernels.match(seen, predicted, offsets, product, energy, information)
-        columns = scipy.fft.ifft(product, axis=1, overwrite_x=True)[:, :n]
-        values = scipy.fft.irfft(columns, n=fine, axis=2)[:, :, :n]
-        if padding > 1:
-            values *= np.float32(padding**2)
-        self._values[rows, t] = values
+        product, energy, information = there.match(seen, predicted, offsets, fine)
+        columns = fft.ifft(product, axis=1, overwrite_x=True)[:, :n]
+        values = there.device.to_host(fft.irfft(columns, n=fine, axis=2)[:, :, :n])
+        self._values[rows, t] = values * np.float32(padding**2) if padding > 1 else values
         self._energy[rows, t], self._information[rows, t] = energy, information
 
     def windows(self) -> Windows:

@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from tomoset.errors import ModelError
 from tomoset.images.ctf import Ctf, dose_weight, frequencies, wavelength
+from tomoset.images.device import DeviceArray
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.aberrations import Aberrations
 from tomoset.particles.columns import check_optics, halves
+from tomoset.particles.device import CpuParticles, ParticleDevice
 from tomoset.particles.reference import Reference
-from tomoset.particles.slices import Slices, band
+from tomoset.particles.slices import band
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -67,6 +69,8 @@ class Predictor:
         With pixels of the same size.
     box : int
         Of the images [px], even.
+    there : ParticleDevice, optional
+        Where images are predicted; on the processor.
 
     Raises
     ------
@@ -77,7 +81,12 @@ class Predictor:
     """
 
     def __init__(
-        self, tomogram: Tomogram, particles: ParticleSet, reference: Reference, box: int
+        self,
+        tomogram: Tomogram,
+        particles: ParticleSet,
+        reference: Reference,
+        box: int,
+        there: ParticleDevice | None = None,
     ) -> None:
         if tomogram.projections is None:
             raise ModelError(f"tomogram {tomogram.name!r} is not aligned: it has no projections")
@@ -91,6 +100,7 @@ class Predictor:
         if box % 2 or box < 8:
             raise ModelError(f"the box must be an even number of pixels, 8 or more, not {box}")
         check_optics(particles, tomogram)
+        self._there: ParticleDevice = CpuParticles() if there is None else there
         self.tomogram, self.box = tomogram, box
         self._pixel_size = tomogram.optics.pixel_size
         reference.check_pixel_size(self._pixel_size, tomogram.name)
@@ -139,7 +149,7 @@ class Predictor:
             weight = weight * np.exp(-t.b_factor[tilt] / 4 * np.square(k / self._pixel_size))
         return np.where(keep, weight, 0.0)
 
-    def images(self, tilt: int, rows: Ints, weight: Array) -> Slices:
+    def images(self, tilt: int, rows: Ints, weight: Array) -> DeviceArray:
         """Transforms of predicted images, as ``rfft2`` gives them with the particle at pixel 0.
 
         Parameters
@@ -154,34 +164,39 @@ class Predictor:
         Returns
         -------
         (n, box, box // 2 + 1) complex64 array
+            Of the device.
         """
-        from tomoset.particles import _kernels
-
+        there, xp = self._there, self._there.device.xp
         linear = self._linear[tilt] @ self._orientations[rows]
-        halves = self.halves[rows]
-        radius = self._reach(weight)
-        whole = len(set(halves.tolist())) < 2 or self._transforms[0] is self._transforms[1]
-        if whole:
-            slices = self._transforms[halves[0] if len(rows) else 0].slices(
-                linear, self.box, radius
-            )
-        else:
-            slices = np.empty((len(rows), self.box, self.box // 2 + 1), np.complex64)
-            for half, transform in enumerate(self._transforms):
-                slices[halves == half] = transform.slices(linear[halves == half], self.box, radius)
+        slices = self._slices(linear, self.halves[rows], self._reach(weight))
         turns, squares = self._phase(tilt)
         for mine, phases in self._aberrations.shares(rows):
-            part, phase = slices[mine], turns
-            factor: Floats | Slices = weight.astype(np.float32)
-            if phases is not None:
-                phase = phase + phases.even
-                factor = factor if phases.odd is None else factor * phases.odd
+            where = mine if isinstance(mine, slice) else there.upload(mine)
+            part = slices[where]
+            turned = turns if phases is None else turns + phases.even
             changes = np.ascontiguousarray(self.changes[tilt, rows[mine]])
             # Whole turns are taken off before float32 could lose what matters.
-            phase = (phase - np.rint(phase)).astype(np.float32)
-            _kernels.image_slices(part, phase, squares, changes, factor)
+            phase: Floats = (turned - np.rint(turned)).astype(np.float32)
+            there.modulate(part, phase, squares, changes, weight.astype(np.float32))
+            if phases is not None and phases.odd is not None:
+                part *= xp.asarray(phases.odd)
             if not isinstance(mine, slice):
-                slices[mine] = part
+                slices[where] = part
+        return slices
+
+    def _slices(self, linear: Array, halves: Ints, radius: float) -> DeviceArray:
+        """Slices of the own half map of each particle."""
+        there, (first, second) = self._there, self._transforms
+        kinds = np.unique(halves).tolist()
+        if first is second or len(kinds) < 2:
+            transform = second if kinds == [1] else first
+            return there.slices(transform, linear, self.box, radius)
+        shape = len(linear), self.box, self.box // 2 + 1
+        slices = there.device.xp.empty(shape, dtype=np.complex64)
+        for half in kinds:
+            mine = np.flatnonzero(halves == half)
+            own = there.slices(self._transforms[half], linear[mine], self.box, radius)
+            slices[there.upload(mine)] = own
         return slices
 
     def _reach(self, weight: Array) -> float:

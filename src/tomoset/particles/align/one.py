@@ -151,7 +151,13 @@ def _fitted(
 ) -> ParticleFit:
     t = now.tomogram
     windows = correlate(
-        t, images, now.particles, reference, options.evidence, trajectories=now.trajectories
+        t,
+        images,
+        now.particles,
+        reference,
+        options.evidence,
+        trajectories=now.trajectories,
+        device=options.device,
     )
     assert t.projections is not None
     assert t.size is not None

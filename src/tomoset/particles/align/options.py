@@ -6,11 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tomoset.align.particles import ParticleOptions
-from tomoset.errors import UnsupportedError
 from tomoset.particles.evidence import EvidenceOptions
-
-#: Where it may be computed.
-DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,28 +19,16 @@ class AlignOptions:
         Boxes, range and weights.
     fit : ParticleOptions
         What may change.
-    device : {"cpu", "cuda"}
-        Where.
-
-    Raises
-    ------
-    UnsupportedError
-        If the device is another than the processor.
+    device : str
+        Where, as `tomoset.images.device.DEVICES` has it.
     """
 
     evidence: EvidenceOptions
     fit: ParticleOptions
     device: str = "cpu"
 
-    def __post_init__(self) -> None:
-        if self.device != "cpu":
-            raise UnsupportedError(
-                f"particles cannot be aligned on {self.device!r} yet; leave --device out, or give "
-                "--device cpu"
-            )
-
     def describe(self) -> dict[str, Any]:
-        """All that decides what the result is, ready for JSON: memory and threads do not."""
+        """All that decides what the result is, ready for JSON: memory, threads, device do not."""
         evidence = asdict(self.evidence)
         for name in ("threads", "memory"):
             evidence.pop(name)

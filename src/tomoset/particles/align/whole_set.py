@@ -33,6 +33,7 @@ from tomoset.particles.align.picture import write_alignment_png
 from tomoset.particles.align.report import alignment_to_star, numbers
 from tomoset.particles.align.task import Task, task_options
 from tomoset.particles.columns import lean
+from tomoset.particles.device import open_particle_device
 from tomoset.particles.task import ENTRIES, ReferenceFiles, check_tasks, task_identity
 from tomoset.project import Project
 from tomoset.run import RunOptions
@@ -83,7 +84,7 @@ def align_set(
     TomosetError
         If a file is missing or not what it should be.
     UnsupportedError
-        If the set is RELION 5's, which cannot say what is to be free.
+        If the set is RELION 5's, which cannot say what is to be free, or there is no such device.
     """
     running = running or RunOptions()
     options = replace(options, evidence=replace(options.evidence, threads=running.threads))
@@ -156,6 +157,7 @@ def _check(
             "or convert the set to RELION 4's dialect first (tomoset convert --to relion4)"
         )
     check_tasks(tasks.values(), files)
+    open_particle_device(options.device)
 
 
 def _entries(reference: ReferenceFiles) -> dict[str, str]:
