@@ -34,6 +34,7 @@ SETS = ["--t", "tomograms.star", "--p", "particles.star"]
 #: What is simulated besides, and what both programs are asked for.
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "rigid": ([], []),
+    "walking": (["--walk", "0.5"], ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "12"]),
     "moving": (["--motion", "60"], ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "24"]),
     "moving a little": (["--motion", "20"], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
     "moving, not asked": (["--motion", "20"], []),
@@ -42,7 +43,7 @@ KINDS: dict[str, tuple[list[str], list[str]]] = {
     "coarse reference": ([], []),
     "bent": (["--deformation", "2"], ["--deformation", "--per_frame_deformation"]),
 }
-FAIR = {"rigid", "moving a little", "misplaced", "coarse reference"}
+FAIR = {"rigid", "walking", "moving a little", "misplaced", "coarse reference"}
 #: Part of the particles that are misplaced, by so much [Å]; the finest of a coarse reference [Å].
 MISPLACED, BY, COARSE = 0.2, 50.0, 30.0
 

@@ -29,7 +29,7 @@ from tomoset.images.ctf import frequencies, wavelength
 from tomoset.images.zernike import even_phase, odd_phase
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.particles import Predictor, Weighting
-from tomoset.particles.aberrations import say_what_is_unread
+from tomoset.particles.aberrations import check_aberrations, say_what_is_unread
 
 ONES = [1] * 7
 
@@ -129,19 +129,26 @@ def test_a_slope_of_the_phase_is_a_shift():
         np.testing.assert_allclose(off, [-by, 0], atol=0.1)
 
 
-def test_every_particle_has_the_aberrations_of_its_own_group():
+GROUPS = np.array([1, 2, 2, 1, 2, 1, 1])
+
+
+def two_groups() -> ParticleSet:
+    """Particles of a group with aberrations, and of one without."""
     particles = relion_particles(ONES, f"rlnEvenZernike={text([0.5])} rlnOddZernike={text([9])}")
     file = particles.source.file
     optics = {k: [*v, *v] for k, v in file["optics"].columns.items()}
     optics["rlnOpticsGroup"] = ["1", "2"]
     optics["rlnEvenZernike"][1], optics["rlnOddZernike"][1] = "None", "[0,0]"
     tables = (star.Table("optics", optics), *file.tables[1:])
-    groups = np.array([1, 2, 2, 1, 2, 1, 1])
-    two = replace(
+    return replace(
         particles,
-        optics_groups=groups,
+        optics_groups=GROUPS,
         source=replace(particles.source, file=replace(file, tables=tables)),
     )
+
+
+def test_every_particle_has_the_aberrations_of_its_own_group():
+    two = two_groups()
     _, tomogram, _ = series()
     predictor = Predictor(tomogram, two, reference(), BOX)
     weight = predictor.weight(1, Weighting())
@@ -149,14 +156,16 @@ def test_every_particle_has_the_aberrations_of_its_own_group():
     with_them = predicted(f"rlnEvenZernike={text([0.5])} rlnOddZernike={text([9])}")
     without = predicted("")
     scale = np.abs(without).max()
-    np.testing.assert_allclose(found[groups == 1], with_them[groups == 1], atol=1e-6 * scale)
-    np.testing.assert_allclose(found[groups == 2], without[groups == 2], atol=1e-6 * scale)
+    np.testing.assert_allclose(found[GROUPS == 1], with_them[GROUPS == 1], atol=1e-6 * scale)
+    np.testing.assert_allclose(found[GROUPS == 2], without[GROUPS == 2], atol=1e-6 * scale)
 
 
 @pytest.mark.parametrize("value", ["[0,nan]", "[1,2", "abc"])
 def test_coefficients_that_are_none(value):
     with pytest.raises(FileFormatError, match="rlnOddZernike"):
         predicted(f"rlnOddZernike={value}")
+    with pytest.raises(FileFormatError, match="rlnOddZernike"):
+        check_aberrations(relion_particles(ONES, f"rlnOddZernike={value}"))
 
 
 def test_what_is_not_read_is_said():
@@ -203,5 +212,10 @@ def test_a_coma_is_taken_into_account(tmp_path: Path, monkeypatch: pytest.Monkey
     assert errors["known"] < 0.3 < errors["plain"]
     written = star.read("known/particles.star")["optics"]
     assert written["rlnOddZernike"][0] == text(COMA)
+    # What an earlier run found is of other aberrations.
+    star.write(replace(file, tables=tables), "plain.star")
+    sets = ["--t", "tomograms.star", "--p", "plain.star", *MAPS, *OPTIONS]
+    assert main(["align", "particles", *sets, "--o", "plain", "--continue"]) == 0
+    assert image_error(of, "plain") == errors["known"]
     command = ["refine-ctf", "--t", "tomograms.star", "--p", "known.star", *MAPS, "--b", "48"]
     assert main([*command, "--o", "ctf"]) == 0

@@ -16,7 +16,7 @@ from tomoset.align.particles.courses import Motions
 from tomoset.align.particles.freedom import GROUPS, MOTION, Choice, Prior
 from tomoset.align.particles.model import design
 from tomoset.align.particles.motion_evidence import learn_courses
-from tomoset.align.particles.newton import build
+from tomoset.align.particles.newton import build, reduce
 from tomoset.align.particles.stages import Task, begin, entered
 from tomoset.errors import ModelError
 
@@ -96,6 +96,47 @@ def test_averages_are_where_moving_particles_are_picked():
     np.testing.assert_allclose(modes.averages_normal(stiff), expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("anchor", [1.0, 0.3])
+def test_places_are_eliminated_as_from_the_whole_matrix(small, anchor):
+    """Against information on free numbers and places together, with the prior's by differences."""
+    task = Task.of(small[0], ParticleOptions(motion=MotionOptions(max_modes=12)))
+    rest = entered(task, begin(task), Choice(motion=True), task.movable)
+    prior = replace(rest.problem.prior, anchor=anchor, place=0.7)
+    problem = replace(rest.problem, prior=prior)
+    vector = 0.1 * rng.standard_normal(len(rest.vector))
+    moved = 0.1 * rng.standard_normal(rest.moved.shape)
+    system = build(problem, rest.found, rest.noise)
+    reduced = reduce(system, problem, vector, moved)
+    size, count = len(vector), 3 * len(moved)
+    # The prior is of `anchored`: its weights held, a quadratic form of a linear map.
+    away = problem.anchored(vector, moved)
+    _, expected, stiff = prior.place_terms(away)
+    by = np.zeros((count, size + count))
+    for i in range(size):
+        step = np.eye(size)[i]
+        by[:, i] = (problem.anchored(vector + step, moved) - away).ravel()
+    by[:, size:] = np.eye(count)
+    whole = by.T @ (np.repeat(stiff, 3)[:, None] * by)
+    slope = by.T @ expected.ravel()
+    whole[:size, :size] += system.normal
+    flat = system.cross.reshape(size, count)
+    whole[:size, size:] += flat
+    whole[size:, :size] += flat.T
+    for p, block in enumerate(system.data):
+        at = slice(size + 3 * p, size + 3 * p + 3)
+        whole[at, at] += block
+    slope[:size] += system.slope
+    slope[size:] += system.place_slope.ravel()
+    inner = np.linalg.inv(whole[size:, size:])
+    across = whole[:size, size:]
+    np.testing.assert_allclose(
+        reduced.normal, whole[:size, :size] - across @ inner @ across.T, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        reduced.slope, slope[:size] - across @ inner @ slope[size:], atol=1e-8
+    )
+
+
 def test_modes_go_on_from_coarse_to_detailed_ones():
     places = rng.uniform(0, 900, (30, 3))
     linear = projections(9)[:, :2, :3]
@@ -154,6 +195,8 @@ def test_motion_is_found_from_where_particles_were_picked(moving, expected):
     fit = fit_particles(problem, ParticleOptions(motion=MotionOptions()))
     true = np.swapaxes(truth.motion, 0, 1) * PIXEL
     off = fit.trajectories - true
+    known = np.sqrt((fit.motion_deviations**2).sum(axis=1).mean())
+    assert 0.5 < np.sqrt((off**2).sum(axis=-1).mean()) / known < 2
     # What all have in common, shifts of images explain as well.
     true, off = (x - x.mean(axis=0) for x in (true, off))
     assert (off**2).mean() < expected**2 * (true**2).mean()
@@ -194,6 +237,3 @@ def test_known_motion_is_taken_into_account():
     one, two = fit_particles(problem), fit_particles(moved)
     np.testing.assert_allclose(one.projections, two.projections, atol=5e-3)
     np.testing.assert_allclose(two.trajectories, ways, atol=0.05)
-
-
-# Poor input

@@ -266,6 +266,8 @@ def test_deformation_is_recovered():
         for q in [geometry.apply(P, X)[..., :2]]
     ]
     assert np.sqrt(((seen[0] - seen[1]) ** 2).sum(axis=-1).mean()) < 0.3
+    assert (fit.bend_deviations > 0.02).all()
+    assert (fit.bend_deviations < 1.0).all()
     # But for what shifts and maps of the specimen do as well.
     off = field(fit.deformation)[0] - field(bent)[0]
     axes = [np.linspace(0, 1, 12)] * 2
@@ -364,12 +366,13 @@ def test_hardly_any_particles(small, count):
     options = ParticleOptions(
         motion=MotionOptions(), deformation=DeformationOptions(), magnification="tilt"
     )
-    fit = fit_particles(problem, options)
-    assert np.isfinite(fit.projections).all()
-    assert fit.positions.shape == (count, 3)
-    assert fit.trajectories.shape == (count, 5, 3)
-    if not count:
-        np.testing.assert_array_equal(fit.projections, problem.projections)
+    for checked in (True, False):
+        fit = fit_particles(problem, replace(options, cross_validation=checked))
+        assert np.isfinite(fit.projections).all()
+        assert fit.positions.shape == (count, 3)
+        assert fit.trajectories.shape == (count, 5, 3)
+        if not count:
+            np.testing.assert_array_equal(fit.projections, problem.projections)
 
 
 def test_a_tilt_without_particles_stays():

@@ -266,7 +266,7 @@ def test_images_that_are_far_off_are_shifted_by_all_they_show(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     of = series()
-    wrong = {0: (60.0, -45.0), 9: (-38.0, 4.0), 15: (0.0, 90.5)}
+    wrong = {0: (60.0, -45.0), 9: (-38.0, 4.0), 15: (0.0, 72.5)}
     write_project(here, displaced(of, wrong))
     assert run("--shift_only") == 0
     known = re.search(r"known to ([0-9.]+) px", capsys.readouterr().out)
@@ -276,12 +276,15 @@ def test_images_that_are_far_off_are_shifted_by_all_they_show(
     assert of.error(t) < 0.5 * of.error(of.given)
     tilts = table("A/alignment_TS_01.star", "tilts")
     assert tilts["tomosetChanged"][15] == "1"
-    assert tilts.floats("tomosetShiftYChange")[15] == pytest.approx(-90.5, abs=4)
+    assert tilts.floats("tomosetShiftYChange")[15] == pytest.approx(-72.5, abs=4)
     assert 0 < tilts.floats("tomosetShiftYError")[15] < 0.5
     assert tilts.floats("tomosetGain")[15] > 20
     assert run("--shift_only_by_particles", o="B") == 0
     particles = tomoset.read("B/tomograms.star")["TS_01"]
     assert of.error(particles) > 10  # beyond --r
+    assert run("--shift_only", "--no-cross-validation", "--continue", o="A") == 0
+    tilts = table("A/alignment_TS_01.star", "tilts")
+    assert np.isfinite(tilts.floats("tomosetGain")[[0, 9, 15]]).all()
 
 
 class Noise:
@@ -302,6 +305,11 @@ def test_no_shift_is_seen_in_noise(here: Path) -> None:
     found = shifts_by_images(of.given, Noise(of), of.particles, reference, options)
     assert not found.moved.any()
     assert found.applied(of.given) is of.given
+    # Nor where particles overlap, so that halves of them see the same noise.
+    line = np.linspace(40, 280, 400)[:, None] * [1, 0.9, 0] + [0, 0, 80]
+    lined = ParticleSet(tomogram_names=["TS_01"] * 400, coordinates=line, angles=np.zeros((400, 3)))
+    found = shifts_by_images(of.given, Noise(of), lined, reference, options)
+    assert not found.moved.any()
 
 
 def test_images_of_nothing_are_not_shifted(here: Path) -> None:
@@ -463,6 +471,18 @@ def test_what_is_read_is_not_replaced(here: Path, capsys: pytest.CaptureFixture[
 
 
 # runs
+
+
+def test_halves_that_nobody_says_are_assumed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = star.read("particles.star")
+    columns = {k: v for k, v in file["particles"].columns.items() if k != "rlnRandomSubset"}
+    table = star.Table("particles", columns)
+    tables = tuple(table if t.name == "particles" else t for t in file.tables)
+    star.write(replace(file, tables=tables), "particles.star")
+    assert run() == 0
+    assert "have no rlnRandomSubset" in capsys.readouterr().err
 
 
 def test_continue_and_an_interrupted_run(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.cuda_stand_in import cuda_device
-from tests.test_aberrations import ONES, text
+from tests.test_aberrations import text, two_groups
 from tests.test_particles_align import here, image_error, run, series  # noqa: F401
 from tests.test_particles_evidence import BOX, OPTIONS, images, reference, relion_particles
 from tests.test_particles_evidence import series as seven
@@ -78,15 +78,19 @@ def test_windows(cuda: Device, padding: int) -> None:
     same(found.information, expected.information, 1e-4)
 
 
-def test_two_groups_on_a_device(cuda: Device) -> None:
-    _, tomogram, particles = seven()
+def test_two_groups_and_two_halves(cuda: Device) -> None:
+    _, tomogram, _ = seven()
+    density = reference().half1
+    halves = Reference(half1=density, half2=np.roll(density, 2, axis=1), pixel_size=8.0)
     own, other = (
-        Predictor(tomogram, particles, reference(), BOX, d) for d in (None, CudaParticles())
+        Predictor(tomogram, two_groups(), halves, BOX, d) for d in (None, CudaParticles())
     )
-    weight = own.weight(1, Weighting())
-    rows = np.array([3, 0, 6])
-    same(cuda.to_host(other.images(1, rows, weight)), own.images(1, rows, weight), 1e-5)
-    assert len(ONES) == len(particles)
+    weight = own.weight(1, Weighting(dose=False, reference=False))
+    weight[np.hypot(*np.meshgrid(np.arange(BOX // 2 + 1), np.fft.fftfreq(BOX, 1 / BOX))) > 11] = 0
+    rows = np.array([3, 0, 6, 1, 2])
+    expected = own.images(1, rows, weight)
+    same(cuda.to_host(other.images(1, rows, weight)), expected, 1e-5)
+    assert expected[:, 0, 11].all()  # the last ring counts
 
 
 def test_an_alignment(cuda: Device, here: Path) -> None:  # noqa: F811

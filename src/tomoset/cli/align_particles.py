@@ -316,8 +316,16 @@ def _lines(r: dict[str, Any], *, held: bool) -> Iterator[str]:
         gain_said = gain_text(r["image_gain"], r["image_gain_error"])
         yield f"shifts and angles of these images: {gain_said} (kept)"
     for gain in r["gains"]:
-        size = f", {r['motion']:.1f} Å rms" * (gain["name"] == "motion" and gain["kept"])
-        yield _gain_line(gain, size)
+        yield _gain_line(gain, _size(gain["name"], r) * gain["kept"])
+
+
+def _size(name: str, r: dict[str, Any]) -> str:
+    """How large what a class brought is, and how well that is known."""
+    if name == "motion" and r["motion_error"] is not None:
+        return f", {r['motion']:.1f} Å rms, known to {r['motion_error']:.1f} Å"
+    if name == "deformation" and r["deformation_error"] is not None:
+        return f", known to {r['deformation_error']:.2f} px"
+    return ""
 
 
 def _gain_line(gain: dict[str, Any], size: str) -> str:

@@ -120,7 +120,13 @@ _GROUPS = {
             help="A density map of the molecule, instead of ours.",
         ),
         _valued("--motion", _up_to(1000), 0.0, "A", "How far molecules move in all, rms, Å."),
-        _valued("--walk", _up_to(100), 0.0, "A", "Rms velocity of a random walk, Å per e/Å²."),
+        _valued(
+            "--walk",
+            _up_to(100),
+            0.0,
+            "A",
+            "Deviation of velocities of a random walk along each axis, Å per e/Å².",
+        ),
         _valued("--deformation", _up_to(100), 0.0, "PX", "How far images are bent, rms, px."),
     ],
     "Errors of the alignment that is written, not of the truth": [
@@ -172,7 +178,9 @@ def _refuse_options(given: dict[str, Any]) -> None:
         raise click.UsageError("--map is what molecules look like; say how many, by --molecules")
     for moving in ("motion", "walk"):
         if given[moving] and not given["molecules"]:
-            raise click.UsageError(f"--{moving} moves molecules; say how many, by --molecules")
+            raise click.UsageError(
+                f"--{moving} moves molecules; say how many there are, by --molecules"
+            )
     if given["magnification_error"] and given["format"] == "relion5":
         raise click.UsageError(
             "RELION 5 cannot say magnification: leave --magnification-error, or take another "

@@ -25,6 +25,8 @@ Ints = npt.NDArray[np.int64]
 #: What RELION's refinement of aberrations adds to optics groups.
 EVEN, ODD = "rlnEvenZernike", "rlnOddZernike"
 _NONE = ("", "None", "[]")
+#: A box that costs nothing [px].
+_SMALL = 8
 #: What optics groups of single particles may have, and RELION's programs for tomography do not
 #: read: columns, and what they say if there is nothing to say.
 _UNREAD = {
@@ -74,13 +76,14 @@ class Aberrations:
         optics = _optics(particles)
         if optics is None:
             return
-        numbers = optics.ints(GROUP) if GROUP in optics else np.arange(len(optics))
         groups = particles.optics_groups
         x, y = frequencies((box, box), pixel_size)
-        for row, number in enumerate(numbers.tolist()):
-            even, odd = (_coefficients(optics, row, label) for label in (EVEN, ODD))
+        for row, number in enumerate(optics.ints(GROUP).tolist()):
             mine = np.ones(len(particles), np.bool_) if groups is None else groups == number
-            if not (even.any() or odd.any()) or not mine.any():
+            if not mine.any():
+                continue
+            even, odd = (_coefficients(optics, row, label) for label in (EVEN, ODD))
+            if not (even.any() or odd.any()):
                 continue
             self._of[mine] = len(self._phases)
             wave = np.exp(1j * odd_phase(odd, x, y)).astype(np.complex64) if odd.any() else None
@@ -93,6 +96,17 @@ class Aberrations:
         for kind in kinds:
             mine = slice(None) if len(kinds) == 1 else np.flatnonzero(of == kind)
             yield mine, self._phases[kind]
+
+
+def check_aberrations(particles: ParticleSet) -> None:
+    """Refuse coefficients that are no numbers.
+
+    Raises
+    ------
+    FileFormatError
+        If particles are of an optics group that has such.
+    """
+    Aberrations(particles, _SMALL, 1.0)
 
 
 def aberration_texts(particles: ParticleSet) -> dict[str, list[str]]:

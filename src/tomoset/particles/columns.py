@@ -34,7 +34,7 @@ def halves(particles: ParticleSet) -> Halves:
     [0, 1, 0]
     """
     source = particles.source
-    if not isinstance(source, ParticleSource) or _SUBSET not in source.table:
+    if not isinstance(source, ParticleSource) or not has_halves(particles):
         return np.arange(len(particles)) % 2
     subsets = source.table.ints(_SUBSET)
     wrong = np.flatnonzero((subsets != 1) & (subsets != 2))
@@ -44,6 +44,12 @@ def halves(particles: ParticleSet) -> Halves:
             f"expected a half set, 1 or 2, found {subsets[row]} ({len(wrong)} such)", row, _SUBSET
         )
     return np.asarray(subsets - 1, np.int64)
+
+
+def has_halves(particles: ParticleSet) -> bool:
+    """Whether their file says which half map each belongs to."""
+    source = particles.source
+    return isinstance(source, ParticleSource) and _SUBSET in source.table
 
 
 def lean(particles: ParticleSet) -> ParticleSet:

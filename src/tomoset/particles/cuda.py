@@ -54,7 +54,8 @@ class CudaParticles:
         known = self._map(transform)
         size, width = (np.int32(n) for n in transform.values.shape[1:3])
         out = self.device.xp.empty((len(linear), box, box // 2 + 1), dtype=np.complex64)
-        sizes = np.int32(transform.padded), np.float32(radius)
+        # The last ring counts, and float32 must not lose it.
+        sizes = np.int32(transform.padded), np.float32(radius * (1 + 1e-6))
         matrices = self.upload(np.ascontiguousarray(linear, np.float64))
         given = (known, size, width, matrices, *sizes, _floats(out), np.int32(len(linear)))
         self._run("slices", out.size, (*given, np.int32(box)))

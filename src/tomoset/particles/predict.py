@@ -100,7 +100,7 @@ class Predictor:
         if box % 2 or box < 8:
             raise ModelError(f"the box must be an even number of pixels, 8 or more, not {box}")
         check_optics(particles, tomogram)
-        self._there: ParticleDevice = CpuParticles() if there is None else there
+        self.there: ParticleDevice = CpuParticles() if there is None else there
         self.tomogram, self.box = tomogram, box
         self._pixel_size = tomogram.optics.pixel_size
         reference.check_pixel_size(self._pixel_size, tomogram.name)
@@ -166,7 +166,7 @@ class Predictor:
         (n, box, box // 2 + 1) complex64 array
             Of the device.
         """
-        there, xp = self._there, self._there.device.xp
+        there, xp = self.there, self.there.device.xp
         linear = self._linear[tilt] @ self._orientations[rows]
         slices = self._slices(linear, self.halves[rows], self._reach(weight))
         turns, squares = self._phase(tilt)
@@ -186,7 +186,7 @@ class Predictor:
 
     def _slices(self, linear: Array, halves: Ints, radius: float) -> DeviceArray:
         """Slices of the own half map of each particle."""
-        there, (first, second) = self._there, self._transforms
+        there, (first, second) = self.there, self._transforms
         kinds = np.unique(halves).tolist()
         if first is second or len(kinds) < 2:
             transform = second if kinds == [1] else first

@@ -16,8 +16,8 @@ from tomoset import derived
 from tomoset.derived import identity
 from tomoset.errors import AssumptionWarning
 from tomoset.model import ParticleSet
-from tomoset.particles.aberrations import aberration_texts, say_what_is_unread
-from tomoset.particles.columns import check_optics, halves
+from tomoset.particles.aberrations import aberration_texts, check_aberrations, say_what_is_unread
+from tomoset.particles.columns import check_optics, halves, has_halves
 from tomoset.particles.reference import Reference
 from tomoset.run import file_stamp
 
@@ -108,7 +108,7 @@ def task_identity(task: ParticleTask) -> str:
     p = task.particles
     text = hashlib.sha256(identity(task).encode())
     text.update(repr(aberration_texts(p)).encode())
-    for array in (p.positions, p.orientations, halves(p), task.trajectories):
+    for array in (p.positions, p.orientations, halves(p), p.optics_groups, task.trajectories):
         text.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     if p.visible is not None:
         for mask in p.visible:
@@ -135,9 +135,22 @@ def check_tasks(tasks: Iterable[ParticleTask], files: ReferenceFiles) -> None:
             stacklevel=4,
         )
     for number, task in enumerate(tasks):
-        if not number:  # all have their optics from one file
+        if not number:  # all are from one file
             say_what_is_unread(task.particles)
+            _say_halves(task.particles, files)
         check_optics(task.particles, task.tomogram)
+        check_aberrations(task.particles)
         pixel_size = task.tomogram.optics.pixel_size
         if pixel_size is not None:
             reference.check_pixel_size(pixel_size, task.tomogram.name)
+
+
+def _say_halves(particles: ParticleSet, files: ReferenceFiles) -> None:
+    if files.ref2 is not None and not has_halves(particles):
+        warnings.warn(
+            "the particles have no rlnRandomSubset: they are taken for those of the first half map "
+            "and of the second one in turns; unless the maps were made so, particles are compared "
+            "with a map that they are part of",
+            AssumptionWarning,
+            stacklevel=5,
+        )

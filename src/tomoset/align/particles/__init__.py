@@ -1,9 +1,10 @@
 """Alignment of tilt series by particles: cameras, places, motion and deformation. Numbers only.
 
 `fit_particles` does it all. Below it, from the ground up: `problem` and `result`, `cameras`, `bend`
-and `motion` (what moves a particle in an image), `freedom` (what may change), `model` (all of it
-together), `surface` (the windows as functions), `likelihood`, `newton` (steps), `held_out`
-(cross-validation), `start`, `stages` (which model) and `certainty`.
+and `motion` (what moves a particle in an image), `courses` (how particles may move), `freedom`
+(what may change), `model` (all of it together), `surface` (the windows as functions), `likelihood`,
+`algebra`, `motion_evidence` (how much they move), `newton` (steps), `held_out` (cross-validation),
+`start`, `stages` (which model) and `certainty`.
 """
 
 from tomoset.align.particles._fit import PARAMETERS, changes_between, fit_particles

@@ -90,6 +90,8 @@ def _result(task: Task, best: Climbed, kept: Mask, sure: Certainty) -> ParticleF
         position_deviations=sure.places,
         spreads=_spreads(rest),
         expected=sure.expected,
+        bend_deviations=sure.bend,
+        motion_deviations=sure.motion * task.problem.pixel_size,
         amplitude=rest.noise.amplitude,
         evidence=rest.found.evidence,
         weights=rest.found.weights,

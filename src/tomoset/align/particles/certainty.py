@@ -17,6 +17,8 @@ Array = npt.NDArray[np.float64]
 
 #: Rigid motions, and the columns of a camera that make up for them: angles and shifts.
 _RIGID, _OWN = 6, 5
+#: Particles by which it is told how sure motions are.
+_SOME = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,11 +33,17 @@ class Certainty:
         [voxels]
     expected : (n_tilts,) array
         Rms error of the projections at the particles [px].
+    bend : (n_tilts,) array
+        The same of the deformation; NaN where it is not free.
+    motion : (n_tilts, 3) array
+        Rms error of displacements along each axis [voxels]; NaN where there are none.
     """
 
     cameras: Array
     places: Array
     expected: Array
+    bend: Array
+    motion: Array
 
 
 def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
@@ -61,6 +69,7 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
             numbers, by_place = _less_gauge(rest, gauge, first, numbers, by_place)
         each = numbers @ covariance @ np.swapaxes(numbers, 1, 2)
         spread = np.einsum("pig,gh,pih->pi", by_place, covariance, by_place, optimize=True)
+        bend, motion = _bend(rest, covariance), _motion(rest, covariance)
     if problem.free.particles:
         spread = spread + np.diagonal(reduced.blocks, axis1=1, axis2=2)
     squares = []
@@ -71,7 +80,48 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
         cameras=np.sqrt(np.maximum(np.diagonal(each, axis1=1, axis2=2), 0.0)),
         places=np.sqrt(np.maximum(spread, 0.0)),
         expected=np.sqrt(np.maximum(squares, 0.0) / max(len(rest.moved), 1)),
+        bend=bend,
+        motion=motion,
     )
+
+
+def _bend(rest: Rest, covariance: Array) -> Array:
+    """Rms error of the deformation at the particles: (n_tilts,) [px]."""
+    free, bend = rest.problem.free, rest.problem.model.bend
+    found = np.full(len(rest.found.values), np.nan)
+    if bend is None or not free.bend.size or free.bend[0, 0] < 0 or not len(rest.moved):
+        return found
+    row, column = bend.slots
+    for t, which in enumerate(free.bend):
+        values = bend.functions(rest.found.seen.places[t])[0]
+        squares = 0.0
+        for axis in (0, 1):
+            mine = row == axis
+            by = values[:, column[mine]]
+            squares += _quadratic(by, covariance[np.ix_(which[mine], which[mine])]).mean()
+        found[t] = np.sqrt(max(squares, 0.0))
+    return found
+
+
+def _motion(rest: Rest, covariance: Array) -> Array:
+    """Rms error of displacements: (n_tilts, 3) [voxels]."""
+    free, modes = rest.problem.free, rest.problem.model.modes
+    found = np.full((len(rest.found.values), 3), np.nan)
+    if not free.moving or modes is None or not len(rest.moved):
+        return found
+    some = modes.space[:: max(len(modes.space) // _SOME, 1), modes.which]
+    for axis in range(3):
+        of = free.motion[:, axis]
+        block = covariance[np.ix_(of, of)]
+        for t, course in enumerate(modes.time):
+            squares = _quadratic(some * course, block).mean()
+            found[t, axis] = np.sqrt(max(squares, 0.0))
+    return found
+
+
+def _quadratic(rows: Array, matrix: Array) -> Array:
+    """rows[i] matrix rows[i] for every i."""
+    return np.asarray(((rows @ matrix) * rows).sum(axis=1))
 
 
 def _numbers(free: Freedom) -> Array:

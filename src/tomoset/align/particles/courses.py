@@ -73,7 +73,7 @@ class Motions:
     means : (k, 3, 3) array
         As of `Modes`.
     most : int
-        Modes that are used together.
+        Modes of `detailed`.
     """
 
     space: Array

@@ -31,7 +31,7 @@ def learn_courses(prior: Prior, modes: Modes, known: tuple[Array, Array], vector
     ----------
     prior : Prior
     modes : Modes
-        Those that reach farthest are looked at: in them all courses are equally complete.
+        Those that reach farthest are looked at, of which there are some of every course.
     known : (size, size) and (size,) arrays
         Information and slopes at `vector`, places eliminated, without the prior.
     vector : (size,) array

@@ -23,8 +23,7 @@ from tomoset.blas import one_thread
 
 Array = npt.NDArray[np.float64]
 
-#: What a step must promise the objective for each number on average, or the fit is at rest: they
-#: change by 1/20 of their standard deviations then.
+#: The fit is at rest when the squares of steps, over variances, are so small on average.
 _REST = 1e-3
 #: With so many, what is expected of them is learned in every third step only.
 _LEARN_ALL, _LEARN_EVERY = 2000, 3
@@ -180,45 +179,85 @@ def climb(rest: Rest, iterations: int) -> Rest:
     """Go on from a state to the nearest most likely one, learning what to expect on the way."""
     with one_thread():
         for turn in range(iterations):
-            rest, gain = _step(rest, turn)
-            if gain < _REST * (len(rest.vector) + rest.moved.size):
+            step = _Step.of(rest)
+            rest, better = _along(rest, step.vector, step.moved)
+            if not better:
+                return rest
+            if turn > 0:
+                rest = _learned(rest, step, turn)
+            rest = settled(rest, step.system.data)
+            if step.promised < _REST * (len(rest.vector) + rest.moved.size):
                 break
-    return rest
+        # What was learned last is followed.
+        step = _Step.of(rest)
+        rest, _ = _along(rest, step.vector, step.moved)
+        return settled(rest, step.system.data)
 
 
-def _step(rest: Rest, turn: int) -> tuple[Rest, float]:
-    """One step, and what it promised."""
-    problem, noise = rest.problem, rest.noise
-    system = build(problem, rest.found, noise)
-    reduced = reduce(system, problem, rest.vector, rest.moved)
-    _, expected, stiff = problem.prior.terms(rest.vector)
-    factor = factored(reduced.normal, stiff)
-    slope = reduced.slope + expected
-    by_vector = solved(factor, slope)
-    pulled = reduced.places - np.tensordot(by_vector, reduced.cross, axes=1)
-    by_place = (reduced.blocks @ pulled[..., None])[..., 0]
-    gain = float(
-        slope @ by_vector
-        + (reduced.places * (reduced.blocks @ reduced.places[..., None])[..., 0]).sum()
-    )
-    before = rest.vector
-    rest, better = _along(rest, by_vector, by_place)
-    if not better:
-        return rest, 0.0
-    size = problem.free.size
-    if turn > 0 and (size < _LEARN_ALL or turn % _LEARN_EVERY == 1):
-        spread = np.diag(inverse(factor))
-        learned = problem.prior.learned(rest.vector, spread)
-        modes = problem.model.modes
-        if turn in _LEARN_COURSES and problem.free.moving and modes is not None:
-            learned = learn_courses(learned, modes, (reduced.normal, reduced.slope), before)
-        if problem.free.particles:
-            traces = np.trace(reduced.blocks, axis1=1, axis2=2)
-            learned = _anchor_learned(rest, learned)
-            away = replace(problem, prior=learned).anchored(rest.vector, rest.moved)
-            learned = learned.place_learned(away, traces)
-        problem = replace(problem, prior=learned)
-    return settled(replace(rest, problem=problem), system.data), gain
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Step:
+    """From where a fit stands to where it would be best, were everything linear.
+
+    Parameters
+    ----------
+    system : System
+    reduced : Reduced
+    factor : tuple
+        Of the information on the free numbers and their prior.
+    start : (size,) array
+        The free numbers from which it leads.
+    vector : (size,) array
+    moved : (n_particles, 3) array
+        The step.
+    promised : float
+        The square of the step, over variances.
+    """
+
+    system: System
+    reduced: Reduced
+    factor: tuple[Array, bool]
+    start: Array
+    vector: Array
+    moved: Array
+    promised: float
+
+    @classmethod
+    def of(cls, rest: Rest) -> _Step:
+        """From a state."""
+        problem = rest.problem
+        system = build(problem, rest.found, rest.noise)
+        reduced = reduce(system, problem, rest.vector, rest.moved)
+        _, expected, stiff = problem.prior.terms(rest.vector)
+        factor = factored(reduced.normal, stiff)
+        slope = reduced.slope + expected
+        vector = solved(factor, slope)
+        pulled = reduced.places - np.tensordot(vector, reduced.cross, axes=1)
+        alone = (reduced.blocks @ reduced.places[..., None])[..., 0]
+        return cls(
+            system=system,
+            reduced=reduced,
+            factor=factor,
+            start=rest.vector,
+            vector=vector,
+            moved=(reduced.blocks @ pulled[..., None])[..., 0],
+            promised=float(slope @ vector + (reduced.places * alone).sum()),
+        )
+
+
+def _learned(rest: Rest, step: _Step, turn: int) -> Rest:
+    """With what a step has shown of what to expect."""
+    problem, prior = rest.problem, rest.problem.prior
+    if problem.free.size < _LEARN_ALL or turn % _LEARN_EVERY == 1:
+        prior = prior.learned(rest.vector, np.diag(inverse(step.factor)))
+    if problem.free.particles:
+        prior = _anchor_learned(rest, prior)
+        away = replace(problem, prior=prior).anchored(rest.vector, rest.moved)
+        prior = prior.place_learned(away, np.trace(step.reduced.blocks, axis1=1, axis2=2))
+    modes = problem.model.modes
+    if turn in _LEARN_COURSES and problem.free.moving and modes is not None:
+        known = step.reduced.normal, step.reduced.slope
+        prior = learn_courses(prior, modes, known, step.start)
+    return replace(rest, problem=replace(problem, prior=prior))
 
 
 def _anchor_learned(rest: Rest, known: Prior) -> Prior:

@@ -29,13 +29,15 @@ class MotionOptions:
     Parameters
     ----------
     sigma_velocity : float
-        Standard deviation of the velocity along each axis [Å per e/Å²].
+        Standard deviation of the velocity along each axis [Å per e/Å²]: of a walk, a swerve and a
+        drift (`courses`), each of which is learned to be anything from nothing to twice that.
     sigma_divergence : float
         Distance over which velocities of particles come apart [Å].
     square_exponential : bool
         Covariance exp(-d²/s²) of the velocities of two particles, not exp(-d/s).
     max_modes : int
-        Modes of space and time together; those of the largest variance are kept.
+        Modes of space and time together; those of the largest variance are kept when it is known
+        how much there is of each course.
     """
 
     sigma_velocity: float = 0.5

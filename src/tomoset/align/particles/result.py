@@ -57,6 +57,10 @@ class ParticleFit:
         ``positions`` in voxels; of motion and deformation against what was expected.
     expected : (n_tilts,) array
         Rms error to be expected of the projections at the particles [px].
+    bend_deviations : (n_tilts,) array
+        Rms error to be expected of the deformation at the particles [px]; NaN where none is free.
+    motion_deviations : (n_tilts, 3) array
+        Rms error to be expected of trajectories along x, y, z [Å]; NaN without motion.
     amplitude : (n_tilts,) array
         Of what is seen over what is predicted.
     evidence, weights : (n_particles,) arrays
@@ -86,6 +90,8 @@ class ParticleFit:
     position_deviations: Array
     spreads: dict[str, float]
     expected: Array
+    bend_deviations: Array
+    motion_deviations: Array
     amplitude: Array
     evidence: Array
     weights: Array

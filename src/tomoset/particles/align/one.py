@@ -115,12 +115,17 @@ def align(
     _need_doses(tomogram, options)
     now, by_images = _State(tomogram, particles, trajectories), None
     if options.fit.shift_only == "images":
-        given = now.tomogram, images, particles, reference, options.evidence
-        by_images = shifts_by_images(*given, trajectories=trajectories)
+        by_images = shifts_by_images(
+            tomogram,
+            images,
+            particles,
+            reference,
+            options.evidence,
+            trajectories=trajectories,
+            device=options.device,
+        )
         now = replace(now, tomogram=by_images.applied(tomogram))
     first = last = _fitted(now, images, reference, options)
-    if by_images is not None:
-        first = last = _and_by_images(first, by_images)
     changed = first.kept
     for _ in range(_ROUNDS - 1):
         if not (_far(last, options.evidence.range) or _left_behind(last)):
@@ -130,6 +135,8 @@ def align(
         changed = changed | last.kept
     if last is not first or by_images is not None:
         last = _from_first(tomogram, first, last, changed)
+    if by_images is not None:
+        last = _and_by_images(last, by_images)
     held = options.fit.constant_particles or bool(options.fit.shift_only)
     fit = replace(last, positions=particles.positions) if held else last
     after = _after(_State(tomogram, particles, trajectories), fit, options).tomogram
@@ -194,16 +201,19 @@ def _and_by_images(fit: ParticleFit, found: ImageShifts) -> ParticleFit:
     """A fit, and what whole images changed before it."""
     gain, error = (fit.amplitude * x for x in (found.gain, found.error))
     deviations = fit.deviations.copy()
-    # The fit had nothing to add to these.
-    alone = found.moved & ~fit.kept
+    alone = found.moved & ~fit.kept  # the fit had nothing to add to these
     known = found.deviations / fit.amplitude[:, None]
     deviations[alone, _SHIFT : _SHIFT + 2] = known[alone]
+    own, own_error = (
+        np.where(found.moved, np.where(fit.kept, np.nan_to_num(x), 0.0), x)
+        for x in (fit.gain_by_tilt, fit.gain_error_by_tilt)
+    )
     return replace(
         fit,
         deviations=deviations,
         expected=np.where(alone, np.linalg.norm(known, axis=1), fit.expected),
-        gain_by_tilt=fit.gain_by_tilt + gain,
-        gain_error_by_tilt=np.hypot(fit.gain_error_by_tilt, error),
+        gain_by_tilt=own + gain,
+        gain_error_by_tilt=np.hypot(own_error, error),
         log_likelihood_before=fit.log_likelihood_before - float(gain.sum()),
         kept=fit.kept | found.moved,
     )

@@ -41,6 +41,8 @@ def numbers(aligned: Aligned) -> dict[str, Any]:
         "log_likelihood": fit.log_likelihood,
         "log_likelihood_before": fit.log_likelihood_before,
         "motion": _rms(fit.trajectories),
+        "motion_error": _finite(_mean_length(fit.motion_deviations)),
+        "deformation_error": _finite(_mean_square(fit.bend_deviations)),
         "gains": [
             {
                 "name": g.name,
@@ -77,6 +79,7 @@ def alignment_to_star(aligned: Aligned) -> star.StarFile:
         "tomosetAngleChange": said["angle"],
         "tomosetParticleMoveAngst": said["moved"],
         "tomosetMotionAngst": said["motion"],
+        "tomosetMotionErrorAngst": said["motion_error"],
         "tomosetDeformation": "none" if bent is None else bent.kind,
     }
     whole |= {
@@ -99,7 +102,10 @@ def _tilts(aligned: Aligned) -> star.Table:
         "tomosetResidual": fit.residuals,
         "tomosetExpectedError": fit.expected,
         "tomosetAmplitude": fit.amplitude,
+        "tomosetDeformationError": fit.bend_deviations,
     }
+    for i, axis in enumerate("XYZ"):
+        columns[f"tomosetMotion{axis}ErrorAngst"] = fit.motion_deviations[:, i]
     for i, name in enumerate(_NAMES):
         columns[f"tomoset{name}Change"] = fit.changes[:, i]
         columns[f"tomoset{name}Error"] = fit.deviations[:, i]
@@ -150,6 +156,12 @@ def _text(value: object) -> str:
 def _mean_square(values: Array) -> float:
     known = values[np.isfinite(values)]
     return float(np.sqrt((known**2).mean())) if len(known) else float("nan")
+
+
+def _mean_length(deviations: Array) -> float:
+    """Root of the mean of the squares of vectors of deviations, where they are known."""
+    known = deviations[np.isfinite(deviations).all(axis=1)]
+    return _rms(known) if len(known) else float("nan")
 
 
 def _rms(vectors: Array) -> float:

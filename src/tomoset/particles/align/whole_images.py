@@ -2,7 +2,8 @@
 
 All particles together are predicted as one image, which is correlated with the tilt image. A
 window about each particle would add up to the same, but reach no farther than its range, and leave
-out particles that are expected beyond the edge of an image and are inside.
+out particles that are expected beyond the edge of an image and are inside. Displacements of up to a
+quarter of an image are looked at.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.model import ParticleSet, Tomogram
+from tomoset.particles.device import open_particle_device
 from tomoset.particles.evidence import (
     EvidenceOptions,
     TiltImages,
@@ -30,8 +32,8 @@ Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-#: Particles are in so many groups; each says whether the shift that the others find is better.
-_GROUPS = 2
+#: Displacements are looked at up to this part of an image.
+_REACH = 0.25
 #: By so many standard errors a shift must be better to be believed.
 _SURE = 3.0
 #: Pixels of boxes that are worked on at once.
@@ -80,12 +82,13 @@ def shifts_by_images(
     reference: Reference,
     options: EvidenceOptions,
     trajectories: Array | None = None,
+    device: str = "cpu",
 ) -> ImageShifts:
-    """Find by how much whole tilt images are displaced, up to half of their size.
+    """Find by how much whole tilt images are displaced, up to a quarter of their size.
 
     Parameters
     ----------
-    tomogram, images, particles, reference, options, trajectories
+    tomogram, images, particles, reference, options, trajectories, device
         As of `tomoset.particles.correlate`; the range does not matter.
 
     Raises
@@ -94,9 +97,12 @@ def shifts_by_images(
         As `tomoset.particles.correlate` does.
     """
     check_images(tomogram, images, particles, options)
-    work = _Search(tomogram, images, particles, reference, options)
-    work.at = expected_places(tomogram, particles, trajectories)
-    with ThreadPoolExecutor(options.threads) as pool:
+    there = open_particle_device(device)
+    predictor = Predictor(tomogram, particles, reference, options.box, there)
+    at = expected_places(tomogram, particles, trajectories)
+    work = _Search(predictor, images, options, at, own_masks(particles, tomogram))
+    # One at a time has a GPU.
+    with ThreadPoolExecutor(options.threads if there.device.name == "cpu" else 1) as pool:
         found = list(pool.map(work.tilt, range(tomogram.n_tilts)))
     shifts, gain, error, deviations = (np.array(x) for x in zip(*found, strict=True))
     return ImageShifts(shifts, gain, error, deviations)
@@ -105,25 +111,27 @@ def shifts_by_images(
 class _Search:
     """The work on one tomogram, image by image."""
 
-    at: Array
-
     def __init__(
         self,
-        tomogram: Tomogram,
+        predictor: Predictor,
         images: TiltImages,
-        particles: ParticleSet,
-        reference: Reference,
         options: EvidenceOptions,
+        at: Array,
+        mine: npt.NDArray[np.bool_],
     ) -> None:
         import scipy.fft
 
-        self._images, self._options = images, options
-        self._predictor = Predictor(tomogram, particles, reference, options.box)
-        self._mine = own_masks(particles, tomogram)
+        self._predictor, self._images, self._options = predictor, images, options
+        self._at, self._mine = at, mine
         self._whitener = Whitener(images.size, whiten=options.whiten)
         self._k = np.hypot(np.fft.rfftfreq(options.box), np.fft.fftfreq(options.box)[:, None])
         # Particles may be expected beyond the edge, and images must not meet across it.
-        self._canvas = tuple(scipy.fft.next_fast_len(n + 2 * options.box) for n in images.size)
+        self._reach = [int(_REACH * n) for n in images.size]
+        self._margin = np.array(self._reach) + options.box
+        self._canvas = tuple(
+            scipy.fft.next_fast_len(int(n + 2 * m))
+            for n, m in zip(images.size, self._margin, strict=True)
+        )
 
     def tilt(self, t: int) -> tuple[Array, float, float, Array]:
         """The shift of one image, what it gains, the error of that, and the shift's deviation."""
@@ -133,37 +141,60 @@ class _Search:
         white = self._whitener(self._images.read(t))
         weight = self._predictor.weight(t, self._options.weighting, white.gain_at(self._k))
         rows = self._inside(t)
-        if not weight.any() or len(rows) < _GROUPS:
+        if not weight.any() or len(rows) < 2:
             return nothing
         width, height = self._canvas
         seen = scipy.fft.rfft2(self._placed(white.image))
-        maps, energy, whole = [], 0.0, np.zeros((height, width), np.float32)
-        for group in range(_GROUPS):
-            predicted = self._predicted(t, rows[group::_GROUPS], weight)
-            whole += predicted
-            energy += float(np.square(predicted, dtype=np.float64).sum())
-            product = seen * scipy.fft.rfft2(predicted).conj()
-            maps.append(scipy.fft.irfft2(product, s=(height, width)))
-        best, *own = (_highest(m, self._images.size) for m in (sum(maps), *maps))
-        gain = sum(float(m[y, x] - m[0, 0]) for m, (x, y) in zip(maps, reversed(own), strict=True))
-        error = float(np.sqrt(2 * energy))
+        # Each half of the particles says whether the shift that the other finds is better.
+        halves = [self._predicted(t, rows[half::2], weight) for half in (0, 1)]
+        maps = [
+            scipy.fft.irfft2(seen * scipy.fft.rfft2(half).conj(), s=(height, width))
+            for half in halves
+        ]
+        gain, error = self._confirmed(halves, maps)
         if gain <= _SURE * error:
             return nothing
+        whole, values = sum(halves), sum(maps)
         slopes = [np.square(np.gradient(whole, axis=a), dtype=np.float64).sum() for a in (1, 0)]
-        return _vertex(sum(maps), *best), gain, error, 1 / np.sqrt(slopes)
+        return _vertex(values, *self._highest(values)), gain, error, 1 / np.sqrt(slopes)
+
+    def _confirmed(self, halves: list[Image], maps: list[Image]) -> tuple[float, float]:
+        """What each half gains by the other's shift, and the standard error if that is noise.
+
+        Where particles overlap, the noise of one map is in the other too: what is not is asked.
+        """
+        energy = [float(np.square(half, dtype=np.float64).sum()) for half in halves]
+        shared = float((halves[0].astype(np.float64) * halves[1]).sum())
+        gain, variance = 0.0, 0.0
+        for finds, says in ((0, 1), (1, 0)):
+            if not energy[finds] > 0:
+                return 0.0, 0.0
+            x, y = self._highest(maps[finds])
+            share = shared / energy[finds]
+            gain += float(maps[says][y, x] - maps[says][0, 0])
+            gain -= share * float(maps[finds][y, x] - maps[finds][0, 0])
+            variance += 2 * max(energy[says] - share * shared, 0.0)
+        return gain, float(np.sqrt(variance))
+
+    def _highest(self, values: Image) -> tuple[int, int]:
+        """Displacement x, y of the highest value within reach."""
+        x, y = (np.r_[0 : n + 1, -n:0] for n in self._reach)
+        part = values[np.ix_(y, x)]
+        row, column = np.unravel_index(int(np.argmax(part)), part.shape)
+        return int(x[column]), int(y[row])
 
     def _inside(self, t: int) -> Ints:
-        """Particles whose boxes are on the canvas; those of a half map are in both groups."""
-        low = self.at[:, t] + self._options.box / 2
-        on = ((low >= 0) & (low < np.array(self._images.size) + self._options.box)).all(axis=1)
+        """Particles that may be in the image; those of a half map are in both groups."""
+        at, far = self._at[:, t], self._margin - self._options.box / 2
+        on = ((at >= -far) & (at < np.array(self._images.size) + far)).all(axis=1)
         rows = np.flatnonzero(on & self._mine[:, t])
         return np.asarray(rows[np.argsort(self._predictor.halves[rows], kind="stable")])
 
     def _placed(self, image: Image) -> Image:
-        """The image on the canvas, a box away from its corner."""
-        width, height = self._canvas
-        canvas, box = np.zeros((height, width), np.float32), self._options.box
-        canvas[box : box + image.shape[0], box : box + image.shape[1]] = image
+        """The image in the middle of the canvas."""
+        (width, height), (x, y) = self._canvas, self._margin
+        canvas = np.zeros((height, width), np.float32)
+        canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
         return canvas
 
     def _predicted(self, t: int, rows: Ints, weight: Array) -> Image:
@@ -175,21 +206,13 @@ class _Search:
         count = max(1, _AT_ONCE // box**2)
         for first in range(0, len(rows), count):
             batch = rows[first : first + count]
-            at = self.at[batch, t] + box
+            at = self._at[batch, t] + self._margin
             corner = np.rint(at).astype(np.int64) - box // 2
-            slices = moved(self._predictor.images(t, batch, weight), at - corner)
+            slices = self._predictor.there.device.to_host(self._predictor.images(t, batch, weight))
+            slices = moved(slices, at - corner)
             for (x, y), one in zip(corner, scipy.fft.irfft2(slices, s=(box, box)), strict=True):
                 canvas[y : y + box, x : x + box] += one
         return canvas
-
-
-def _highest(values: Image, size: tuple[int, int]) -> tuple[int, int]:
-    """Displacement x, y of the highest value, up to half the size of an image."""
-    width, height = size
-    x, y = (np.r_[0 : n // 2 + 1, -(n // 2) : 0] for n in (width, height))
-    part = values[np.ix_(y, x)]
-    row, column = np.unravel_index(int(np.argmax(part)), part.shape)
-    return int(x[column]), int(y[row])
 
 
 def _vertex(values: Image, x: int, y: int) -> Array:

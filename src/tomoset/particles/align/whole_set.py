@@ -89,7 +89,7 @@ def align_set(
     running = running or RunOptions()
     options = replace(options, evidence=replace(options.evidence, threads=running.threads))
     tasks = _tasks(project, os.fspath(folder), reference.absolute(), options, names)
-    _check(project, tasks, reference, options)
+    _check(project, tasks, reference, options, running.engine)
     recipe = Recipe(
         command="align particles",
         records="run_align_particles",
@@ -148,7 +148,11 @@ def _trajectories(
 
 
 def _check(
-    project: Project, tasks: Mapping[str, Task], files: ReferenceFiles, options: AlignOptions
+    project: Project,
+    tasks: Mapping[str, Task],
+    files: ReferenceFiles,
+    options: AlignOptions,
+    engine: str,
 ) -> None:
     """Refuse what cannot work, before the first job."""
     if options.fit.magnification and project.tomograms.format == relion5.NAME:
@@ -157,7 +161,8 @@ def _check(
             "or convert the set to RELION 4's dialect first (tomoset convert --to relion4)"
         )
     check_tasks(tasks.values(), files)
-    open_particle_device(options.device)
+    if engine == "local":  # the nodes of a cluster are others
+        open_particle_device(options.device)
 
 
 def _entries(reference: ReferenceFiles) -> dict[str, str]:
