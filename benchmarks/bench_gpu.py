@@ -58,10 +58,10 @@ def particles() -> None:
     tomogram, images, some, reference = particle_case()
     found, taken = {}, {}
     for device, threads in (("cpu", 2), ("cuda", THREADS)):
-        options = EvidenceOptions(box=72, range=10, threads=threads)
+        options = EvidenceOptions(box=72, range=10, threads=threads, device=device)
         for _ in range(2):  # the first one compiles
             start = time.perf_counter()
-            found[device] = correlate(tomogram, images, some, reference, options, device=device)
+            found[device] = correlate(tomogram, images, some, reference, options)
             taken[device] = time.perf_counter() - start
     off = np.abs(found["cuda"].values - found["cpu"].values).max()
     off /= np.abs(found["cpu"].values).max()

@@ -218,6 +218,7 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
                 high_pass=given["hp"] if given["hp"] > 0 else None, cutoff=given["cutoff_fract"]
             ),
             threads=running.threads,
+            device=given["device"],
         )
         fit = ParticleOptions(
             constant_angles=given["const_a"],
@@ -231,7 +232,7 @@ def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
             anisotropic=given["aniso"],
             cross_validation=given["cross_validation"],
         )
-        return AlignOptions(evidence=evidence, fit=fit, device=given["device"])
+        return AlignOptions(evidence=evidence, fit=fit)
     except ModelError as problem:
         raise click.UsageError(str(problem)) from None
 

@@ -65,6 +65,8 @@ class EvidenceOptions:
         Windows of more bytes than this are kept in a temporary file.
     threads : int
         Images that are worked on at once.
+    device : str
+        Where, as `tomoset.images.device.DEVICES` has it.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class EvidenceOptions:
     weighting: Weighting = field(default_factory=Weighting)
     memory: int = 2 << 30
     threads: int = 2
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.box % 2 or self.box < 8:
@@ -107,7 +110,6 @@ def correlate(
     reference: Reference,
     options: EvidenceOptions,
     trajectories: npt.ArrayLike | None = None,
-    device: str = "cpu",
 ) -> Windows:
     """Correlate all tilt images with what they should show of every particle.
 
@@ -125,8 +127,6 @@ def correlate(
         Sizes and weights.
     trajectories : (n_particles, n_tilts, 3) array, optional
         How far each particle has moved by each image, x, y, z of the tomogram [Å].
-    device : str
-        Where, as `tomoset.images.device.DEVICES` has it.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def correlate(
         If there is no such device here.
     """
     check_images(tomogram, images, particles, options)
-    there = open_particle_device(device)
+    there = open_particle_device(options.device)
     predictor = Predictor(tomogram, particles, reference, options.box, there)
     at = expected_places(tomogram, particles, trajectories)
     visible = visible_in(at, images.size, options.box / 2) & own_masks(particles, tomogram)

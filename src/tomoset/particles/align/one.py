@@ -115,15 +115,8 @@ def align(
     _need_doses(tomogram, options)
     now, by_images = _State(tomogram, particles, trajectories), None
     if options.fit.shift_only == "images":
-        by_images = shifts_by_images(
-            tomogram,
-            images,
-            particles,
-            reference,
-            options.evidence,
-            trajectories=trajectories,
-            device=options.device,
-        )
+        given = tomogram, images, particles, reference, options.evidence
+        by_images = shifts_by_images(*given, trajectories=trajectories)
         now = replace(now, tomogram=by_images.applied(tomogram))
     first = last = _fitted(now, images, reference, options)
     changed = first.kept
@@ -158,13 +151,7 @@ def _fitted(
 ) -> ParticleFit:
     t = now.tomogram
     windows = correlate(
-        t,
-        images,
-        now.particles,
-        reference,
-        options.evidence,
-        trajectories=now.trajectories,
-        device=options.device,
+        t, images, now.particles, reference, options.evidence, trajectories=now.trajectories
     )
     assert t.projections is not None
     assert t.size is not None

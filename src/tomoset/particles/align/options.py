@@ -19,17 +19,14 @@ class AlignOptions:
         Boxes, range and weights.
     fit : ParticleOptions
         What may change.
-    device : str
-        Where, as `tomoset.images.device.DEVICES` has it.
     """
 
     evidence: EvidenceOptions
     fit: ParticleOptions
-    device: str = "cpu"
 
     def describe(self) -> dict[str, Any]:
         """All that decides what the result is, ready for JSON: memory, threads, device do not."""
         evidence = asdict(self.evidence)
-        for name in ("threads", "memory"):
+        for name in ("threads", "memory", "device"):
             evidence.pop(name)
         return {"evidence": evidence, "fit": asdict(self.fit)}

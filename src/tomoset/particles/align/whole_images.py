@@ -82,13 +82,12 @@ def shifts_by_images(
     reference: Reference,
     options: EvidenceOptions,
     trajectories: Array | None = None,
-    device: str = "cpu",
 ) -> ImageShifts:
     """Find by how much whole tilt images are displaced, up to a quarter of their size.
 
     Parameters
     ----------
-    tomogram, images, particles, reference, options, trajectories, device
+    tomogram, images, particles, reference, options, trajectories
         As of `tomoset.particles.correlate`; the range does not matter.
 
     Raises
@@ -97,7 +96,7 @@ def shifts_by_images(
         As `tomoset.particles.correlate` does.
     """
     check_images(tomogram, images, particles, options)
-    there = open_particle_device(device)
+    there = open_particle_device(options.device)
     predictor = Predictor(tomogram, particles, reference, options.box, there)
     at = expected_places(tomogram, particles, trajectories)
     work = _Search(predictor, images, options, at, own_masks(particles, tomogram))

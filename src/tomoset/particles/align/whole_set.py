@@ -162,7 +162,7 @@ def _check(
         )
     check_tasks(tasks.values(), files)
     if engine == "local":  # the nodes of a cluster are others
-        open_particle_device(options.device)
+        open_particle_device(options.evidence.device)
 
 
 def _entries(reference: ReferenceFiles) -> dict[str, str]:
