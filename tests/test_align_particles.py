@@ -25,6 +25,7 @@ from tomoset.align.particles import (
     ParticleOptions,
     ParticleProblem,
     _kernels,
+    changes_between,
     fit_particles,
     reference,
 )
@@ -225,20 +226,38 @@ def test_standard_deviations_are_right():
         turn = geometry.nearest_rotation(
             true[:, :3, :3] @ np.linalg.inv(problem.projections[:, :3, :3])
         )
-        theta, psi = np.rad2deg(
-            [np.arcsin(-turn[:, 2, 0]), np.arctan2(turn[:, 1, 0], turn[:, 0, 0])]
-        )
+        psi = np.rad2deg(np.arctan2(turn[:, 1, 0], turn[:, 0, 0]))
+        tilt = geometry.tilt_angles(true) - geometry.tilt_angles(problem.projections)
         middle = (np.array(SIZE)[None] - 1) / 2
         shift = (
             geometry.apply(true, middle)[:, 0, :2]
             - geometry.apply(problem.projections, middle)[:, 0, :2]
         )
-        off = fit.changes[:, 1:5] - np.column_stack([theta, psi, shift])
+        off = fit.changes[:, 1:5] - np.column_stack([tilt, psi, shift])
         squares.append((off / fit.deviations[:, 1:5]) ** 2)
         there = geometry.apply(lies.motion, truth.positions)
         places.append(((fit.positions - there) / fit.position_deviations) ** 2)
     assert 0.75 < np.nanmean(squares) < 1.35
     assert 0.8 < np.mean(places) < 1.3
+
+
+@pytest.mark.parametrize("axis", [4.0, 87.0, -95.0])
+@pytest.mark.parametrize("depth", [1, -1])
+def test_changes_are_told_about_the_tilt_axis(axis, depth):
+    angles = np.array([[0.3, -40.0, axis], [0.0, 20.0, axis], [-0.2, 55.0, axis]])
+    more = np.array([[0.05, 0.1, 0.0], [0.02, -0.2, 0.0], [-0.04, 0.05, 0.3]])
+    sizes = {"size": SIZE, "image_size": IMAGE}
+    old, new = (
+        geometry.rigid_projections(a, np.zeros((3, 2)), **sizes) for a in (angles, angles + more)
+    )
+    for matrices in (old, new):
+        matrices[:, 2] *= depth
+    found = changes_between(old, new, SIZE)
+    # A turn about the tomogram's x axis is one about the beam too, by how far that is tilted.
+    x, y, z = more.T
+    tilt = np.deg2rad(angles[:, 1])
+    expected = np.column_stack([x * np.cos(tilt), y, z - x * np.sin(tilt)])
+    np.testing.assert_allclose(found[:, :3], expected, atol=1e-3)
 
 
 def test_misplaced_particles_do_little_harm():

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.align.particles.cameras import COLUMNS
+from tomoset.align.particles.cameras import COLUMNS, tilting
 from tomoset.align.particles.certainty import Certainty, certainty
 from tomoset.align.particles.freedom import GROUPS
 from tomoset.align.particles.newton import Rest
@@ -20,8 +20,9 @@ from tomoset.model import Deformation
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: Columns of `ParticleFit.changes`: degrees, pixels, factors less 1.
-PARAMETERS = COLUMNS
+#: Columns of `ParticleFit.changes`: degrees, pixels, factors less 1. Turns are about the axis that
+#: is across the tilt axis, about the tilt axis, and about the beam.
+PARAMETERS = ("x_tilt", "tilt", "rotation", *COLUMNS[3:])
 _UNITS = np.array([*[np.rad2deg(1.0)] * 3, *[1.0] * 5])
 
 
@@ -119,7 +120,8 @@ def changes_between(old: Array, new: Array, size: tuple[int, int, int]) -> Array
     Returns
     -------
     (n_tilts, 8) float64 array
-        Degrees, pixels, factors less 1. Shifts are those of the tomogram's middle.
+        Degrees, pixels, factors less 1. Turns are those of small angles; shifts are those of the
+        tomogram's middle.
     """
     middle = (np.array(size, dtype=np.float64) - 1) / 2
     change = new[:, :3, :3] @ np.linalg.inv(old[:, :3, :3])
@@ -129,6 +131,7 @@ def changes_between(old: Array, new: Array, size: tuple[int, int, int]) -> Array
     found[:, 0] = np.arctan2(turn[:, 2, 1], turn[:, 2, 2])
     found[:, 1] = np.arcsin(np.clip(-turn[:, 2, 0], -1, 1))
     found[:, 2] = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
+    found[:, :2] = (tilting(old) @ found[:, :2, None])[..., 0]
     shift = geometry.apply(new, middle[None]) - geometry.apply(old, middle[None])
     found[:, 3:5] = shift[:, 0, :2]
     found[:, 5] = (M[:, 0, 0] + M[:, 1, 1]) / 2 - 1

@@ -122,3 +122,18 @@ class Cameras:
         new[:, :2, 3] += self.shift
         new[:, 3, 3] = 1.0
         return new
+
+
+def tilting(projections: Array) -> Array:
+    """From turns about x and y of images to those across and about the tilt axis: (n, 2, 2).
+
+    Parameters
+    ----------
+    projections : (n, 4, 4) array
+        The tilt axis is the tomogram's y axis, wherever the images show it.
+    """
+    axis = np.deg2rad(geometry.tilt_axis_angles(projections))
+    # Where depth is counted the other way, turns out of the image are too.
+    sign = np.where(np.linalg.det(projections[:, :3, :3]) < 0, -1.0, 1.0)
+    c, s = sign * np.cos(axis), sign * np.sin(axis)
+    return np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1)

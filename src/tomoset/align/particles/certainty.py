@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tomoset.align.gauge import Gauge, motions
 from tomoset.align.particles.algebra import factored, inverse
+from tomoset.align.particles.cameras import tilting
 from tomoset.align.particles.freedom import Freedom
 from tomoset.align.particles.newton import Rest, build, reduce
 from tomoset.blas import one_thread
@@ -28,7 +29,7 @@ class Certainty:
     Parameters
     ----------
     cameras : (n_tilts, 8) array
-        Of the columns of changes of cameras: radians, pixels, factors.
+        Of changes of cameras, turns across and about the tilt axis first: radians, pixels, factors.
     places : (n_particles, 3) array
         [voxels]
     expected : (n_tilts,) array
@@ -72,12 +73,15 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
         bend, motion = _bend(rest, covariance), _motion(rest, covariance)
     if problem.free.particles:
         spread = spread + np.diagonal(reduced.blocks, axis1=1, axis2=2)
+    out = np.tile(np.eye(each.shape[1]), (len(each), 1, 1))
+    out[:, :2, :2] = tilting(problem.model.projections)
+    said = out @ each @ np.swapaxes(out, 1, 2)
     squares = []
     for t, block in enumerate(each):
         slopes = seen.cameras.slopes_at(t, seen.arms[t])
         squares.append(np.einsum("pia,ab,pib->", slopes, block, slopes, optimize=True))
     return Certainty(
-        cameras=np.sqrt(np.maximum(np.diagonal(each, axis1=1, axis2=2), 0.0)),
+        cameras=np.sqrt(np.maximum(np.diagonal(said, axis1=1, axis2=2), 0.0)),
         places=np.sqrt(np.maximum(spread, 0.0)),
         expected=np.sqrt(np.maximum(squares, 0.0) / max(len(rest.moved), 1)),
         bend=bend,

@@ -38,7 +38,7 @@ def write_alignment_png(aligned: Aligned, path: str | os.PathLike[str]) -> None:
     angles = geometry.tilt_angles(fit.projections)
     panels = [
         chart("shift change px", angles, _curves(aligned, {"shift_x": "x", "shift_y": "y"})),
-        chart("turn change °", angles, _curves(aligned, {"theta": "tilt", "psi": "rotation"})),
+        chart("turn change °", angles, _curves(aligned, {"tilt": "tilt", "rotation": "rotation"})),
         _ways(aligned),
     ]
     if aligned.after.deformation is not None:
