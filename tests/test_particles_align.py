@@ -514,7 +514,7 @@ def test_continue_and_an_interrupted_run(
         patch.setattr(align_set, "align", stop)
         assert run("--continue") == 130
     assert Path("A/particles.star").read_text() == before
-    assert run("--continue", "--json") == 0
+    assert run("--only_do_unfinished", "--json") == 0  # as RELION says it
     said = json.loads(capsys.readouterr().out)
     assert said["skipped"] == ["TS_01"]
     project = open_project("A/optimisation_set.star")

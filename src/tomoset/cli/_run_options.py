@@ -119,6 +119,7 @@ def run_options(command: F) -> F:
     for option in (
         click.option(
             "--continue",
+            "--only_do_unfinished",
             "resume",
             is_flag=True,
             help="Do only what an earlier run with the same options has not done.",

@@ -25,7 +25,7 @@ Index = npt.NDArray[np.int64]
 #: Modes in space that it takes to tell the courses apart, those that reach farthest.
 COARSE = 16
 #: What is left out of the variance of a course over time.
-_LEFT_OUT = 0.002
+_LEFT_OUT = 0.02
 #: Particles whose covariance is solved for; the modes of others follow from those (Nystroem).
 _MOST = 1000
 
