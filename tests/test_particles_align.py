@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -347,7 +348,7 @@ def test_maps_that_do_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "voxels along each axis" in capsys.readouterr().err
     write_reference(here)
     for name in ("half1", "half2", "mask"):
-        write_map(f"{name}.mrc", good**2, 4.0)
+        write_map(f"{name}.mrc", np.abs(good / np.abs(good).max()), 4.0)
     assert run() == 1
     assert "the reference maps have 4 Å a voxel, the tilt images 5.4 Å" in capsys.readouterr().err
     good[3, 4, 5] = np.nan
@@ -376,6 +377,94 @@ def test_optics_that_contradict_the_set(here: Path, capsys: pytest.CaptureFixtur
         assert run() == 1
         assert says in capsys.readouterr().err
     assert not Path("A").exists()
+
+
+def test_what_is_the_wrong_way_round_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    density, mask = (mrcfile.read(f"{name}.mrc") for name in ("half1", "mask"))
+    write_map("black1.mrc", -density)
+    write_map("black2.mrc", -mrcfile.read("half2.mrc"))
+    write_map("minus.mrc", -mask)
+    maps = ["--ref1", "black1.mrc", "--ref2", "black2.mrc"]
+    sets = ["--t", "tomograms.star", "--p", "particles.star", *BOX, "--o", "A"]
+    assert main(["align", "particles", *sets, *maps]) == 1
+    assert "multiply what is the other way round by -1" in capsys.readouterr().err
+    assert not Path("A/tomograms.star").exists()
+    assert main(["align", "particles", *sets, *MAPS[:4], "--mask", "minus.mrc"]) == 1
+    assert "values from 0 to 1, not from" in capsys.readouterr().err
+
+
+def test_waves_that_are_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--hp", "5") == 1
+    assert "nothing is left to compare" in capsys.readouterr().err
+    assert run("--r", "0.2") == 2
+    assert "the range must be 2 px or more, not 0.2" in capsys.readouterr().err
+    assert not Path("A/tomograms.star").exists()
+
+
+def test_angles_that_nobody_says(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = star.read("particles.star")
+    columns = {k: v for k, v in file["particles"].columns.items() if k != "rlnAngleRot"}
+    tables = tuple(
+        star.Table("particles", columns) if t.name == "particles" else t for t in file.tables
+    )
+    star.write(replace(file, tables=tables), "particles.star")
+    assert run("--strict") == 1
+    assert "have no rlnAngleRot" in capsys.readouterr().err
+
+
+def test_particles_that_nobody_sees_say_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    p = series().particles
+    lost = replace(p, coordinates=np.concatenate([p.coordinates[:39], [[9999.0, 50, 50]]]))
+    write_particles("particles.star", lost, tomoset.read("tomograms.star"), "relion4")
+    assert run("--json") == 0
+    result = json.loads(capsys.readouterr().out)["results"]["TS_01"]
+    assert (result["particles"], result["unseen"]) == (39, 1)
+    assert result["expected"] < 0.2
+    rows = table("A/alignment_TS_01.star", "particles")
+    assert rows["tomosetSeen"][39] == "0"
+    assert rows["tomosetProbability"][39] == rows["tomosetMoveXErrorAngst"][39] == "nan"
+    assert run(o="B") == 0
+    assert "39 particles in 21 images, 1 in none" in capsys.readouterr().out
+
+
+def test_errors_are_those_of_the_round_that_changed_an_image(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Particles far off are looked for again, where no image moves any more."""
+    p = series().particles
+    far = p.coordinates + np.where(np.arange(40) % 5 == 0, 7.5, 0.0)[:, None] * [0, 1, 0]
+    both = tomoset.read("tomograms.star")
+    write_particles("particles.star", replace(p, coordinates=far), both, "relion4")
+    assert run() == 0
+    said = capsys.readouterr().out
+    known = re.search(r"known to ([0-9.]+) px", said)
+    changed = re.search(r"changed: ([0-9.]+) px", said)
+    assert known is not None
+    assert changed is not None
+    assert 0.02 < float(known[1]) < 0.3
+    assert float(changed[1]) > 1.0
+    errors = table("A/tomograms.star", "TS_01").floats("tomosetShiftXError")
+    assert np.isfinite(errors).all()
+
+
+def test_a_single_particle_changes_no_image(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    p = series().particles.select(np.array([4]))
+    write_particles("particles.star", p, tomoset.read("tomograms.star"), "relion4")
+    assert run() == 0
+    assert set(table("A/alignment_TS_01.star", "tilts")["tomosetChanged"]) == {"0"}
+    assert "too few particles to tell" in capsys.readouterr().out
+
+
+def test_an_image_that_shows_particles_elsewhere_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(here, displaced(series(), {7: (40.0, 20.0)}))
+    assert run() == 0
+    assert "particles are faint in 1 image (8)" in capsys.readouterr().out
 
 
 def test_what_is_missing(

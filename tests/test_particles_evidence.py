@@ -507,7 +507,7 @@ def test_files_that_are_no_references(tmp_path):
         ({"box": 47}, "even number"),
         ({"box": 4}, "8 or more"),
         ({"range": 22}, "larger box"),
-        ({"range": 0}, "range must be above 0"),
+        ({"range": 0}, "range must be 2 px or more"),
         ({"padding": 0}, "1 or more"),
         ({"threads": 0}, "1 or more"),
     ],

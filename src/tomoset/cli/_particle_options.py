@@ -46,8 +46,10 @@ def refuse_idle(without: Mapping[str, tuple[bool, Sequence[str]]]) -> None:
                 raise click.UsageError(f"{spelled[name]} does nothing without {needed}")
 
 
-def gain_text(gain: float, error: float) -> str:
-    """``+0.5 +- 0.2``: digits by the error."""
+def gain_text(gain: float, error: float | None) -> str:
+    """``+0.5 +- 0.2``: digits by the error, which is None where nobody can tell."""
+    if error is None:
+        return "too few particles to tell"
     digits = 1 if error < 10 else 0
     return f"{gain:+.{digits}f} +- {error:.{digits}f} ln likelihood"
 

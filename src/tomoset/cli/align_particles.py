@@ -197,7 +197,7 @@ def particles(**given: Any) -> int:
 
         done = align_set(project, given["folder"], reference, options, running, given["names"])
     if not given["as_json"]:
-        _print_alignments(done, held=given["const_a"] and given["const_s"])
+        _print_alignments(done, given)
     return print_derived(done, warned, "aligned", as_json=given["as_json"], without=_BULK)
 
 
@@ -288,21 +288,25 @@ def _deformation(given: dict[str, Any]) -> DeformationOptions | None:
     )
 
 
-def _print_alignments(done: Derived, *, held: bool) -> None:
+def _print_alignments(done: Derived, given: dict[str, Any]) -> None:
     """Some lines for each tomogram: what has changed, and how sure it is."""
     for name, result in done.report.results.items():
-        for i, line in enumerate(_lines(result, held=held)):
+        for i, line in enumerate(_lines(result, given)):
             click.echo(f"{name}  {line}" if i == 0 else f"    {line}")
 
 
-def _lines(r: dict[str, Any], *, held: bool) -> Iterator[str]:
+def _lines(r: dict[str, Any], given: dict[str, Any]) -> Iterator[str]:
     doubtful = f", {r['doubtful']} doubtful" * bool(r["doubtful"])
-    yield f"{r['particles']} particles in {r['tilt_images']} images{doubtful}"
+    unseen = f", {r['unseen']} in none" * bool(r["unseen"])
+    seen = f"{_count(r['particles'], 'particle')} in {_count(r['tilt_images'], 'image')}"
+    yield seen + unseen + doubtful
+    only = given["shift_only"] or given["shift_only_by_particles"]
+    shifts, angles = not given["const_s"] or only, not (given["const_a"] or only)
     if r["changed"]:
-        yield (
-            f"{r['changed']} images changed: {r['shift']:.2f} px and {r['angle']:.3f} degrees rms"
-        )
-    elif held:
+        sizes = [f"{r['shift']:.2f} px"] * shifts + [f"{r['angle']:.3f} degrees"] * angles
+        said = f": {' and '.join(sizes)} rms" * bool(sizes)
+        yield f"{_count(r['changed'], 'image')} changed{said}"
+    elif not (shifts or angles):
         yield "the images stay as they are (--const_a --const_s)"
     else:
         yield (
@@ -315,9 +319,21 @@ def _lines(r: dict[str, Any], *, held: bool) -> Iterator[str]:
         yield f"alignment known to {r['expected']:.3f} px at the particles"
     if r["image_gain"] is not None:
         gain_said = gain_text(r["image_gain"], r["image_gain_error"])
-        yield f"shifts and angles of these images: {gain_said} (kept)"
+        what = " and ".join(["shifts"] * shifts + ["angles"] * angles) or "cameras"
+        yield f"{what} of these images: {gain_said} (accepted)"
     for gain in r["gains"]:
         yield _gain_line(gain, _size(gain["name"], r) * gain["kept"])
+    if r["faint"]:
+        which = ", ".join(map(str, r["faint"][:8])) + ", ..." * (len(r["faint"]) > 8)
+        yield (
+            f"particles are faint in {_count(len(r['faint']), 'image')} ({which}): these may be "
+            "bad, or further off than --r; try --shift_only"
+        )
+
+
+def _count(number: int, what: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _size(name: str, r: dict[str, Any]) -> str:
@@ -330,8 +346,10 @@ def _size(name: str, r: dict[str, Any]) -> str:
 
 
 def _gain_line(gain: dict[str, Any], size: str) -> str:
-    """What a class brought: ``motion: +812 +- 30 ln likelihood (kept, 9.1 Å rms)``."""
+    """What a class brought: ``motion: +812 +- 30 ln likelihood (accepted, 9.1 Å rms)``."""
     if gain["gain"] is None:
         return f"{gain['name']}: fitted{size}"
-    verdict = f"kept{size}" if gain["kept"] else "not kept: particles that are left out say no"
+    verdict = "not accepted" + ": particles that are left out say no" * (gain["error"] is not None)
+    if gain["kept"]:
+        verdict = f"accepted{size}"
     return f"{gain['name']}: {gain_text(gain['gain'], gain['error'])} ({verdict})"

@@ -16,6 +16,7 @@ from tomoset.model import ParticleSet, Tomogram
 Halves = npt.NDArray[np.int64]
 
 _SUBSET = "rlnRandomSubset"
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 #: As RELION compares optics groups with tomograms.
 _ALIKE = 1e-3
 
@@ -52,6 +53,17 @@ def has_halves(particles: ParticleSet) -> bool:
     return isinstance(source, ParticleSource) and _SUBSET in source.table
 
 
+def missing_angles(particles: ParticleSet) -> list[str]:
+    """Which angles of particles nobody says: labels of RELION's columns."""
+    source = particles.source
+    if not isinstance(source, ParticleSource):
+        return [] if particles.angles is not None else list(_ANGLES)
+    missing = [label for label in _ANGLES if label not in source.table]
+    # Those of subtomograms may be all there are.
+    turned = particles.angles is None and not np.allclose(particles.orientations, np.eye(3))
+    return [] if turned else missing
+
+
 def lean(particles: ParticleSet) -> ParticleSet:
     """The particles with no more of their file than jobs read of it: halves and optics.
 
@@ -60,7 +72,7 @@ def lean(particles: ParticleSet) -> ParticleSet:
     source = particles.source
     if not isinstance(source, ParticleSource):
         return replace(particles, source=None)
-    columns = {k: v for k, v in source.table.columns.items() if k in (TOMOGRAM, _SUBSET)}
+    columns = {k: v for k, v in source.table.columns.items() if k in (TOMOGRAM, _SUBSET, *_ANGLES)}
     optics = optics_of(source.file)
     tables = () if optics is None else (optics,)
     file = star.StarFile(tables, path=source.file.path)

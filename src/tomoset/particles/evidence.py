@@ -35,6 +35,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: Entries of windows beyond the range, which splines through them need.
 _BORDER = 2
+#: Entries to each side that a fit needs at least, besides.
+_LEAST_RANGE = 2.0
 
 
 class TiltImages(Protocol):
@@ -88,8 +90,10 @@ class EvidenceOptions:
             raise ModelError(f"the box must be an even number of pixels, 8 or more, not {self.box}")
         if self.padding < 1 or self.threads < 1:
             raise ModelError("the padding and the number of threads must be 1 or more")
-        if not 0 < self.range < math.inf:
-            raise ModelError(f"the range must be above 0 px, not {self.range}")
+        if not _LEAST_RANGE <= self.range * self.padding < math.inf:
+            raise ModelError(
+                f"the range must be {_LEAST_RANGE / self.padding:g} px or more, not {self.range:g}"
+            )
         if self.entries > self.box * self.padding:
             raise ModelError(
                 f"a range of {self.range:g} px needs a box of more than "
@@ -154,7 +158,13 @@ def correlate(
     with ThreadPoolExecutor(options.threads) as pool:
         for _ in pool.map(work.tilt, range(tomogram.n_tilts)):
             pass
-    return work.windows()
+    found = work.windows()
+    if not found.visible.any():
+        raise ModelError(
+            f"tomogram {tomogram.name!r}: nothing is left to compare: images are blank, or of the "
+            "waves from the box to two pixels none counts (--hp, --cutoff_fract, --fsc, the dose)"
+        )
+    return found
 
 
 def expected_places(

@@ -20,6 +20,8 @@ StrPath = str | os.PathLike[str]
 
 #: How far the pixel sizes of a map and of a tilt series may be apart: headers are rounded.
 _SAME_PIXEL = 0.01
+#: Masks overshoot by so much where they were interpolated.
+_MASK_SLACK = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +75,10 @@ class Reference:
                 )
         if self.mask is not None and not self.mask.any():
             raise ModelError("the mask is empty: nothing would be left of the maps")
+        if self.mask is not None:
+            low, high = float(self.mask.min()), float(self.mask.max())
+            if low < -_MASK_SLACK or high > 1 + _MASK_SLACK:
+                raise ModelError(f"a mask has values from 0 to 1, not from {low:.3g} to {high:.3g}")
         if not any(self._masked(half).any() for half in (self.half1, self.half2)):
             raise ModelError("there is nothing in the maps (under the mask)")
         if self.pixel_size is not None and not 0 < self.pixel_size < np.inf:

@@ -17,7 +17,7 @@ from tomoset.derived import identity
 from tomoset.errors import AssumptionWarning
 from tomoset.model import ParticleSet
 from tomoset.particles.aberrations import aberration_texts, check_aberrations, say_what_is_unread
-from tomoset.particles.columns import check_optics, halves, has_halves
+from tomoset.particles.columns import check_optics, halves, has_halves, missing_angles
 from tomoset.particles.reference import Reference
 from tomoset.run import file_stamp
 
@@ -127,7 +127,7 @@ def check_tasks(tasks: Iterable[ParticleTask], files: ReferenceFiles) -> None:
         If a file of the reference is missing or not what it should be.
     """
     reference = files.read()
-    if files.ref2 is None:
+    if files.ref2 is None or os.path.realpath(files.ref1) == os.path.realpath(files.ref2):
         warnings.warn(
             f"only one reference map is given (--ref1 {files.ref1}): it is taken for both halves, "
             "so particles are compared with a map that they are part of",
@@ -138,6 +138,7 @@ def check_tasks(tasks: Iterable[ParticleTask], files: ReferenceFiles) -> None:
         if not number:  # all are from one file
             say_what_is_unread(task.particles)
             _say_halves(task.particles, files)
+            _say_angles(task.particles)
         check_optics(task.particles, task.tomogram)
         check_aberrations(task.particles)
         pixel_size = task.tomogram.optics.pixel_size
@@ -151,6 +152,17 @@ def _say_halves(particles: ParticleSet, files: ReferenceFiles) -> None:
             "the particles have no rlnRandomSubset: they are taken for those of the first half map "
             "and of the second one in turns; unless the maps were made so, particles are compared "
             "with a map that they are part of",
+            AssumptionWarning,
+            stacklevel=5,
+        )
+
+
+def _say_angles(particles: ParticleSet) -> None:
+    missing = missing_angles(particles)
+    if missing:
+        warnings.warn(
+            f"the particles have no {', '.join(missing)}: these angles are taken to be 0; unless "
+            "the reference is a ball, align the particles first (subtomogram averaging)",
             AssumptionWarning,
             stacklevel=5,
         )

@@ -31,7 +31,7 @@ class Certainty:
     cameras : (n_tilts, 8) array
         Of changes of cameras, turns across and about the tilt axis first: radians, pixels, factors.
     places : (n_particles, 3) array
-        [voxels]
+        [voxels]; NaN for particles that no image shows.
     expected : (n_tilts,) array
         Rms error of the projections at the particles [px].
     bend : (n_tilts,) array
@@ -76,14 +76,15 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
     out = np.tile(np.eye(each.shape[1]), (len(each), 1, 1))
     out[:, :2, :2] = tilting(problem.model.projections)
     said = out @ each @ np.swapaxes(out, 1, 2)
+    shown = np.asarray(problem.surface.energy.any(axis=0))
     squares = []
     for t, block in enumerate(each):
-        slopes = seen.cameras.slopes_at(t, seen.arms[t])
+        slopes = seen.cameras.slopes_at(t, seen.arms[t][shown])
         squares.append(np.einsum("pia,ab,pib->", slopes, block, slopes, optimize=True))
     return Certainty(
         cameras=np.sqrt(np.maximum(np.diagonal(said, axis1=1, axis2=2), 0.0)),
-        places=np.sqrt(np.maximum(spread, 0.0)),
-        expected=np.sqrt(np.maximum(squares, 0.0) / max(len(rest.moved), 1)),
+        places=np.where(shown[:, None], np.sqrt(np.maximum(spread, 0.0)), np.nan),
+        expected=np.sqrt(np.maximum(squares, 0.0) / max(int(shown.sum()), 1)),
         bend=bend,
         motion=motion,
     )

@@ -46,11 +46,12 @@ class Frame:
 def frame(rest: Rest, choice: Choice, size: tuple[int, int, int]) -> Frame:
     """Find it. Turns are possible only if angles are free, and shifts if particles are."""
     acts = rest.problem.free.applies
-    if not (choice.shifts and choice.particles and acts.any()):
+    if not (choice.shifts and choice.particles and acts.any() and len(rest.moved)):
         return Frame(np.eye(4))
     old = rest.problem.model.projections[acts]
     new = rest.found.seen.cameras.projections[acts]
-    positions = rest.problem.model.positions + rest.moved
+    shown = rest.problem.surface.energy.any(axis=0)
+    positions = (rest.problem.model.positions + rest.moved)[shown]
     points = gauge.reference_points(positions[:: max(len(positions) // _ENOUGH, 1)], size)
     if choice.angles:
         found, first = gauge.find(old, new, points, scaled=False), 0

@@ -21,6 +21,8 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 _FOLDS = 5
+#: Of fewer particles, nobody can tell how much they scatter.
+_FEWEST = 3
 #: Steps by which a particle finds its place.
 _STEPS = 2
 
@@ -52,7 +54,9 @@ class Predicted:
 
 
 def _sums(values: Array) -> tuple[Array, Array]:
-    """Sums down the columns, and their standard errors."""
+    """Sums down the columns, and their standard errors: infinite for hardly any values."""
+    if len(values) < _FEWEST:
+        return values.sum(axis=0), np.full(values.shape[1], np.inf)
     apart = values - (values.mean(axis=0) if len(values) else 0.0)
     spread = len(values) / max(len(values) - 1, 1)
     return values.sum(axis=0), np.sqrt((apart**2).sum(axis=0) * spread)

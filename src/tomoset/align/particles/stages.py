@@ -25,6 +25,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: A class of parameters must gain so many standard errors; a tilt image, so many.
 _SURE, _SURE_TILT = 2.0, 1.0
+#: Less than this is a rounding error, not a gain.
+_ANYTHING = 0.1
 #: Steps on from where a fit was at rest, after some tilt images were put back.
 _AGAIN = 6
 
@@ -245,7 +247,7 @@ def climbed(task: Task) -> Climbed:
         gain, error = np.nan, np.nan
         if predicted is not None and best.predicted is not None:
             gain, error = predicted.over(best.predicted)
-        kept = not gain <= _SURE * error
+        kept = not gain <= _SURE * error + _ANYTHING
         gains = (*best.gains, Gain(name=name, gain=gain, error=error, kept=kept))
         best = replace(now if kept else best, gains=gains)
     assert best is not None
@@ -258,7 +260,7 @@ def put_back(task: Task, best: Climbed) -> tuple[Rest, Mask]:
     if best.predicted is None or not (best.choice.shifts or best.choice.angles):
         return best.rest, moves
     gain, error = best.predicted.by_tilt()
-    kept = moves & (gain > _SURE_TILT * error)
+    kept = moves & (gain > _SURE_TILT * error + _ANYTHING)
     if (kept == moves).all():
         return best.rest, moves
     rest, model = best.rest, best.rest.problem.model

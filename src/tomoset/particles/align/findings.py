@@ -115,9 +115,9 @@ class Findings:
             ) from problem
 
     def deviation_texts(self) -> dict[str, list[str]]:
-        """Columns of a tilt table; none for what nothing could change."""
+        """Columns of a tilt table; none for what nothing could change, ``nan`` for what stays."""
         return {
-            DEVIATIONS[name]: [f"{value:.4g}" if np.isfinite(value) else "0" for value in values]
+            DEVIATIONS[name]: [f"{value:.4g}" for value in values]
             for name, values in zip(PARAMETERS, self.deviations.T, strict=True)
             if np.isfinite(values).any()
         }

@@ -14,6 +14,7 @@ from tomoset.align.particles import (
     changes_between,
     fit_particles,
 )
+from tomoset.align.windows import Windows
 from tomoset.errors import ModelError
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.align.options import AlignOptions
@@ -29,6 +30,8 @@ _ROUNDS = 3
 #: Particles of such a probability are believed; many are far if more than this part of them lie
 #: beyond this part of the range.
 _BELIEVED, _MANY, _NEAR_EDGE = 0.5, 0.002, 0.8
+#: By so much windows are deeper than high, all together, where the contrast is inverted.
+_INVERTED = 1.5
 #: Images that moved by so much on average leave others behind [px].
 _LARGE = 1.0
 
@@ -118,16 +121,15 @@ def align(
         given = tomogram, images, particles, reference, options.evidence
         by_images = shifts_by_images(*given, trajectories=trajectories)
         now = replace(now, tomogram=by_images.applied(tomogram))
-    first = last = _fitted(now, images, reference, options)
-    changed = first.kept
-    for _ in range(_ROUNDS - 1):
-        if not (_far(last, options.evidence.range) or _left_behind(last)):
+    rounds = [_fitted(now, images, reference, options)]
+    while len(rounds) < _ROUNDS:
+        if not (_far(rounds[-1], options.evidence.range) or _left_behind(rounds[-1])):
             break
-        now = _after(now, last, options)
-        last = _fitted(now, images, reference, options)
-        changed = changed | last.kept
-    if last is not first or by_images is not None:
-        last = _from_first(tomogram, first, last, changed)
+        now = _after(now, rounds[-1], options)
+        rounds.append(_fitted(now, images, reference, options))
+    last = rounds[-1]
+    if len(rounds) > 1 or by_images is not None:
+        last = _together(tomogram, rounds)
     if by_images is not None:
         last = _and_by_images(last, by_images)
     held = options.fit.constant_particles or bool(options.fit.shift_only)
@@ -153,6 +155,7 @@ def _fitted(
     windows = correlate(
         t, images, now.particles, reference, options.evidence, trajectories=now.trajectories
     )
+    _refuse_inverted(windows, t.name)
     assert t.projections is not None
     assert t.size is not None
     assert t.optics.pixel_size is not None
@@ -168,6 +171,18 @@ def _fitted(
         trajectories=now.trajectories,
     )
     return fit_particles(problem, options.fit)
+
+
+def _refuse_inverted(windows: Windows, name: str) -> None:
+    """Refuse a reference that images show the other way round: all windows say so together."""
+    together = windows.values.sum(axis=0)
+    up, down = (float((sign * together).max(axis=(1, 2)).sum()) for sign in (1, -1))
+    if down > _INVERTED * up:
+        raise ModelError(
+            f"tomogram {name!r}: images show the opposite of the reference; density must be high "
+            "in the maps and dark in the images: multiply what is the other way round by -1 "
+            "(relion_image_handler --multiply_constant -1)"
+        )
 
 
 def _after(now: _State, fit: ParticleFit, options: AlignOptions) -> _State:
@@ -221,20 +236,26 @@ def _left_behind(fit: ParticleFit) -> bool:
     return large and bool((shown & ~fit.kept).any())
 
 
-def _from_first(
-    tomogram: Tomogram, first: ParticleFit, last: ParticleFit, changed: npt.NDArray[np.bool_]
-) -> ParticleFit:
+def _together(tomogram: Tomogram, rounds: list[ParticleFit]) -> ParticleFit:
     """The last fit, and what all of them together changed and gained."""
     assert tomogram.projections is not None
     assert tomogram.size is not None
+    first, last = rounds[0], rounds[-1]
+    deviations, expected, kept = first.deviations, first.expected, first.kept
+    for fit in rounds[1:]:
+        deviations = np.where(np.isfinite(fit.deviations), fit.deviations, deviations)
+        expected = np.where(fit.kept, fit.expected, expected)
+        kept = kept | fit.kept
     return replace(
         last,
         changes=changes_between(tomogram.projections, last.projections, tomogram.size),
+        deviations=deviations,
+        expected=expected,
         gains=first.gains,
         gain_by_tilt=first.gain_by_tilt,
         gain_error_by_tilt=first.gain_error_by_tilt,
         log_likelihood_before=first.log_likelihood_before,
-        kept=changed,
+        kept=kept,
     )
 
 

@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float64]
 
 #: Names of `PARAMETERS` in columns.
 _NAMES = ("XTilt", "Tilt", "Rotation", "ShiftX", "ShiftY", "Magnification", "Stretch", "Skew")
+#: An image with particles at less than this part of the usual strength may lie further off.
+_FAINT = 0.3
 #: A particle that is there with less than this probability is doubtful.
 DOUBTFUL = 0.5
 
@@ -23,16 +25,20 @@ DOUBTFUL = 0.5
 def numbers(aligned: Aligned) -> dict[str, Any]:
     """What is to be known of an alignment, ready for JSON."""
     fit, n = aligned.fit, PARAMETERS.index("shift_x")
-    free = np.isfinite(fit.deviations[:, n]) & fit.kept
+    known = np.isfinite(fit.deviations) & fit.kept[:, None]
+    turned, shifted = known[:, :n].any(axis=1), known[:, n]
+    seen = aligned.visible.any(axis=1)
     return {
-        "particles": len(aligned.particles),
+        "particles": int(seen.sum()),
+        "unseen": int((~seen).sum()),
         "seen": int(aligned.visible.sum()),
-        "doubtful": int((fit.weights < DOUBTFUL).sum()),
+        "doubtful": int((fit.weights[seen] < DOUBTFUL).sum()),
         "tilt_images": int(aligned.visible.any(axis=0).sum()),
         "changed": int(fit.kept.sum()),
-        "shift": _rms(fit.changes[free, n : n + 2]),
-        "angle": _rms(fit.changes[free, :n]),
-        "moved": _rms(aligned.moved),
+        "faint": faint_images(aligned),
+        "shift": _rms(fit.changes[shifted, n : n + 2]),
+        "angle": _rms(fit.changes[turned, :n]),
+        "moved": _rms(aligned.moved[seen]),
         "expected": _finite(_mean_square(fit.expected)) if fit.kept.any() else None,
         "image_gain": _finite(float(fit.gain_by_tilt[fit.kept].sum())) if fit.kept.any() else None,
         "image_gain_error": _finite(float(np.linalg.norm(fit.gain_error_by_tilt[fit.kept]))),
@@ -53,6 +59,15 @@ def numbers(aligned: Aligned) -> dict[str, Any]:
             for g in fit.gains
         ],
     }
+
+
+def faint_images(aligned: Aligned) -> list[int]:
+    """Images, from 1, that show particles at a small part of the strength of the others."""
+    shown = aligned.visible.any(axis=0)
+    amplitude = aligned.fit.amplitude
+    typical = float(np.median(amplitude[shown])) if shown.any() else 0.0
+    faint = shown & (amplitude < _FAINT * typical)
+    return [int(i) + 1 for i in np.flatnonzero(faint)]
 
 
 def alignment_to_star(aligned: Aligned) -> star.StarFile:
@@ -118,7 +133,7 @@ def _particles(aligned: Aligned) -> star.Table:
         "rlnTomoParticleName": aligned.particles.particle_names,
         "tomosetSeen": aligned.visible.sum(axis=1),
         "tomosetEvidence": fit.evidence,
-        "tomosetProbability": fit.weights,
+        "tomosetProbability": np.where(aligned.visible.any(axis=1), fit.weights, np.nan),
     }
     for i, axis in enumerate("XYZ"):
         columns[f"tomoset{axis}"] = fit.positions[:, i]
