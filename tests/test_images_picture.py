@@ -85,7 +85,7 @@ def test_scale_bar(tmp_path: Path) -> None:
         (9999.0, 5000.0, "500 nm"),
         (299.0, 200.0, "20 nm"),
         (9.0, 5.0, "5 A"),
-        (0.4, 1.0, "1 A"),
+        (0.4, 1.0, "1 Å"),
     ],
 )
 def test_nice_lengths(longest: float, length: float, label: str) -> None:

@@ -24,8 +24,8 @@ from tomoset.images.drawing import (
 
 Array = npt.NDArray[np.float64]
 
-#: Blue and orange differ to all eyes.
-BLUE, ORANGE = (90, 200, 255), (255, 140, 20)
+#: Blue, orange and grey differ to all eyes.
+BLUE, ORANGE, GREY = (90, 200, 255), (255, 140, 20), (190, 190, 190)
 _FAINT, _DOT, _EDGE = (90, 90, 90), 2, 16
 #: Of a panel [px of the picture]: its height, and what the letters at its top and bottom take.
 _HEIGHT, _HEAD, _FOOT = 420, 28, 28
@@ -173,12 +173,14 @@ def field_panel(title: str, field: Field) -> Picture:
     bottom = _HEIGHT - _EDGE
     picture[_HEAD : bottom + 1, [_EDGE, _EDGE + width - 1]] = _FAINT
     picture[[_HEAD, bottom], _EDGE : _EDGE + width] = _FAINT
+    inside = picture[_HEAD + 1 : bottom, _EDGE + 1 : _EDGE + width - 1]  # nothing leaves the frame
     for point, way in zip(field.points, field.ways, strict=True):
-        steps = point * scale + way * (scale * factor)
-        places = np.stack([_EDGE + steps[:, 0], bottom - steps[:, 1]], axis=1)
-        begin = np.array([_EDGE + point[0] * scale, bottom - point[1] * scale])
-        draw_ring(picture, begin, 1.5, BLUE)
-        _draw_way(picture, np.concatenate([begin[None], places]))
+        steps = np.concatenate([np.zeros((1, 2)), way]) * factor + point
+        places = np.stack([steps[:, 0] * scale - 1, inner - 1 - steps[:, 1] * scale], axis=1)
+        draw_ring(inside, places[0], 1.5, BLUE)
+        _draw_way(inside, places)
+    write(picture, text("x", _DOT), (bottom - 20, _EDGE + width - 18))
+    write(picture, text("y", _DOT), (_HEAD + 6, _EDGE + 8))
     return picture
 
 

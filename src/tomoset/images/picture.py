@@ -110,4 +110,4 @@ def _nice_length(longest: float) -> tuple[float, str]:
     for unit, name in ((1e4, "µm"), (10.0, "nm"), (1.0, "A")):
         if length >= unit * (1 - 1e-9):
             return length, f"{length / unit:.0f} {name}"
-    return 1.0, "1 A"
+    return 1.0, "1 Å"

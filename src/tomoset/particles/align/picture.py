@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.align.particles import PARAMETERS
 from tomoset.files import atomic_write
-from tomoset.images.alignment_marks import BLUE, ORANGE, Curve, Field, chart, field_panel
+from tomoset.images.alignment_marks import BLUE, GREY, ORANGE, Curve, Field, chart, field_panel
 from tomoset.images.drawing import Picture, png
 from tomoset.particles.align.one import Aligned
 
@@ -18,14 +18,18 @@ Array = npt.NDArray[np.float64]
 
 #: Arrows of a deformation along each axis, and ways of particles, at most.
 _ARROWS, _WAYS = 9, 300
+#: Of `PARAMETERS`, what is drawn together, and what it is called.
+_SHIFTS = {"shift_x": "x", "shift_y": "y"}
+_TURNS = {"tilt": "tilt", "rotation": "rotation", "x_tilt": "across"}
 
 
 def write_alignment_png(aligned: Aligned, path: str | os.PathLike[str]) -> None:
     """Write a picture: shifts of the images, turns, ways of the particles, bent images.
 
-    Blue is x, or the tilt; orange is y, or the turn of the tilt axis. Ways of particles are their
-    motion if there is one, else how far the fit has moved them; of the deformation, the mean of
-    all images. Beside the title is the length that nine of ten do not exceed, in Å or px.
+    Blue is x, or the tilt; orange is y, or the turn of the tilt axis; grey is the turn about the
+    axis of the image across it. Ways of particles are their motion if there is one, else how far
+    the fit has moved them; of the deformation, the mean of all images. Beside the title is the
+    length that nine of ten do not exceed, in Å or px. What was held has no panel.
 
     Parameters
     ----------
@@ -36,11 +40,11 @@ def write_alignment_png(aligned: Aligned, path: str | os.PathLike[str]) -> None:
     """
     fit = aligned.fit
     angles = geometry.tilt_angles(fit.projections)
-    panels = [
-        chart("shift change px", angles, _curves(aligned, {"shift_x": "x", "shift_y": "y"})),
-        chart("turn change °", angles, _curves(aligned, {"tilt": "tilt", "rotation": "rotation"})),
-        _ways(aligned),
-    ]
+    panels = [chart("shift change px", angles, _curves(aligned, _SHIFTS))]
+    if any(fit.changes[:, PARAMETERS.index(name)].any() for name in _TURNS):
+        panels.append(chart("turn change °", angles, _curves(aligned, _TURNS)))
+    if fit.trajectories.any() or aligned.moved.any():
+        panels.append(_ways(aligned))
     if aligned.after.deformation is not None:
         panels.append(_bent(aligned))
     with atomic_write(path) as stream:
@@ -61,7 +65,7 @@ def _curves(aligned: Aligned, names: dict[str, str]) -> list[Curve]:
     columns = [PARAMETERS.index(name) for name in names]
     return [
         Curve(values=fit.changes[:, i], errors=fit.deviations[:, i], colour=colour, name=name)
-        for i, colour, name in zip(columns, (BLUE, ORANGE), names.values(), strict=True)
+        for i, colour, name in zip(columns, (BLUE, ORANGE, GREY), names.values(), strict=False)
     ]
 
 
@@ -71,11 +75,11 @@ def _ways(aligned: Aligned) -> Picture:
     size = float(aligned.before.size[0]), float(aligned.before.size[1])
     rows = np.arange(0, len(aligned.particles), -(-len(aligned.particles) // _WAYS))
     points = aligned.particles.positions[rows, :2]
-    title, ways = "particles moved {} A", aligned.moved[rows, None, :2]
+    title, ways = "particles moved {} Å", aligned.moved[rows, None, :2]
     if aligned.fit.trajectories.any():
         dose = aligned.before.pre_exposure
         order = np.arange(aligned.before.n_tilts) if dose is None else np.argsort(dose)
-        title, ways = "motion of particles {} A", aligned.fit.trajectories[rows][:, order, :2]
+        title, ways = "motion of particles {} Å", aligned.fit.trajectories[rows][:, order, :2]
     px = aligned.pixel_size
     return field_panel(title, Field(size=size, points=points, ways=ways / px, unit=px))
 

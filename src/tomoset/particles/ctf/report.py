@@ -142,7 +142,7 @@ def write_refined_png(refined: Refined, path: str | os.PathLike[str]) -> None:
     bare = np.full(len(old), np.nan)
     panels = [
         chart(
-            "defocus - mean A",
+            "defocus - mean Å",
             angles,
             [
                 Curve(values=old - old.mean(), errors=bare, colour=ORANGE, name="before"),
@@ -150,7 +150,7 @@ def write_refined_png(refined: Refined, path: str | os.PathLike[str]) -> None:
             ],
         ),
         chart(
-            "astigmatism A",
+            "astigmatism Å",
             angles,
             [
                 Curve(values=_length(old_astigmatism), errors=bare, colour=ORANGE, name="before"),
