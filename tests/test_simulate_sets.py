@@ -128,7 +128,7 @@ def test_one_seed_one_project(project: Path, tmp_path: Path) -> None:
     same = tmp_path / "same"
     assert main(["simulate", str(same), *MANY, *errors, "--format", "relion4"]) == 0
     made = sorted(p.relative_to(same) for p in same.rglob("*.*"))
-    assert len(made) == 2 + 6
+    assert len(made) == 2 + 6 + 5
     for file in made:
         assert (same / file).read_bytes() == (project / file).read_bytes(), file
 
@@ -192,3 +192,33 @@ def test_help_is_in_groups_and_fits_the_screen(capsys: pytest.CaptureFixture[str
         "Project", "Images", "Specimen", "Errors", "Other",
     ]  # fmt: skip
     assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+def test_a_project_with_molecules_is_ready_to_be_aligned_by_them(
+    dialect: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    things = ["--series", "1", "--tilts", "11", "--size", "300", "280", "120", "--beads", "0"]
+    copies = ["--molecules", "12", "--shift-error", "1.5", "--format", dialect]
+    assert main(["simulate", "P", *things, *copies]) == 0
+    said = capsys.readouterr().out
+    command = next(line for line in said.splitlines() if "align particles" in line).split()
+    monkeypatch.chdir(tmp_path / "P")
+    assert main(command[1:]) == 0
+    given, aligned, true = (
+        tomoset.read(f"{folder}tomograms.star")["TS_01"] for folder in ("", "Aligned/", "truth/")
+    )
+    seen = truth_of(tmp_path / "P")["molecule_images_px"]
+
+    def off(t: tomoset.Tomogram) -> float:
+        found = t.project(t.triangulate(seen)) - seen
+        return float(np.sqrt((found**2).sum(axis=-1).mean()))
+
+    assert off(true) < 0.01
+    assert off(aligned) < 0.3 * off(given)
+    picks = read_particles("particles.star", tomoset.read("tomograms.star"))
+    assert np.abs(picks.positions - given.triangulate(seen)).max() < 1e-3

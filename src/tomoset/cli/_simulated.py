@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import simulate as sim
-from tomoset.cli._simulated_truth import Sets, truth
+from tomoset.cli._simulated_picks import REFERENCE, write_picks
+from tomoset.cli._simulated_truth import Sets, truth, write_volume
 from tomoset.errors import FileFormatError, MissingFileError
 from tomoset.files import atomic_write
 from tomoset.formats.imod.write import (
@@ -90,6 +91,10 @@ def write_project(
     if given["molecules"]:
         shape = sim.molecule_map(molecule or sim.Molecule.made(), given["angpix"])
         write_volume(folder / "truth" / "molecule.mrc", shape, given["angpix"], "a molecule")
+        if not imod:
+            (folder / REFERENCE).mkdir()
+            with contextlib.chdir(folder):
+                write_picks(sets, shape, given["angpix"], given["format"])
     return blocked
 
 
@@ -200,15 +205,3 @@ def _imod_folder(
         defocus_angle=written.defocus_angle,
         excluded=acquisition.blocked,
     )
-
-
-def write_volume(
-    path: Path, volume: npt.NDArray[np.float32], voxel_size: float, label: str
-) -> None:
-    """Write a map, the same bytes for the same map."""
-    import mrcfile
-
-    with mrcfile.new(path) as mrc:
-        mrc.set_data(volume)
-        mrc.voxel_size = voxel_size
-        mrc.header.label[0] = f"tomoset: {label}".encode("ascii")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tomoset import simulate as sim
 from tomoset import star
@@ -117,6 +119,7 @@ class Sets:
         self.written: list[Tomogram] = []
         self._particles: list[tuple[str, float, sim.Molecules]] = []
         self._ways: dict[str, Any] = {}
+        self._seen: list[npt.NDArray[np.float64]] = []
 
     def add(self, name: str, series: sim.SimulatedSeries, written: sim.Views) -> None:
         """Add a series, and the alignment that is written of it."""
@@ -124,6 +127,7 @@ class Sets:
         self.written.append(tomogram(name, series, written))
         if (molecules := series.specimen.molecules) is not None:
             self._particles.append((name, series.acquisition.pixel_size, molecules))
+            self._seen.append(series.molecule_images)
         if (ways := series.views.trajectories) is not None:
             self._ways |= {f"{name}/{i}": way for i, way in enumerate(ways, 1)}
 
@@ -138,6 +142,11 @@ class Sets:
         if self._ways:
             motion = trajectories_to_star(TrajectorySet(self._ways), "relion4")
             star.write(motion, f"{folder}/motion.star")
+
+    def picks(self) -> npt.NDArray[np.float64]:
+        """Where the molecules of all series seem to be by the alignments that are written."""
+        places = [t.triangulate(seen) for t, seen in zip(self.written, self._seen, strict=True)]
+        return np.concatenate(places)
 
     def particles(self) -> ParticleSet:
         """The molecules of all series; their names are those of RELION."""
@@ -154,3 +163,15 @@ class Sets:
             angles=np.concatenate([m.angles for _, _, m in self._particles]),
             pixel_sizes=np.repeat([size for _, size, _ in self._particles], numbers),
         )
+
+
+def write_volume(
+    path: str | Path, volume: npt.NDArray[np.float32], voxel_size: float, label: str
+) -> None:
+    """Write a map, the same bytes for the same map."""
+    import mrcfile
+
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(volume)
+        mrc.voxel_size = voxel_size
+        mrc.header.label[0] = f"tomoset: {label}".encode("ascii")

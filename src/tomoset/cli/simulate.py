@@ -260,6 +260,8 @@ def _report(
         "tilt_series.star" if imod else "tomograms.star": table_is,
         "truth/": "where everything is in space and in the images; the true tomograms.star",
     }
+    if given["molecules"] and not imod:
+        what["optimisation_set.star"] = "picked molecules and their half maps (reference/), for --i"
     pad = max(map(len, what))
     for name, meaning in what.items():
         click.echo(f"  {name:{pad}}  {meaning}")
@@ -272,3 +274,17 @@ def _report(
             f"--fd {Acquisition.dose:g}"
         )
     click.echo(f"  tomoset info {tomograms}")
+    if given["molecules"] and not imod:
+        click.echo(f"  cd {target}")
+        box = _box_of(target)
+        click.echo(
+            f"  tomoset align particles --i optimisation_set.star --b {box} --r 10 --o Aligned"
+        )
+
+
+def _box_of(target: Path) -> int:
+    """Of the half maps [px]."""
+    import mrcfile
+
+    with mrcfile.open(target / "reference" / "mask.mrc", header_only=True) as mask:
+        return int(mask.header.nx)
