@@ -223,6 +223,17 @@ def test_motion_is_followed_and_not_made_up():
         assert now < 1.05 * residual_of(still, replace(ParticleOptions(), cross_validation=checked))
 
 
+def test_a_motion_of_the_size_of_its_error_is_not_told():
+    """Magnifications that nobody fits are explained by it a little."""
+    problem, _ = series(Case(particles=100, half=8, magnification=6e-4))
+    fit = fit_particles(problem, ParticleOptions(motion=MotionOptions(max_modes=100)))
+    (gain,) = (g for g in fit.gains if g.name == "motion")
+    assert gain.gain > 2 * gain.error
+    assert gain.small
+    assert not gain.kept
+    assert not fit.trajectories.any()
+
+
 def test_known_motion_is_taken_into_account():
     problem, _ = series(Case(particles=20, tilts=11, half=8))
     ways = rng.normal(0, 3, (20, 11, 3))

@@ -349,7 +349,10 @@ def _gain_line(gain: dict[str, Any], size: str) -> str:
     """What a class brought: ``motion: +812 +- 30 ln likelihood (accepted, 9.1 Å rms)``."""
     if gain["gain"] is None:
         return f"{gain['name']}: fitted{size}"
-    verdict = "not accepted" + ": particles that are left out say no" * (gain["error"] is not None)
+    why = "particles that are left out say no"
+    if gain["small"]:
+        why = "hardly larger than its error"
+    verdict = "not accepted" + f": {why}" * (gain["error"] is not None)
     if gain["kept"]:
         verdict = f"accepted{size}"
     return f"{gain['name']}: {gain_text(gain['gain'], gain['error'])} ({verdict})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from tomoset.align.gauge import Gauge, motions
 from tomoset.align.particles.algebra import factored, inverse
 from tomoset.align.particles.cameras import tilting
 from tomoset.align.particles.freedom import Freedom
+from tomoset.align.particles.motion import Modes
 from tomoset.align.particles.newton import Rest, build, reduce
 from tomoset.blas import one_thread
 
@@ -18,6 +19,8 @@ Array = npt.NDArray[np.float64]
 
 #: Rigid motions, and the columns of a camera that make up for them: angles and shifts.
 _RIGID, _OWN = 6, 5
+#: A motion is told if it is so many times its error.
+_CLEAR = 1.5
 #: Particles by which it is told how sure motions are.
 _SOME = 100
 
@@ -70,7 +73,8 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
             numbers, by_place = _less_gauge(rest, gauge, first, numbers, by_place)
         each = numbers @ covariance @ np.swapaxes(numbers, 1, 2)
         spread = np.einsum("pig,gh,pih->pi", by_place, covariance, by_place, optimize=True)
-        bend, motion = _bend(rest, covariance), _motion(rest, covariance)
+        bend = _bend(rest, covariance)
+        motion = _motion(rest, problem.model.modes, covariance)
     if problem.free.particles:
         spread = spread + np.diagonal(reduced.blocks, axis1=1, axis2=2)
     out = np.tile(np.eye(each.shape[1]), (len(each), 1, 1))
@@ -88,6 +92,22 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
         bend=bend,
         motion=motion,
     )
+
+
+def motion_stands_out(rest: Rest) -> bool:
+    """Whether motions are clearly larger than what is uncertain of them, but for what all share."""
+    problem, modes = rest.problem, rest.problem.model.modes
+    if not problem.free.moving or modes is None:
+        return False
+    with one_thread():
+        system = build(problem, rest.found, rest.noise)
+        reduced = reduce(system, problem, rest.vector, rest.moved)
+        stiff = problem.prior.terms(rest.vector)[2]
+        own = replace(modes, space=modes.space - modes.space.mean(axis=0))
+        error = _motion(rest, own, inverse(factored(reduced.normal, stiff)))
+    size = own.displacements(rest.vector[problem.free.motion])
+    ratio = float((size**2).sum(axis=2).mean()) / max(float((error**2).sum(axis=1).mean()), 1e-12)
+    return ratio > _CLEAR**2
 
 
 def _bend(rest: Rest, covariance: Array) -> Array:
@@ -108,9 +128,9 @@ def _bend(rest: Rest, covariance: Array) -> Array:
     return found
 
 
-def _motion(rest: Rest, covariance: Array) -> Array:
+def _motion(rest: Rest, modes: Modes | None, covariance: Array) -> Array:
     """Rms error of displacements: (n_tilts, 3) [voxels]."""
-    free, modes = rest.problem.free, rest.problem.model.modes
+    free = rest.problem.free
     found = np.full((len(rest.found.values), 3), np.nan)
     if not free.moving or modes is None or not len(rest.moved):
         return found

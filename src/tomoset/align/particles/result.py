@@ -25,12 +25,15 @@ class Gain:
         Over the model without it, and the standard error; NaN without cross-validation.
     kept : bool
         False: nothing of it is in the result.
+    small : bool
+        It is not kept because it is hardly larger than what is uncertain of it.
     """
 
     name: str
     gain: float
     error: float
     kept: bool
+    small: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

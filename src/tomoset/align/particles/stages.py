@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.particles.bend import Bend
+from tomoset.align.particles.certainty import motion_stands_out
 from tomoset.align.particles.courses import COURSES, Motions
 from tomoset.align.particles.frame import Frame, frame
 from tomoset.align.particles.freedom import MOTION, Choice, Parameters, freedom, prior
@@ -25,6 +26,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: A class of parameters must gain so many standard errors; a tilt image, so many.
 _SURE, _SURE_TILT = 2.0, 1.0
+#: A motion may be as small as its error if it gains so many standard errors.
+_BEYOND_DOUBT = 6.0
 #: Less than this is a rounding error, not a gain.
 _ANYTHING = 0.1
 #: Steps on from where a fit was at rest, after some tilt images were put back.
@@ -248,7 +251,11 @@ def climbed(task: Task) -> Climbed:
         if predicted is not None and best.predicted is not None:
             gain, error = predicted.over(best.predicted)
         kept = not gain <= _SURE * error + _ANYTHING
-        gains = (*best.gains, Gain(name=name, gain=gain, error=error, kept=kept))
+        # What is not there may still predict a little of what else is missing in the model.
+        doubtful = name == "motion" and kept and gain <= _BEYOND_DOUBT * error
+        small = doubtful and not motion_stands_out(rest)
+        kept = kept and not small
+        gains = (*best.gains, Gain(name=name, gain=gain, error=error, kept=kept, small=small))
         best = replace(now if kept else best, gains=gains)
     assert best is not None
     return best

@@ -55,6 +55,7 @@ def numbers(aligned: Aligned) -> dict[str, Any]:
                 "gain": _finite(g.gain),
                 "error": _finite(g.error),
                 "kept": g.kept,
+                "small": g.small,
             }
             for g in fit.gains
         ],
