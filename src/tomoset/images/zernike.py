@@ -29,8 +29,8 @@ def even_phase(coefficients: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) 
 
     Examples
     --------
-    >>> even_phase([0, 0, 0, 0, 0, 0, 1], 0.5, 0.0).round(3)  # R(0, 4) = 6 k^4 - 6 k^2 + 1
-    array(-0.125)
+    >>> float(even_phase([0, 0, 0, 0, 0, 0, 1], 0.5, 0.0))  # R(0, 4) = 6 k^4 - 6 k^2 + 1
+    -0.125
     """
     return _phase(0, coefficients, x, y)
 
@@ -47,8 +47,8 @@ def odd_phase(coefficients: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -
 
     Examples
     --------
-    >>> odd_phase([0, 2], 0.25, 0.1)  # R(1, 1) cos(phi) = x
-    array(0.5)
+    >>> round(float(odd_phase([0, 2], 0.25, 0.1)), 9)  # R(1, 1) cos(phi) = x
+    0.5
     """
     return _phase(1, coefficients, x, y)
 
