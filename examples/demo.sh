@@ -33,6 +33,14 @@ run tomoset hand "$project/Aligned/tomograms.star" --o "$project/Hand" --apply
 say "8. Tomograms, with a picture beside each"
 run tomoset reconstruct "$project/Hand/tomograms.star" --o "$project/Tomograms" --bin 2
 
+say "9. Another series, of molecules, aligned by them"
+run tomoset simulate "$project/Molecules" --series 1 --format relion4 --tilts 21 \
+  --size 320 300 160 --beads 0 --molecules 40 --shift-error 1.5 --rotation-error 0.1
+(
+  cd "$project/Molecules"
+  run tomoset align particles --i optimisation_set.star --b 80 --r 10 --o Aligned
+)
+
 say "Done. What there is now"
 cat <<END
 $project/TS_01, TS_02      the tilt series, as IMOD and CTFFIND leave them
@@ -43,5 +51,6 @@ $project/Fiducials         the beads, pictures of them, and the set that names t
 $project/Aligned           the set as aligned by them, with what is to be known of it
 $project/Hand              the odds of each hand, pictures, and the set that has it
 $project/Tomograms         the tomograms, pictures of them, and the set that names them
+$project/Molecules         a project of molecules; in Aligned/ the set as aligned by them
 $project/truth             where every bead really is, and how every image was taken
 END
