@@ -224,4 +224,4 @@ def _lines(r: dict[str, Any]) -> Iterator[str]:
         thickness, error = r["thickness"]
         verdict = "changed" if r["scale_changed"] else "stays as it is"
         yield f"scale {verdict} (gain {gain_text(r['scale_gain'], r['scale_gain_error'])})"
-        yield f"ice: {thickness:.2f} +- {error:.2f} of what lets 1/e of the contrast pass"
+        yield f"ice: {thickness:.2f} +- {error:.2f} mean free paths of contrast thick"
