@@ -32,10 +32,14 @@ REFERENCE = [
 ]
 SETS = ["--t", "tomograms.star", "--p", "particles.star"]
 #: What is simulated besides, and what both programs are asked for.
+WALK = ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "12"]
+FAR = ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "24"]
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "rigid": ([], []),
-    "walking": (["--walk", "0.5"], ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "12"]),
-    "moving": (["--motion", "60"], ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "24"]),
+    "walking": (["--walk", "0.5"], WALK),
+    "walking, from the start": (["--walk", "0.5"], WALK),
+    "moving": (["--motion", "60"], FAR),
+    "moving, from the start": (["--motion", "60"], FAR),
     "moving a little": (["--motion", "20"], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
     "moving, not asked": (["--motion", "20"], []),
     "still, asked": ([], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
@@ -97,19 +101,24 @@ def run(command: list[str]) -> float:
 
 def prepare(kind: str) -> None:
     """Particles as they are picked, half maps in RELION's layout, a mask and a curve."""
-    write_particles(misplaced=MISPLACED if kind == "misplaced" else 0.0)
+    write_particles(
+        misplaced=MISPLACED if kind == "misplaced" else 0.0, moved="from the start" not in kind
+    )
     write_reference(resolution=COARSE if kind == "coarse reference" else 0.0)
 
 
-def write_particles(misplaced: float) -> None:
-    """Particles as they are picked in a tomogram by the alignment; some of them elsewhere."""
+def write_particles(misplaced: float, moved: bool) -> None:
+    """Particles as they are picked in a tomogram by the alignment; some of them elsewhere.
+
+    Or where they were before they moved, in the true tomogram.
+    """
     import tomoset
     from tomoset import star
     from tomoset.formats._relion_sets import particles_to_star, read_particles
 
     given = tomoset.read("tomograms.star")
     particles = read_particles("truth/particles.star", given)
-    picks = given["TS_01"].triangulate(seen())
+    picks = given["TS_01"].triangulate(seen()) if moved else particles.positions.copy()
     chance = np.random.default_rng(1)
     bad = chance.permutation(len(picks))[: round(misplaced * len(picks))]
     away = chance.standard_normal((len(bad), 3))

@@ -242,8 +242,16 @@ def _together(tomogram: Tomogram, rounds: list[ParticleFit]) -> ParticleFit:
     assert tomogram.size is not None
     first, last = rounds[0], rounds[-1]
     deviations, expected, kept = first.deviations, first.expected, first.kept
+    bend, motion = first.bend_deviations, first.motion_deviations
     for fit in rounds[1:]:
-        deviations = np.where(np.isfinite(fit.deviations), fit.deviations, deviations)
+        deviations, bend, motion = (
+            np.where(np.isfinite(new), new, old)
+            for new, old in (
+                (fit.deviations, deviations),
+                (fit.bend_deviations, bend),
+                (fit.motion_deviations, motion),
+            )
+        )
         expected = np.where(fit.kept, fit.expected, expected)
         kept = kept | fit.kept
     return replace(
@@ -251,6 +259,8 @@ def _together(tomogram: Tomogram, rounds: list[ParticleFit]) -> ParticleFit:
         changes=changes_between(tomogram.projections, last.projections, tomogram.size),
         deviations=deviations,
         expected=expected,
+        bend_deviations=bend,
+        motion_deviations=motion,
         gains=first.gains,
         gain_by_tilt=first.gain_by_tilt,
         gain_error_by_tilt=first.gain_error_by_tilt,
