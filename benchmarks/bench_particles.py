@@ -31,9 +31,9 @@ REFERENCE = [
     *("--b", str(BOX), "--r", str(RANGE), "--j", "2"),
 ]
 SETS = ["--t", "tomograms.star", "--p", "particles.star"]
-#: What is simulated besides, and what both programs are asked for.
 WALK = ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "12"]
 FAR = ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "24"]
+#: What is simulated besides, and what both programs are asked for.
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "rigid": ([], []),
     "walking": (["--walk", "0.5"], WALK),

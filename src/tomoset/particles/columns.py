@@ -65,7 +65,7 @@ def missing_angles(particles: ParticleSet) -> list[str]:
 
 
 def lean(particles: ParticleSet) -> ParticleSet:
-    """The particles with no more of their file than jobs read of it: halves and optics.
+    """The particles with no more of their file than is read of it: halves, angles, optics.
 
     What is sent to another process is then small, however many particles the file has.
     """

@@ -183,7 +183,7 @@ class Prior:
         known = np.clip(1 - weight * spread / width, 0.0, 1.0)
         for g in np.unique(self.group):
             of = self.group == g
-            if g >= MOTION:  # `courses` learns those of motions
+            if g >= MOTION:  # `motion_evidence` learns those of motions; that of COMMON is fixed
                 continue
             ratio = (weight * square)[of].sum() / max(float(known[of].sum()), 1e-3)
             low, high = 1e-8 * _START[g] ** 2, 100.0 * _START[g] ** 2

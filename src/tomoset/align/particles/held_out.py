@@ -57,8 +57,8 @@ def _sums(values: Array) -> tuple[Array, Array]:
     """Sums down the columns, and their standard errors: infinite for hardly any values."""
     if len(values) < _FEWEST:
         return values.sum(axis=0), np.full(values.shape[1], np.inf)
-    apart = values - (values.mean(axis=0) if len(values) else 0.0)
-    spread = len(values) / max(len(values) - 1, 1)
+    apart = values - values.mean(axis=0)
+    spread = len(values) / (len(values) - 1)
     return values.sum(axis=0), np.sqrt((apart**2).sum(axis=0) * spread)
 
 

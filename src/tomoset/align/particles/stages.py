@@ -195,14 +195,14 @@ def entered(task: Task, rest: Rest, choice: Choice, moves: Mask) -> Rest:
         if not wanted.per_tilt:
             found = np.broadcast_to(found.mean(axis=0), found.shape)
         model, numbers = replace(model, bend=bend), replace(numbers, bend=np.array(found))
-    problem = _entered(task, model, numbers, choice, moves, rest)
+    return _standing(rest, _entered(task, model, numbers, choice, moves, rest), numbers)
+
+
+def _standing(rest: Rest, problem: Problem, numbers: Parameters) -> Rest:
+    """The same numbers, in another problem."""
     vector = problem.free.pack(numbers)
-    return replace(
-        rest,
-        problem=problem,
-        vector=vector,
-        found=evaluate(problem, problem.numbers(vector, rest.moved), rest.noise),
-    )
+    found = evaluate(problem, problem.numbers(vector, rest.moved), rest.noise)
+    return replace(rest, problem=problem, vector=vector, found=found)
 
 
 def in_detail(task: Task, rest: Rest, choice: Choice) -> Rest:
@@ -214,10 +214,7 @@ def in_detail(task: Task, rest: Rest, choice: Choice) -> Rest:
     modes = task.motions.detailed(variances)
     motion = model.modes.carried(numbers.motion, modes)
     model, numbers = replace(model, modes=modes), replace(numbers, motion=motion)
-    problem = _entered(task, model, numbers, choice, task.movable, rest)
-    vector = problem.free.pack(numbers)
-    found = evaluate(problem, problem.numbers(vector, rest.moved), rest.noise)
-    return replace(rest, problem=problem, vector=vector, found=found)
+    return _standing(rest, _entered(task, model, numbers, choice, task.movable, rest), numbers)
 
 
 def _has(rest: Rest) -> bool:
