@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.imod_folder import write_stack
-from tomoset.cli import main
-
-SHARED = Path(__file__).parents[2] / "shared"
-
-
-STAGES = (
-    "Import/job001/tilt_series.star",
-    "CtfFind/job003/tilt_series_ctf.star",
-    "ExcludeTiltImages/job004/selected_tilt_series.star",
-    "AlignTiltSeries/job005/aligned_tilt_series.star",
-    "Tomograms/job006/tomograms.star",
-    "CtfRefine/job027/tomograms.star",
-)
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.builders.command import Run
+from tests.builders.command import run as run_command
+from tests.builders.image_stacks import write_stack
+from tests.builders.shared_files import SHARED, STAGES
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +53,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def go(*arguments: str) -> tuple[int, str, str]:
-        code = main(["import", "imod", *arguments, "-o", "out.star"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return run_command(capsys, "import", "imod", *arguments, "-o", "out.star")
 
     return go

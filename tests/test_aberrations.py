@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from tests.particle_series import ParticleSeries, Wanted, particle_series, write_particles
-from tests.particle_series import write_reference as write_maps
-from tests.test_particles_align import BOX as OPTIONS
-from tests.test_particles_align import MAPS, image_error
-from tests.test_particles_evidence import (
+from tests.builders.particle_project import BOX as OPTIONS
+from tests.builders.particle_project import MAPS, image_error
+from tests.builders.particle_series import ParticleSeries, Wanted, particle_series, write_particles
+from tests.builders.particle_series import write_reference as write_maps
+from tests.builders.seven_molecules import (
     BOX,
+    GROUPS,
+    ONES,
     PIXEL,
     peak,
     reference,
     relion_particles,
     series,
+    two_groups,
+    vector_text,
     windows,
 )
 from tomoset import star
@@ -30,13 +34,6 @@ from tomoset.images.zernike import even_phase, odd_phase
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.particles import Predictor, Weighting
 from tomoset.particles.aberrations import check_aberrations, say_what_is_unread
-
-ONES = [1] * 7
-
-
-def text(coefficients) -> str:
-    return "[" + ",".join(repr(float(c)) for c in coefficients) + "]"
-
 
 # polynomials
 
@@ -102,7 +99,7 @@ def test_even_ones_are_a_change_of_defocus_of_astigmatism_and_of_the_spherical_o
     coefficients[[0, 2]] = squares / 2
     coefficients[3] = -np.pi * length * along
     coefficients[[0, 2, 6]] += fourth * np.array([2, 3, 1]) / 6
-    found = predicted(f"rlnEvenZernike={text(coefficients)}", plain)
+    found = predicted(f"rlnEvenZernike={vector_text(coefficients)}", plain)
     relion = relion_particles(ONES, f"rlnSphericalAberration={2.7 + more}")
     wanted = Predictor(other, relion, reference(), BOX)
     expected = wanted.images(1, np.arange(7), wanted.weight(1, Weighting()))
@@ -114,7 +111,7 @@ def test_odd_ones_turn_phases():
     coefficients = [3.0, -5.0, 900.0, 400.0, -700.0, 300.0]
     x, y = frequencies((BOX, BOX), PIXEL)
     turn = np.exp(1j * odd_phase(coefficients, x, y))
-    found = predicted(f"rlnOddZernike={text(coefficients)}")
+    found = predicted(f"rlnOddZernike={vector_text(coefficients)}")
     expected = predicted("") * turn
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -122,29 +119,11 @@ def test_odd_ones_turn_phases():
 def test_a_slope_of_the_phase_is_a_shift():
     by = 1.5  # px along x, by which images are displaced
     slope = -2 * np.pi * by * PIXEL
-    moved = windows(particles=relion_particles(ONES, f"rlnOddZernike={text([0, slope])}"))
+    moved = windows(particles=relion_particles(ONES, f"rlnOddZernike={vector_text([0, slope])}"))
     there = windows(particles=relion_particles(ONES))
     for p, t in np.argwhere(there.visible):
         off = peak(moved.values[p, t]) - peak(there.values[p, t])
         np.testing.assert_allclose(off, [-by, 0], atol=0.1)
-
-
-GROUPS = np.array([1, 2, 2, 1, 2, 1, 1])
-
-
-def two_groups() -> ParticleSet:
-    """Particles of a group with aberrations, and of one without."""
-    particles = relion_particles(ONES, f"rlnEvenZernike={text([0.5])} rlnOddZernike={text([9])}")
-    file = particles.source.file
-    optics = {k: [*v, *v] for k, v in file["optics"].columns.items()}
-    optics["rlnOpticsGroup"] = ["1", "2"]
-    optics["rlnEvenZernike"][1], optics["rlnOddZernike"][1] = "None", "[0,0]"
-    tables = (star.Table("optics", optics), *file.tables[1:])
-    return replace(
-        particles,
-        optics_groups=GROUPS,
-        source=replace(particles.source, file=replace(file, tables=tables)),
-    )
 
 
 def test_every_particle_has_the_aberrations_of_its_own_group():
@@ -153,7 +132,7 @@ def test_every_particle_has_the_aberrations_of_its_own_group():
     predictor = Predictor(tomogram, two, reference(), BOX)
     weight = predictor.weight(1, Weighting())
     found = predictor.images(1, np.arange(7), weight)
-    with_them = predicted(f"rlnEvenZernike={text([0.5])} rlnOddZernike={text([9])}")
+    with_them = predicted(f"rlnEvenZernike={vector_text([0.5])} rlnOddZernike={vector_text([9])}")
     without = predicted("")
     scale = np.abs(without).max()
     np.testing.assert_allclose(found[GROUPS == 1], with_them[GROUPS == 1], atol=1e-6 * scale)
@@ -200,7 +179,7 @@ def test_a_coma_is_taken_into_account(tmp_path: Path, monkeypatch: pytest.Monkey
     tomograms = tomoset.read("tomograms.star")
     write_particles("plain.star", of.particles, tomograms, "relion4")
     file = star.read("plain.star")
-    optics = file["optics"].with_columns({"rlnOddZernike": [text(COMA)]})
+    optics = file["optics"].with_columns({"rlnOddZernike": [vector_text(COMA)]})
     tables = tuple(optics if t.name == "optics" else t for t in file.tables)
     star.write(replace(file, tables=tables), "known.star")
     errors = {}
@@ -211,7 +190,7 @@ def test_a_coma_is_taken_into_account(tmp_path: Path, monkeypatch: pytest.Monkey
     # Without it all is displaced by what the coma is like on average: a shift.
     assert errors["known"] < 0.3 < errors["plain"]
     written = star.read("known/particles.star")["optics"]
-    assert written["rlnOddZernike"][0] == text(COMA)
+    assert written["rlnOddZernike"][0] == vector_text(COMA)
     # What an earlier run found is of other aberrations.
     star.write(replace(file, tables=tables), "plain.star")
     sets = ["--t", "tomograms.star", "--p", "plain.star", *MAPS, *OPTIONS]

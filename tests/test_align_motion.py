@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from tests.particle_windows import PIXEL, Case, dose_order, projections, residual_of, series
+from tests.builders.particle_windows import (
+    PIXEL,
+    Case,
+    dose_order,
+    projections,
+    residual_of,
+    series,
+)
 from tomoset import geometry
 from tomoset.align.particles import MotionOptions, ParticleOptions, fit_particles, reference
 from tomoset.align.particles.courses import Motions

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.particle_windows import (
+from tests.builders.particle_windows import (
     IMAGE,
     SIZE,
     Case,

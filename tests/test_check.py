@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.imod_folder import make_folder, write_stack
-from tests.test_model import tomogram
+from tests.builders.image_stacks import write_stack
+from tests.builders.imod_folder import make_folder
+from tests.builders.tomograms import tomogram
 from tomoset import Tomogram, TomogramSet, star
 from tomoset import geometry as g
 from tomoset.check import RULES, check

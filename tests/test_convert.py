@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.imod_folder import make_folder, write_stack
-from tests.test_relion5 import IMAGE_SIZE, rigid
+from tests.builders.command import convert
+from tests.builders.image_stacks import write_stack
+from tests.builders.imod_folder import make_folder
+from tests.builders.relion_project import small_project
+from tests.builders.shared_files import IMAGE_SIZE
+from tests.builders.tomograms import rigid_tomogram
 from tomoset.cli import main
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = main(["convert", *arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def same(a: tomoset.Tomogram, b: tomoset.Tomogram, px: float = 1e-6) -> None:
@@ -31,21 +29,21 @@ def same(a: tomoset.Tomogram, b: tomoset.Tomogram, px: float = 1e-6) -> None:
 
 
 def test_4_5_4_and_5_4_5(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = tomoset.TomogramSet([rigid()])
+    source = tomoset.TomogramSet([rigid_tomogram()])
     source.write("r5.star", "relion5")
-    assert run(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
-    code, out, _ = run(capsys, "r4/set.star", "again/set.star", "--to", "relion5")
+    assert convert(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
+    code, out, _ = convert(capsys, "r4/set.star", "again/set.star", "--to", "relion5")
     assert code == 0
     assert "proof: 75 points" in out
     same(tomoset.read("again/set.star")["TS_01"], source["TS_01"])
-    assert run(capsys, "again/set.star", "r4b/set.star", "--to", "relion4")[0] == 0
+    assert convert(capsys, "again/set.star", "r4b/set.star", "--to", "relion4")[0] == 0
     same(tomoset.read("r4b/set.star")["TS_01"], tomoset.read("r4/set.star")["TS_01"])
 
 
 def test_origin_of_depth(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Specification 3.7 step 5: the tables differ by up to 1.73 px of depth, defocus does not."""
-    tomoset.TomogramSet([rigid()]).write("r5.star", "relion5")
-    run(capsys, "r5.star", "r4.star", "--to", "relion4")
+    tomoset.TomogramSet([rigid_tomogram()]).write("r5.star", "relion5")
+    convert(capsys, "r5.star", "r4.star", "--to", "relion4")
     five, four = tomoset.read("r5.star")["TS_01"], tomoset.read("r4.star")["TS_01"]
     assert five.projections is not None
     step = -1 * 2.0 * five.projections[:, 2, :3].sum(axis=1)  # hand x px x sum of the third row
@@ -53,14 +51,16 @@ def test_origin_of_depth(here: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_losses(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    magnified = np.array(rigid().projections)
+    magnified = np.array(rigid_tomogram().projections)
     magnified[2, :2, :3] *= 1.01
-    tomoset.TomogramSet([rigid(projections=magnified)]).write("r4.star", "relion4")
-    code, _, errors = run(capsys, "r4.star", "r5/set.star", "--to", "relion5")
+    tomoset.TomogramSet([rigid_tomogram(projections=magnified)]).write("r4.star", "relion4")
+    code, _, errors = convert(capsys, "r4.star", "r5/set.star", "--to", "relion5")
     assert code == 1
     assert "tilt image 3 would be off by up to" in errors
     assert not Path("r5/set.star").exists()
-    code, out, _ = run(capsys, "r4.star", "r5/set.star", "--to", "relion5", "--nearest", "--json")
+    code, out, _ = convert(
+        capsys, "r4.star", "r5/set.star", "--to", "relion5", "--nearest", "--json"
+    )
     assert code == 0
     summary = json.loads(out)
     lost = summary["losses_px"]["TS_01"]
@@ -68,17 +68,18 @@ def test_losses(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert max(lost) == lost[2] == pytest.approx(0.01 * np.hypot(31, 24), rel=0.2)
     assert sum(lost) == pytest.approx(lost[2], abs=1e-6)
     assert 1e-3 < summary["position_px"] <= max(lost) + 1e-6
-    code, out, _ = run(
+    code, out, _ = convert(
         capsys, "r4.star", "kept/set.star", "--to", "relion5", "--keep-matrices", "--json"
     )
     assert code == 0
     assert json.loads(out)["position_px"] < 1e-6
-    code, _, _ = run(capsys, "r4.star", "loose/set.star", "--to", "relion5", "--max-loss", "1")
+    code, _, _ = convert(capsys, "r4.star", "loose/set.star", "--to", "relion5", "--max-loss", "1")
     assert code == 0
     assert (
-        run(capsys, "r4.star", "x.star", "--to", "relion5", "--nearest", "--keep-matrices")[0] == 2
+        convert(capsys, "r4.star", "x.star", "--to", "relion5", "--nearest", "--keep-matrices")[0]
+        == 2
     )
-    assert run(capsys, "r4.star", "r4.star", "--to", "relion4")[0] == 2
+    assert convert(capsys, "r4.star", "r4.star", "--to", "relion4")[0] == 2
 
 
 def test_a_real_project(
@@ -89,14 +90,14 @@ def test_a_real_project(
     monkeypatch.chdir(project)
     size = ("--image-size", *map(str, IMAGE_SIZE))
     stage = "Tomograms/job006/tomograms.star"
-    code, _, errors = run(capsys, stage, "r4/set.star", "--to", "relion4")
+    code, _, errors = convert(capsys, stage, "r4/set.star", "--to", "relion4")
     assert code == 1
     assert "--image-size" in errors
-    code, out, errors = run(capsys, stage, "r4/set.star", "--to", "relion4", *size)
+    code, out, errors = convert(capsys, stage, "r4/set.star", "--to", "relion4", *size)
     assert code == 0
     assert "proof: 225 points" in out
     assert "was not made: r4/stacks/TS_01.mrcs" in errors
-    code, out, _ = run(capsys, "r4/set.star", "r5/set.star", "--to", "relion5", *size, "--json")
+    code, out, _ = convert(capsys, "r4/set.star", "r5/set.star", "--to", "relion5", *size, "--json")
     assert code == 0
     assert json.loads(out)["position_px"] < 1e-6
     for name, t in tomoset.read(stage).items():
@@ -114,9 +115,9 @@ def test_single_images_become_a_stack(here: Path, capsys: pytest.CaptureFixture[
         write_stack(here / f"tilt{i}.mrc", 1, (65, 47))
         with mrcfile.open(here / f"tilt{i}.mrc", mode="r+") as image:
             image.data[:] = i
-    t = rigid(stack=None, images=tuple(f"tilt{i}.mrc" for i in range(5)))
+    t = rigid_tomogram(stack=None, images=tuple(f"tilt{i}.mrc" for i in range(5)))
     tomoset.TomogramSet([t]).write("r5.star", "relion5")
-    assert run(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
+    assert convert(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
     with mrcfile.open("r4/stacks/TS_01.mrcs") as stack:
         assert stack.data.shape == (5, 47, 65)
         assert stack.data[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
@@ -130,11 +131,11 @@ def test_warps_sets_without_translations(
     source = str(shared / "data/relion4/matching_tomograms.star")
     assert main(["info", source]) == 0
     assert "no translations, as Warp exports them" in capsys.readouterr().out
-    code, out, _ = run(capsys, source, "r5/set.star", "--to", "relion5")
+    code, out, _ = convert(capsys, source, "r5/set.star", "--to", "relion5")
     assert code == 0
     assert "proof: 225 points" in out
     size = ("--image-size", "4096", "4096")
-    assert run(capsys, "r5/set.star", "r4/set.star", "--to", "relion4", *size)[0] == 0
+    assert convert(capsys, "r5/set.star", "r4/set.star", "--to", "relion4", *size)[0] == 0
     four, five = tomoset.read("r4/set.star"), tomoset.read("r5/set.star")
     for name, t in five.items():
         same(four[name], t.placed(image_size=(4096, 4096)), px=1e-5)
@@ -172,8 +173,8 @@ def test_an_import_whose_proof_fails_has_failed(
 
 
 def test_sizes_that_contradict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tomoset.TomogramSet([rigid()]).write("r5.star", "relion5")
-    code, _, errors = run(
+    tomoset.TomogramSet([rigid_tomogram()]).write("r5.star", "relion5")
+    code, _, errors = convert(
         capsys, "r5.star", "r4.star", "--to", "relion4", "--image-size", "64", "64"
     )
     assert code == 1
@@ -182,46 +183,18 @@ def test_sizes_that_contradict(here: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_series_that_is_not_aligned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tomoset.TomogramSet([rigid(projections=None)]).write("r5.star", "relion5")
-    code, out, _ = run(capsys, "r5.star", "r4.star", "--to", "relion4")
+    tomoset.TomogramSet([rigid_tomogram(projections=None)]).write("r5.star", "relion5")
+    code, out, _ = convert(capsys, "r5.star", "r4.star", "--to", "relion4")
     assert code == 0
     assert "not aligned" in out
 
 
-def small_project(folder: Path) -> None:
-    """A RELION-4 project: set, particles, motion, manifolds, fiducials, optimisation set."""
-    t = rigid(fiducials="fid.star")
-    tomoset.TomogramSet([t]).write(folder / "tomograms.star", "relion4")
-    (folder / "fid.star").write_text(
-        "data_\n\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n22.0 42.0 18.0\n"
-    )
-    (folder / "particles.star").write_text(
-        "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnOpticsGroupName\n_rlnTomoTiltSeriesPixelSize\n"
-        "_rlnVoltage\n_rlnSphericalAberration\n_rlnAmplitudeContrast\n1 opticsGroup1 2.0 300 2.7 0.1\n\n"
-        "data_particles\n\nloop_\n_rlnTomoName\n_rlnTomoParticleName\n_rlnOpticsGroup\n"
-        "_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_rlnOriginXAngst\n_rlnOriginYAngst\n"
-        "_rlnOriginZAngst\n_rlnTomoSubtomogramRot\n_rlnTomoSubtomogramTilt\n_rlnTomoSubtomogramPsi\n"
-        "TS_01 TS_01/1 1 10.5 20.25 8 1.5 -2 0.5 30 40 50\n"
-        "TS_01 TS_01/2 1 40 30 12 0 0 0 0 0 0\n"
-    )
-    rows = "\n".join(f"{i}.0 0 0" for i in range(5))
-    head = "loop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n"
-    (folder / "motion.star").write_text(
-        "data_general\n\n_rlnParticleNumber 2\n\n"
-        f"data_TS_01/1\n\n{head}{rows}\n\ndata_TS_01/2\n\n{head}{rows}\n"
-    )
-    (folder / "optimisation_set.star").write_text(
-        "data_\n\n_rlnTomoParticlesFile particles.star\n_rlnTomoTomogramsFile tomograms.star\n"
-        "_rlnTomoTrajectoriesFile motion.star\n_rlnTomoReferenceMap1File ref1.mrc\n"
-    )
-
-
 def test_a_whole_project_and_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_project(here)
-    code, out, errors = run(capsys, "optimisation_set.star", "r5", "--to", "relion5")
+    code, out, errors = convert(capsys, "optimisation_set.star", "r5", "--to", "relion5")
     assert code == 0, errors
     assert "proof: 77 points" in out  # the grid and two particles
-    assert run(capsys, "r5", "r4", "--to", "relion4")[0] == 0
+    assert convert(capsys, "r5", "r4", "--to", "relion4")[0] == 0
     first, five, back = (
         tomoset.open_project(p) for p in ("optimisation_set.star", "r5", "r4/optimisation_set.star")
     )
@@ -257,7 +230,7 @@ def test_the_picks_of_a_real_project(
         "_rlnTomoTomogramsFile Tomograms/job006/tomograms.star\n"
     )
     size = ("--image-size", *map(str, IMAGE_SIZE))
-    code, out, _ = run(capsys, "set.star", "r4", "--to", "relion4", *size, "--json")
+    code, out, _ = convert(capsys, "set.star", "r4", "--to", "relion4", *size, "--json")
     assert code == 0
     assert json.loads(out)["position_px"] < 1e-6
     picks = tomoset.open_project("set.star")
@@ -275,7 +248,7 @@ def test_a_particle_of_an_unknown_tomogram(here: Path, capsys: pytest.CaptureFix
     small_project(here)
     path = here / "particles.star"
     path.write_text(path.read_text().replace("TS_01 TS_01/2", "TS_02 TS_01/2"))
-    code, _, errors = run(capsys, "optimisation_set.star", "r5", "--to", "relion5")
+    code, _, errors = convert(capsys, "optimisation_set.star", "r5", "--to", "relion5")
     assert code == 1
     assert "particles.star" in errors
     assert "TS_02" in errors

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.imod_folder import write_stack
-from tests.test_convert import run, small_project
-from tests.test_relion5 import rigid
+from tests.builders.command import convert
+from tests.builders.image_stacks import write_stack
+from tests.builders.relion_project import small_project
+from tests.builders.tomograms import rigid_tomogram
 from tomoset import geometry as g
 from tomoset import star
 from tomoset.proof import prove
 
 
 def write_rigid(path: str, **changes: object) -> tomoset.Tomogram:
-    t = rigid(**changes)
+    t = rigid_tomogram(**changes)
     tomoset.TomogramSet([t]).write(path, "relion5")
     return t
 
@@ -29,14 +30,14 @@ def test_rows_out_of_order_get_a_stack_of_their_own(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """RELION 4 takes row i for image i of the stack."""
-    tomoset.TomogramSet([rigid().select([4, 0, 2])]).write("r5/x.star", "relion5")
-    assert run(capsys, "r5/x.star", "r4/x.star", "--to", "relion4")[0] == 0
+    tomoset.TomogramSet([rigid_tomogram().select([4, 0, 2])]).write("r5/x.star", "relion5")
+    assert convert(capsys, "r5/x.star", "r4/x.star", "--to", "relion4")[0] == 0
     t = tomoset.read("r4/x.star")["TS_01"]
     assert (t.stack, t.image_index) == ("r4/stacks/TS_01.mrcs", None)
     with mrcfile.open("r4/stacks/TS_01.mrcs") as stack:
         assert stack.data[:, 0, 0].tolist() == [4, 0, 2]
     before = Path("r4/stacks/TS_01.mrcs").read_bytes()
-    code, _, errors = run(capsys, "r5/x.star", "r4/y.star", "--to", "relion4")
+    code, _, errors = convert(capsys, "r5/x.star", "r4/y.star", "--to", "relion4")
     assert code == 1
     assert "is there already" in errors
     assert Path("r4/stacks/TS_01.mrcs").read_bytes() == before
@@ -47,7 +48,7 @@ def test_images_named_with_a_number_each(here: Path, capsys: pytest.CaptureFixtu
     for i in range(5):
         write_stack(here / f"f{i}.mrc", 2, (65, 47))
     write_rigid("r5/x.star", stack=None, images=tuple(f"000002@f{i}.mrc" for i in range(5)))
-    assert run(capsys, "r5/x.star", "r4/x.star", "--to", "relion4")[0] == 0
+    assert convert(capsys, "r5/x.star", "r4/x.star", "--to", "relion4")[0] == 0
     with mrcfile.open("r4/stacks/TS_01.mrcs") as stack:
         assert stack.data[:, 0, 0].tolist() == [1] * 5
 
@@ -57,10 +58,10 @@ def test_images_that_are_not_there_are_not_taken_from_another_stack(
 ) -> None:
     write_rigid("r5/x.star", stack=None, images=tuple(f"gone{i}.mrc" for i in range(5)))
     size = ("--image-size", "65", "47")
-    assert run(capsys, "r5/x.star", "r4/x.star", "--to", "relion4", *size)[0] == 0
+    assert convert(capsys, "r5/x.star", "r4/x.star", "--to", "relion4", *size)[0] == 0
     Path("r4/stacks").mkdir()
     write_stack(Path("r4/stacks/TS_01.mrcs"), 5, (65, 47))
-    code, _, errors = run(capsys, "r5/x.star", "r4/y.star", "--to", "relion4", *size)
+    code, _, errors = convert(capsys, "r5/x.star", "r4/y.star", "--to", "relion4", *size)
     assert code == 1
     assert "is there already" in errors
 
@@ -71,13 +72,13 @@ def test_no_stack_is_left_when_a_later_tomogram_fails(
     for i in range(5):
         write_stack(here / f"f{i}.mrc", 1, (65, 47))
     images = tuple(f"f{i}.mrc" for i in range(5))
-    good = rigid(stack=None, images=images)
+    good = rigid_tomogram(stack=None, images=images)
     tomoset.TomogramSet([good, replace(good, name="b")]).write("r5.star", "relion5")
     path = Path("r5.star")
     table = star.read(path)["global"]
     sizes = {f"rlnTomoSize{x}": [table[f"rlnTomoSize{x}"][0], "empty"] for x in "XYZ"}
     star.write([table.with_columns(sizes)], path)
-    code, _, errors = run(capsys, "r5.star", "q/r4.star", "--to", "relion4")
+    code, _, errors = convert(capsys, "r5.star", "q/r4.star", "--to", "relion4")
     assert code == 1
     assert "--size" in errors
     assert not [p for p in Path("q").rglob("*") if p.is_file()]
@@ -116,7 +117,7 @@ def test_incomplete_angles_survive(here: Path) -> None:
     star.write([star.read(path).tables[0].with_columns({"rlnTomoYTilt": list("12345")})], path)
     tomoset.read("r5/x.star").write("out/x.star")
     assert list(star.read("out/tilt_series/TS_01.star").tables[0]["rlnTomoYTilt"]) == list("12345")
-    tomoset.TomogramSet([rigid()]).write("r4.star", "relion4")
+    tomoset.TomogramSet([rigid_tomogram()]).write("r4.star", "relion4")
     file = star.read("r4.star")
     extra = file.tables[1].with_columns({"rlnTomoYTilt": list("12345")})
     star.write([file.tables[0], extra], "r4.star")
@@ -137,14 +138,14 @@ def test_sources_and_other_sets_are_safe(here: Path, capsys: pytest.CaptureFixtu
         ("tomograms.star", "a.mrc", "--to", "relion5"),
         ("optimisation_set.star", ".", "--to", "relion5"),
     ):
-        code, _, errors = run(capsys, *arguments)
+        code, _, errors = convert(capsys, *arguments)
         assert code == 1, arguments
         assert "error:" in errors
         assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} == before, arguments
 
 
 def test_names_that_would_share_a_file(here: Path) -> None:
-    twins = tomoset.TomogramSet([rigid(name="a/b"), rigid(name="a_b")])
+    twins = tomoset.TomogramSet([rigid_tomogram(name="a/b"), rigid_tomogram(name="a_b")])
     with pytest.raises(tomoset.ModelError, match="would both be called 'a_b'"):
         twins.write("x.star", "relion5")
     for dialect in ("relion4", "relion5"):
@@ -153,13 +154,13 @@ def test_names_that_would_share_a_file(here: Path) -> None:
 
 
 def magnified(tilt: int, by: float) -> np.ndarray:
-    P = np.array(rigid().projections)
+    P = np.array(rigid_tomogram().projections)
     P[tilt, :3, :3] *= by
     return P
 
 
 def test_the_proof_looks_at_each_tilt_image_and_at_more_than_places() -> None:
-    t = rigid()
+    t = rigid_tomogram()
     P = np.array(t.projections)
     P[1, 0, 3] += 0.5
     for changes, names in (
@@ -193,13 +194,15 @@ def test_the_proof_looks_at_each_tilt_image_and_at_more_than_places() -> None:
 
 
 def test_losses_of_a_scale_in_depth_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    t = rigid(projections=magnified(3, 1.02))
+    t = rigid_tomogram(projections=magnified(3, 1.02))
     tomoset.TomogramSet([t]).write("r4.star", "relion4")
-    code, _, errors = run(capsys, "r4.star", "n/x.star", "--to", "relion5", "--nearest")
+    code, _, errors = convert(capsys, "r4.star", "n/x.star", "--to", "relion5", "--nearest")
     assert code == 0, errors
     assert "tilt image 4; more than 0.001 px in 1 of 5" in errors
-    assert run(capsys, "r4.star", "s/x.star", "--to", "relion5", "--nearest", "--strict")[0] == 1
-    code, out, errors = run(
+    assert (
+        convert(capsys, "r4.star", "s/x.star", "--to", "relion5", "--nearest", "--strict")[0] == 1
+    )
+    code, out, errors = convert(
         capsys, "r4.star", "k/x.star", "--to", "relion5", "--keep-matrices", "--json"
     )
     assert code == 0
@@ -211,11 +214,11 @@ def test_particles_outside_count_for_the_loss(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small_project(here)
-    t = rigid(projections=magnified(3, 1.002), fiducials=None)
+    t = rigid_tomogram(projections=magnified(3, 1.002), fiducials=None)
     tomoset.TomogramSet([t]).write("tomograms.star", "relion4")
     path = here / "particles.star"
     path.write_text(path.read_text().replace(" 40 30 12 ", " 900 30 12 "))
-    code, out, errors = run(
+    code, out, errors = convert(
         capsys, "optimisation_set.star", "r5", "--to", "relion5", "--nearest", "--json"
     )
     assert code == 0, errors
@@ -224,14 +227,14 @@ def test_particles_outside_count_for_the_loss(
 
 def test_a_project_whose_sizes_are_given(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_project(here)
-    assert run(capsys, "optimisation_set.star", "r5", "--to", "relion5")[0] == 0
+    assert convert(capsys, "optimisation_set.star", "r5", "--to", "relion5")[0] == 0
     path = Path("r5/tomograms.star")
     table = star.read(path)["global"]
     kept = {k: v for k, v in table.columns.items() if not k.startswith("rlnTomoSize")}
     star.write([star.Table("global", kept)], path)
-    code, _, errors = run(capsys, "r5", "r4", "--to", "relion4")
+    code, _, errors = convert(capsys, "r5", "r4", "--to", "relion4")
     assert code == 1
-    code, out, errors = run(capsys, "r5", "r4", "--to", "relion4", "--size", "63", "49", "31")
+    code, out, errors = convert(capsys, "r5", "r4", "--to", "relion4", "--size", "63", "49", "31")
     assert code == 0, errors
     assert "proof: 77 points" in out
 
@@ -244,11 +247,11 @@ def test_a_general_alignment_there_and_back(here: Path, capsys: pytest.CaptureFi
     P = g.rigid_projections(
         angles, rng.normal(0, 9, (5, 2)), size=(63, 49, 31), image_size=(65, 47)
     )
-    tomoset.TomogramSet([rigid(projections=P, hand=1, fiducials=None)]).write(
+    tomoset.TomogramSet([rigid_tomogram(projections=P, hand=1, fiducials=None)]).write(
         "tomograms.star", "relion4"
     )
-    assert run(capsys, "optimisation_set.star", "r5", "--to", "relion5")[0] == 0
-    assert run(capsys, "r5", "r4", "--to", "relion4")[0] == 0
+    assert convert(capsys, "optimisation_set.star", "r5", "--to", "relion5")[0] == 0
+    assert convert(capsys, "r5", "r4", "--to", "relion4")[0] == 0
     first, back = tomoset.open_project("optimisation_set.star"), tomoset.open_project("r4")
     np.testing.assert_allclose(back.tomograms["TS_01"].projections, P, atol=1e-6)  # type: ignore[arg-type]
     assert first.particles is not None
@@ -265,6 +268,6 @@ def test_sets_that_relion_4_does_not_read_are_named(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_rigid("r5.star", projections=None, defocus_u=None, defocus_v=None)
-    code, _, errors = run(capsys, "r5.star", "r4.star", "--to", "relion4")
+    code, _, errors = convert(capsys, "r5.star", "r4.star", "--to", "relion4")
     assert code == 0
     assert "has not an alignment, defocus: RELION 4 reads no such set" in errors

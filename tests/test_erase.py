@@ -14,7 +14,7 @@ import pytest
 import scipy.fft
 
 import tomoset
-from tests.test_images_stack import mrc
+from tests.builders.image_stacks import mrc_bytes
 from tomoset import geometry, star
 from tomoset.cli import main
 from tomoset.errors import FileFormatError, ModelError
@@ -558,7 +558,7 @@ def test_a_copy_of_any_mode(tmp_path: Path, mode: int, order: str) -> None:
     if mode == 101:
         values[..., -1] &= 15  # the last pixel of a row has no neighbour
     data = values.astype(np.dtype(kind).newbyteorder(order)).tobytes()
-    content = mrc(data, mode, size=size, order=order, extended=80)
+    content = mrc_bytes(data, mode, size=size, order=order, extended=80)
     (tmp_path / "a.st").write_bytes(content)
     with open_stack(tmp_path / "a.st") as stack:
         pieces = [stack.mrc_bytes(stack.read(i)) for i in (2, 0)]
@@ -580,7 +580,7 @@ def test_a_copy_of_any_mode(tmp_path: Path, mode: int, order: str) -> None:
 
 
 def test_labels_that_are_full_stay(tmp_path: Path) -> None:
-    content = bytearray(mrc(bytes(35), 0, 1))
+    content = bytearray(mrc_bytes(bytes(35), 0, 1))
     struct.pack_into("<i", content, 220, 10)
     (tmp_path / "a.st").write_bytes(content)
     with open_stack(tmp_path / "a.st") as stack:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tomoset
-from tests.test_convert import run, small_project
-from tests.test_imod_real import bb_folder, imported, rms, seen_beads, turn_between
-from tests.test_particles import same
+from tests.builders.bb_series import bb_folder, imported, rms, seen_beads, turn_between
+from tests.builders.command import convert
+from tests.builders.relion_project import small_project
+from tests.builders.relion_texts import same_texts
 from tomoset import star
 from tomoset.errors import TomosetError, TomosetWarning
 from tomoset.formats import _relion_sets as sets
@@ -111,14 +112,14 @@ def test_observations_and_scores_are_read_and_keep_their_text(tmp_path: Path) ->
     assert_same(fiducials.observations, expected)
     assert fiducials.scores is not None
     assert fiducials.scores.tolist() == [10.5, 9, 1]
-    assert same(to_star(fiducials), star.loads(text))
+    assert same_texts(to_star(fiducials), star.loads(text))
 
 
 def test_a_file_without_them_has_none(tmp_path: Path) -> None:
     fiducials = read_star(write(tmp_path / "f.star", PLACES))
     assert fiducials.observations is None
     assert fiducials.scores is None
-    assert same(to_star(fiducials), star.loads(PLACES))
+    assert same_texts(to_star(fiducials), star.loads(PLACES))
     other = read_star(write(tmp_path / "f.star", PLACES + "\ndata_mine\n\nloop_\n_a\n1\n2\n\n"))
     assert to_star(other).names == ("", "mine")
 
@@ -185,7 +186,7 @@ def test_a_single_observation_as_a_list(tmp_path: Path) -> None:
         + "\ndata_observations\n\n_tomosetBead 1\n_tomosetTiltImage 1\n_tomosetImageX 2\n_tomosetImageY 3\n\n"
     )
     fiducials = read_star(write(tmp_path / "f.star", text))
-    assert same(to_star(fiducials), star.loads(text))
+    assert same_texts(to_star(fiducials), star.loads(text))
     two = Observations(bead=[0, 1], tilt=[0, 0], points=[[2, 3], [4, 5]])
     assert len(to_star(replace(fiducials, observations=two))["observations"]) == 2
 
@@ -253,8 +254,8 @@ def test_conversion_keeps_observations(here: Path, capsys: pytest.CaptureFixture
     small_project(here)
     with Path("fid.star").open("a") as stream:
         stream.write(SEEN.replace("2 2 1e1", "1 3 1e1"))
-    assert run(capsys, "optimisation_set.star", "r5", "--to", "relion5")[0] == 0
-    assert run(capsys, "r5", "r4", "--to", "relion4")[0] == 0
+    assert convert(capsys, "optimisation_set.star", "r5", "--to", "relion5")[0] == 0
+    assert convert(capsys, "r5", "r4", "--to", "relion4")[0] == 0
     first = tomoset.open_project("optimisation_set.star").fiducials["TS_01"]
     for folder in ("r5", "r4"):
         other = tomoset.open_project(folder).fiducials["TS_01"]

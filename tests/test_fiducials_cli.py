@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.bead_series import BeadSeries, Wanted, bead_series
+from tests.builders.bead_series import BeadSeries, Wanted, bead_series
 from tomoset import geometry, star
 from tomoset import simulate as sim
 from tomoset.cli import main

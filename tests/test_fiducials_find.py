@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 import tomoset
-from tests.bead_series import BeadSeries, Wanted, bead_series
+from tests.builders.bead_series import BeadSeries, Wanted, bead_series
 from tomoset import geometry
 from tomoset import simulate as sim
 from tomoset.fiducials.finder.centre import Profile, centre, first_profile, mean_profile

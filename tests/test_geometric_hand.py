@@ -14,12 +14,12 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.particle_series import (
+from tests.builders.image_stacks import Images, write_map
+from tests.builders.particle_series import (
     PIXEL,
     ParticleSeries,
     Wanted,
     particle_series,
-    write_map,
     write_particles,
 )
 from tomoset import geometry, star
@@ -55,17 +55,6 @@ from tomoset.particles.slices import MapTransform
 BOX = 56
 OPTIONS = SumOptions(box=BOX, lowpass=26.0, threads=2)
 DOWN = np.diag([1.0, 1.0, -1.0])
-
-
-class Images:
-    """Images in memory."""
-
-    def __init__(self, images) -> None:
-        self.images = np.asarray(images, np.float32)
-        self.size = self.images.shape[2], self.images.shape[1]
-
-    def read(self, i):
-        return self.images[i]
 
 
 @cache

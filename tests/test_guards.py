@@ -14,17 +14,11 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.conftest import Run
-from tests.imod_folder import (
-    NEWST_COM,
-    ORDER,
-    TILT_COM,
-    ctffind,
-    make_folder,
-    transforms,
-    write_stack,
-)
-from tests.test_imod_import import COMMON, import_table, imported
+from tests.builders.command import Run
+from tests.builders.image_stacks import write_stack
+from tests.builders.imod_folder import NEWST_COM, ORDER, TILT_COM, ctffind, make_folder, transforms
+from tests.builders.imported_folder import COMMON, import_table, imported
+from tests.builders.relion_texts import tilt_table, tomograms_text
 from tomoset.cli import main
 from tomoset.files import AtomicFiles, atomic_write
 from tomoset.formats.imod import batch
@@ -390,8 +384,9 @@ def test_culling_keeps_odd_stacks(tmp_path: Path) -> None:
 
 
 def test_unknown_tables_called_tomo_stay(tmp_path: Path) -> None:
-    from tests.test_relion4 import document, read, table
 
-    s = read(tmp_path, document(tables=table("TS_01") + table("nan") + table("tomo_0")))
+    tables = tilt_table("TS_01") + tilt_table("nan") + tilt_table("tomo_0")
+    (tmp_path / "in.star").write_text(tomograms_text(tables=tables))
+    s = tomoset.read(tmp_path / "in.star")
     s.write(tmp_path / "out.star")
     assert "tomo_0" in [t.name for t in tomoset.star.read(tmp_path / "out.star").tables]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hand_series import Images, Wanted, hand_series, off
+from tests.builders.hand_series import Wanted, hand_series, off
+from tests.builders.image_stacks import Images
 from tomoset import geometry
 from tomoset.errors import ModelError
 from tomoset.hand import _kernels
@@ -105,7 +106,7 @@ def test_without_a_table_the_defocus_is_measured() -> None:
 def test_excluded_tilts_and_the_hand_in_the_set_change_nothing() -> None:
     tomogram, images = series(Wanted(hand=1))
     rows = [0, 1, 4, 5, 7, 8, 9, 11]
-    found = measure(tomogram.select(rows), Images(images.stack[rows]), OPTIONS)
+    found = measure(tomogram.select(rows), Images(images.images[rows]), OPTIONS)
     assert decide(found.log_odds, 0.001) == 1
     one, other = (measure(replace(tomogram, hand=h), images, OPTIONS) for h in (1, -1))
     assert one.log_odds == other.log_odds
@@ -282,7 +283,7 @@ def test_what_cannot_tell_is_refused() -> None:
         with pytest.raises(ModelError, match=match):
             measure(changed, stack, OPTIONS)
 
-    refused("1 tilt image is within", tomogram.select([6]), Images(images.stack[[6]]))
+    refused("1 tilt image is within", tomogram.select([6]), Images(images.images[[6]]))
     alike = replace(tomogram, projections=np.repeat(tomogram.projections[:1], 13, axis=0))
     refused("the hand shows only where tilts differ", alike)
     coarse = replace(tomogram, optics=replace(tomogram.optics, pixel_size=30.0))
@@ -292,9 +293,9 @@ def test_what_cannot_tell_is_refused() -> None:
     unknown = replace(tomogram, optics=replace(tomogram.optics, pixel_size=None))
     refused("the pixel size is not known", unknown)
     bare = replace(tomogram, defocus_u=None, defocus_v=None)
-    noise = np.random.default_rng(1).standard_normal(images.stack.shape, np.float32)
+    noise = np.random.default_rng(1).standard_normal(images.images.shape, np.float32)
     refused("no Thon rings by which to measure it", bare, Images(noise))
-    small = np.ascontiguousarray(images.stack[:, :40, :40])
+    small = np.ascontiguousarray(images.images[:, :40, :40])
     refused("too small", replace(tomogram, image_size=(40, 40)), Images(small))
     with pytest.raises(ModelError, match="below"):
         HandOptions(error_rate=0.7)
@@ -304,7 +305,7 @@ def test_what_cannot_tell_is_refused() -> None:
 
 def test_blank_images_say_nothing() -> None:
     tomogram, images = series(Wanted(hand=1))
-    stack = images.stack.copy()
+    stack = images.images.copy()
     stack[[2, 8]] = 7.0
     found = measure(tomogram, Images(stack), OPTIONS)
     assert decide(found.log_odds, 0.001) == 1

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.hand_series import Images, Wanted, hand_series
-from tests.imod_folder import write_stack
+from tests.builders.hand_series import Wanted, hand_series
+from tests.builders.image_stacks import Images, write_stack
 from tomoset import star
 from tomoset.check import check
 from tomoset.cli import main
@@ -32,7 +32,7 @@ def written(folder: Path, name: str, hand: int) -> Tomogram:
     header = mrc.read_header(folder / f"{name}.mrc")
     with open(folder / f"{name}.mrc", "r+b") as stream:
         stream.seek(header.data_offset)
-        stream.write(images.stack.astype(mrc_type(header.mode)).tobytes())
+        stream.write(images.images.astype(mrc_type(header.mode)).tobytes())
     return replace(tomogram, name=name, stack=f"{name}.mrc")
 
 

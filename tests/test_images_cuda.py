@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cuda_stand_in import cuda_device, stand_in
-from tests.test_images_projector import CPU, make
-from tests.test_reconstruct import bead_set, made, volume
+from tests.builders.bead_stack import bead_set, made
+from tests.builders.cuda_stand_in import cuda_device, stand_in
+from tests.builders.image_stacks import read_volume
+from tests.builders.projectors import CPU, make_projector
 from tomoset.errors import UnsupportedError
 from tomoset.images import reference
 from tomoset.images.device import Device, open_device
@@ -60,7 +61,7 @@ def test_projectors(
     cuda: Device, axis: float, bent: float, size: tuple[int, int, int], image: tuple[int, int]
 ) -> None:
     rng = np.random.default_rng(1)
-    p = make(5, axis, size, image)
+    p = make_projector(5, axis, size, image)
     images = rng.standard_normal((5, *image[::-1])).astype(np.float32)
     specimen = rng.standard_normal(size[::-1]).astype(np.float32)
     if not bent:
@@ -87,7 +88,7 @@ def test_projectors(
 
 
 def test_large_images_keep_their_precision(cuda: Device) -> None:
-    p = make(3, 85.0, (2000, 9, 2), (2100, 40))
+    p = make_projector(3, 85.0, (2000, 9, 2), (2100, 40))
     images = np.random.default_rng(5).standard_normal((3, 40, 2100)).astype(np.float32)
     slow = reference.back_project(images, p.matrices, p.size).astype(np.float32)
     same(cuda.to_host(on(cuda, p).back(images)), slow, within=2e-4)
@@ -95,7 +96,7 @@ def test_large_images_keep_their_precision(cuda: Device) -> None:
 
 @pytest.mark.parametrize("axis", [2.0, 80.0])
 def test_levels_and_parts(cuda: Device, axis: float) -> None:
-    p = make(3, axis, (16, 21, 10), (16, 22))
+    p = make_projector(3, axis, (16, 21, 10), (16, 22))
     p.matrices[:, 2] = [0.011, 0.023, 0.3, -0.71]
     images = np.random.default_rng(3).standard_normal((3, 4, 22, 16)).astype(np.float32)
     whole, q = p.back(images), on(cuda, p)
@@ -142,7 +143,7 @@ def test_tomograms(cuda: Device, tmp_path: Path, options: dict[str, Any], bent: 
     there = made(s, tmp_path / "cuda", binning=2, device=cuda.name, **options)
     assert there["rounds"] == ours["rounds"]
     for which in ("path", "half1", "half2")[: 3 if options.get("halves") else 1]:
-        same(volume(str(there[which])), volume(str(ours[which])))
+        same(read_volume(str(there[which])), read_volume(str(ours[which])))
 
 
 def test_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

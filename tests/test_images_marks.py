@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_images_picture import GROUND, decode
+from tests.builders.pictures import GROUND, decode
 from tomoset.errors import ModelError
 from tomoset.images.drawing import nice_number, text
 from tomoset.images.marks import BeadPanel, write_beads_png

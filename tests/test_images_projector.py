@@ -7,33 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tomoset import geometry
+from tests.builders.projectors import CPU, make_projector
 from tomoset.errors import ModelError, UnsupportedError
 from tomoset.images import projector, reference
 from tomoset.images.device import open_device
 from tomoset.images.projector import Projector
-
-CPU = open_device("cpu")
-
-
-def turned(n: int, axis: float, size: tuple[int, int, int], image: tuple[int, int]) -> np.ndarray:
-    """Rows x and y of projections over 120°, and a row of zeros: (n, 3, 4)."""
-    angles = np.column_stack([np.full(n, 2.0), np.linspace(-60, 60, n), np.full(n, axis)])
-    shifts = np.random.default_rng(n).normal(0, 2, (n, 2))
-    matrices = geometry.rigid_projections(angles, shifts, size=size, image_size=image)[:, :3]
-    matrices[:, 2] = 0
-    return matrices
-
-
-def make(n: int, axis: float, size: tuple[int, int, int], image: tuple[int, int]) -> Projector:
-    return Projector(matrices=turned(n, axis, size, image), image_size=image, size=size, device=CPU)
 
 
 @pytest.mark.parametrize("axis", [3.0, 45.0, 85.0, 181.0, -95.0])
 def test_the_fast_forms_are_the_slow_ones(axis: float) -> None:
     rng = np.random.default_rng(1)
     size, image = (23, 19, 8), (21, 26)
-    fast = make(5, axis, size, image)
+    fast = make_projector(5, axis, size, image)
     images = rng.standard_normal((5, 26, 21)).astype(np.float32)
     slow = reference.back_project(images, fast.matrices, size)
     np.testing.assert_allclose(fast.back(images), slow, atol=2e-4)
@@ -51,7 +36,7 @@ def test_the_fast_forms_are_the_slow_ones(axis: float) -> None:
 )
 def test_adjoint(n: int, axis: float, size: tuple[int, int, int], image: tuple[int, int]) -> None:
     rng = np.random.default_rng(n)
-    p = make(n, axis, size, image)
+    p = make_projector(n, axis, size, image)
     x = rng.standard_normal(size[::-1]).astype(np.float32)
     y = rng.standard_normal((n, *image[::-1])).astype(np.float32)
     there = np.vdot(p.forward(x).astype(float), y)
@@ -61,7 +46,7 @@ def test_adjoint(n: int, axis: float, size: tuple[int, int, int], image: tuple[i
 
 
 def test_parts_of_a_volume_are_the_volume() -> None:
-    p = make(4, 80.0, (20, 22, 9), (24, 18))
+    p = make_projector(4, 80.0, (20, 22, 9), (24, 18))
     images = np.random.default_rng(2).standard_normal((4, 18, 24)).astype(np.float32)
     whole, prepared = p.back(images), p.prepared(images)
     parts = [p.part(a, b).back_prepared(prepared) for a, b in ((0, 4), (4, 5), (5, 9))]
@@ -72,7 +57,7 @@ def test_parts_of_a_volume_are_the_volume() -> None:
 
 def test_each_voxel_sees_its_level() -> None:
     size, image = (16, 12, 10), (16, 12)
-    p = make(3, 0.0, size, image)
+    p = make_projector(3, 0.0, size, image)
     matrices = p.matrices.copy()
     matrices[:, 2] = [0.0, 0.0, 0.3, -0.7]  # the level is the slice: -0.7 ... 2.0
     p = Projector(matrices=matrices, image_size=image, size=size, device=CPU)
@@ -88,7 +73,7 @@ def test_each_voxel_sees_its_level() -> None:
 def test_deformed_images() -> None:
     rng = np.random.default_rng(4)
     size, image = (12, 11, 5), (14, 13)
-    straight = make(3, 80.0, size, image)
+    straight = make_projector(3, 80.0, size, image)
     bend = rng.normal(0, 2, (3, 2, 13, 14)).astype(np.float32)
     p = Projector(
         matrices=straight.matrices, image_size=image, size=size, device=CPU, displacements=bend
@@ -112,7 +97,7 @@ def test_deformed_images() -> None:
 
 
 def test_wrong_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    p = make(2, 0.0, (4, 4, 4), (5, 6))
+    p = make_projector(2, 0.0, (4, 4, 4), (5, 6))
     with pytest.raises(ModelError, match=r"images must have shape \(2, 6, 5\)"):
         p.back(np.zeros((2, 5, 6)))
     with pytest.raises(ModelError, match="volume must have shape"):
@@ -120,7 +105,7 @@ def test_wrong_shapes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match=r"\(n, 3, 4\)"):
         Projector(matrices=np.eye(4), image_size=(4, 4), size=(4, 4, 4), device=CPU)
     with pytest.raises(ModelError, match="impossible sizes"):
-        make(2, 0.0, (0, 4, 4), (5, 6))
+        make_projector(2, 0.0, (0, 4, 4), (5, 6))
     monkeypatch.setattr(projector, "_MOST_PIXELS", 100)
     with pytest.raises(ModelError, match=r"2 images of .* take larger voxels"):
         p.back(np.zeros((2, 6, 5)))

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.builders.image_stacks import mrc_bytes
 from tomoset.errors import FileAccessError, FileFormatError, MissingFileError, UnsupportedError
 from tomoset.images.stack import open_stack, read_float32
 
@@ -27,30 +28,6 @@ SIZE = (7, 5)
 def images(kind: str, n: int = 3, size: tuple[int, int] = SIZE) -> np.ndarray:
     values = np.random.default_rng(n).integers(0, 256, (n, size[1], size[0]))
     return (values - (128 if np.dtype(kind).kind != "u" else 0)).astype(kind)
-
-
-def mrc(
-    data: bytes,
-    mode: int,
-    n: int = 3,
-    *,
-    size: tuple[int, int] = SIZE,
-    order: str = "<",
-    stamp: tuple[int, int] = (0, 0),
-    low_high: tuple[float, float] = (0, 0),
-    extended: int = 0,
-    old: bool = False,
-) -> bytes:
-    """An MRC file, by the page on the format and not by the code under test."""
-    header = bytearray(1024)
-    struct.pack_into(f"{order}10i", header, 0, *size, n, mode, 0, 0, 0, *size, n)
-    struct.pack_into(f"{order}3f", header, 40, size[0] * 2.5, size[1] * 2.5, n * 2.5)
-    struct.pack_into(f"{order}2f", header, 76, *low_high)
-    struct.pack_into(f"{order}i", header, 92, extended)
-    struct.pack_into(f"{order}2i", header, 152, *stamp)
-    if not old:
-        header[208:214] = b"MAP DD" if order == "<" else b"MAP \x11\x11"
-    return bytes(header) + b"\x07" * extended + data
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -73,7 +50,7 @@ def read_all(path: Path | str) -> np.ndarray:
 def test_modes_and_byte_orders(tmp_path: Path, mode: int, order: str, old: bool) -> None:
     expected = images(TYPES[mode])
     data = expected.astype(np.dtype(TYPES[mode]).newbyteorder(order)).tobytes()
-    path = write(tmp_path / "a.st", mrc(data, mode, order=order, old=old, extended=80))
+    path = write(tmp_path / "a.st", mrc_bytes(data, mode, order=order, old=old, extended=80))
     assert np.array_equal(read_all(path), expected)
     with open_stack(path) as stack:
         assert (stack.size, stack.n_images, stack.pixel_size) == (SIZE, 3, 2.5)
@@ -102,7 +79,7 @@ def test_bytes_are_signed_or_not_as_imod_says(
     tmp_path: Path, order: str, stamp: tuple[int, int], low_high: tuple[float, float], kind: str
 ) -> None:
     expected = images(kind)
-    content = mrc(expected.tobytes(), 0, order=order, stamp=stamp, low_high=low_high)
+    content = mrc_bytes(expected.tobytes(), 0, order=order, stamp=stamp, low_high=low_high)
     found = read_all(write(tmp_path / "a.st", content))
     assert found.dtype == kind
     assert np.array_equal(found, expected)
@@ -115,7 +92,7 @@ def test_four_bits_the_low_ones_first(tmp_path: Path, width: int) -> None:
     for row in rows:
         pairs = row + [0] * (len(row) % 2)
         packed += bytes(pairs[i] + 16 * pairs[i + 1] for i in range(0, len(pairs), 2))
-    path = write(tmp_path / "a.mrc", mrc(bytes(packed), 101, 1, size=(width, 2)))
+    path = write(tmp_path / "a.mrc", mrc_bytes(bytes(packed), 101, 1, size=(width, 2)))
     assert read_all(path).tolist() == [rows]
 
 
@@ -128,7 +105,7 @@ def test_four_bits_the_low_ones_first(tmp_path: Path, width: int) -> None:
 )
 def test_what_mrcfile_writes(tmp_path_factory: pytest.TempPathFactory, data: np.ndarray) -> None:
     path = tmp_path_factory.mktemp("any") / "a.mrcs"
-    content = mrc(
+    content = mrc_bytes(
         data.tobytes(),
         dict(map(reversed, TYPES.items()))[data.dtype.str[1:]],
         len(data),
@@ -191,13 +168,13 @@ def test_real_stacks_of_serialem(shared: Path, name: str) -> None:
 def test_bytes_after_the_last_image_are_no_matter(tmp_path: Path) -> None:
     expected = images("i2")
     assert np.array_equal(
-        read_all(write(tmp_path / "a.st", mrc(expected.tobytes(), 1) + b"tail")), expected
+        read_all(write(tmp_path / "a.st", mrc_bytes(expected.tobytes(), 1) + b"tail")), expected
     )
 
 
 def test_threads_may_read_at_once(tmp_path: Path) -> None:
     expected = images("i2", 20)
-    path = write(tmp_path / "a.st", mrc(expected.tobytes(), 1, 20))
+    path = write(tmp_path / "a.st", mrc_bytes(expected.tobytes(), 1, 20))
     with open_stack(path) as stack, ThreadPoolExecutor(4) as pool:
         assert np.array_equal(np.stack(list(pool.map(stack.read, range(20)))), expected)
 
@@ -206,19 +183,19 @@ def test_threads_may_read_at_once(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (
-            mrc(bytes(210), 1)[:-1],
+            mrc_bytes(bytes(210), 1)[:-1],
             r"3 images of 7 x 5 px need 1234 bytes, the file has 1233, .* 2 whole images; copy",
         ),
-        (mrc(b"", 1), "the file has 1024, which is 0 whole images"),
-        (mrc(bytes(210), 1, extended=80)[:1050], "the file has 1050, which is 0 whole"),
-        (mrc(bytes(210), 1, size=(1000000, 1000000)), "0 whole images"),
-        (mrc(bytes(210), 1, size=(-7, 5)), "not an MRC file"),
-        (mrc(bytes(210), 1, size=(0, 5)), "not an MRC file"),
-        (mrc(bytes(210), 7), "not an MRC file"),
-        (mrc(bytes(420), 3), "found a Fourier transform .mode 3"),
-        (mrc(bytes(840), 4), "found a Fourier transform .mode 4"),
-        (mrc(bytes(315), 16), "found a colour picture"),
-        (mrc(bytes(105), 0, stamp=(1146047817, 16)), "two 4-bit values .* newstack"),
+        (mrc_bytes(b"", 1), "the file has 1024, which is 0 whole images"),
+        (mrc_bytes(bytes(210), 1, extended=80)[:1050], "the file has 1050, which is 0 whole"),
+        (mrc_bytes(bytes(210), 1, size=(1000000, 1000000)), "0 whole images"),
+        (mrc_bytes(bytes(210), 1, size=(-7, 5)), "not an MRC file"),
+        (mrc_bytes(bytes(210), 1, size=(0, 5)), "not an MRC file"),
+        (mrc_bytes(bytes(210), 7), "not an MRC file"),
+        (mrc_bytes(bytes(420), 3), "found a Fourier transform .mode 3"),
+        (mrc_bytes(bytes(840), 4), "found a Fourier transform .mode 4"),
+        (mrc_bytes(bytes(315), 16), "found a colour picture"),
+        (mrc_bytes(bytes(105), 0, stamp=(1146047817, 16)), "two 4-bit values .* newstack"),
         (b"", "found a file of 0"),
         (
             b"data_global\n\nloop_\n_rlnTomoName #1\nTS_01\n" * 50,
@@ -226,7 +203,7 @@ def test_threads_may_read_at_once(tmp_path: Path) -> None:
         ),
         (b"\x89PNG\r\n\x1a\n" + bytes(2000), "expected images in MRC or TIFF, found a PNG"),
         (
-            gzip.compress(mrc(bytes(210), 1), mtime=0),
+            gzip.compress(mrc_bytes(bytes(210), 1), mtime=0),
             r"found compressed by gzip: decompress it first .gunzip",
         ),
         (b"BZh91AY" + bytes(2000), "bunzip2"),
@@ -248,7 +225,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_an_image_that_is_not_there(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.st", mrc(bytes(210), 1))
+    path = write(tmp_path / "a.st", mrc_bytes(bytes(210), 1))
     with open_stack(path) as stack:
         for i in (3, -1):
             with pytest.raises(FileFormatError, match=f"image {i + 1} is asked for, there are 3"):
@@ -264,7 +241,7 @@ def test_an_image_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", TYPES)
 def test_float32(tmp_path: Path, mode: int) -> None:
     expected = images(TYPES[mode])
-    path = write(tmp_path / "a.st", mrc(expected.tobytes(), mode))
+    path = write(tmp_path / "a.st", mrc_bytes(expected.tobytes(), mode))
     with open_stack(path) as stack:
         found = read_float32(stack, 1)
     assert found.dtype == np.float32
@@ -276,7 +253,7 @@ def test_float32(tmp_path: Path, mode: int) -> None:
 def test_pixels_that_are_not_finite(tmp_path: Path, mode: int) -> None:
     data = images(TYPES[mode])
     data[2, 0, 0], data[2, 1, :2] = np.nan, (np.inf, -np.inf)
-    path = write(tmp_path / "a.st", mrc(data.tobytes(), mode))
+    path = write(tmp_path / "a.st", mrc_bytes(data.tobytes(), mode))
     with open_stack(path) as stack:
         read_float32(stack, 1)
         with pytest.raises(FileFormatError, match=r"a\.st: image 3: 3 of 35 pixels are NaN or inf"):

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import tomoset
-from tests.conftest import SHARED
+from tests.builders.shared_files import SHARED
 from tomoset import star
 from tomoset.cli import main
 

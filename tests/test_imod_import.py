@@ -10,17 +10,9 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.conftest import Run
-from tests.imod_folder import NEWST_COM, ORDER, TILT_COM, ctffind, make_folder, transforms
-
-COMMON = ("--angpix", "2", "--fd", "3")
-
-
-def imported(run: Run, *arguments: str) -> tomoset.Tomogram:
-    code, _, errors = run("TS", *COMMON, *arguments)
-    assert code == 0, errors
-    (tomogram,) = tomoset.read("out.star").values()
-    return tomogram
+from tests.builders.command import Run
+from tests.builders.imod_folder import NEWST_COM, ORDER, TILT_COM, ctffind, make_folder, transforms
+from tests.builders.imported_folder import COMMON, import_table, imported
 
 
 def same(a: tomoset.Tomogram, b: tomoset.Tomogram) -> None:
@@ -403,15 +395,6 @@ def test_one_bad_series_does_not_stop_the_rest(run: Run, tmp_path: Path) -> None
 
 
 # The import table
-
-
-def import_table(tmp_path: Path, row: str, labels: str | None = None) -> None:
-    names = (
-        labels
-        or "TomoName TomoTiltSeriesName TomoImportImodDir TomoImportCtfFindFile TomoImportOrderList"
-    )
-    head = "".join(f"_rln{name} #{i}\n" for i, name in enumerate(names.split(), 1))
-    (tmp_path / "in.star").write_text(f"data_\n\nloop_\n{head}{row}\n")
 
 
 def test_root_goes_before_every_path(run: Run, tmp_path: Path) -> None:

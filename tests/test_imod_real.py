@@ -6,62 +6,13 @@ import shutil
 import struct
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 import pytest
 
 import tomoset
+from tests.builders.bb_series import bb_folder, imported, rms, seen_beads, turn_between
 from tomoset.cli import main
 from tomoset.formats.imod.alignment import read_xf
-
-
-def empty_stack(path: Path, size: tuple[int, int, int]) -> None:
-    """A stack of zeros in bytes, x, y, z px."""
-    with mrcfile.new(path, np.zeros(size[::-1], np.int8)) as stack:
-        stack.set_image_stack()
-
-
-def bb_folder(shared: Path, target: Path, axis: str) -> Path:
-    """The BB set as etomo has it: the files of one axis, a raw stack, a minimal newst.com."""
-    folder = target / f"BB{axis}"
-    folder.mkdir()
-    for name in (f"BB{axis}.xf", f"BB{axis}.tlt", f"BB{axis}.xtilt", f"tilt{axis}.com"):
-        shutil.copy(shared / "data/imod/BB" / name, folder)
-    empty_stack(folder / f"BB{axis}.st", (512, 512, 61))
-    (folder / "newst.com").write_text(
-        f"$newstack -StandardInput\nInputFile BB{axis}.st\nTransformFile BB{axis}.xf\n"
-    )
-    return folder
-
-
-def seen_beads(shared: Path, axis: str) -> tuple[np.ndarray, np.ndarray]:
-    """Beads in the raw images (61, n, 2), 0-based, and IMOD's residuals (m, 2) [px].
-
-    BB?.resid lists positions in the pre-aligned stack, bead by bead; BB?.tltxf takes them to
-    the aligned stack, the inverse of BB?.xf to the raw images, both about N/2.
-    """
-    folder = shared / "data/imod/BB"
-    table = np.loadtxt(folder / f"BB{axis}.resid", skiprows=1)
-    views = table[:, 2].astype(int)
-    bead = np.concatenate([[0], np.cumsum(np.diff(views) < 0)])
-    forward, back = read_xf(folder / f"BB{axis}.tltxf"), read_xf(folder / f"BB{axis}.xf")
-    seen = np.full((61, bead[-1] + 1, 2), np.nan)
-    for (x, y), view, b in zip(table[:, :2], views, bead, strict=True):
-        aligned = forward[view][:, :2] @ ([x - 256, y - 256]) + forward[view][:, 2]
-        raw = np.linalg.solve(back[view][:, :2], aligned - back[view][:, 2]) + 256
-        seen[view, b] = raw - 0.5
-    return seen, table[:, 3:5]
-
-
-def rms(residual: np.ndarray) -> float:
-    return float(np.sqrt((residual**2).sum(axis=-1).mean()))
-
-
-def imported(folder: Path, *options: str) -> tomoset.Tomogram:
-    out = folder.parent / f"{folder.name}.star"
-    assert main(["import", "imod", str(folder), "-o", str(out), "--angpix", "20.2", *options]) == 0
-    (tomogram,) = tomoset.read(out).values()
-    return tomogram
 
 
 @pytest.mark.parametrize(("axis", "by_imod"), [("a", 0.36), ("b", 0.34)])
@@ -78,15 +29,6 @@ def test_beads_triangulate_as_well_as_in_imod(
     ours = rms(missed[np.isfinite(missed).all(axis=-1)])
     assert rms(residual) == pytest.approx(by_imod, abs=0.006)
     assert ours <= 1.1 * rms(residual)
-
-
-def turn_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The rotation R with b = R a + t, least squares (Kabsch), as a rotation vector [deg]."""
-    u, _, vt = np.linalg.svd((a - a.mean(0)).T @ (b - b.mean(0)))
-    d = np.diag([1, 1, np.sign(np.linalg.det(vt.T @ u.T))])
-    r = vt.T @ d @ u.T
-    skew = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]]) / 2
-    return np.rad2deg(np.arcsin(np.linalg.norm(skew)) * skew / np.linalg.norm(skew))
 
 
 @pytest.mark.parametrize(("axis", "x_axis_tilt"), [("a", 1.94), ("b", -0.08)])

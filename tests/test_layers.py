@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "tomoset"
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parent / "src" / "tomoset"
 
 #: From the ground up. What stands on one line may import each other only within a package.
 FLOORS = (
@@ -89,6 +91,12 @@ def test_formats_do_not_know_each_other() -> None:
 def test_help_loads_no_numpy() -> None:
     code = "import sys, tomoset.cli; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_test_imports_another() -> None:
+    for path in TESTS.rglob("*.py"):
+        names = re.findall(r"(?m)^\s*(?:from|import) (tests\.\S+)", path.read_text())
+        assert not [name for name in names if not name.startswith("tests.builders.")], path
 
 
 def code_lines(path: Path) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.conftest import SHARED
-from tests.test_particles import SET, same
+from tests.builders.relion_texts import MANIFOLDS, MOTION, TOMOGRAMS, same_texts
+from tests.builders.shared_files import SHARED
 from tomoset import star
 from tomoset.formats import _relion_sets as sets
 from tomoset.model import Fiducials, Manifold, ManifoldSet, ParticleSet, TrajectorySet
@@ -23,41 +23,9 @@ def write(path: Path, text: str) -> Path:
 
 # ---- manifolds -------------------------------------------------------------------------------
 
-MANIFOLDS = """
-# version 30001
-
-data_TS_01
-
-loop_
-_rlnTomoManifoldIndex #1
-_rlnMine #2
-_rlnTomoManifoldParams #3
-_rlnTomoManifoldType #4
-1 a [10.50,20,30,5.0] sphere
-2 b [1,2,3] ""
-3 c [10,20,30,35.4490770181,1.0,0,0.50] spheroid
-
-# on 001
-
-data_001
-
-loop_
-_rlnTomoManifoldIndex #1
-_rlnTomoManifoldParams #2
-_rlnTomoManifoldType #3
-1 [1,2,3,4] sphere
-
-data_other
-
-loop_
-_rlnMoon #1
-full
-
-"""  # the spheroid has four coefficients: l = 0 and 1
-
 
 def manifolds(tmp_path: Path, text: str = MANIFOLDS) -> ManifoldSet:
-    return sets.read_manifolds(write(tmp_path / "manifolds.star", text), SET)
+    return sets.read_manifolds(write(tmp_path / "manifolds.star", text), TOMOGRAMS)
 
 
 def test_manifolds_keep_their_texts(tmp_path: Path) -> None:
@@ -68,7 +36,7 @@ def test_manifolds_keep_their_texts(tmp_path: Path) -> None:
     assert m["TS_01"][1].mean_radius == pytest.approx(10)
     assert "3 in 2" in repr(m)
     for dialect in ("relion4", "relion5"):
-        assert same(sets.manifolds_to_star(m, dialect), star.loads(MANIFOLDS))
+        assert same_texts(sets.manifolds_to_star(m, dialect), star.loads(MANIFOLDS))
 
 
 def test_changed_manifolds(tmp_path: Path) -> None:
@@ -147,43 +115,13 @@ def test_one_index_once() -> None:
 
 # ---- trajectories ----------------------------------------------------------------------------
 
-MOTION = """
-# version 30001
-
-data_general
-
-_rlnParticleNumber 2
-
-# version 30001
-
-data_TS_01/1
-
-loop_
-_rlnOriginXAngst #1
-_rlnOriginYAngst #2
-_rlnOriginZAngst #3
-0.000000 0 0.0
-1.50 -2 3e0
--1 0.25 0
-
-data_001/1
-
-loop_
-_rlnOriginXAngst #1
-_rlnOriginYAngst #2
-_rlnOriginZAngst #3
-_rlnMine #4
-0 0 0 p
-4 5 6 q
-
-"""
 PARTICLES = ParticleSet(tomogram_names=["001", "TS_01"], coordinates=np.zeros((2, 3)))  # type: ignore[arg-type]
 
 
 def motion(
     tmp_path: Path, text: str = MOTION, particles: ParticleSet | None = PARTICLES
 ) -> TrajectorySet:
-    return sets.read_trajectories(write(tmp_path / "motion.star", text), particles, SET)
+    return sets.read_trajectories(write(tmp_path / "motion.star", text), particles, TOMOGRAMS)
 
 
 @pytest.mark.parametrize("particles", [PARTICLES, None])
@@ -192,7 +130,7 @@ def test_trajectories_keep_their_texts(tmp_path: Path, particles: ParticleSet | 
     assert t["TS_01/1"].tolist() == [[0, 0, 0], [1.5, -2, 3], [-1, 0.25, 0]]
     assert "2 particles" in repr(t)
     for dialect in ("relion4", "relion5"):
-        assert same(sets.trajectories_to_star(t, dialect), star.loads(MOTION))
+        assert same_texts(sets.trajectories_to_star(t, dialect), star.loads(MOTION))
 
 
 def test_changed_trajectories(tmp_path: Path) -> None:
@@ -289,7 +227,7 @@ def test_fiducials_count_from_one_in_relion_4(tmp_path: Path) -> None:
     assert four.points.tolist() == [[26, 23, -1], [49, 9, -2.5]]
     assert five.points.tolist() == [[27, 24, 0], [50, 10, -1.5]]
     out = sets.fiducials_to_star(four, dialect="relion4", pixel_size=2.0)
-    assert same(out, star.loads(FIDUCIALS))
+    assert same_texts(out, star.loads(FIDUCIALS))
     other = sets.fiducials_to_star(four, dialect="relion5", pixel_size=2.0)
     assert list(other.first["rlnOriginXAngst"]) == ["52.0", "98.0"]
     assert list(other.first["rlnMine"]) == ["a", "b"]
@@ -340,7 +278,7 @@ def test_real_optimisation_sets(path: Path) -> None:
     found = sets.read_optimisation_set(path)
     assert found.entries["rlnTomoTomogramsFile"].endswith("tomograms.star")
     assert all(found.entries.values())
-    assert same(
+    assert same_texts(
         sets.optimisation_set_to_star(found.entries, found.file, "relion5"), star.read(path)
     )
 

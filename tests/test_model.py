@@ -7,24 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.builders.tomograms import tomogram
 from tomoset import Deformation, ModelError, Optics, Tomogram, TomogramSet, UnsupportedError
 from tomoset import geometry as g
-
-
-def tomogram(**changes: object) -> Tomogram:
-    n = 5
-    fields: dict[str, object] = {
-        "name": "TS_01",
-        "n_tilts": n,
-        "optics": Optics(pixel_size=2.0),
-        "hand": -1,
-        "size": (64, 48, 30),
-        "projections": g.translation((5, 7, 1)) @ g.rotation_z(85) @ g.rotation_y(np.arange(n) * 20.0 - 40),
-        "defocus_u": np.full(n, 20000.0),
-        "defocus_v": np.full(n, 19000.0),
-        "pre_exposure": np.array([9.0, 6.0, 0.0, 3.0, 12.0]),
-    }  # fmt: skip
-    return Tomogram(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def test_depth_and_defocus_of_the_worked_example() -> None:

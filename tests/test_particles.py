@@ -13,56 +13,25 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tomoset
-from tomoset import Optics, Tomogram, TomogramSet, star
+from tests.builders.relion_texts import (
+    CENTRED,
+    CORNER,
+    ORIGINS,
+    PARTICLES_4,
+    PARTICLES_5,
+    SUBTOMOGRAM,
+    TOMOGRAMS,
+    same_texts,
+)
+from tests.builders.tomograms import unaligned_tomogram
+from tomoset import Optics, TomogramSet, star
 from tomoset.formats._relion_sets import particles_from_star, particles_to_star, read_particles
 from tomoset.geometry import euler_matrix, rotation_y, rotation_z
 from tomoset.model import ParticleSet, VisibleTilts
 
-CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
-CORNER = [f"rlnCoordinate{axis}" for axis in "XYZ"]
-ORIGINS = [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
-SUBTOMOGRAM = [f"rlnTomoSubtomogram{angle}" for angle in ("Rot", "Tilt", "Psi")]
 
-
-def tomogram(
-    name: str = "TS_01", size: tuple[int, int, int] = (4000, 4000, 2000), n: int = 3
-) -> Tomogram:
-    return Tomogram(name=name, n_tilts=n, size=size, optics=Optics(pixel_size=1.35), hand=-1)
-
-
-SET = TomogramSet([tomogram(), tomogram("001", (401, 403, 201), 2)])
-
-OPTICS = "\n# version 30001\n\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName #2\n_rlnTomoTiltSeriesPixelSize #3\n_rlnMine #4\n1 first 1.350000 a\n2 second 1.3505 b\n\n"
-R4 = OPTICS + "# version 30001\n\ndata_particles\n\nloop_\n" + "".join(
-    f"_{label} #{i}\n" for i, label in enumerate(
-        ["rlnTomoName", "rlnTomoParticleName", *CORNER, *ORIGINS, *SUBTOMOGRAM, "rlnAngleRot",
-         "rlnAngleTilt", "rlnAnglePsi", "rlnOpticsGroup", "rlnRandomSubset", "rlnMyOwn"], 1)
-) + """TS_01 TS_01/1 100.000000 200.50 1e2 1.350000 0.0 -2.7 10.0 20.00 30 1 2 nan 1 1 x
-001 001/7 1.0 2 3 0 0 0 0 0 0 0.5 0 0 2 2 'y z'
-TS_01 TS_01/9 5 6 7 -4.050000 1 2 90 45 0 0 0 0 1 1 empty
-
-# the end
-"""  # fmt: skip
-R5 = "\n# version 50001\n\ndata_general\n\n_rlnTomoSubTomosAre2DStacks 1\n\n" + OPTICS.replace("30001", "50001") + "# version 50001\n# mine\n\ndata_particles\n\nloop_\n" + "".join(
-    f"_{label} #{i}\n" for i, label in enumerate(
-        ["rlnMyOwn", *CENTRED, "rlnTomoName", "rlnTomoVisibleFrames", *ORIGINS, "rlnOpticsGroup"], 1)
-) + """a 100.000000 -50.0 2e2 TS_01 [1,0,1] 1.0 2.0 3.0 1
-b -1.5 0 7.25 001 [0,1] 0 0 0.000 2
-
-"""  # fmt: skip
-
-
-def load(text: str, tomograms: TomogramSet = SET, **options: bool) -> ParticleSet:
+def load(text: str, tomograms: TomogramSet = TOMOGRAMS, **options: bool) -> ParticleSet:
     return particles_from_star(star.loads(text, "in.star"), tomograms, **options)
-
-
-def same(a: star.StarFile, b: star.StarFile) -> bool:
-    def texts(f: star.StarFile) -> list[object]:
-        return [
-            (t.name, t.comments, t.is_loop, {k: list(v) for k, v in t.columns.items()}) for t in f
-        ] + [f.comments]
-
-    return texts(a) == texts(b)
 
 
 # ---- geometry --------------------------------------------------------------------------------
@@ -85,7 +54,7 @@ def test_euler_matrices_are_three_turns() -> None:
 
 def test_the_worked_centred_particle() -> None:
     """Specification 3.2: (100, -50, 200) Å in 4000 x 4000 x 2000 voxels of 1.35 Å."""
-    p = load(R5)
+    p = load(PARTICLES_5)
     np.testing.assert_allclose(
         p.coordinates[0], [2000 + 100 / 1.35, 2000 - 50 / 1.35, 1000 + 200 / 1.35], atol=1e-12
     )
@@ -97,7 +66,7 @@ def test_the_worked_centred_particle() -> None:
 
 
 def test_odd_sizes_have_their_centre_at_a_half() -> None:
-    p = load(R5)
+    p = load(PARTICLES_5)
     np.testing.assert_allclose(
         p.coordinates[1], [200.5 - 1.5 / 1.3505, 201.5, 100.5 + 7.25 / 1.3505], atol=1e-12
     )
@@ -105,7 +74,7 @@ def test_odd_sizes_have_their_centre_at_a_half() -> None:
 
 def test_origins_go_through_the_subtomogram() -> None:
     """Specification 7.1, by hand: rot 90, tilt 45, psi 0 turns (-4.05, 1, 2)."""
-    p = load(R4)
+    p = load(PARTICLES_4)
     c = np.sqrt(0.5)
     A = np.array([[0, c, -c], [-1, 0, 0], [0, c, c]])
     np.testing.assert_allclose(p.positions[2], [5, 6, 7] - A @ [-3.0, 1 / 1.35, 2 / 1.35])
@@ -120,7 +89,7 @@ def test_origins_go_through_the_subtomogram() -> None:
 
 
 def test_rows_by_tomogram_and_selection() -> None:
-    p = load(R4)
+    p = load(PARTICLES_4)
     assert len(p) == 3
     assert "3 in 2" in repr(p)
     assert p.in_tomogram("TS_01").tolist() == [0, 2]
@@ -131,7 +100,7 @@ def test_rows_by_tomogram_and_selection() -> None:
     }
     q = p.select([2, 1])
     assert q.particle_names.tolist() == ["TS_01/9", "001/7"]
-    out = particles_to_star(q, "relion4", SET)
+    out = particles_to_star(q, "relion4", TOMOGRAMS)
     assert list(out["particles"]["rlnMyOwn"]) == ["empty", "y z"]
     assert list(out["particles"]["rlnOriginXAngst"]) == ["-4.050000", "0"]
     np.testing.assert_array_equal(p.select(np.array([True, False, False])).angles, [[1, 2, np.nan]])  # type: ignore[arg-type]
@@ -155,12 +124,12 @@ def test_names_are_made_as_relion_makes_them() -> None:
         ({"coordinates": [[0, 0, 0], [0, np.nan, 0], [0, 0, 0]]}, r"particle 2 .*not finite"),
         ({"pixel_sizes": [1, 0, -999]}, r"particle 2 \(of 2 such\).*above 0"),
         ({"visible": [[1], [0]]}, "3 particles but 2 masks"),
-        ({"source": load(R4).select([0]).source}, "3 particles but 1 rows of text"),
+        ({"source": load(PARTICLES_4).select([0]).source}, "3 particles but 1 rows of text"),
     ],
 )
 def test_the_model_refuses(changes: dict[str, object], says: str) -> None:
     with pytest.raises(tomoset.ModelError, match=says):
-        replace(load(R4), **changes)  # type: ignore[arg-type]
+        replace(load(PARTICLES_4), **changes)  # type: ignore[arg-type]
 
 
 def test_visible_tilts() -> None:
@@ -177,18 +146,20 @@ def test_visible_tilts() -> None:
 # ---- texts -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "dialect"), [(R4, "relion4"), (R5, "relion5")])
+@pytest.mark.parametrize(("text", "dialect"), [(PARTICLES_4, "relion4"), (PARTICLES_5, "relion5")])
 def test_untouched_particles_keep_every_text(text: str, dialect: str) -> None:
     file = star.loads(text)
-    assert same(particles_to_star(particles_from_star(file, SET), dialect, SET), file)
+    assert same_texts(
+        particles_to_star(particles_from_star(file, TOMOGRAMS), dialect, TOMOGRAMS), file
+    )
 
 
-@pytest.mark.parametrize(("text", "dialect"), [(R4, "relion4"), (R5, "relion5")])
+@pytest.mark.parametrize(("text", "dialect"), [(PARTICLES_4, "relion4"), (PARTICLES_5, "relion5")])
 def test_only_what_changed_is_written_anew(text: str, dialect: str) -> None:
     p = load(text)
     moved = p.coordinates.copy()
     moved[1, 0] += 1
-    out = particles_to_star(replace(p, coordinates=moved), dialect, SET)["particles"]
+    out = particles_to_star(replace(p, coordinates=moved), dialect, TOMOGRAMS)["particles"]
     before = star.loads(text)["particles"]
     changed = [
         (label, i)
@@ -199,7 +170,7 @@ def test_only_what_changed_is_written_anew(text: str, dialect: str) -> None:
     assert changed == [((CORNER if dialect == "relion4" else CENTRED)[0], 1)]
     np.testing.assert_allclose(
         load(
-            star.dumps(particles_to_star(replace(p, coordinates=moved), dialect, SET))
+            star.dumps(particles_to_star(replace(p, coordinates=moved), dialect, TOMOGRAMS))
         ).coordinates,
         moved,
         atol=1e-12,
@@ -207,11 +178,11 @@ def test_only_what_changed_is_written_anew(text: str, dialect: str) -> None:
 
 
 def test_relion_4_to_5() -> None:
-    p = load(R4)
-    out = particles_to_star(p, "relion5", SET)
+    p = load(PARTICLES_4)
+    out = particles_to_star(p, "relion5", TOMOGRAMS)
     assert out.names == ("optics", "particles")  # no data_general where there was none
     assert out["particles"].comments == ("# version 50001",)
-    before, after = star.loads(R4)["particles"], out["particles"]
+    before, after = star.loads(PARTICLES_4)["particles"], out["particles"]
     new = dict(zip(CORNER, CENTRED, strict=True))
     assert after.labels == tuple(new.get(label, label) for label in before.labels)
     for label in before.labels:
@@ -224,7 +195,7 @@ def test_relion_4_to_5() -> None:
 
 
 def test_relion_5_to_4() -> None:
-    out = particles_to_star(load(R5), "relion4", SET)
+    out = particles_to_star(load(PARTICLES_5), "relion4", TOMOGRAMS)
     assert out.names == ("general", "optics", "particles")
     table = out["particles"]
     assert table.comments == ("# version 30001", "# mine")
@@ -238,9 +209,9 @@ def test_relion_5_to_4() -> None:
     )
     assert list(table["rlnTomoVisibleFrames"]) == ["[1,0,1]", "[0,1]"]
     assert list(out["optics"]["rlnVoltage"]) == ["300.0", "300.0"]
-    with_images = R5.replace("_rlnMyOwn", "_rlnImageName")
+    with_images = PARTICLES_5.replace("_rlnMyOwn", "_rlnImageName")
     with pytest.warns(tomoset.LossyWarning, match="2D stacks"):
-        particles_to_star(load(with_images), "relion4", SET)
+        particles_to_star(load(with_images), "relion4", TOMOGRAMS)
 
 
 def test_picks_become_particles_of_relion_4() -> None:
@@ -254,19 +225,19 @@ def test_picks_become_particles_of_relion_4() -> None:
     assert p.optics_groups is None
     assert p.pixel_sizes is not None
     assert p.pixel_sizes.tolist() == [1.35, 1.35]
-    assert same(particles_to_star(p, "relion5", SET), star.loads(text))
-    out = particles_to_star(p, "relion4", SET)
+    assert same_texts(particles_to_star(p, "relion5", TOMOGRAMS), star.loads(text))
+    out = particles_to_star(p, "relion4", TOMOGRAMS)
     assert out.names == ("optics", "particles")
     assert list(out["particles"]["rlnOpticsGroup"]) == ["1", "1"]
     assert list(out["particles"]["rlnOriginZAngst"]) == ["0.0", "0.0"]
     assert list(out["optics"]["rlnTomoTiltSeriesPixelSize"]) == ["1.35"]
-    again = particles_from_star(out, SET)
+    again = particles_from_star(out, TOMOGRAMS)
     np.testing.assert_allclose(again.positions, p.positions)
 
 
 def test_two_microscopes_are_two_groups() -> None:
-    other = replace(tomogram("b"), optics=Optics(pixel_size=2.0))
-    tomograms = TomogramSet([tomogram("a"), other])
+    other = replace(unaligned_tomogram("b"), optics=Optics(pixel_size=2.0))
+    tomograms = TomogramSet([unaligned_tomogram("a"), other])
     p = ParticleSet(tomogram_names=["b", "a", "b"], coordinates=np.ones((3, 3)))  # type: ignore[arg-type]
     out = particles_to_star(p, "relion5", tomograms)
     assert list(out["particles"]["rlnOpticsGroup"]) == ["1", "2", "1"]
@@ -281,12 +252,12 @@ def test_two_microscopes_are_two_groups() -> None:
 
 
 def test_changed_pixel_sizes_reach_the_optics() -> None:
-    p = load(R4)
-    out = particles_to_star(replace(p, pixel_sizes=[1.4, 1.3505, 1.4]), "relion4", SET)  # type: ignore[arg-type]
+    p = load(PARTICLES_4)
+    out = particles_to_star(replace(p, pixel_sizes=[1.4, 1.3505, 1.4]), "relion4", TOMOGRAMS)  # type: ignore[arg-type]
     assert list(out["optics"]["rlnTomoTiltSeriesPixelSize"]) == ["1.4", "1.3505"]
     lost = replace(p, optics_groups=[1, 3, 1])  # type: ignore[arg-type]
     with pytest.raises(tomoset.ModelError, match="no optics group 3"):
-        particles_to_star(lost, "relion4", SET)
+        particles_to_star(lost, "relion4", TOMOGRAMS)
 
 
 def test_both_kinds_of_coordinates() -> None:
@@ -299,36 +270,38 @@ def test_both_kinds_of_coordinates() -> None:
     )
     p = load(text)
     assert p.coordinates.tolist() == [[200.5, 201.5, 100.5]]
-    assert same(particles_to_star(p, "relion5", SET), star.loads(text))
+    assert same_texts(particles_to_star(p, "relion5", TOMOGRAMS), star.loads(text))
     with pytest.warns(tomoset.LossyWarning, match="rlnCoordinate"):
-        out = particles_to_star(replace(p, coordinates=[[1, 2, 3]]), "relion5", SET)  # type: ignore[arg-type]
+        out = particles_to_star(replace(p, coordinates=[[1, 2, 3]]), "relion5", TOMOGRAMS)  # type: ignore[arg-type]
     assert out["particles"].labels == ("rlnTomoName", *CENTRED)
-    out = particles_to_star(p, "relion4", SET)
+    out = particles_to_star(p, "relion4", TOMOGRAMS)
     assert [float(out["particles"][x][0]) for x in CORNER] == [200.5, 201.5, 100.5]
     assert CENTRED[0] not in out["particles"]
 
 
 def test_dropped_values_drop_their_columns() -> None:
-    p = replace(load(R5), visible=None, origins=None)
-    out = particles_to_star(p, "relion5", SET)["particles"]
+    p = replace(load(PARTICLES_5), visible=None, origins=None)
+    out = particles_to_star(p, "relion5", TOMOGRAMS)["particles"]
     assert out.labels == ("rlnMyOwn", *CENTRED, "rlnTomoName", "rlnOpticsGroup")
-    again = replace(load(R4), names=None, subtomogram_angles=None)
-    out = particles_to_star(again, "relion4", SET)["particles"]
+    again = replace(load(PARTICLES_4), names=None, subtomogram_angles=None)
+    out = particles_to_star(again, "relion4", TOMOGRAMS)["particles"]
     assert "rlnTomoParticleName" not in out
     assert not any(label in out for label in SUBTOMOGRAM)
 
 
 def test_changed_visible_tilts() -> None:
-    p = load(R5)
+    p = load(PARTICLES_5)
     q = replace(p, visible=[[1, 1, 1], [0, 1]])  # type: ignore[list-item]
-    out = particles_to_star(q, "relion5", SET)["particles"]
+    out = particles_to_star(q, "relion5", TOMOGRAMS)["particles"]
     assert list(out["rlnTomoVisibleFrames"]) == ["[1,1,1]", "[0,1]"]
     new = replace(q, source=None)
-    assert list(particles_to_star(new, "relion5", SET)["particles"]["rlnTomoVisibleFrames"]) == [
+    assert list(
+        particles_to_star(new, "relion5", TOMOGRAMS)["particles"]["rlnTomoVisibleFrames"]
+    ) == [
         "[1,1,1]",
         "[0,1]",
     ]
-    fewer = TomogramSet([tomogram(n=2), SET["001"]])
+    fewer = TomogramSet([unaligned_tomogram(n=2), TOMOGRAMS["001"]])
     with pytest.raises(
         tomoset.ModelError, match=r"visible of particle 1: expected 2 values.*found 3"
     ):
@@ -339,11 +312,11 @@ def test_changed_visible_tilts() -> None:
 
 
 def test_visible_frames_in_other_layouts() -> None:
-    text = R5.replace("[1,0,1]", "'[1, 0, 1.000]'")
+    text = PARTICLES_5.replace("[1,0,1]", "'[1, 0, 1.000]'")
     p = load(text)
     assert p.visible is not None
     assert p.visible[0].tolist() == [True, False, True]
-    assert same(particles_to_star(p, "relion5", SET), star.loads(text))
+    assert same_texts(particles_to_star(p, "relion5", TOMOGRAMS), star.loads(text))
 
 
 # ---- values through both dialects ------------------------------------------------------------
@@ -364,7 +337,9 @@ sizes = st.tuples(*[st.integers(1, 9000)] * 3)
 def test_there_and_back(
     coordinates: np.ndarray, origins: np.ndarray, angles: np.ndarray, size: tuple[int, int, int], pixel: float, first: str
 ) -> None:  # fmt: skip
-    tomograms = TomogramSet([replace(tomogram("a", size), optics=Optics(pixel_size=pixel))])
+    tomograms = TomogramSet(
+        [replace(unaligned_tomogram("a", size), optics=Optics(pixel_size=pixel))]
+    )
     p = ParticleSet(
         tomogram_names=["a"] * 4, coordinates=coordinates, origins=origins,  # type: ignore[arg-type]
         subtomogram_angles=angles, angles=angles[::-1], pixel_sizes=np.full(4, pixel),
@@ -385,12 +360,15 @@ def test_there_and_back(
 
 
 @pytest.mark.parametrize(
-    ("text", "other", "own"), [(R4, "relion5", "relion4"), (R5, "relion4", "relion5")]
+    ("text", "other", "own"),
+    [(PARTICLES_4, "relion5", "relion4"), (PARTICLES_5, "relion4", "relion5")],
 )
 def test_text_through_the_other_dialect(text: str, other: str, own: str) -> None:
     p = load(text)
-    r = particles_from_star(star.loads(star.dumps(particles_to_star(p, other, SET))), SET)
-    back = particles_to_star(r, own, SET)["particles"]
+    r = particles_from_star(
+        star.loads(star.dumps(particles_to_star(p, other, TOMOGRAMS))), TOMOGRAMS
+    )
+    back = particles_to_star(r, own, TOMOGRAMS)["particles"]
     before = star.loads(text)["particles"]
     assert back.labels == before.labels
     for label in before.labels:
@@ -406,22 +384,22 @@ def test_text_through_the_other_dialect(text: str, other: str, own: str) -> None
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (R4.replace("001 001/7", "0001 001/7"), r"in.star:\d+: .*no tomogram is called '0001'; the tomogram set has 'TS_01', '001'; did you mean '001'\?"),
-        (R4.replace("TS_01 TS_01/1", "x/TS_01_1.00Apx.tomostar TS_01/1"), "did you mean 'TS_01'"),
-        (R4.replace("0 0 0 0.5 0 0 2", "0 0 0 0.5 0 0 3"), r"in.star:\d+: .*no group 3, only 1, 2 \(1 particles"),
-        (R4.replace("2 second", "1 second"), r"in.star:\d+: .*a second optics group has the number 1"),
-        (R4.replace("1.3505", "-999"), r"in.star:\d+: .*pixel size above 0 Å, found -999"),
-        (R4.replace("1.350000 a", "0 a"), "above 0 Å, found 0"),
-        (R4.replace("_rlnOpticsGroup #15", "_rlnMoon #15"), "2 optics groups but no _rlnOpticsGroup"),
-        (R4.replace("200.50", "2_00"), r"in.star:\d+: .*rlnCoordinateY: expected a number, found '2_00'"),
-        (R4.replace("200.50", "inf"), r"in.star:\d+: .*expected a finite number, found inf"),
-        (R4.replace("-2.7", "nan"), r"in.star:\d+: .*rlnOriginZAngst: expected a finite number"),
-        (R4.replace("rlnCoordinateZ", "rlnMoon"), "_rlnCoordinateZ is missing"),
-        (R5.replace(CENTRED[1], "rlnMoon"), f"_{CENTRED[1]} is missing"),
-        (R5.replace("[1,0,1]", "[1,0]"), r"in.star:\d+: .*expected 3 values.*'TS_01', found 2"),
-        (R5.replace("[1,0,1]", "[1,0,2]"), r"in.star:\d+: .*expected 0 and 1 in brackets.*'\[1,0,2\]'"),
-        (R5.replace("[1,0,1]", "101"), "expected 0 and 1 in brackets"),
-        (R5.replace("[1,0,1]", "[1,0,é]"), "expected 0 and 1 in brackets"),
+        (PARTICLES_4.replace("001 001/7", "0001 001/7"), r"in.star:\d+: .*no tomogram is called '0001'; the tomogram set has 'TS_01', '001'; did you mean '001'\?"),
+        (PARTICLES_4.replace("TS_01 TS_01/1", "x/TS_01_1.00Apx.tomostar TS_01/1"), "did you mean 'TS_01'"),
+        (PARTICLES_4.replace("0 0 0 0.5 0 0 2", "0 0 0 0.5 0 0 3"), r"in.star:\d+: .*no group 3, only 1, 2 \(1 particles"),
+        (PARTICLES_4.replace("2 second", "1 second"), r"in.star:\d+: .*a second optics group has the number 1"),
+        (PARTICLES_4.replace("1.3505", "-999"), r"in.star:\d+: .*pixel size above 0 Å, found -999"),
+        (PARTICLES_4.replace("1.350000 a", "0 a"), "above 0 Å, found 0"),
+        (PARTICLES_4.replace("_rlnOpticsGroup #15", "_rlnMoon #15"), "2 optics groups but no _rlnOpticsGroup"),
+        (PARTICLES_4.replace("200.50", "2_00"), r"in.star:\d+: .*rlnCoordinateY: expected a number, found '2_00'"),
+        (PARTICLES_4.replace("200.50", "inf"), r"in.star:\d+: .*expected a finite number, found inf"),
+        (PARTICLES_4.replace("-2.7", "nan"), r"in.star:\d+: .*rlnOriginZAngst: expected a finite number"),
+        (PARTICLES_4.replace("rlnCoordinateZ", "rlnMoon"), "_rlnCoordinateZ is missing"),
+        (PARTICLES_5.replace(CENTRED[1], "rlnMoon"), f"_{CENTRED[1]} is missing"),
+        (PARTICLES_5.replace("[1,0,1]", "[1,0]"), r"in.star:\d+: .*expected 3 values.*'TS_01', found 2"),
+        (PARTICLES_5.replace("[1,0,1]", "[1,0,2]"), r"in.star:\d+: .*expected 0 and 1 in brackets.*'\[1,0,2\]'"),
+        (PARTICLES_5.replace("[1,0,1]", "101"), "expected 0 and 1 in brackets"),
+        (PARTICLES_5.replace("[1,0,1]", "[1,0,é]"), "expected 0 and 1 in brackets"),
         ("data_\nloop_\n_rlnTomoName\n_rlnTomoImportParticleFile\na b\n", "list of particle files"),
         ("data_\nloop_\n_rlnTomoName\na\n", "no coordinates; expected rlnCenteredCoordinateXAngst"),
         ("data_\nloop_\n_rlnMicrographName\n_rlnCoordinateX\na 1\n", "no rlnTomoName beside them"),
@@ -436,8 +414,8 @@ def test_refusals(text: str, says: str) -> None:
 
 def test_centred_coordinates_need_sizes() -> None:
     with pytest.raises(tomoset.FileFormatError, match=r"in.star: .*'TS_01' has no size"):
-        load(R5, TomogramSet([replace(SET["TS_01"], size=None), SET["001"]]))
-    unknown = replace(SET["TS_01"], optics=Optics(pixel_size=None))
+        load(PARTICLES_5, TomogramSet([replace(TOMOGRAMS["TS_01"], size=None), TOMOGRAMS["001"]]))
+    unknown = replace(TOMOGRAMS["TS_01"], optics=Optics(pixel_size=None))
     picks = "data_\nloop_\n_rlnTomoName\n" + "".join(f"_{x}\n" for x in CENTRED) + "TS_01 1 2 3\n"
     with pytest.raises(tomoset.FileFormatError, match="no pixel size"):
         load(picks, TomogramSet([unknown]))
@@ -452,29 +430,33 @@ def test_centred_coordinates_need_sizes() -> None:
 
 @pytest.mark.parametrize("dialect", ["relion4", "relion5"])
 def test_no_particles(dialect: str) -> None:
-    none = load(R5).select([])
+    none = load(PARTICLES_5).select([])
     assert none.positions.shape == (0, 3)
-    out = particles_to_star(none, dialect, SET)
+    out = particles_to_star(none, dialect, TOMOGRAMS)
     assert out.names == ("general", "optics", "particles")
     assert len(out["particles"]) == 0
-    bare = particles_to_star(replace(none, source=None), dialect, SET)
+    bare = particles_to_star(replace(none, source=None), dialect, TOMOGRAMS)
     assert bare.names == ("particles",)  # RELION could not read a table behind an empty one
     again = load(star.dumps(bare))
     assert len(again) == 0
 
 
 def test_several_tables_of_particles() -> None:
-    two = R4 + R4.replace("data_optics", "data_o").replace("data_particles", "data_old")
+    two = PARTICLES_4 + PARTICLES_4.replace("data_optics", "data_o").replace(
+        "data_particles", "data_old"
+    )
     file = star.loads(two)
-    assert same(particles_to_star(particles_from_star(file, SET), "relion4", SET), file)
+    assert same_texts(
+        particles_to_star(particles_from_star(file, TOMOGRAMS), "relion4", TOMOGRAMS), file
+    )
     with pytest.raises(tomoset.AmbiguityError, match="data_new, data_old all hold particles"):
         load(two.replace("data_particles", "data_new"))
 
 
 def test_particles_of_other_tomograms_can_be_left_out() -> None:
-    only = TomogramSet([SET["TS_01"]])
+    only = TomogramSet([TOMOGRAMS["TS_01"]])
     with pytest.warns(tomoset.LossyWarning, match="1 of 3 particles are left out"):
-        p = load(R4, only, skip_unknown=True)
+        p = load(PARTICLES_4, only, skip_unknown=True)
     assert p.particle_names.tolist() == ["TS_01/1", "TS_01/9"]
     assert list(particles_to_star(p, "relion4", only)["particles"]["rlnMyOwn"]) == ["x", "empty"]
 
@@ -482,18 +464,18 @@ def test_particles_of_other_tomograms_can_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (R4.replace("TS_01/9", "TS_01/1"), r"in.star:\d+: a second particle is called 'TS_01/1'"),
-        (R4.replace("1.3505", "1.4"), r"in.star:\d+: optics group 2 has 1.4 Å a pixel, but tomogram '001' 1.35"),
-        (R4.replace("_rlnTomoTiltSeriesPixelSize", "_rlnMoon"), "RELION asks for"),
-        (R4.replace("rlnOriginYAngst", "rlnMoon"), "used with 0 for rlnOriginYAngst"),
-        (R4.replace("rlnTomoSubtomogramRot", "rlnMoon"), "turns nothing"),
-        (R4.replace("2 second 1.3505 b\n", "").replace("0.5 0 0 2", "0.5 0 0 1").replace("_rlnOpticsGroup #15", "_rlnMoon"), "only group, 1"),
+        (PARTICLES_4.replace("TS_01/9", "TS_01/1"), r"in.star:\d+: a second particle is called 'TS_01/1'"),
+        (PARTICLES_4.replace("1.3505", "1.4"), r"in.star:\d+: optics group 2 has 1.4 Å a pixel, but tomogram '001' 1.35"),
+        (PARTICLES_4.replace("_rlnTomoTiltSeriesPixelSize", "_rlnMoon"), "RELION asks for"),
+        (PARTICLES_4.replace("rlnOriginYAngst", "rlnMoon"), "used with 0 for rlnOriginYAngst"),
+        (PARTICLES_4.replace("rlnTomoSubtomogramRot", "rlnMoon"), "turns nothing"),
+        (PARTICLES_4.replace("2 second 1.3505 b\n", "").replace("0.5 0 0 2", "0.5 0 0 1").replace("_rlnOpticsGroup #15", "_rlnMoon"), "only group, 1"),
     ],
 )  # fmt: skip
 def test_assumptions(text: str, says: str) -> None:
     with pytest.warns(tomoset.AssumptionWarning, match=says):
         p = load(text)
-    out = particles_to_star(p, "relion4", SET)
+    out = particles_to_star(p, "relion4", TOMOGRAMS)
     # What was there stays; columns that RELION 4 cannot do without come to it.
     before = star.loads(text)["particles"]
     for label in before:
@@ -505,7 +487,7 @@ def test_assumptions(text: str, says: str) -> None:
 def test_picks_of_relion_5_count_binned_voxels() -> None:
     text = "data_\nloop_\n_rlnTomoName\n" + "".join(f"_{x}\n" for x in CORNER) + "001 1 2 3\n"
     with pytest.warns(tomoset.AssumptionWarning, match="binned tomogram"):
-        load(text, TomogramSet(SET.values(), format="relion5"))
+        load(text, TomogramSet(TOMOGRAMS.values(), format="relion5"))
 
 
 def test_an_angle_may_be_alone() -> None:
@@ -518,8 +500,8 @@ def test_an_angle_may_be_alone() -> None:
     p = load(text)
     assert p.angles is not None
     assert p.angles.tolist() == [[0, 90, 0]]
-    assert same(particles_to_star(p, "relion5", SET), star.loads(text))
-    turned = particles_to_star(replace(p, angles=[[5, 90, 0]]), "relion5", SET).first  # type: ignore[arg-type]
+    assert same_texts(particles_to_star(p, "relion5", TOMOGRAMS), star.loads(text))
+    turned = particles_to_star(replace(p, angles=[[5, 90, 0]]), "relion5", TOMOGRAMS).first  # type: ignore[arg-type]
     assert list(turned["rlnAngleRot"]) == ["5.0"]
     assert "rlnAnglePsi" not in turned
 
@@ -530,13 +512,13 @@ def test_an_angle_may_be_alone() -> None:
 def test_real_picks(shared: Path, tmp_path: Path) -> None:
     path = shared / "data/relion5/EMPIAR-10164/Picks/job019/particles.star"
     names = ["TS_01", "TS_03", "TS_43", "TS_45", "TS_54"]
-    tomograms = TomogramSet([tomogram(name, n=41) for name in names], format="relion5")
+    tomograms = TomogramSet([unaligned_tomogram(name, n=41) for name in names], format="relion5")
     p = read_particles(path, tomograms)
     assert len(p) > 9000
     assert (p.positions > 0).all()
     assert (p.positions < [4000, 4000, 2000]).all()
     star.write(particles_to_star(p, "relion5", tomograms), tmp_path / "out.star")
-    assert same(star.read(tmp_path / "out.star"), star.read(path))
+    assert same_texts(star.read(tmp_path / "out.star"), star.read(path))
     star.write(particles_to_star(p, "relion4", tomograms), tmp_path / "four.star")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tomoset.AssumptionWarning)  # it says rlnCoordinate
@@ -552,7 +534,9 @@ def test_real_picks(shared: Path, tmp_path: Path) -> None:
 def test_many_particles(tmp_path: Path) -> None:
     """200,000 in the packed columns of a big file: the same rules, and unchanged ones unread."""
     n, rng = 200_000, np.random.default_rng(3)
-    tomograms = TomogramSet([tomogram(f"TS_{i:02d}", (4001, 4000, 2000), 5) for i in range(20)])
+    tomograms = TomogramSet(
+        [unaligned_tomogram(f"TS_{i:02d}", (4001, 4000, 2000), 5) for i in range(20)]
+    )
     p = ParticleSet(
         tomogram_names=np.array(list(tomograms))[rng.integers(0, 20, n)],
         coordinates=rng.uniform(0, 2000, (n, 3)), origins=rng.normal(0, 5, (n, 3)),
@@ -577,7 +561,7 @@ def test_many_particles(tmp_path: Path) -> None:
     ]
     assert differ == [123]
     some = q.select(q.in_tomogram("TS_07"))
-    assert same(
+    assert same_texts(
         star.StarFile((particles_to_star(some, "relion5", tomograms)["particles"],)),
         star.StarFile((source.take(p.in_tomogram("TS_07")),)),
     )

@@ -8,7 +8,6 @@ import re
 import shutil
 import sys
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import mrcfile
@@ -16,13 +15,19 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.particle_series import (
+from tests.builders.image_stacks import write_map
+from tests.builders.particle_project import (
+    BOX,
+    MAPS,
+    align,
+    image_error,
+    series,
+    write_project,
+)
+from tests.builders.particle_series import (
     PIXEL,
     ParticleSeries,
     Wanted,
-    particle_series,
-    rigid,
-    write_map,
     write_particles,
     write_reference,
 )
@@ -30,31 +35,11 @@ from tomoset import simulate as sim
 from tomoset import star
 from tomoset.cli import main
 from tomoset.errors import TomosetError
-from tomoset.model import ParticleSet, TomogramSet
+from tomoset.model import ParticleSet
 from tomoset.particles import EvidenceOptions, Reference
 from tomoset.particles.align.findings import Findings
 from tomoset.particles.align.whole_images import shifts_by_images
 from tomoset.project import open_project
-
-SMALL = Wanted()
-MAPS = ["--ref1", "half1.mrc", "--ref2", "half2.mrc", "--mask", "mask.mrc"]
-BOX = ["--b", "48", "--r", "8", "--j", "2"]
-
-
-@cache
-def series(wanted: Wanted = SMALL) -> ParticleSeries:
-    return particle_series(wanted)
-
-
-def write_project(folder: Path, of: ParticleSeries, dialect: str = "relion4") -> None:
-    """Two tomograms, one without particles, and the sets that belong to them."""
-    t = of.write(folder)
-    other = replace(t, name="TS_02")
-    both = TomogramSet([t, other])
-    if dialect == "relion5":
-        both = TomogramSet([rigid(x) for x in both.values()])
-    both.write("tomograms.star", dialect)
-    write_particles("particles.star", of.particles, tomoset.read("tomograms.star"), dialect)
 
 
 @pytest.fixture
@@ -63,24 +48,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_project(tmp_path, series())
     write_reference(tmp_path)
     return tmp_path
-
-
-def run(*more: str, o: str = "A") -> int:
-    """Align what is here."""
-    sets = ["--t", "tomograms.star", "--p", "particles.star"]
-    return main(["align", "particles", *sets, *MAPS, *BOX, "--o", o, *more])
-
-
-def image_error(of: ParticleSeries, folder: str) -> float:
-    """Rms distance of where particles are said to be in images from where they are [px]."""
-    project = open_project(f"{folder}/optimisation_set.star")
-    t, p, ways = project.tomograms["TS_01"], project.particles, project.trajectories
-    assert p is not None
-    at = np.repeat(p.positions[:, None], t.n_tilts, axis=1)
-    if ways is not None:
-        at = at + np.stack([ways[name] for name in p.particle_names.tolist()]) / PIXEL
-    places = [t.select([i]).project(at[:, i])[0] for i in range(t.n_tilts)]
-    return float(np.sqrt(((np.stack(places) - of.seen) ** 2).sum(axis=-1).mean()))
 
 
 def table(path: str, name: str = "particles") -> star.Table:
@@ -95,7 +62,7 @@ def test_the_alignment_gets_better_and_all_sets_say_so(
 ) -> None:
     of = series()
     assert of.error(of.given) > 1.0
-    assert run() == 0
+    assert align() == 0
     said = capsys.readouterr()
     assert "40 particles in 21 images" in said.out
     assert "set: A/tomograms.star" in said.out
@@ -127,7 +94,7 @@ def test_the_alignment_gets_better_and_all_sets_say_so(
 
 
 def test_the_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--json") == 0
+    assert align("--json") == 0
     said = json.loads(capsys.readouterr().out)
     result = said["results"]["TS_01"]
     assert said["set"] == "A/tomograms.star"
@@ -162,7 +129,7 @@ def test_an_optimisation_set_in_relion_5(here: Path) -> None:
 def test_motion_is_found_written_and_taken_up_again(here: Path) -> None:
     of = series(Wanted(motion=30.0, seed=5))
     write_project(here, of)
-    assert run("--motion", "--s_div", "3000", "--max_ed", "90") == 0
+    assert align("--motion", "--s_div", "3000", "--max_ed", "90") == 0
     file = star.read("A/motion.star")
     assert [t.name for t in file.tables][:2] == ["general", "TS_01/1"]
     assert list(file["general"]["rlnParticleNumber"]) == ["40"]
@@ -171,7 +138,7 @@ def test_motion_is_found_written_and_taken_up_again(here: Path) -> None:
     ways = np.stack([project.trajectories[f"TS_01/{i + 1}"] for i in range(40)])
     first = int(np.argmin(of.given.pre_exposure))
     assert not ways[:, first].any()
-    assert run(o="S") == 0
+    assert align(o="S") == 0
     moving, still = image_error(of, "A"), image_error(of, "S")
     assert moving < 0.7 * still
     # Once more from there: the motion is known, and stays.
@@ -187,7 +154,7 @@ def test_motion_is_found_written_and_taken_up_again(here: Path) -> None:
 @pytest.mark.parametrize("kind", ["spline", "linear", "Fourier"])
 def test_deformation_columns_are_read_back(here: Path, kind: str) -> None:
     options = ["--deformation", "--def_model", kind, "--no-cross-validation"]
-    assert run(*options, "--const_p") == 0
+    assert align(*options, "--const_p") == 0
     read = tomoset.read("A/tomograms.star")
     found = Findings.read("A/found/TS_01.npz").deformation
     bent, plain = read["TS_01"].deformation, read["TS_02"].deformation
@@ -206,9 +173,9 @@ def test_deformation_columns_are_read_back(here: Path, kind: str) -> None:
 def test_a_deformation_is_recovered(here: Path) -> None:
     of = series(Wanted(deformation=1.5, seed=5))
     write_project(here, of)
-    assert run() == 0
+    assert align() == 0
     straight = of.error(tomoset.read("A/tomograms.star")["TS_01"])
-    assert run("--deformation", "--per_frame_deformation", o="D") == 0
+    assert align("--deformation", "--per_frame_deformation", o="D") == 0
     bent = tomoset.read("D/tomograms.star")["TS_01"]
     assert bent.deformation is not None
     assert of.error(bent) < 0.8 * straight
@@ -220,7 +187,7 @@ def test_what_lies_at_the_edge_of_the_range_is_found_in_a_second_round(here: Pat
     t = of.given
     off = np.abs(t.project(of.particles.positions) - of.seen).max(axis=-1)
     assert (off > 8).any()
-    assert run("--r", "9") == 0
+    assert align("--r", "9") == 0
     assert of.error(tomoset.read("A/tomograms.star")["TS_01"]) < 0.15
     shifts = star.read("A/alignment_TS_01.star")["tilts"].floats("tomosetShiftXChange")
     assert 2.0 < np.sqrt((shifts**2).mean()) < 8.0  # of both rounds together
@@ -231,13 +198,13 @@ def test_what_lies_at_the_edge_of_the_range_is_found_in_a_second_round(here: Pat
 
 def test_held_classes_stay(here: Path) -> None:
     of = series()
-    assert run("--const_a", "--const_p") == 0
+    assert align("--const_a", "--const_p") == 0
     t = tomoset.read("A/tomograms.star")["TS_01"]
     np.testing.assert_allclose(
         t.projections[:, :3, :3], of.given.projections[:, :3, :3], atol=1e-12
     )
     assert table("A/particles.star").columns == table("particles.star").columns
-    assert run("--const_s", "--const_a", o="B") == 0
+    assert align("--const_s", "--const_a", o="B") == 0
     t = tomoset.read("B/tomograms.star")["TS_01"]
     np.testing.assert_allclose(t.projections, of.given.projections, atol=1e-9)
     assert table("B/particles.star").columns != table("particles.star").columns
@@ -246,7 +213,7 @@ def test_held_classes_stay(here: Path) -> None:
 @pytest.mark.parametrize("option", ["--shift_only", "--shift_only_by_particles"])
 def test_shifts_only(here: Path, option: str) -> None:
     of = series()
-    assert run(option) == 0
+    assert align(option) == 0
     t = tomoset.read("A/tomograms.star")["TS_01"]
     change = t.projections - of.given.projections
     assert np.abs(change[:, :, :3]).max() < 1e-9
@@ -269,7 +236,7 @@ def test_images_that_are_far_off_are_shifted_by_all_they_show(
     of = series()
     wrong = {0: (60.0, -45.0), 9: (-38.0, 4.0), 15: (0.0, 72.5)}
     write_project(here, displaced(of, wrong))
-    assert run("--shift_only") == 0
+    assert align("--shift_only") == 0
     known = re.search(r"known to ([0-9.]+) px", capsys.readouterr().out)
     assert known is not None
     assert 0.02 < float(known[1]) < 0.3
@@ -280,10 +247,10 @@ def test_images_that_are_far_off_are_shifted_by_all_they_show(
     assert tilts.floats("tomosetShiftYChange")[15] == pytest.approx(-72.5, abs=4)
     assert 0 < tilts.floats("tomosetShiftYError")[15] < 0.5
     assert tilts.floats("tomosetGain")[15] > 20
-    assert run("--shift_only_by_particles", o="B") == 0
+    assert align("--shift_only_by_particles", o="B") == 0
     particles = tomoset.read("B/tomograms.star")["TS_01"]
     assert of.error(particles) > 10  # beyond --r
-    assert run("--shift_only", "--no-cross-validation", "--continue", o="A") == 0
+    assert align("--shift_only", "--no-cross-validation", "--continue", o="A") == 0
     tilts = table("A/alignment_TS_01.star", "tilts")
     assert np.isfinite(tilts.floats("tomosetGain")[[0, 9, 15]]).all()
 
@@ -319,17 +286,17 @@ def test_images_of_nothing_are_not_shifted(here: Path) -> None:
     rng = np.random.default_rng(2)
     images[4] = rng.normal(1000, 100, images[4].shape)
     write_project(here, replace(of, images=images))
-    assert run("--shift_only") == 0
+    assert align("--shift_only") == 0
     t = tomoset.read("A/tomograms.star")["TS_01"]
     # By particles, an image may still move a little.
     assert np.abs(t.projections[4] - of.given.projections[4]).max() < 8
 
 
 def test_magnification(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--magnification", "common", "--aniso", "--no_whiten", "--pad", "2") == 0
+    assert align("--magnification", "common", "--aniso", "--no_whiten", "--pad", "2") == 0
     assert "magnification:" in capsys.readouterr().out
     write_project(here, series(), "relion5")
-    assert run("--magnification", "tilt", o="B") == 1
+    assert align("--magnification", "tilt", o="B") == 1
     assert "RELION 5 knows rigid alignments only" in capsys.readouterr().err
     assert not Path("B").exists()
 
@@ -344,23 +311,23 @@ def nothing_written(folder: str = "A") -> bool:
 def test_maps_that_do_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = np.random.default_rng(1).standard_normal((30, 30, 30))
     write_map("half2.mrc", good)
-    assert run() == 1
+    assert align() == 1
     assert "voxels along each axis" in capsys.readouterr().err
     write_reference(here)
     for name in ("half1", "half2", "mask"):
         write_map(f"{name}.mrc", np.abs(good / np.abs(good).max()), 4.0)
-    assert run() == 1
+    assert align() == 1
     assert "the reference maps have 4 Å a voxel, the tilt images 5.4 Å" in capsys.readouterr().err
     good[3, 4, 5] = np.nan
     with pytest.warns(RuntimeWarning, match="NaN"):
         write_map("half1.mrc", good)
-    assert run() == 1
+    assert align() == 1
     assert "NaN" in capsys.readouterr().err
     write_reference(here)
-    assert run("--fsc", "no.star") == 1
+    assert align("--fsc", "no.star") == 1
     assert "no.star: there is no such file" in capsys.readouterr().err
     os.remove("half2.mrc")
-    assert run() == 1
+    assert align() == 1
     assert "half2.mrc: there is no such" in capsys.readouterr().err
     assert not Path("A").exists()
 
@@ -374,7 +341,7 @@ def test_optics_that_contradict_the_set(here: Path, capsys: pytest.CaptureFixtur
     ):
         assert old in text
         Path("particles.star").write_text(text.replace(old, new, 1))
-        assert run() == 1
+        assert align() == 1
         assert says in capsys.readouterr().err
     assert not Path("A").exists()
 
@@ -396,9 +363,9 @@ def test_what_is_the_wrong_way_round_is_refused(
 
 
 def test_waves_that_are_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--hp", "5") == 1
+    assert align("--hp", "5") == 1
     assert "nothing is left to compare" in capsys.readouterr().err
-    assert run("--r", "0.2") == 2
+    assert align("--r", "0.2") == 2
     assert "the range must be 2 px or more, not 0.2" in capsys.readouterr().err
     assert not Path("A/tomograms.star").exists()
 
@@ -410,7 +377,7 @@ def test_angles_that_nobody_says(here: Path, capsys: pytest.CaptureFixture[str])
         star.Table("particles", columns) if t.name == "particles" else t for t in file.tables
     )
     star.write(replace(file, tables=tables), "particles.star")
-    assert run("--strict") == 1
+    assert align("--strict") == 1
     assert "have no rlnAngleRot" in capsys.readouterr().err
 
 
@@ -420,14 +387,14 @@ def test_particles_that_nobody_sees_say_nothing(
     p = series().particles
     lost = replace(p, coordinates=np.concatenate([p.coordinates[:39], [[9999.0, 50, 50]]]))
     write_particles("particles.star", lost, tomoset.read("tomograms.star"), "relion4")
-    assert run("--json") == 0
+    assert align("--json") == 0
     result = json.loads(capsys.readouterr().out)["results"]["TS_01"]
     assert (result["particles"], result["unseen"]) == (39, 1)
     assert result["expected"] < 0.2
     rows = table("A/alignment_TS_01.star", "particles")
     assert rows["tomosetSeen"][39] == "0"
     assert rows["tomosetProbability"][39] == rows["tomosetMoveXErrorAngst"][39] == "nan"
-    assert run(o="B") == 0
+    assert align(o="B") == 0
     assert "39 particles in 21 images, 1 in none" in capsys.readouterr().out
 
 
@@ -439,7 +406,7 @@ def test_errors_are_those_of_the_round_that_changed_an_image(
     far = p.coordinates + np.where(np.arange(40) % 5 == 0, 7.5, 0.0)[:, None] * [0, 1, 0]
     both = tomoset.read("tomograms.star")
     write_particles("particles.star", replace(p, coordinates=far), both, "relion4")
-    assert run() == 0
+    assert align() == 0
     said = capsys.readouterr().out
     known = re.search(r"known to ([0-9.]+) px", said)
     changed = re.search(r"changed: ([0-9.]+) px", said)
@@ -454,7 +421,7 @@ def test_errors_are_those_of_the_round_that_changed_an_image(
 def test_a_single_particle_changes_no_image(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     p = series().particles.select(np.array([4]))
     write_particles("particles.star", p, tomoset.read("tomograms.star"), "relion4")
-    assert run() == 0
+    assert align() == 0
     assert set(table("A/alignment_TS_01.star", "tilts")["tomosetChanged"]) == {"0"}
     assert "too few particles to tell" in capsys.readouterr().out
 
@@ -463,7 +430,7 @@ def test_an_image_that_shows_particles_elsewhere_is_named(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_project(here, displaced(series(), {7: (40.0, 20.0)}))
-    assert run() == 0
+    assert align() == 0
     assert "particles are faint in 1 image (8)" in capsys.readouterr().out
 
 
@@ -477,13 +444,13 @@ def test_what_is_missing(
     assert "give --ref1" in capsys.readouterr().err
     assert main(["align", "particles", *rest, "--p", "no.star", *MAPS]) == 1
     assert "no.star" in capsys.readouterr().err
-    assert run("--tn", "TS_02") == 1
+    assert align("--tn", "TS_02") == 1
     assert "'TS_02' has no particles" in capsys.readouterr().err
-    assert run("--tn", "TS_09") == 2
+    assert align("--tn", "TS_09") == 2
     assert main(["align", "particles", *rest, "--p", "particles.star", *MAPS[2:]]) == 2
     assert "--ref2 needs --ref1" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "cupy", None)
-    assert run("--device", "cuda") == 1
+    assert align("--device", "cuda") == 1
     assert "or take --device cpu" in capsys.readouterr().err
     assert not Path("A").exists()
 
@@ -491,17 +458,17 @@ def test_what_is_missing(
 def test_no_particles_at_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nobody = ParticleSet(tomogram_names=[], coordinates=np.empty((0, 3)))
     write_particles("particles.star", nobody, tomoset.read("tomograms.star"), "relion4")
-    assert run() == 1
+    assert align() == 1
     assert "there are no particles" in capsys.readouterr().err
 
 
 def test_a_box_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--b", "310") == 1
+    assert align("--b", "310") == 1
     assert "larger than the tilt images of 320 x 300 px" in capsys.readouterr().err
     assert nothing_written()
-    assert run("--r", "40") == 2  # of a box of 48
+    assert align("--r", "40") == 2  # of a box of 48
     assert "take a larger box (--b)" in capsys.readouterr().err
-    assert run("--b", "49") == 2
+    assert align("--b", "49") == 2
 
 
 @pytest.mark.parametrize(
@@ -519,19 +486,19 @@ def test_a_box_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_wrong_use(here: Path, options: list[str]) -> None:
-    assert run(*options) == 2
+    assert align(*options) == 2
     assert not Path("A").exists()
 
 
 def test_what_stays_is_not_said_to_be_known(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--const_a", "--const_s") == 0
+    assert align("--const_a", "--const_s") == 0
     said = capsys.readouterr().out
     assert "the images stay as they are (--const_a --const_s)" in said
     assert "alignment known to" not in said
-    assert run(o="B") == 0
+    assert align(o="B") == 0
     said = capsys.readouterr().out
     assert re.search(r"shifts and angles of these images: \+\d+ \+- \d+ ln likelihood", said)
-    assert run("--s_vel", "2", o="C") == 2
+    assert align("--s_vel", "2", o="C") == 2
     assert "--s_vel does nothing without --motion" in capsys.readouterr().err
 
 
@@ -555,7 +522,7 @@ def test_what_is_read_is_not_replaced(here: Path, capsys: pytest.CaptureFixture[
     command = ["align", "particles", "--t", "tomograms.star", "--p", "P/particles.star"]
     assert main([*command, *MAPS, *BOX, "--o", "P"]) == 1
     assert "would be replaced" in capsys.readouterr().err
-    assert run("--p", "P/particles.star", o=".") == 1
+    assert align("--p", "P/particles.star", o=".") == 1
     assert "give another folder" in capsys.readouterr().err
 
 
@@ -570,7 +537,7 @@ def test_halves_that_nobody_says_are_assumed(
     table = star.Table("particles", columns)
     tables = tuple(table if t.name == "particles" else t for t in file.tables)
     star.write(replace(file, tables=tables), "particles.star")
-    assert run() == 0
+    assert align() == 0
     assert "have no rlnRandomSubset" in capsys.readouterr().err
 
 
@@ -587,7 +554,7 @@ def test_continue_and_an_interrupted_run(
         pixel_sizes=[PIXEL] * 80,
     )
     write_particles("particles.star", twice, both, "relion4")
-    assert run("--tn", "TS_01") == 0
+    assert align("--tn", "TS_01") == 0
     first = tomoset.read("A/tomograms.star")
     assert not np.allclose(first["TS_01"].projections, both["TS_01"].projections, atol=1e-3)
     assert np.array_equal(first["TS_02"].projections, both["TS_02"].projections)
@@ -601,9 +568,9 @@ def test_continue_and_an_interrupted_run(
     before = Path("A/particles.star").read_text()
     with monkeypatch.context() as patch:
         patch.setattr(align_set, "align", stop)
-        assert run("--continue") == 130
+        assert align("--continue") == 130
     assert Path("A/particles.star").read_text() == before
-    assert run("--only_do_unfinished", "--json") == 0  # as RELION says it
+    assert align("--only_do_unfinished", "--json") == 0  # as RELION says it
     said = json.loads(capsys.readouterr().out)
     assert said["skipped"] == ["TS_01"]
     project = open_project("A/optimisation_set.star")
@@ -614,7 +581,7 @@ def test_continue_and_an_interrupted_run(
     write_particles("particles.star", twice.select(np.arange(10, 80)), both, "relion4")
     with pytest.raises(TomosetError):
         Findings.read("particles.star")
-    assert run("--continue", "--tn", "TS_02") == 0
+    assert align("--continue", "--tn", "TS_02") == 0
     fewer = open_project("A/optimisation_set.star")
     assert fewer.particles is not None
     assert np.array_equal(fewer.particles.positions[:30], twice.positions[10:40])

@@ -8,15 +8,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cuda_stand_in import cuda_device
-from tests.test_aberrations import text, two_groups
-from tests.test_particles_align import here, image_error, run, series  # noqa: F401
-from tests.test_particles_evidence import BOX, OPTIONS, images, reference, relion_particles
-from tests.test_particles_evidence import series as seven
+from tests.builders.cuda_stand_in import cuda_device
+from tests.builders.particle_project import align, image_error, series, write_project
+from tests.builders.particle_series import write_reference
+from tests.builders.seven_molecules import (
+    BOX,
+    OPTIONS,
+    images,
+    reference,
+    relion_particles,
+    two_groups,
+    vector_text,
+)
+from tests.builders.seven_molecules import series as seven
 from tomoset.images.device import Device
 from tomoset.particles import Predictor, Reference, Weighting, correlate
 from tomoset.particles.cuda import CudaParticles
 from tomoset.particles.device import CpuParticles
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, series())
+    write_reference(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +81,7 @@ def test_kernels(cuda: Device) -> None:
 @pytest.mark.parametrize("padding", [1, 2])
 def test_windows(cuda: Device, padding: int) -> None:
     _, tomogram, _ = seven()
-    optics = f"rlnEvenZernike={text([0.5, 0, 3])} rlnOddZernike={text([9, -30])}"
+    optics = f"rlnEvenZernike={vector_text([0.5, 0, 3])} rlnOddZernike={vector_text([9, -30])}"
     particles = relion_particles([1, 2, 2, 1, 2, 1, 1], optics)
     density = reference().half1
     halves = Reference(half1=density, half2=np.roll(density, 2, axis=1), pixel_size=8.0)
@@ -94,8 +110,8 @@ def test_two_groups_and_two_halves(cuda: Device) -> None:
     assert expected[:, 0, 11].all()  # the last ring counts
 
 
-def test_an_alignment(cuda: Device, here: Path) -> None:  # noqa: F811
-    assert run() == 0
-    assert run("--device", "cuda", o="B") == 0
+def test_an_alignment(cuda: Device, here: Path) -> None:
+    assert align() == 0
+    assert align("--device", "cuda", o="B") == 0
     of = series()
     assert abs(image_error(of, "A") - image_error(of, "B")) < 1e-3

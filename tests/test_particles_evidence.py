@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +11,31 @@ import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tomoset import geometry, star
+from tests.builders.image_stacks import Images
+from tests.builders.seven_molecules import (
+    BOX,
+    OPTIONS,
+    PIXEL,
+    SIZE,
+    images,
+    molecule_map,
+    peak,
+    reference,
+    relion_particles,
+    series,
+    windows,
+)
+from tomoset import geometry
 from tomoset import simulate as sim
 from tomoset.align.windows import Windows
-from tomoset.cli._simulated_truth import tomogram as true_tomogram
 from tomoset.errors import (
     FileFormatError,
     MissingFieldError,
     MissingFileError,
     ModelError,
 )
-from tomoset.formats._relion_sets import particles_from_star
 from tomoset.images.mrc import Values, new_header, write_stack
-from tomoset.model import Deformation, ParticleSet, TomogramSet
+from tomoset.model import Deformation
 from tomoset.particles import (
     EvidenceOptions,
     Fsc,
@@ -41,67 +52,6 @@ from tomoset.particles.evidence import matched
 from tomoset.particles.fsc import read_fsc
 from tomoset.particles.maps import read_map
 from tomoset.particles.slices import MapTransform, band, directly
-
-PIXEL, BOX, SIZE = 8.0, 48, (200, 180)
-OPTIONS = EvidenceOptions(box=BOX, range=6)
-
-
-class Images:
-    """Images in memory."""
-
-    def __init__(self, images) -> None:
-        self.images = np.asarray(images, np.float32)
-        self.size = self.images.shape[2], self.images.shape[1]
-
-    def read(self, i):
-        return self.images[i]
-
-
-@cache
-def molecule_map():
-    return sim.molecule_map(sim.Molecule.made(), PIXEL)
-
-
-@cache
-def series():
-    """Seven molecules without ice waves: (simulated series, tomogram, particles)."""
-    nominal, rank = sim.dose_symmetric(5)
-    taken = sim.Acquisition(
-        nominal=nominal, rank=rank, image_size=SIZE, pixel_size=PIXEL, noise=0.3
-    )
-    size = (*taken.aligned_size, 60)
-    specimen = sim.Specimen.random(size, PIXEL, sim.Contents(beads=0, molecules=7), seed=3)
-    specimen = replace(specimen, waves=specimen.waves * [1, 1, 1, 0, 1])
-    taken_images = sim.simulate(specimen, taken, sim.Views.random(taken, 3), seed=3)
-    molecules = specimen.molecules
-    particles = ParticleSet(
-        tomogram_names=["a"] * 7, coordinates=molecules.positions, angles=molecules.angles
-    )
-    return taken_images, true_tomogram("a", taken_images, taken_images.views), particles
-
-
-@cache
-def reference():
-    return Reference(half1=molecule_map(), half2=molecule_map(), pixel_size=PIXEL)
-
-
-def images():
-    return Images(series()[0].images)
-
-
-def windows(tomogram=None, particles=None, options=OPTIONS, **given) -> Windows:
-    _, own, copies = series()
-    return correlate(tomogram or own, images(), particles or copies, reference(), options, **given)
-
-
-def peak(window, step=1.0):
-    """Place of the highest value [px], by a parabola along each axis."""
-    h = len(window) // 2
-    j, i = np.unravel_index(window.argmax(), window.shape)
-    c = window[j - 1 : j + 2, i - 1 : i + 2]
-    x = (c[1, 0] - c[1, 2]) / (c[1, 0] + c[1, 2] - 2 * c[1, 1]) / 2
-    y = (c[0, 1] - c[2, 1]) / (c[0, 1] + c[2, 1] - 2 * c[1, 1]) / 2
-    return np.array([i - h + x, j - h + y]) * step
 
 
 def random_linear(number, seed=0):
@@ -378,22 +328,6 @@ def test_weights_of_dose_and_high_pass():
     k = np.hypot(np.fft.rfftfreq(BOX, PIXEL), np.fft.fftfreq(BOX, PIXEL)[:, None])
     assert not high[k < 0.01].any()
     assert high[(k > 0.011) & (k < 0.05)].all()
-
-
-def relion_particles(subsets, optics="", labels=("rlnRandomSubset",)):
-    _, tomogram, particles = series()
-    names = ["rlnTomoName", "rlnOpticsGroup", *(f"rlnCoordinate{a}" for a in "XYZ")]
-    names += [f"rlnAngle{a}" for a in ("Rot", "Tilt", "Psi")] + list(labels)
-    rows = [
-        ["a", "1", *map(str, p), *map(str, q), *([str(s)] if labels else [])]
-        for p, q, s in zip(particles.coordinates, particles.angles, subsets, strict=True)
-    ]
-    lines = ["data_optics", "", "loop_", "_rlnOpticsGroup", "_rlnTomoTiltSeriesPixelSize"]
-    extra = dict(pair.split("=") for pair in optics.split())
-    lines += [f"_{label}" for label in extra] + [" ".join(["1", str(PIXEL), *extra.values()]), ""]
-    lines += ["data_particles", "", "loop_", *(f"_{name}" for name in names)]
-    lines += [" ".join(row) for row in rows]
-    return particles_from_star(star.loads("\n".join(lines) + "\n"), TomogramSet([tomogram]))
 
 
 def test_every_particle_meets_the_half_map_of_its_own_subset():

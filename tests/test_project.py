@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.test_linked_sets import MANIFOLDS, MOTION, same
-from tests.test_particles import R4, R5
-from tests.test_relion4 import GLOBAL, table
+from tests.builders.relion_texts import (
+    GLOBAL,
+    MANIFOLDS,
+    MOTION,
+    PARTICLES_4,
+    PARTICLES_5,
+    same_texts,
+    tilt_table,
+)
 from tomoset import Optics, Tomogram, TomogramSet, geometry, star
 from tomoset.model import Fiducials, Manifold, ManifoldSet, ParticleSet, TrajectorySet
 from tomoset.project import Project, open_project, write_project
@@ -25,7 +31,7 @@ TILT = "[1,0,0,3.5] [0,1,0,-2] [0,0,1,0] [0,0,0,1] 20000 19000 30.0 {dose} p"
 
 
 def tilts(name: str, n: int) -> str:
-    return table(name, [TILT.format(dose=i) for i in range(n)])
+    return tilt_table(name, [TILT.format(dose=i) for i in range(n)])
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     """A RELION project with all sets, as jobs leave it."""
     jobs = {
         "Import/job001/tomograms.star": TOMOGRAMS + tilts("TS_01", 3) + tilts("001", 2),
-        "Extract/job002/particles.star": R4,
+        "Extract/job002/particles.star": PARTICLES_4,
         "Picks/job003/manifolds.star": MANIFOLDS,
         "Polish/job004/motion.star": MOTION.replace("_rlnParticleNumber 2", "_rlnParticleNumber 3").replace("data_001/1", "data_001/7") + "data_TS_01/9\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n0 0 0\n0 0 0\n1 1 1\n",
         "Polish/job004/optimisation_set.star": """data_
@@ -76,7 +82,9 @@ def test_links_are_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_options_come_before_entries(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     other = folder / "fewer.star"
-    star.write([t if t.name != "particles" else t.take([1]) for t in star.loads(R4)], other)
+    star.write(
+        [t if t.name != "particles" else t.take([1]) for t in star.loads(PARTICLES_4)], other
+    )
     p = open_project("Polish/job004", particles="fewer.star")
     assert p.particles is not None
     assert len(p.particles) == 1
@@ -189,9 +197,9 @@ def test_projects_are_written_and_read(
         ("manifolds", MANIFOLDS),
         ("motion", (folder / "Polish/job004/motion.star").read_text()),
     ):
-        assert same(star.read(f"out/all/{name}.star"), star.loads(text))
+        assert same_texts(star.read(f"out/all/{name}.star"), star.loads(text))
     if format == "relion4":
-        assert same(star.read("out/all/particles.star"), star.loads(R4))
+        assert same_texts(star.read("out/all/particles.star"), star.loads(PARTICLES_4))
     placed = [t.placed(image_size=t.size[:2]) for t in q.tomograms.values() if t.size]
     q = replace(q, tomograms=q.tomograms.with_tomograms(placed))
     back = write_project(q, "back", "relion4")
@@ -286,7 +294,7 @@ def test_a_real_project(shared: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert p.particles is not None
     assert sorted(p.particles.by_tomogram()) == sorted(there)
     made = write_project(p, "out", "relion5")
-    assert same(star.read("out/particles.star"), star.read("Picks/job019/particles.star"))
+    assert same_texts(star.read("out/particles.star"), star.read("Picks/job019/particles.star"))
     q = open_project(made)
     assert q.particles is not None
     np.testing.assert_array_equal(q.particles.positions, p.particles.positions)
@@ -303,7 +311,7 @@ def test_a_real_project(shared: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_particles_of_relion_5_in_a_set_of_relion_5(folder: Path) -> None:
     """The columns of the particles say how they count, whatever the set is."""
-    (folder / "Extract/job002/particles.star").write_text(R5)
+    (folder / "Extract/job002/particles.star").write_text(PARTICLES_5)
     (folder / "Polish/job004/optimisation_set.star").write_text(
         "data_optimisation_set\nloop_\n_rlnTomoParticlesFile\n_rlnTomoTomogramsFile\nExtract/job002/particles.star Import/job001/tomograms.star\n"
     )

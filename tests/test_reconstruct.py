@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,66 +11,15 @@ import numpy as np
 import pytest
 
 import tomoset
+from tests.builders.bead_stack import PIXEL, N, bead_set, beads_at, made
+from tests.builders.image_stacks import read_volume
 from tomoset import geometry
 from tomoset.errors import FileAccessError, FileFormatError, LossyWarning, ModelError
-from tomoset.model import Deformation, Optics, Tomogram, TomogramSet
+from tomoset.model import Deformation, TomogramSet
 from tomoset.reconstruct import Options, Plan, Task, reconstruct_one, reconstruct_set
 from tomoset.run import RunOptions
 
-N, PIXEL = 29, 4.0
 QUIET = RunOptions(quiet=True)
-
-
-def beads_at(size: tuple[int, int, int]) -> np.ndarray:
-    """Two beads, in 0-based bin-1 voxels."""
-    return np.array([[0.41, 0.55, 0.61], [0.62, 0.38, 0.36]]) * size
-
-
-def bead_set(
-    folder: Path,
-    *,
-    size: tuple[int, int, int] = (96, 90, 48),
-    image_size: tuple[int, int] = (98, 94),
-    dialect: str = "relion4",
-    width: float = 3.0,
-    **changes: object,
-) -> TomogramSet:
-    """A set of one series whose images show Gaussian beads, written and read again."""
-    angles = np.column_stack([np.zeros(N), np.linspace(-56, 56, N), np.full(N, 84.0)])
-    shifts = np.random.default_rng(1).normal(0, 1.5, (N, 2))
-    t = Tomogram(
-        name="TS_01",
-        n_tilts=N,
-        optics=Optics(pixel_size=PIXEL),
-        stack=str(folder / "TS_01.mrcs"),
-        image_size=image_size,
-        size=size,
-        projections=geometry.rigid_projections(angles, shifts, size=size, image_size=image_size),
-        pre_exposure=3.0 * np.argsort(np.argsort(np.abs(angles[:, 1]))),
-        defocus_u=np.full(N, 30000.0),
-        defocus_v=np.full(N, 29000.0),
-        defocus_angle=np.full(N, 20.0),
-    )
-    t = replace(t, **changes)  # type: ignore[arg-type]
-    y, x = np.indices(image_size[::-1])
-    at = t.project(beads_at(size))
-    images = np.zeros((N, *image_size[::-1]), dtype=np.float32)
-    for i, bead in itertools.product(range(N), range(at.shape[1])):
-        r2 = (x - at[i, bead, 0]) ** 2 + (y - at[i, bead, 1]) ** 2
-        images[i] += np.exp(-r2 / (2 * width**2))
-    with mrcfile.new(folder / "TS_01.mrcs") as file:
-        file.set_data(images)
-        file.set_image_stack()
-        file.voxel_size = t.optics.pixel_size
-    path = folder / f"{dialect}.star"
-    TomogramSet([t], format=dialect).write(path)
-    return tomoset.read(path)
-
-
-def volume(path: str | None) -> np.ndarray:
-    assert path is not None
-    with mrcfile.open(path) as file:
-        return np.asarray(file.data, dtype=np.float64)
 
 
 def peak_near(v: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -95,18 +42,6 @@ def peak_near(v: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(minimize(height, at, method="Nelder-Mead", options=options).x)
 
 
-def made(s: TomogramSet, folder: Path, **options: object) -> dict[str, object]:
-    path = s.source.path if hasattr(s.source, "path") else None
-    task = Task(
-        tomogram=s["TS_01"],
-        set_path=path,
-        root=os.getcwd(),
-        target=str(folder / "rec"),
-        options=Options(**options),  # type: ignore[arg-type]
-    )
-    return reconstruct_one(task)
-
-
 SIZES = [((96, 90, 48), (98, 94)), ((97, 91, 49), (99, 93)), ((90, 97, 44), (91, 100))]
 
 
@@ -122,7 +57,7 @@ def test_a_bead_comes_back_at_its_voxel(
 ) -> None:
     s = bead_set(tmp_path, size=size, image_size=image_size, dialect=dialect, width=1.5 * binning)
     done = made(s, tmp_path, binning=binning)
-    v = volume(str(done["path"]))
+    v = read_volume(str(done["path"]))
     assert v.shape == tuple(done["voxels"])[::-1]  # type: ignore[arg-type]
     for bead in beads_at(size) / binning:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
@@ -132,7 +67,7 @@ def test_a_bead_comes_back_at_its_voxel(
 def test_coarse_voxels(tmp_path: Path, binning: float) -> None:
     size, image_size = (384, 361, 200), (385, 380)
     s = bead_set(tmp_path, size=size, image_size=image_size, width=1.6 * binning)
-    v = volume(str(made(s, tmp_path, binning=binning)["path"]))
+    v = read_volume(str(made(s, tmp_path, binning=binning)["path"]))
     for bead in beads_at(size) / binning:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
 
@@ -141,7 +76,7 @@ def test_coarse_voxels(tmp_path: Path, binning: float) -> None:
 def test_other_methods_put_it_there_too(tmp_path: Path, method: str) -> None:
     size = (192, 181, 100)
     s = bead_set(tmp_path, size=size, image_size=(193, 190))
-    v = volume(str(made(s, tmp_path, binning=2, method=method, iterations=15)["path"]))
+    v = read_volume(str(made(s, tmp_path, binning=2, method=method, iterations=15)["path"]))
     for bead in beads_at(size) / 2:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
 
@@ -150,9 +85,9 @@ def test_deformed_images_are_straightened(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     bent = Deformation(kind="spline", grid=(3, 3), coefficients=rng.normal(0, 2.0, (N, 72)))
     s = bead_set(tmp_path, deformation=bent)
-    v = volume(str(made(s, tmp_path, binning=2)["path"]))
+    v = read_volume(str(made(s, tmp_path, binning=2)["path"]))
     straight = TomogramSet([replace(s["TS_01"], deformation=None)])
-    w = volume(str(made(straight, tmp_path, binning=2)["path"]))
+    w = read_volume(str(made(straight, tmp_path, binning=2)["path"]))
     for bead in beads_at((96, 90, 48)) / 2:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
         assert np.abs(peak_near(w, bead) - bead).max() > 0.1
@@ -164,7 +99,7 @@ def test_density_is_in_image_units_per_voxel(tmp_path: Path) -> None:
     beads = beads_at((96, 90, 48)) / 2
     heights = {}
     for method in ("wbp", "sirt"):
-        v = volume(str(made(s, tmp_path, binning=2, method=method)["path"]))
+        v = read_volume(str(made(s, tmp_path, binning=2, method=method)["path"]))
         heights[method] = [v[tuple(np.rint(bead[::-1]).astype(int))] for bead in beads]
     # A ball of width s (voxels) whose shadow is 1 high has the density 1 / (s sqrt(2 pi)) = 0.27;
     # the missing wedge takes a part of it.
@@ -175,7 +110,7 @@ def test_density_is_in_image_units_per_voxel(tmp_path: Path) -> None:
 
 def test_halves(tmp_path: Path) -> None:
     done = made(bead_set(tmp_path), tmp_path, binning=2, halves=True)
-    whole, half1, half2 = (volume(str(done[k])) for k in ("path", "half1", "half2"))
+    whole, half1, half2 = (read_volume(str(done[k])) for k in ("path", "half1", "half2"))
     for bead in beads_at((96, 90, 48)) / 2:
         for half in (half1, half2):
             np.testing.assert_allclose(peak_near(half, bead), bead, atol=0.06)
@@ -189,7 +124,9 @@ def test_halves_of_frames(tmp_path: Path) -> None:
     assert t.source is not None
     for name, factor in (("even", 2.0), ("odd", 3.0)):
         with mrcfile.new(tmp_path / f"{name}.mrcs") as file:
-            file.set_data(np.float32(factor) * volume(str(tmp_path / "TS_01.mrcs")).astype("f4"))
+            file.set_data(
+                np.float32(factor) * read_volume(str(tmp_path / "TS_01.mrcs")).astype("f4")
+            )
             file.set_image_stack()
     named = {
         f"rlnMicrographName{kind}": [
@@ -199,7 +136,7 @@ def test_halves_of_frames(tmp_path: Path) -> None:
     }
     of_frames = replace(t, source=replace(t.source, tilts={**t.source.tilts, **named}))
     done = made(TomogramSet([of_frames]), tmp_path, binning=2, halves=True)
-    whole, even, odd = (volume(str(done[k])) for k in ("path", "half1", "half2"))
+    whole, even, odd = (read_volume(str(done[k])) for k in ("path", "half1", "half2"))
     np.testing.assert_allclose(even, 2 * whole, atol=1e-5)
     np.testing.assert_allclose(odd, 3 * whole, atol=1e-5)
     lame = replace(t, source=replace(t.source, tilts={**t.source.tilts, **dict([named.popitem()])}))
@@ -243,7 +180,7 @@ def test_another_size_keeps_the_middle(tmp_path: Path, dialect: str) -> None:
     assert t.size == (80, 101, 41)
     assert t.reconstruction is not None
     moved = beads_at((96, 90, 48)) + [-8, 5, -4]
-    v = volume(t.reconstruction.path)
+    v = read_volume(t.reconstruction.path)
     for bead in moved:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.06)
     np.testing.assert_allclose(
@@ -291,8 +228,8 @@ def test_pixel_size_and_its_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data_type", ["float16", "int8"])
 def test_small_data_types(tmp_path: Path, data_type: str) -> None:
     s = bead_set(tmp_path)
-    whole = volume(str(made(s, tmp_path, binning=2)["path"]))
-    small = volume(str(made(s, tmp_path, binning=2, data_type=data_type)["path"]))
+    whole = read_volume(str(made(s, tmp_path, binning=2)["path"]))
+    small = read_volume(str(made(s, tmp_path, binning=2, data_type=data_type)["path"]))
     fits = np.clip(whole, whole.mean() - 4 * whole.std(), whole.mean() + 4 * whole.std())
     known = whole if data_type == "float16" else fits
     assert np.corrcoef(known.ravel(), small.ravel())[0, 1] > 0.999
@@ -381,8 +318,8 @@ def test_sirt_stops_when_it_would_fit_noise(tmp_path: Path) -> None:
         file.data[:] += noise.astype(np.float32)
     noisy = made(s, tmp_path, binning=2, method="sirt", iterations=30)
     assert 2 <= noisy["rounds"] < 30  # type: ignore[operator]
-    v = volume(str(noisy["path"]))
-    more = volume(str(made(s, tmp_path, binning=2, method="wbp")["path"]))
+    v = read_volume(str(noisy["path"]))
+    more = read_volume(str(made(s, tmp_path, binning=2, method="wbp")["path"]))
     assert v.std() < more.std()  # WBP shows all the noise
 
 
@@ -432,7 +369,7 @@ def test_a_real_needle_is_round(shared: Path, tmp_path: Path) -> None:
             options=options,
         )
     )
-    v = volume(made["path"])
+    v = read_volume(made["path"])
     section = v[:, 100:104, :].mean(axis=1)  # across the needle, in a bright layer
     inside = section > section.max() / 2
     z, x = np.nonzero(inside)

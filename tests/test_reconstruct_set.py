@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.test_reconstruct import bead_set
+from tests.builders.bead_stack import bead_set
 from tomoset.cli import main
 from tomoset.model import TomogramSet
 

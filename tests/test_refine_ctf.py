@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.test_particles_evidence import Images
+from tests.builders.image_stacks import Images
 from tomoset import simulate as sim
 from tomoset import star
 from tomoset.cli import main

@@ -9,45 +9,10 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.conftest import SHARED
-from tests.imod_folder import write_stack
+from tests.builders.image_stacks import write_stack
+from tests.builders.relion_texts import GLOBAL, ROWS, TILTS, tilt_table, tomograms_text
+from tests.builders.shared_files import SHARED
 from tomoset import Deformation, star
-
-GLOBAL = """
-# version 30001
-
-data_global
-
-loop_
-_rlnTomoName #1
-_rlnTomoTiltSeriesName #2
-_rlnTomoFrameCount #3
-_rlnTomoSizeX #4
-_rlnTomoSizeY #5
-_rlnTomoSizeZ #6
-_rlnTomoHand #7
-_rlnTomoTiltSeriesPixelSize #8
-_rlnVoltage #9
-_rlnSphericalAberration #10
-_rlnAmplitudeContrast #11
-_rlnMyOwn #12
-"""
-ROWS = ["TS_01 a.mrc 2 64 48 30 -1.00000 1.350000 300.000000 2.700000 0.1 x", "nan b.mrc 2 64 48 30 -1 1.35 300 2.7 0.1 'y z'"]  # fmt: skip
-LABELS = ["rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ", "rlnTomoProjW", "rlnDefocusU",
-          "rlnDefocusV", "rlnDefocusAngle", "rlnMicrographPreExposure", "rlnMine"]  # fmt: skip
-TILTS = ["[1,0,0,3.5] [0,1,0,-2] [0,0,1,0] [0,0,0,1] 20000.000000 19000 30.0 0.000000 p",
-         "[1,0,0,1e-3] [0,1.0,0,2] [0,0,1,0] [0,0,0,1] 20100.5 19100 -30.0 3.000000 q"]  # fmt: skip
-
-
-def table(name: str, rows: list[str] | None = None) -> str:
-    labels = "".join(f"_{label} #{i}\n" for i, label in enumerate(LABELS, 1))
-    body = "\n".join(TILTS if rows is None else rows)
-    return f"\n# a comment on {name}\n\ndata_{name}\n\nloop_\n{labels}{body}\n\n"
-
-
-def document(rows: list[str] | None = None, tables: str | None = None) -> str:
-    tables = table("TS_01") + table("nan") if tables is None else tables
-    return GLOBAL + "\n".join(ROWS if rows is None else rows) + "\n\n" + tables
 
 
 def read(tmp_path: Path, text: str) -> tomoset.TomogramSet:
@@ -75,14 +40,17 @@ def test_untouched_sets_keep_every_text(path: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_columns_and_comments_survive(tmp_path: Path) -> None:
-    s = read(tmp_path, document(tables=table("nan") + table("other") + table("TS_01")))
+    s = read(
+        tmp_path,
+        tomograms_text(tables=tilt_table("nan") + tilt_table("other") + tilt_table("TS_01")),
+    )
     assert list(s) == ["TS_01", "nan"]
     s.write(tmp_path / "out.star")
     assert texts(tmp_path / "out.star") == texts(tmp_path / "in.star")
 
 
 def test_only_what_changed_is_written_anew(tmp_path: Path) -> None:
-    s = read(tmp_path, document())
+    s = read(tmp_path, tomograms_text())
     t = s["TS_01"]
     assert t.defocus_u is not None
     assert t.projections is not None
@@ -105,7 +73,7 @@ def test_only_what_changed_is_written_anew(tmp_path: Path) -> None:
 
 def test_frames(tmp_path: Path) -> None:
     """Voxels are counted from 0 here, from 1 in the file: its identity moves a point by one."""
-    t = read(tmp_path, document())["TS_01"]
+    t = read(tmp_path, tomograms_text())["TS_01"]
     np.testing.assert_allclose(t.project([[0, 0, 0]])[0, 0], [4.5, -1])
     assert t.depth_origin is not None
     assert t.depth_origin.tolist() == [31, 23, 14]
@@ -115,7 +83,7 @@ def test_frames(tmp_path: Path) -> None:
 
 def test_legacy_names_of_tables(tmp_path: Path) -> None:
     with pytest.warns(tomoset.AssumptionWarning, match="legacy"):
-        s = read(tmp_path, document(tables=table("tomo_0") + table("tomo_1")))
+        s = read(tmp_path, tomograms_text(tables=tilt_table("tomo_0") + tilt_table("tomo_1")))
     s.write(tmp_path / "out.star")
     assert list(star.read(tmp_path / "out.star").names) == ["global", "TS_01", "nan"]
 
@@ -124,14 +92,14 @@ def test_a_global_list(tmp_path: Path) -> None:
     labels = [line.split()[0] for line in GLOBAL.splitlines() if line.startswith("_")]
     values = ROWS[0].split()
     text = "data_global\n\n" + "".join(f"{a} {b}\n" for a, b in zip(labels, values, strict=True))
-    s = read(tmp_path, text + table("TS_01"))
+    s = read(tmp_path, text + tilt_table("TS_01"))
     assert list(s) == ["TS_01"]
     s.write(tmp_path / "out.star")
     assert texts(tmp_path / "out.star") == texts(tmp_path / "in.star")
 
 
 def test_removing_and_adding_tomograms(tmp_path: Path) -> None:
-    s = read(tmp_path, document())
+    s = read(tmp_path, tomograms_text())
     fewer = s.with_tomograms([s["nan"]])
     fewer.write(tmp_path / "fewer.star")
     again = tomoset.read(tmp_path / "fewer.star")
@@ -143,7 +111,7 @@ def test_removing_and_adding_tomograms(tmp_path: Path) -> None:
 
 
 def test_selected_tilt_images_keep_their_unknown_columns(tmp_path: Path) -> None:
-    s = read(tmp_path, document())
+    s = read(tmp_path, tomograms_text())
     s.with_tomograms([s["TS_01"].select([1])]).write(tmp_path / "out.star")
     out = star.read(tmp_path / "out.star")["TS_01"]
     assert list(out["rlnMine"]) == ["q"]
@@ -155,7 +123,7 @@ def test_selected_tilt_images_keep_their_unknown_columns(tmp_path: Path) -> None
 
 
 def test_deformations(tmp_path: Path) -> None:
-    s = read(tmp_path, document())
+    s = read(tmp_path, tomograms_text())
     bent = Deformation(kind="linear", grid=(3, 3), coefficients=[[0.1, 0, 0], [0, 0.2, 0]])
     s.with_tomograms([replace(s["TS_01"], deformation=bent), s["nan"]]).write(tmp_path / "o.star")
     again = tomoset.read(tmp_path / "o.star")
@@ -180,22 +148,22 @@ def test_deformations(tmp_path: Path) -> None:
         ([ROWS[0].replace("-1.00000", "-1.5")], None, r"expected \+1 or -1"),
         ([ROWS[0].replace("1.350000", "0")], None, "above 0"),
         ([ROWS[0].replace("1.350000", "abc")], None, r"rlnTomoTiltSeriesPixelSize.*'abc'|'abc'"),
-        ([ROWS[0]], table("TS_1"), "expected data_TS_01, found data_TS_1"),
-        ([ROWS[0]], table("ts_01"), "expected data_TS_01"),
-        ([ROWS[0]], table("TS_01") + table("TS_01"), "2 tables are called data_TS_01"),
-        ([ROWS[0]], table("TS_01", [TILTS[0], TILTS[1].replace("[0,0,1,0]", "[0,0,1]")]), r"in.star:\d+"),
-        ([ROWS[0]], table("TS_01", [TILTS[0], TILTS[1].replace("[0,0,1,0]", "[0,0,x,0]")]), r"in.star:\d+"),
-        ([ROWS[0]], table("TS_01", [TILTS[0], TILTS[1].replace("19100", "1_9")]), r"in.star:\d+.*'1_9'"),
-        ([ROWS[0]], table("TS_01", [TILTS[0], TILTS[1].replace("[0,0,0,1]", "[0,0,0,2]")]), "fourth row"),
+        ([ROWS[0]], tilt_table("TS_1"), "expected data_TS_01, found data_TS_1"),
+        ([ROWS[0]], tilt_table("ts_01"), "expected data_TS_01"),
+        ([ROWS[0]], tilt_table("TS_01") + tilt_table("TS_01"), "2 tables are called data_TS_01"),
+        ([ROWS[0]], tilt_table("TS_01", [TILTS[0], TILTS[1].replace("[0,0,1,0]", "[0,0,1]")]), r"in.star:\d+"),
+        ([ROWS[0]], tilt_table("TS_01", [TILTS[0], TILTS[1].replace("[0,0,1,0]", "[0,0,x,0]")]), r"in.star:\d+"),
+        ([ROWS[0]], tilt_table("TS_01", [TILTS[0], TILTS[1].replace("19100", "1_9")]), r"in.star:\d+.*'1_9'"),
+        ([ROWS[0]], tilt_table("TS_01", [TILTS[0], TILTS[1].replace("[0,0,0,1]", "[0,0,0,2]")]), "fourth row"),
     ],
 )  # fmt: skip
 def test_refusals(tmp_path: Path, rows: list[str], tables: str | None, says: str) -> None:
     with pytest.raises(tomoset.FileFormatError, match=says):
-        read(tmp_path, document(rows, tables))
+        read(tmp_path, tomograms_text(rows, tables))
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
-    text = document().replace("_rlnTomoHand #7", "_rlnTomoMoon #7")
+    text = tomograms_text().replace("_rlnTomoHand #7", "_rlnTomoMoon #7")
     with pytest.raises(tomoset.MissingFieldError, match="rlnTomoHand"):
         read(tmp_path, text)
 
@@ -203,10 +171,10 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 def test_the_stack_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_stack(tmp_path / "a.mrc", 2)
-    assert read(tmp_path, document())["TS_01"].image_size == (64, 48)
+    assert read(tmp_path, tomograms_text())["TS_01"].image_size == (64, 48)
     write_stack(tmp_path / "a.mrc", 3)
     with pytest.raises(tomoset.FileFormatError, match=r"2 tilt images, but the stack .* 3 images"):
-        read(tmp_path, document())
+        read(tmp_path, tomograms_text())
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tomoset
-from tests.conftest import STAGES
-from tests.imod_folder import write_stack
-from tests.test_model import tomogram
+from tests.builders.image_stacks import write_stack
+from tests.builders.shared_files import IMAGE_SIZE, STAGES
+from tests.builders.tomograms import rigid_tomogram
 from tomoset import geometry as g
 from tomoset import star
 from tomoset.formats.imod.alignment import read_xf
-
-IMAGE_SIZE = (3710, 3838)  # of EMPIAR-10164, as the matrices of 220728_TS_01.star have it
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -149,20 +147,12 @@ def test_looking_along_an_axis(y: float) -> None:
     np.testing.assert_allclose(again, P, atol=1e-7)
 
 
-def rigid(**changes: object) -> tomoset.Tomogram:
-    """A tomogram that RELION 5 can say, of odd sizes."""
-    angles = np.stack([np.zeros(5), np.linspace(-40, 40, 5), np.full(5, 85.0)], axis=1)
-    P = g.rigid_projections(angles, np.zeros((5, 2)), size=(63, 49, 31), image_size=(65, 47))
-    fields = {"size": (63, 49, 31), "projections": P, "stack": "a.mrc", "image_size": (65, 47)}
-    return tomogram(**{**fields, **changes})
-
-
 @pytest.mark.parametrize("hand", [1, -1])
 def test_a_mirrored_depth_turns_the_hand(tmp_path: Path, hand: int) -> None:
-    t = rigid(hand=hand)
+    t = rigid_tomogram(hand=hand)
     P = np.array(t.projections)
     P[:, 2] *= -1
-    mirrored = rigid(hand=-hand, projections=P)
+    mirrored = rigid_tomogram(hand=-hand, projections=P)
     write_stack(tmp_path / "a.mrc", 5, (65, 47))
     points = np.random.default_rng(1).uniform(0, 30, (7, 3))
     for name, one in (("plain", t), ("mirrored", mirrored)):
@@ -176,15 +166,19 @@ def test_a_mirrored_depth_turns_the_hand(tmp_path: Path, hand: int) -> None:
 
 def test_what_relion_5_cannot_say_is_refused(tmp_path: Path) -> None:
     target = tmp_path / "set.star"
-    magnified = np.array(rigid().projections)
+    magnified = np.array(rigid_tomogram().projections)
     magnified[2, :2, :3] *= 1.01
-    mixed = np.array(rigid().projections)
+    mixed = np.array(rigid_tomogram().projections)
     mixed[2, 2] *= -1
     for t, error, says in (
-        (rigid(projections=magnified), tomoset.UnsupportedError, "tilt image 3 would be off"),
-        (rigid(projections=mixed), tomoset.ModelError, "mirror"),
-        (rigid(pre_exposure=None), tomoset.UnsupportedError, "no doses"),
-        (rigid(image_size=None), tomoset.UnsupportedError, "--image-size"),
+        (
+            rigid_tomogram(projections=magnified),
+            tomoset.UnsupportedError,
+            "tilt image 3 would be off",
+        ),
+        (rigid_tomogram(projections=mixed), tomoset.ModelError, "mirror"),
+        (rigid_tomogram(pre_exposure=None), tomoset.UnsupportedError, "no doses"),
+        (rigid_tomogram(image_size=None), tomoset.UnsupportedError, "--image-size"),
     ):
         with pytest.raises(error, match=says):
             tomoset.TomogramSet([t]).write(target, "relion5")
@@ -254,7 +248,7 @@ def test_single_images_and_stacks(tmp_path: Path) -> None:
 
 
 def test_matrices_that_count_from_one_are_noticed(tmp_path: Path) -> None:
-    t = rigid()
+    t = rigid_tomogram()
     write_stack(tmp_path / "a.mrc", 5, (65, 47))
     tomoset.TomogramSet([t]).write(tmp_path / "set.star", "relion5")
     path = tmp_path / "tilt_series/TS_01.star"
@@ -280,7 +274,7 @@ def test_relions_misspelt_label_is_kept(tmp_path: Path) -> None:
 
 
 def test_selected_tilt_images(tmp_path: Path) -> None:
-    s = tomoset.TomogramSet([rigid().select([4, 0])])
+    s = tomoset.TomogramSet([rigid_tomogram().select([4, 0])])
     write_stack(tmp_path / "a.mrc", 5, (65, 47))
     s.write(tmp_path / "set.star", "relion5")
     written = star.read(tmp_path / "tilt_series/TS_01.star")["TS_01"]
@@ -290,5 +284,7 @@ def test_selected_tilt_images(tmp_path: Path) -> None:
 
 def test_names_with_slashes(tmp_path: Path) -> None:
     write_stack(tmp_path / "a.mrc", 5, (65, 47))
-    tomoset.TomogramSet([replace(rigid(), name="a/b 1")]).write(tmp_path / "set.star", "relion5")
+    tomoset.TomogramSet([replace(rigid_tomogram(), name="a/b 1")]).write(
+        tmp_path / "set.star", "relion5"
+    )
     assert list(tomoset.read(tmp_path / "set.star")) == ["a/b 1"]

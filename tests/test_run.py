@@ -20,7 +20,6 @@ import pytest
 from click.testing import CliRunner
 
 from tomoset.errors import AssumptionWarning, MissingFileError, ModelError, TomosetError
-from tomoset.files import atomic_write
 from tomoset.run import Records, Report, RunOptions, cores_of_engine, file_stamp, run
 from tomoset.run._options import Engine
 from tomoset.run._outcome import KILLED, Outcome, explain
@@ -60,31 +59,6 @@ def work(task: Any) -> dict[str, Any]:
             names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
             return {name: os.environ.get(name) for name in names}
     return {"task": task, "pair": (1, 2)}
-
-
-def write_slowly(task: tuple[str, str]) -> dict[str, Any]:
-    """Be done at once, or be in the middle of a file for a long time."""
-    folder, name = Path(task[0]), task[1]
-    if name.startswith("slow"):
-        with atomic_write(folder / f"{name}.mrc") as stream:
-            stream.write(b"half")
-            stream.flush()
-            (folder / f"{name}.pid").write_text(str(os.getpid()))
-            time.sleep(100)
-    return {}
-
-
-def main_to_stop(folder: str, workers: int) -> None:
-    """A program to be interrupted."""
-    from tomoset.cli._main import _be_a_good_process
-
-    _be_a_good_process()
-    tasks = {name: (folder, name) for name in ("TS_01", "TS_02", "slow_1", "slow_2", "TS_05")}
-    records = Records[Any](Path(folder, "run"), lambda task: task, lambda result: True)
-    try:
-        run(write_slowly, tasks, RunOptions(workers=workers), records)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def records(folder: Path, *, options: object = 1, there: bool = True) -> Records[Any]:
@@ -331,7 +305,7 @@ def until(condition: Any) -> None:
 
 def begun(folder: Path, workers: int) -> tuple[subprocess.Popen[str], list[int]]:
     """A program in the middle of its slow jobs, and the processes that do them."""
-    code = f"from tests.test_run import main_to_stop as m; m({str(folder)!r}, {workers})"
+    code = f"from tests.builders.stopped_program import main_to_stop as m; m({str(folder)!r}, {workers})"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,

@@ -5,28 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from tests.builders.image_stacks import Images
 from tomoset import simulate as sim
 from tomoset.model import Optics, Tomogram
 from tomoset.simulate.projection import matrices
-
-
-@dataclass(frozen=True)
-class Images:
-    """Arrays in the place of files."""
-
-    stack: npt.NDArray[np.float32]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.stack.shape[2], self.stack.shape[1]
-
-    def __len__(self) -> int:
-        return len(self.stack)
-
-    def read(self, i: int) -> npt.NDArray[np.float32]:
-        return self.stack[i]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +76,7 @@ def hand_series(wanted: Wanted) -> tuple[Tomogram, Images]:
         pre_exposure=taken.pre_exposure,
         depth_origin=np.array(size) / 2 - 1,
     )
-    return tomogram, Images(series.images.astype(np.float32))
+    return tomogram, Images(series.images)
 
 
 def off(tomogram: Tomogram, by: float) -> Tomogram:

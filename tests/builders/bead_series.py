@@ -14,8 +14,6 @@ from tomoset.cli._simulated_truth import tomogram
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
-
-
 USUAL = sim.AlignmentErrors(shift=2.0, rotation=0.15, tilt=0.15)
 
 

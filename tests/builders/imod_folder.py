@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 
+from tests.builders.image_stacks import write_stack
+
 TILTS = [-40.0, -20.0, 0.0, 20.0, 40.0]
 ORDER = [0.0, 20.0, -20.0, 40.0, -40.0]
 SIZE = (64, 48)
-
-
-def write_stack(path: Path, n: int, size: tuple[int, int] = SIZE, pixel_size: float = 2.0) -> None:
-    """A stack whose image i holds the value i, in 16-bit integers."""
-    nx, ny = size
-    header = bytearray(1024)
-    struct.pack_into("<10i", header, 0, nx, ny, n, 1, 0, 0, 0, nx, ny, n)
-    struct.pack_into("<3f", header, 40, nx * pixel_size, ny * pixel_size, n * pixel_size)
-    header[208:214] = b"MAP DD"
-    images = np.broadcast_to(np.arange(n, dtype="<i2")[:, None, None], (n, ny, nx))
-    path.write_bytes(bytes(header) + images.tobytes())
 
 
 def transforms(n: int, angle: float = 85.0) -> str:

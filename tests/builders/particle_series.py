@@ -9,6 +9,7 @@ import mrcfile
 import numpy as np
 import numpy.typing as npt
 
+from tests.builders.image_stacks import write_map
 from tomoset import geometry, star
 from tomoset import simulate as sim
 from tomoset.cli._simulated_truth import tomogram
@@ -116,12 +117,6 @@ def rigid(t: Tomogram) -> Tomogram:
     sizes = {"size": t.size, "image_size": t.image_size}
     angles, shifts = geometry.rigid_parameters(t.projections, **sizes)
     return replace(t, projections=geometry.rigid_projections(angles, shifts, **sizes))
-
-
-def write_map(path: str | Path, density: npt.ArrayLike, pixel_size: float = PIXEL) -> None:
-    """A map as an MRC file."""
-    with mrcfile.new(path, np.asarray(density, np.float32), overwrite=True) as out:
-        out.voxel_size = pixel_size
 
 
 def write_reference(folder: Path, noise: float = 0.05) -> None:
