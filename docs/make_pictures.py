@@ -16,7 +16,6 @@ import numpy as np
 
 import tomoset
 from tomoset import geometry
-from tomoset.images.mrc import read_header
 from tomoset.images.stack import open_stack
 from tomoset.reconstruct import Options, Task, reconstruct_one
 
@@ -52,18 +51,18 @@ def needle_shifts(images: np.ndarray) -> np.ndarray:
 def needle_tomogram(folder: Path) -> tomoset.Tomogram:
     """The series, whose tilt axis lies along the images' x."""
     stack = folder / "HAADF.ali"
-    header = read_header(stack)
     tilts = np.loadtxt(folder / "HAADF.rawtlt")
-    width, height, n = header.size
     with open_stack(stack) as file:
-        shifts = needle_shifts(np.stack([file.read(i).astype(float) for i in range(n)]))
+        (width, height), n = file.size, file.n_images
+        pixel_size = file.pixel_size or 1.0
+        shifts = needle_shifts(file.read_all().astype(float))
     # The tomogram's y is the axis, which the images show along x.
     size = (height, width, height)
     angles = np.column_stack([np.zeros(n), tilts, np.full(n, -90.0)])
     return tomoset.Tomogram(
         name="needle",
         n_tilts=n,
-        optics=tomoset.Optics(pixel_size=header.pixel_size or 1.0),
+        optics=tomoset.Optics(pixel_size=pixel_size),
         stack=str(stack),
         image_size=(width, height),
         size=size,

@@ -21,8 +21,8 @@ from tomoset.errors import FileFormatError, ModelError
 from tomoset.fiducials.erase import _drawn, _spectrum, erase
 from tomoset.fiducials.erase_job import EraseOptions, bead_centres
 from tomoset.formats._relion_sets import write_fiducials
-from tomoset.images.mrc import Values
 from tomoset.images.stack import open_stack
+from tomoset.images.statistics import Values
 from tomoset.model import Fiducials, Optics, Tomogram, TomogramSet
 from tomoset.model.observations import Observations
 from tomoset.run import RunOptions

@@ -363,7 +363,7 @@ def test_culling_keeps_odd_stacks(tmp_path: Path) -> None:
     """Big-endian, an extended header, and packed half bytes."""
     import struct
 
-    from tomoset.images.mrc import copy_images, read_header
+    from tomoset.images.stack import copy_images, open_stack
 
     header = bytearray(1024)
     struct.pack_into(">10i", header, 0, 5, 3, 4, 101, 0, 0, 0, 5, 3, 4)
@@ -372,14 +372,9 @@ def test_culling_keeps_odd_stacks(tmp_path: Path) -> None:
     images = [bytes([i] * 9) for i in range(4)]  # 3 bytes a row of five half bytes
     (tmp_path / "a.mrc").write_bytes(bytes(header) + b"e" * 128 + b"".join(images))
     copy_images(tmp_path / "a.mrc", tmp_path / "b.mrc", [3, 1])
-    out = read_header(tmp_path / "b.mrc")
-    assert (out.size, out.mode, out.extended, out.byte_order, out.pixel_size) == (
-        (5, 3, 2),
-        101,
-        0,
-        ">",
-        2.0,
-    )
+    out = open_stack(tmp_path / "b.mrc").header
+    assert (out.size, out.n_images, out.mode, out.pixel_size) == ((5, 3), 2, 101, 2.0)
+    assert (out.data_offset, out.byte_order) == (1024, ">")
     assert (tmp_path / "b.mrc").read_bytes()[1024:] == images[3] + images[1]
 
 

@@ -16,7 +16,7 @@ from tests.builders.image_stacks import Images, write_stack
 from tomoset import star
 from tomoset.check import check
 from tomoset.cli import main
-from tomoset.images import mrc
+from tomoset.images.stack import read_header
 from tomoset.model import HAND_LOG_ODDS, Tomogram, TomogramSet
 
 
@@ -29,9 +29,9 @@ def written(folder: Path, name: str, hand: int) -> Tomogram:
     """A series on disk; its set has the wrong hand."""
     tomogram, images = series(hand)
     write_stack(folder / f"{name}.mrc", len(images), images.size)
-    header = mrc.read_header(folder / f"{name}.mrc")
+    header = read_header(folder / f"{name}.mrc")
     with open(folder / f"{name}.mrc", "r+b") as stream:
-        stream.seek(header.data_offset)
+        stream.seek(1024)
         stream.write(images.images.astype(mrc_type(header.mode)).tobytes())
     return replace(tomogram, name=name, stack=f"{name}.mrc")
 
@@ -107,10 +107,10 @@ def test_noise_cannot_tell_and_changes_nothing(
 ) -> None:
     tomogram = written(here, "TS_01", 1)
     rng = np.random.default_rng(1)
-    header = mrc.read_header(here / "TS_01.mrc")
+    header = read_header(here / "TS_01.mrc")
     noise = 100 * rng.standard_normal((11, 384, 400))
     with open("TS_01.mrc", "r+b") as stream:
-        stream.seek(header.data_offset)
+        stream.seek(1024)
         stream.write(noise.astype(mrc_type(header.mode)).tobytes())
     TomogramSet([tomogram]).write("tomograms.star", "relion4")
     assert run("hand", "tomograms.star", "--o", "Hand", "--apply", "--j", "2") == 0

@@ -327,7 +327,7 @@ MISTAKES = {
     "flat transform": (write("TS.xf", transforms(4) + "0 0 0 0 1 2\n"), "determinant 0"),
     "transforms of another series": (write("TS.xf", transforms(8)), "found 8"),
     "no stack": (remove("TS.st"), "no raw stack"),
-    "stack is no image": (write("TS.st", "hello"), "MRC header"),
+    "stack is no image": (write("TS.st", "hello"), "expected images in MRC or TIFF, found a text"),
     "no thickness": (write("tilt.com", TILT_COM.replace("THICKNESS 30\n", "")), "--thick"),
     "thickness 0": (write("tilt.com", TILT_COM.replace("THICKNESS 30", "THICKNESS 0")), "at least 1"),
     "thickness is text": (write("tilt.com", TILT_COM.replace("THICKNESS 30", "THICKNESS abc")), "tilt.com:6: THICKNESS takes 1 number, found 'abc'"),

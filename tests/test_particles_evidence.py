@@ -34,7 +34,8 @@ from tomoset.errors import (
     MissingFileError,
     ModelError,
 )
-from tomoset.images.mrc import Values, new_header, write_stack
+from tomoset.images.mrc import new_header, write_stack
+from tomoset.images.statistics import Values
 from tomoset.model import Deformation
 from tomoset.particles import (
     EvidenceOptions,
@@ -374,7 +375,9 @@ def write_map(path: Path, volume, pixel_size=PIXEL) -> Path:
     volume = np.asarray(volume, "<f4")
     size = volume.shape[::-1]
     write_stack(
-        path, lambda: new_header(size, 2, pixel_size, Values()), (z.tobytes() for z in volume)
+        path,
+        lambda: new_header(size, np.float32, pixel_size, Values()),
+        (z.tobytes() for z in volume),
     )
     return path
 

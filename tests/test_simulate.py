@@ -16,7 +16,8 @@ from tomoset import simulate as sim
 from tomoset.cli import main
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats.imod.commands import format_list
-from tomoset.images import mrc
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import read_header
 from tomoset.simulate.ice import ice
 
 SMALL = ["--tilts", "15", "--size", "160", "150", "60", "--beads", "7"]
@@ -74,7 +75,7 @@ def test_excluded_views_are_culled(project: Path) -> None:
     assert truth["excluded_images"].tolist() == [2, 3, 4, 13]
     with (
         mrcfile.open(project / "TS_02" / "TS_02.mrc") as raw,
-        mrcfile.open(mrc.stack_path(str(tomograms["TS_02"].stack))) as culled,
+        mrcfile.open(stack_path(str(tomograms["TS_02"].stack))) as culled,
     ):
         np.testing.assert_array_equal(culled.data, raw.data[truth["kept"]])
         # Something stood in the beam: a view that should be gone is known by its darkness.
@@ -107,8 +108,8 @@ def test_files_are_those_of_imod(project: Path) -> None:
     for name in ("TS_01", "TS_02"):
         expected = {file.format(name) for file in (*FILES, "tilt.com")}
         assert {path.name for path in (project / name).iterdir()} == expected
-        header = mrc.read_header(project / name / f"{name}.mrc")
-        assert (header.size, header.mode) == ((160, 150, 15), 1)
+        header = read_header(project / name / f"{name}.mrc")
+        assert (header.size, header.n_images, header.mode) == ((160, 150), 15, 1)
         assert header.pixel_size == pytest.approx(5.4)
         assert mrcfile.validate(project / name / f"{name}.mrc")
 

@@ -15,7 +15,7 @@ from tomoset import geometry
 from tomoset import simulate as sim
 from tomoset.cli import main
 from tomoset.formats._relion_sets import read_particles, read_trajectories
-from tomoset.images import mrc
+from tomoset.images.stack import read_header
 
 SMALL = ["--series", "1", "--tilts", "9", "--size", "128", "120", "60", "--beads", "3"]
 MANY = [
@@ -113,10 +113,10 @@ def test_bytes_are_unsigned(tmp_path: Path) -> None:
     raw = path.read_bytes()
     assert struct.unpack_from("<2i", raw, 152) == (1146047817, 0)
     assert raw[152:156] == b"IMOD"
-    header = mrc.read_header(path)
-    assert (header.size, header.mode) == ((128, 120, 9), 0)
+    header = read_header(path)
+    assert (header.size, header.n_images, header.mode) == ((128, 120), 9, 0)
     assert struct.unpack_from("<2f", raw, 76) == (0.0, 255.0)
-    pixels = np.frombuffer(raw, np.uint8, offset=header.data_offset).reshape(9, 120, 128)
+    pixels = np.frombuffer(raw, np.uint8, offset=1024).reshape(9, 120, 128)
     with mrcfile.open(other / "TS_01" / "TS_01.mrc") as stack:
         counts = stack.data.astype(float)
     low, high = counts.min(), counts.max()
@@ -160,7 +160,11 @@ def test_vesicles_are_told(tmp_path: Path) -> None:
     ("options", "code", "message"),
     [
         (["--molecules", "2", "--map", "nothing.mrc"], 1, "no such density map"),
-        (["--molecules", "2", "--map", "text.mrc"], 1, "text.mrc: this is not an MRC file"),
+        (
+            ["--molecules", "2", "--map", "text.mrc"],
+            1,
+            "text.mrc: expected images in MRC or TIFF, found a text",
+        ),
         (["--map", "text.mrc"], 2, "say how many, by --molecules"),
         (["--motion", "5"], 2, "say how many there are, by --molecules"),
         (["--molecules", "900"], 2, "take fewer, larger images or larger pixels"),

@@ -14,7 +14,8 @@ import numpy as np
 from tomoset.errors import FileAccessError, LossyWarning
 from tomoset.files import AtomicFiles
 from tomoset.formats._files import file_names, find_file, image_places
-from tomoset.images import mrc
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import join_images
 from tomoset.model import Tomogram, TomogramSet
 
 
@@ -76,7 +77,7 @@ def _join(
             f"{stack} is there already; a stack of tomogram {tomogram.name!r} would replace it: "
             "convert to another folder, or remove it"
         )
-    found = {path: find_file(mrc.stack_path(path), origin) for path, _ in images}
+    found = {path: find_file(stack_path(path), origin) for path, _ in images}
     missing = sum(found[path] is None for path, _ in images)
     if missing:
         warnings.warn(
@@ -88,4 +89,4 @@ def _join(
         )
         return
     pieces = [(path, section) for name, section in images if (path := found[name]) is not None]
-    mrc.join_images(pieces, stack, files)
+    join_images(pieces, stack, files)

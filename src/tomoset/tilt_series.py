@@ -22,7 +22,7 @@ from tomoset.errors import (
 from tomoset.formats._files import find_file, image_places, path_from_here
 from tomoset.images import mrc
 from tomoset.images.stack import Stack, check_finite, open_stack, read_float32
-from tomoset.images.volume import Statistics
+from tomoset.images.statistics import Statistics
 from tomoset.model import Tomogram
 
 #: Columns with the names of images made of half of each movie's frames (specification 3.1).
@@ -195,8 +195,7 @@ class TiltSeries:
                 yield first.mrc_bytes(image)
 
         def header() -> bytes:
-            values = mrc.Values(of.low, of.high, of.mean, of.rms)
-            return first.mrc_header(len(self), values, label)
+            return first.mrc_header(len(self), of.values, label)
 
         mrc.write_stack(target, header, pixels())
 

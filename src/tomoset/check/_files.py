@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tomoset.check._rule import Found
-from tomoset.errors import TomosetError
+from tomoset.errors import FileFormatError, TomosetError
 from tomoset.formats._files import find_file
-from tomoset.images import mrc
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import open_stack, read_header
 from tomoset.model import Tomogram, TomogramSet
 
 
@@ -77,14 +78,13 @@ def fiducials(tomograms: TomogramSet) -> Found:
 
 def short_stack(tomograms: TomogramSet) -> Found:
     for name, t in tomograms.items():
-        stack = None if t.stack is None else _found(tomograms, mrc.stack_path(t.stack))
+        stack = None if t.stack is None else _found(tomograms, stack_path(t.stack))
         if stack is None or t.image_size is None:
             continue
-        header = mrc.read_header(stack)
-        need = header.data_offset + header.size[2] * header.image_bytes
-        found = stack.stat().st_size
-        if found < need:
-            yield name, f"{t.stack} is cut short: {found} of {need} bytes"
+        try:
+            open_stack(stack).close()
+        except FileFormatError as problem:
+            yield name, str(problem)
 
 
 def volumes(tomograms: TomogramSet) -> Found:
@@ -108,6 +108,6 @@ def _found_volume(tomograms: TomogramSet, name: str) -> Path | None:
 
 def _voxel_size(path: Path) -> float:
     try:
-        return mrc.read_header(path).pixel_size
+        return read_header(path).pixel_size
     except TomosetError:
         return 0.0

@@ -16,12 +16,9 @@ from tomoset.cli._simulated_picks import REFERENCE, write_picks
 from tomoset.cli._simulated_truth import Sets, truth, write_volume
 from tomoset.errors import FileFormatError, MissingFileError
 from tomoset.files import atomic_write
-from tomoset.formats.imod.write import (
-    ImodFolder,
-    write_imod_folder,
-    write_import_table,
-    write_stack,
-)
+from tomoset.formats.imod.write import ImodFolder, write_imod_folder, write_import_table
+from tomoset.images.mrc import write_images
+from tomoset.images.stack import open_stack
 from tomoset.model import TomogramSet
 
 #: Views of the last series that IMOD is to exclude, from the start and from the end.
@@ -41,18 +38,12 @@ def read_molecule(given: dict[str, Any]) -> sim.Molecule | None:
     path = given["density_map"]
     if path is None:
         return None
-    import mrcfile
-
     if not Path(path).is_file():
         raise MissingFileError(f"{path}: there is no such density map; give an MRC file (--map)")
-    try:
-        with mrcfile.open(path) as mrc:
-            volume, voxel_size = np.array(mrc.data), float(mrc.voxel_size.x)
-    except ValueError as problem:
-        raise FileFormatError(f"this is not an MRC file: {problem}", path=path) from None
-    if not voxel_size > 0:
-        raise FileFormatError("the header does not say how large a voxel is", path=path)
-    return sim.Molecule.from_map(volume, voxel_size, pixel_size=given["angpix"])
+    with open_stack(path) as stack:
+        if not stack.pixel_size > 0:
+            raise FileFormatError("the header does not say how large a voxel is", path=path)
+        return sim.Molecule.from_map(stack.read_all(), stack.pixel_size, pixel_size=given["angpix"])
 
 
 def write_project(
@@ -75,7 +66,8 @@ def write_project(
         else:
             (folder / name).mkdir()
             angpix = series.acquisition.pixel_size
-            write_stack(folder / name / f"{name}.mrc", stack, angpix, f"tilt series {name}")
+            path, label = folder / name / f"{name}.mrc", f"tomoset: tilt series {name}"
+            write_images(path, stack, angpix, [label])
         _write_truth(folder / "truth", name, series, written)
         if given["density"]:
             _write_density(folder / "truth" / f"{name}_density.mrc", series, given["density"])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tomoset import simulate as sim
 from tomoset import star
 from tomoset.formats._relion_sets import particles_to_star, trajectories_to_star
+from tomoset.images.volume import VolumeSpec, VolumeWriter
 from tomoset.model import (
     Deformation,
     Optics,
@@ -169,9 +170,7 @@ def write_volume(
     path: str | Path, volume: npt.NDArray[np.float32], voxel_size: float, label: str
 ) -> None:
     """Write a map, the same bytes for the same map."""
-    import mrcfile
-
-    with mrcfile.new(path) as mrc:
-        mrc.set_data(volume)
-        mrc.voxel_size = voxel_size
-        mrc.header.label[0] = f"tomoset: {label}".encode("ascii")
+    depth, height, width = volume.shape
+    spec = VolumeSpec(size=(width, height, depth), pixel_size=voxel_size, label=label)
+    with VolumeWriter(path, spec) as out:
+        out.write(volume)

@@ -284,7 +284,6 @@ def _report(
 
 def _box_of(target: Path) -> int:
     """Of the half maps [px]."""
-    import mrcfile
+    from tomoset.images.stack import read_header
 
-    with mrcfile.open(target / "reference" / "mask.mrc", header_only=True) as mask:
-        return int(mask.header.nx)
+    return read_header(target / "reference" / "mask.mrc").size[0]

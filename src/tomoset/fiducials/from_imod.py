@@ -10,7 +10,7 @@ from tomoset.fiducials.finder.rough import corrected, robust_places
 from tomoset.formats.imod.bead_models import read_bead_model
 from tomoset.formats.imod.bead_stacks import ImodStack, prealigned_stack
 from tomoset.formats.imod.residuals import read_residuals
-from tomoset.images.stack import open_stack
+from tomoset.images.stack import read_header
 from tomoset.model import Fiducials, Observations, Tomogram
 from tomoset.tilt_series import TiltSeries
 
@@ -62,8 +62,7 @@ def _stack(path: str, images: TiltSeries) -> ImodStack:
     files = {file for file, _ in images.found}
     number = len(images)
     if len(files) == 1:
-        with open_stack(files.pop()) as whole:
-            number = whole.n_images
+        number = read_header(files.pop()).n_images
     raw_size = (*images.size, number)
     folder, name = os.path.split(os.path.splitext(path)[0])
     try:

@@ -14,7 +14,8 @@ from tomoset.errors import (
     ModelError,
     TomosetError,
 )
-from tomoset.images import mrc
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import read_header
 from tomoset.model import Tomogram
 
 #: Columns by which the global table of a tomogram set is known, next to rlnTomoName.
@@ -77,11 +78,11 @@ def image_places(names: Iterable[str]) -> list[tuple[str, int]]:
 
 def wrong_stack(tomogram: Tomogram, star_path: str | None) -> str | None:
     """What is wrong with the number of images of a stack, if it is there."""
-    found = None if not tomogram.stack else find_file(mrc.stack_path(tomogram.stack), star_path)
+    found = None if not tomogram.stack else find_file(stack_path(tomogram.stack), star_path)
     if found is None:
         return None
     try:
-        images = mrc.read_header(found).size[2]
+        images = read_header(found).n_images
     except FileFormatError:
         return None
     index = tomogram.image_index

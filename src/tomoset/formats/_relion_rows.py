@@ -24,7 +24,8 @@ from tomoset.formats._relion_labels import (
     image_names,
     read_floats,
 )
-from tomoset.images import mrc
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import ImageHeader, read_header
 from tomoset.model import Deformation, Optics, Reconstruction, Source, Tomogram
 
 Index = npt.NDArray[np.int64]
@@ -122,7 +123,7 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str, format: str) ->
             stack=stack,
             image_index=index,
             images=images,
-            image_size=None if header is None else header.size[:2],
+            image_size=None if header is None else header.size,
             size=reader.size(),
             fractional_dose=reader.number("rlnTomoImportFractionalDose"),
             defocus_slope=1.0 if slope is None else slope,
@@ -164,13 +165,13 @@ def check_count(reader: GlobalRow, tilts: star.Table) -> None:
         )
 
 
-def find_stack(stack: str | None, star_path: str | None) -> mrc.MrcHeader | None:
+def find_stack(stack: str | None, star_path: str | None) -> ImageHeader | None:
     """The stack's header, None if it is not there or not readable."""
-    found = None if not stack else find_file(mrc.stack_path(stack), star_path)
+    found = None if not stack else find_file(stack_path(stack), star_path)
     if found is None:
         return None
     try:
-        return mrc.read_header(found)
+        return read_header(found)
     except FileFormatError:
         return None
 
@@ -186,7 +187,7 @@ def image_names_of(
     stacks = {stack for _, _, stack in parts}
     if len(stacks) == 1 and all(n.isdecimal() and int(n) > 0 for n, _, _ in parts):
         index = np.array([int(n) - 1 for n, _, _ in parts], dtype=np.int64)
-        return mrc.stack_path(stacks.pop()), index, None
+        return stack_path(stacks.pop()), index, None
     return None, None, tuple(names)
 
 
@@ -200,7 +201,7 @@ def image_texts(tomogram: Tomogram) -> Sequence[str] | None:
     index = np.arange(tomogram.n_tilts) if tomogram.image_index is None else tomogram.image_index
     if old is not None:
         stack, said, _ = image_names_of(star.Table(tomogram.name, {IMAGE_NAME: old}))
-        same = stack is not None and mrc.stack_path(stack) == mrc.stack_path(tomogram.stack)
+        same = stack is not None and stack_path(stack) == stack_path(tomogram.stack)
         if same and said is not None and np.array_equal(said, index):
             return old
     return image_names(tomogram.stack, index)
@@ -216,8 +217,8 @@ def check_images(names: tuple[str, ...], tilts: star.Table) -> tuple[int, int] |
                 return None
             continue
         if size is None:
-            size = header.size[:2]
-        if header.size[:2] != size:
+            size = header.size
+        if header.size != size:
             raise tilts.error(
                 f"{name} has {header.size[0]} x {header.size[1]} px, the images before it "
                 f"{size[0]} x {size[1]}; all images of a tilt series have one size",

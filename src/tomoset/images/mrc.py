@@ -1,57 +1,94 @@
-"""Headers of MRC stacks, and stacks with some of their images left out.
+"""MRC files: the header, and stacks of images.
 
 https://bio3d.colorado.edu/imod/doc/mrc_format.txt and
-https://www.ccpem.ac.uk/mrc_format/mrc2014.php. A header is read here by itself, in
-microseconds, because an import reads hundreds. Images are read by `images.stack`.
+https://www.ccpem.ac.uk/mrc_format/mrc2014.php. The package mrcfile takes IMOD's unsigned bytes for
+signed ones, knows no 4-bit images and refuses headers older than MRC2014.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tomoset.errors import FileAccessError, FileFormatError, MissingFileError
-from tomoset.files import AtomicFiles, atomic_write, read_bytes
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import FileAccessError, FileFormatError
+from tomoset.files import AtomicFiles, atomic_write
+from tomoset.images._stack import ImageHeader, Stack
+from tomoset.images.statistics import Statistics, Values
 
 HEADER_BYTES = 1024
 
+#: All of the header in the order of the file, with types as `struct` has them. What MRC2014 calls
+#: extra is IMOD's from byte 132 on.
+FIELDS = {
+    "size": "3i",
+    "mode": "i",
+    "start": "3i",
+    "sampling": "3i",
+    "cell": "3f",
+    "angles": "3f",
+    "axes": "3i",
+    "values": "3f",
+    "space_group": "i",
+    "extended": "i",
+    "extra": "8s",
+    "extended_type": "4s",
+    "version": "i",
+    "extra_of_imod": "40s",
+    "imod_stamp": "2i",
+    "tilts_of_imod": "36s",
+    "origin": "3f",
+    "map": "4s",
+    "machine_stamp": "4s",
+    "rms": "f",
+    "n_labels": "i",
+    "labels": "80s" * 10,
+}
+_LENGTHS = [struct.calcsize("<" + kind) for kind in FIELDS.values()]
+_STARTS = dict(zip(FIELDS, itertools.accumulate(_LENGTHS, initial=0), strict=False))
+
 #: Bits of one pixel, by mode. Mode 101 packs two pixels in a byte, row by row.
 MODE_BITS = {0: 8, 1: 16, 2: 32, 3: 32, 4: 64, 6: 16, 12: 16, 16: 24, 101: 4}
+#: Modes by the type of the pixels. Bytes are read by another rule: `_byte_type`.
+MODES = {"i1": 0, "u1": 0, "i2": 1, "f4": 2, "u2": 6, "f2": 12}
+_TYPES = {1: "i2", 2: "f4", 6: "u2", 12: "f2", 101: "u1"}
+_NO_IMAGES = {
+    3: "a Fourier transform (mode 3, complex numbers): give the images it was made from",
+    4: "a Fourier transform (mode 4, complex numbers): give the images it was made from",
+    16: "a colour picture (mode 16, RGB): give the images as the camera recorded them",
+}
 
-_OFFSET_NZ, _OFFSET_CELL, _OFFSET_MINIMUM, _OFFSET_NSYMBT = 8, 28, 76, 92
-_OFFSET_STAMP, _OFFSET_RMS, _OFFSET_LABELS = 212, 216, 220
-_MOST_LABELS = 10
+_IMOD_STAMP = 1146047817  # "IMOD" in bytes
+_SIGNED, _NIBBLES = 1, 16
+_VERSION = 20141  # the year of the format, and its update
 
 
 @dataclass(frozen=True, kw_only=True)
-class MrcHeader:
+class MrcHeader(ImageHeader):
     """What the first 1024 bytes of an MRC file say.
 
     Parameters
     ----------
-    path : str
-        The file.
-    size : (int, int, int)
-        Columns, rows, sections [px].
-    mode : int
-        Type of the pixels, a key of `MODE_BITS`.
-    pixel_size : float
-        Of x [Å]; 0 where the header does not say.
-    extended : int
-        Bytes between this header and the first image.
     byte_order : str
         ``<`` or ``>``.
+    raw : bytes
+        The header itself.
     """
 
-    path: str
-    size: tuple[int, int, int]
-    mode: int
-    pixel_size: float
-    extended: int
     byte_order: str
+    raw: bytes = dataclasses.field(repr=False)
+
+    def field(self, name: str) -> tuple[Any, ...]:
+        """What a field of `FIELDS` holds."""
+        return _field(self.raw, self.byte_order, name)
 
     @property
     def image_bytes(self) -> int:
@@ -61,8 +98,13 @@ class MrcHeader:
 
     @property
     def data_offset(self) -> int:
-        """Where the first image starts."""
-        return HEADER_BYTES + self.extended
+        """Where the first image starts: after the header, and the extended one."""
+        (extended,) = self.field("extended")
+        return HEADER_BYTES + max(int(extended), 0)
+
+
+def _field(raw: bytes | bytearray, order: str, name: str) -> tuple[Any, ...]:
+    return struct.unpack_from(order + FIELDS[name], raw, _STARTS[name])
 
 
 def stack_path(name: str) -> str:
@@ -70,156 +112,125 @@ def stack_path(name: str) -> str:
     return name.removesuffix(":mrcs").removesuffix(":mrc")
 
 
-def read_header(path: str | os.PathLike[str]) -> MrcHeader:
-    """Read the header of an MRC file.
-
-    Parameters
-    ----------
-    path : path-like
-        The file; a suffix ``:mrc`` as RELION has it is taken off.
+def parse_header(raw: bytes, path: str) -> MrcHeader:
+    """The header in the first bytes of a file.
 
     Raises
     ------
-    MissingFileError
-        If it is not there.
     FileFormatError
-        If it is not an MRC file.
+        If it is none.
     """
-    name = stack_path(os.fspath(path))
-    try:
-        raw = read_bytes(name, HEADER_BYTES)
-    except FileNotFoundError:
-        raise MissingFileError(f"{name}: there is no such image stack") from None
-    except IsADirectoryError:
-        raise FileFormatError("this is a folder, an image stack was expected", path=name) from None
-    except OSError as problem:
-        raise FileAccessError(f"{name}: {problem.strerror}") from None
-    return _parse(raw, name)
-
-
-def _parse(raw: bytes, path: str) -> MrcHeader:
     if len(raw) < HEADER_BYTES:
         raise FileFormatError(
             f"expected an MRC header of 1024 bytes, found a file of {len(raw)}", path=path
         )
-    # The machine stamp at byte 212 is 0x11 where the largest byte comes first; without one,
-    # sizes that make sense decide.
-    for order in "><" if raw[_OFFSET_STAMP] == 0x11 else "<>":
-        nx, ny, nz, mode = struct.unpack_from(f"{order}4i", raw)
+    # The machine stamp is 0x11 where the largest byte comes first; without one, sizes that make
+    # sense decide.
+    for order in "><" if raw[_STARTS["machine_stamp"]] == 0x11 else "<>":
+        (nx, ny, nz), (mode,) = (_field(raw, order, name) for name in ("size", "mode"))
         if mode in MODE_BITS and 0 < nx < 1 << 20 and 0 < ny < 1 << 20 and 0 < nz < 1 << 20:
             break
     else:
-        nx, ny, nz, mode = struct.unpack_from("<4i", raw)
+        (nx, ny, nz), (mode,) = (_field(raw, "<", name) for name in ("size", "mode"))
         raise FileFormatError(
             f"this is not an MRC file: size {nx} x {ny} x {nz}, mode {mode}", path=path
         )
-    mx, _, _, length_x, _, _ = struct.unpack_from(f"{order}3i3f", raw, _OFFSET_CELL)
-    (extended,) = struct.unpack_from(f"{order}i", raw, _OFFSET_NSYMBT)
+    intervals, length = _field(raw, order, "sampling")[0], _field(raw, order, "cell")[0]
     return MrcHeader(
         path=path,
-        size=(nx, ny, nz),
+        size=(nx, ny),
+        n_images=nz,
         mode=mode,
-        pixel_size=length_x / mx if mx > 0 and length_x > 0 else 0.0,
-        extended=max(extended, 0),
+        pixel_size=length / intervals if intervals > 0 and length > 0 else 0.0,
+        axes=_field(raw, order, "axes"),
         byte_order=order,
+        raw=raw,
     )
 
 
-def check_whole(header: MrcHeader) -> None:
-    """Raise FileFormatError if the file is shorter than its header promises."""
-    expected = header.data_offset + header.size[2] * header.image_bytes
-    found = Path(header.path).stat().st_size
-    if found < expected:
-        whole = max(0, found - header.data_offset) // header.image_bytes
-        raise FileFormatError(
-            f"the stack is cut short: {header.size[2]} images of {header.size[0]} x "
-            f"{header.size[1]} px need {expected} bytes, the file has {found}, which is {whole} "
-            "whole images; copy the file again from where it comes from",
-            path=header.path,
-        )
-
-
-def copy_images(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    sections: Sequence[int],
-    files: AtomicFiles | None = None,
-) -> None:
-    """Write a stack with some images of another, bit for bit, one image in memory at a time.
+def header_like(header: MrcHeader, n_images: int, values: Values | None, label: str = "") -> bytes:
+    """The header of a stack of other images of the same kind.
 
     Mode, pixel size and labels stay; the extended header, which counts the old images, is
     left out.
 
     Parameters
     ----------
-    source, target : path-like
-        Stacks. The target's folder is made when missing; it appears whole or not at all.
-    sections : sequence of int
-        Images to keep, from 0, in this order.
-    files : AtomicFiles, optional
-        With which the stack takes its place; by itself if not given.
-
-    Raises
-    ------
-    FileFormatError
-        If the source is not a whole MRC file.
+    header : MrcHeader
+        Of the file that the images are from.
+    n_images : int
+        How many there are.
+    values : Values or None
+        Of their pixels; None: what the file says of its own.
+    label : str
+        Another label, if there is room for one.
     """
-    if os.path.realpath(stack_path(os.fspath(source))) == os.path.realpath(target):
-        raise FileFormatError("a stack cannot be written over the one it is made from", path=target)
-    join_images([(source, section) for section in sections], target, files)
+    raw, order = bytearray(header.raw), header.byte_order
+    (mx, my, sections), cell = header.field("sampling"), header.field("cell")
+    if sections > 1:  # the cell counts the sections, so that their spacing stays what it was
+        _put(raw, order, sampling=(mx, my, n_images))
+        _put(raw, order, cell=(*cell[:2], cell[2] / sections * n_images))
+    _put(raw, order, size=(*header.size, n_images), extended=(0,))
+    if values is not None:
+        _put_values(raw, order, values)
+    _add_labels(raw, order, [label] if label else [])
+    return bytes(raw)
 
 
-def join_images(
-    images: Sequence[tuple[str | os.PathLike[str], int]],
-    target: str | os.PathLike[str],
-    files: AtomicFiles | None = None,
-) -> None:
-    """Write images of several files as one stack, bit for bit, one image in memory at a time.
+def new_header(
+    size: tuple[int, int, int],
+    dtype: npt.DTypeLike,
+    pixel_size: float,
+    values: Values,
+    labels: Iterable[str] = (),
+    origin: tuple[float, float, float] | None = None,
+) -> bytes:
+    """The header of a new file, little-endian; unsigned bytes are marked as IMOD does.
 
     Parameters
     ----------
-    images : sequence of (path-like, int)
-        MRC files and sections in them, from 0; all of one size and mode.
-    target : path-like
-        The stack. Its folder is made when missing; it appears whole or not at all.
-    files : AtomicFiles, optional
-        With which the stack takes its place; by itself if not given.
-
-    Raises
-    ------
-    FileFormatError
-        If an image is not whole, not there, or differs from the first.
+    size : (int, int, int)
+        Columns, rows, sections [px].
+    dtype : dtype
+        Of the pixels, a key of `MODES`.
+    pixel_size : float
+        [Å].
+    values : Values
+        Of all pixels.
+    labels : iterable of str
+        At most ten, of 80 characters.
+    origin : (float, float, float), optional
+        Of a volume: where the centre of its first voxel is [Å]. Not given: it is a stack of images.
     """
-    known = {path: read_header(path) for path in {path for path, _ in images}}
-    for header in known.values():
-        check_whole(header)
-    headers = [known[path] for path, _ in images]
-    first = headers[0]
-    for header, (_, section) in zip(headers, images, strict=True):
-        alike = (header.size[:2], header.mode, header.byte_order)
-        if alike != (first.size[:2], first.mode, first.byte_order):
-            raise FileFormatError(
-                f"expected images of {first.size[0]} x {first.size[1]} px in mode {first.mode}, "
-                f"found {header.size[0]} x {header.size[1]} in {header.mode}",
-                path=header.path,
-            )
-        if not 0 <= section < header.size[2]:
-            raise FileFormatError(
-                f"image {section + 1} is asked for, there are {header.size[2]}", path=header.path
-            )
-    pieces = zip(headers, (section for _, section in images), strict=True)
-    write_stack(
-        target,
-        lambda: header_like(first, len(headers)),
-        (_bytes_of(header, section) for header, section in pieces),
-        files,
-    )
+    kind = np.dtype(dtype).str[1:]
+    raw = bytearray(HEADER_BYTES)
+    cell = [n * pixel_size for n in size]
+    _put(raw, "<", size=size, mode=(MODES[kind],), sampling=size, cell=cell, axes=(1, 2, 3))
+    _put(raw, "<", angles=(90, 90, 90), version=(_VERSION,), map=(b"MAP ",), machine_stamp=(b"DD",))
+    if origin is not None:
+        _put(raw, "<", space_group=(1,), origin=origin)
+    if kind == "u1":
+        _put(raw, "<", imod_stamp=(_IMOD_STAMP, 0))
+    _put_values(raw, "<", values)
+    _add_labels(raw, "<", labels)
+    return bytes(raw)
 
 
-def _bytes_of(header: MrcHeader, section: int) -> bytes:
-    with open(header.path, "rb") as stream:
-        stream.seek(header.data_offset + section * header.image_bytes)
-        return stream.read(header.image_bytes)
+def _put(raw: bytearray, order: str, **fields: Sequence[Any]) -> None:
+    for name, values in fields.items():
+        struct.pack_into(order + FIELDS[name], raw, _STARTS[name], *values)
+
+
+def _put_values(raw: bytearray, order: str, values: Values) -> None:
+    _put(raw, order, values=(values.low, values.high, values.mean), rms=(values.rms,))
+
+
+def _add_labels(raw: bytearray, order: str, more: Iterable[str]) -> None:
+    (known,), labels = (_field(raw, order, name) for name in ("n_labels", "labels"))
+    if 0 <= known <= len(labels):
+        new = [label.encode("ascii", "replace").ljust(80) for label in more]
+        labels = (*labels[:known], *new, *labels[known + len(new) :])[: len(labels)]
+        _put(raw, order, labels=labels, n_labels=(min(known + len(new), len(labels)),))
 
 
 def write_stack(
@@ -250,74 +261,99 @@ def write_stack(
         out.write(header())
 
 
-@dataclass(frozen=True)
-class Values:
-    """What a header says of all pixels: least, largest, mean, and deviation from the mean.
+def write_images(
+    path: str | os.PathLike[str], images: npt.NDArray[Any], pixel_size: float, labels: Sequence[str]
+) -> None:
+    """Write an array (n, y, x) of a type of `MODES` as a new stack; see `new_header`."""
+    statistics = Statistics()
+    statistics.add(images)
+    n, height, width = images.shape
+    size, kind = (width, height, n), images.dtype.newbyteorder("<")
+    header = new_header(size, kind, pixel_size, statistics.values, labels)
+    write_stack(path, lambda: header, (image.astype(kind).tobytes() for image in images))
 
-    By itself it says that none of it is known, as the page on the format has it.
+
+class MrcStack(Stack):
+    """The images of an MRC file.
+
+    Raises
+    ------
+    FileFormatError
+        If it holds something else.
     """
 
-    low: float = 0.0
-    high: float = -1.0
-    mean: float = -2.0
-    rms: float = -1.0
+    def __init__(self, header: MrcHeader) -> None:
+        if header.mode in _NO_IMAGES:
+            raise FileFormatError(
+                f"expected images, found {_NO_IMAGES[header.mode]}", path=header.path
+            )
+        kind = _byte_type(header) if header.mode == 0 else _TYPES[header.mode]
+        super().__init__(header, kind)
+        self.header: MrcHeader = header
+        self._stored = np.dtype(header.byte_order + kind)
+
+    def check_whole(self) -> None:
+        """Raise FileFormatError if the file is shorter than its header promises."""
+        header = self.header
+        expected = header.data_offset + header.n_images * header.image_bytes
+        found = Path(header.path).stat().st_size
+        if found < expected:
+            whole = max(0, found - header.data_offset) // header.image_bytes
+            raise FileFormatError(
+                f"the stack is cut short: {header.n_images} images of {header.size[0]} x "
+                f"{header.size[1]} px need {expected} bytes, the file has {found}, which is "
+                f"{whole} whole images; copy the file again from where it comes from",
+                path=header.path,
+            )
+
+    def _image(self, i: int) -> npt.NDArray[Any]:
+        header = self.header
+        count = header.image_bytes // self._stored.itemsize
+        offset = header.data_offset + i * header.image_bytes
+        try:
+            flat = np.fromfile(self.path, self._stored, count, offset=offset)
+        except OSError as problem:
+            raise FileAccessError(f"{self.path}: {problem.strerror}") from None
+        if flat.size != count:
+            raise FileFormatError(
+                f"image {i + 1} is cut short: the file has changed since it was opened",
+                path=self.path,
+            )
+        image = flat.astype(self.dtype, copy=False).reshape(self.size[1], -1)
+        return image if header.mode != 101 else _unpacked(image)[:, : self.size[0]].copy()
+
+    def mrc_header(self, n_images: int, values: Values | None, label: str) -> bytes:
+        """As `header_like`."""
+        return header_like(self.header, n_images, values, label)
+
+    def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:
+        """As the file has them."""
+        pixels = image if self.header.mode != 101 else _packed(image)
+        return pixels.astype(self._stored).tobytes()
 
 
-def header_like(
-    header: MrcHeader, n_images: int, values: Values | None = None, label: str = ""
-) -> bytes:
-    """The header of a stack of other images of the same kind.
-
-    Mode, pixel size and labels stay; the extended header, which counts the old images, is
-    left out.
-
-    Parameters
-    ----------
-    header : MrcHeader
-        Of the file that the images are from.
-    n_images : int
-        How many there are.
-    values : Values, optional
-        Of their pixels; what the file says of its own if not given.
-    label : str
-        Another label, if there is room for one.
-    """
-    changed = bytearray(read_bytes(header.path, HEADER_BYTES))
-    order = header.byte_order
-    mx, my, mz, lx, ly, lz = struct.unpack_from(f"{order}3i3f", changed, _OFFSET_CELL)
-    struct.pack_into(f"{order}i", changed, _OFFSET_NZ, n_images)
-    if mz > 1:  # the cell counts the sections, so that their spacing stays what it was
-        cell = (mx, my, n_images, lx, ly, lz / mz * n_images)
-        struct.pack_into(f"{order}3i3f", changed, _OFFSET_CELL, *cell)
-    struct.pack_into(f"{order}i", changed, _OFFSET_NSYMBT, 0)
-    if values is not None:
-        _put_values(changed, order, values)
-    _add_label(changed, order, label)
-    return bytes(changed)
+def _byte_type(header: MrcHeader) -> str:
+    # https://bio3d.colorado.edu/imod/doc/mrc_format.txt: with IMOD's stamp, bit 0 of the flags
+    # says that bytes are signed. Without it they are signed as MRC2014 has it, unless minimum
+    # and maximum in the header say that they cannot be (so does IMOD, readBytesSigned).
+    stamp, flags = header.field("imod_stamp")
+    if stamp != _IMOD_STAMP:
+        low, high, _ = header.field("values")
+        return "u1" if low >= 0 and 127 < high <= 255 else "i1"
+    if flags & _NIBBLES:
+        raise FileFormatError(
+            "two 4-bit values are packed in each byte of mode 0 (flag 16 of IMOD), which is for "
+            "frames, not for tilt images: unpack it by IMOD's newstack -mode 0",
+            path=header.path,
+        )
+    return "i1" if flags & _SIGNED else "u1"
 
 
-def new_header(
-    size: tuple[int, int, int], mode: int, pixel_size: float, values: Values, label: str = ""
-) -> bytes:
-    """The header of a stack of columns, rows and images, little-endian."""
-    header = bytearray(HEADER_BYTES)
-    struct.pack_into("<10i", header, 0, *size, mode, 0, 0, 0, *size)
-    struct.pack_into("<6f3i", header, 40, *(n * pixel_size for n in size), 90, 90, 90, 1, 2, 3)
-    struct.pack_into("<i", header, 108, 20140)  # the year of the format
-    struct.pack_into("<4s4s", header, 208, b"MAP ", b"DD")
-    _put_values(header, "<", values)
-    _add_label(header, "<", label)
-    return bytes(header)
+def _unpacked(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Mode 101: two pixels in a byte, the left one in the low four bits."""
+    return np.stack([packed & 15, packed >> 4], axis=-1).reshape(len(packed), -1)
 
 
-def _put_values(header: bytearray, order: str, values: Values) -> None:
-    struct.pack_into(f"{order}3f", header, _OFFSET_MINIMUM, values.low, values.high, values.mean)
-    struct.pack_into(f"{order}f", header, _OFFSET_RMS, values.rms)
-
-
-def _add_label(header: bytearray, order: str, label: str) -> None:
-    (known,) = struct.unpack_from(f"{order}i", header, _OFFSET_LABELS)
-    if label and 0 <= known < _MOST_LABELS:
-        struct.pack_into(f"{order}i", header, _OFFSET_LABELS, known + 1)
-        text = label.encode("ascii", "replace").ljust(80)
-        struct.pack_into("80s", header, _OFFSET_LABELS + 4 + 80 * known, text)
+def _packed(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    pairs = np.minimum(np.pad(image, ((0, 0), (0, image.shape[1] % 2))), 15)
+    return np.asarray(pairs[:, ::2] | pairs[:, 1::2] << 4)

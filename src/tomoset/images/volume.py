@@ -9,7 +9,6 @@ import contextlib
 import math
 import os
 import shutil
-import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -24,18 +23,17 @@ import numpy.typing as npt
 from tomoset import __version__
 from tomoset.errors import FileAccessError, ModelError, UnsupportedError
 from tomoset.files import atomic_write
-from tomoset.images.mrc import HEADER_BYTES
+from tomoset.images.mrc import HEADER_BYTES, new_header
+from tomoset.images.statistics import Statistics, Values
 
 Array = npt.NDArray[Any]
 
-#: Mode and type in the file, by type.
-_MODES = {"int8": (0, "i1"), "float32": (2, "<f4"), "float16": (12, "<f2")}
+#: How voxels may be stored.
+_TYPES = ("int8", "float32", "float16")
 _LEVELS = 3
 #: Voxels along each axis of a piece of level 0. Level 1 has half as many slices of them, level 2 a
 #: quarter: what is written is always whole pieces of every level.
 _CHUNK = (32, 128, 128)
-#: Values that statistics look at in one go: few enough for the cache of a core.
-_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +53,8 @@ class VolumeSpec:
     scale : (float, float), optional
         Offset and factor for int8: (value - offset) x factor is stored, rounded, and limited to
         -127 to 127. See `int8_scale`.
+    label : str
+        What it is, for the header of MRC.
 
     Raises
     ------
@@ -68,14 +68,15 @@ class VolumeSpec:
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     dtype: str = "float32"
     scale: tuple[float, float] | None = None
+    label: str = "tomogram"
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
             raise ModelError(f"expected a volume with voxels, found the size {self.size}")
         if not 0 < self.pixel_size < math.inf:
             raise ModelError(f"expected a pixel size above 0 Å, found {self.pixel_size}")
-        if self.dtype not in _MODES:
-            raise ModelError(f"expected {', '.join(_MODES)} for the voxels, found {self.dtype!r}")
+        if self.dtype not in _TYPES:
+            raise ModelError(f"expected {', '.join(_TYPES)} for the voxels, found {self.dtype!r}")
         if self.dtype == "int8" and self.scale is None:
             raise ModelError("int8 needs a scale: give one by int8_scale")
 
@@ -102,7 +103,7 @@ def int8_scale(low: float, high: float) -> tuple[float, float]:
 
 def _stored(spec: VolumeSpec, slab: Array, where: str) -> Array:
     """Voxels as the file has them, contiguous, little-endian; every one finite."""
-    kind = np.dtype(_MODES[spec.dtype][1])
+    kind = np.dtype(spec.dtype).newbyteorder("<")
     values: Array
     if spec.scale is not None and spec.dtype == "int8":
         values = np.rint((slab - np.float32(spec.scale[0])) * np.float32(spec.scale[1]))
@@ -227,58 +228,15 @@ class VolumeWriter(_Writer):
 
     def _finish(self) -> None:
         self._stream.seek(0)
-        self._stream.write(_header(self.spec, self._statistics))
+        self._stream.write(_header(self.spec, self._statistics.values))
         self._stream.seek(0, os.SEEK_END)
 
 
-class Statistics:
-    """Minimum, maximum, mean and deviation of what passes by, in float64."""
-
-    def __init__(self) -> None:
-        self.low, self.high = math.inf, -math.inf
-        self._shift = 0.0
-        self._n = 0
-        self._sum = self._squares = 0.0
-
-    def add(self, values: Array) -> None:
-        """Take contiguous values in."""
-        flat = values.reshape(-1)
-        if not self._n and flat.size:
-            self._shift = float(flat[0])  # far from 0, squares would lose the digits that matter
-        for start in range(0, flat.size, _BLOCK):
-            block = flat[start : start + _BLOCK].astype(np.float64)
-            self.low = min(self.low, float(block.min()))
-            self.high = max(self.high, float(block.max()))
-            block -= self._shift
-            self._sum += float(block.sum())
-            self._squares += float(block @ block)
-        self._n += flat.size
-
-    @property
-    def mean(self) -> float:
-        return self._shift + self._sum / self._n
-
-    @property
-    def rms(self) -> float:
-        """Deviation from the mean."""
-        return math.sqrt(max(0.0, self._squares / self._n - (self._sum / self._n) ** 2))
-
-
-def _header(spec: VolumeSpec, values: Statistics) -> bytes:
-    header = bytearray(HEADER_BYTES)
-    cell = [n * spec.pixel_size for n in spec.size]
-    struct.pack_into("<10i", header, 0, *spec.size, _MODES[spec.dtype][0], 0, 0, 0, *spec.size)
-    struct.pack_into("<6f3i", header, 40, *cell, 90, 90, 90, 1, 2, 3)
-    struct.pack_into("<3f2i", header, 76, values.low, values.high, values.mean, 1, 0)
-    struct.pack_into("<i", header, 108, 20141)  # the year and update of the format
-    struct.pack_into("<3f4s4sf", header, 196, *spec.origin, b"MAP ", b"DD", values.rms)
-    labels = [f"tomoset {__version__}: tomogram"]
+def _header(spec: VolumeSpec, values: Values) -> bytes:
+    labels = [f"tomoset {__version__}: {spec.label}"]
     if spec.scale is not None and spec.dtype == "int8":
         labels.append(f"value = stored / {spec.scale[1]:.9g} + {spec.scale[0]:.9g}")
-    struct.pack_into("<i", header, 220, len(labels))
-    for i, label in enumerate(labels):
-        struct.pack_into("80s", header, 224 + 80 * i, label.encode("ascii").ljust(80))
-    return bytes(header)
+    return new_header(spec.size, spec.dtype, spec.pixel_size, values, labels, spec.origin)
 
 
 class ZarrWriter(_Writer):

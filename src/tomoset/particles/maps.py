@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import struct
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import FileFormatError, MissingFileError
-from tomoset.files import read_bytes
 from tomoset.images import mrc
 from tomoset.images.stack import open_stack
 
 Volume = npt.NDArray[np.float32]
-
-#: Where the header says which axis of space columns, rows and sections run along.
-_OFFSET_AXES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +62,15 @@ def read_map(path: str | os.PathLike[str], what: str = "reference map") -> Densi
                 "crop or pad it to a cube about its origin",
                 path=name,
             )
-        _check_axes(name, what)
+        if stack.header.axes not in ((1, 2, 3), (0, 0, 0)):
+            raise FileFormatError(
+                f"expected a {what} with the axes x, y, z in the header (1, 2, 3), found "
+                f"{stack.header.axes}; permute its axes",
+                path=name,
+            )
         with np.errstate(over="ignore"):  # what float32 cannot hold is counted below
-            sections = [stack.read(z).astype(np.float32) for z in range(stack.n_images)]
+            density = stack.read_all().astype(np.float32, copy=False)
         pixel_size = stack.pixel_size
-    density = np.stack(sections)
     bad = density.size - np.count_nonzero(np.isfinite(density))
     if bad:
         raise FileFormatError(
@@ -81,14 +80,3 @@ def read_map(path: str | os.PathLike[str], what: str = "reference map") -> Densi
         )
     known = pixel_size > 0 and abs(pixel_size - 1) > 1e-3
     return DensityMap(density, pixel_size if known else None, name)
-
-
-def _check_axes(path: str, what: str) -> None:
-    head = read_bytes(path, mrc.HEADER_BYTES)
-    axes = struct.unpack_from(f"{mrc.read_header(path).byte_order}3i", head, _OFFSET_AXES)
-    if axes not in ((1, 2, 3), (0, 0, 0)):
-        raise FileFormatError(
-            f"expected a {what} with the axes x, y, z in the header (1, 2, 3), found {axes}; "
-            "permute its axes",
-            path=path,
-        )

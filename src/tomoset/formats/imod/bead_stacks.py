@@ -25,7 +25,7 @@ from tomoset.errors import (
 )
 from tomoset.formats.imod.alignment import read_xf
 from tomoset.formats.imod.commands import NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS, read_commands
-from tomoset.images import mrc
+from tomoset.images.stack import read_header
 from tomoset.model.observations import Observations
 
 Array = npt.NDArray[np.float64]
@@ -164,7 +164,7 @@ def prealigned_stack(
             raise made.error("BinByFactor", f"expected a binning above 0, found {binning:g}")
     for image in (f"{base}_preali.mrc", f"{base}.preali"):
         if os.path.isfile(image):
-            size = mrc.read_header(image).size[:2]
+            size = read_header(image).size
             break
     return ImodStack(
         raw_size=raw_size,

@@ -13,7 +13,7 @@ from tomoset import geometry
 from tomoset.errors import AssumptionWarning, FileFormatError, MissingFieldError
 from tomoset.formats.imod.commands import CommandFile
 from tomoset.formats.imod.series import ImportOptions, Series
-from tomoset.images import mrc
+from tomoset.images.stack import ImageHeader
 
 
 def volume_of(
@@ -21,7 +21,7 @@ def volume_of(
     newst: CommandFile,
     series: Series,
     options: ImportOptions,
-    header: mrc.MrcHeader,
+    header: ImageHeader,
 ) -> geometry.ImodVolume:
     """Where the tomogram lies, as the command files and the options have it.
 
@@ -62,9 +62,9 @@ def volume_of(
     )
 
 
-def _compare_with_raw(aligned: tuple[int, int], header: mrc.MrcHeader, tilt: CommandFile) -> None:
+def _compare_with_raw(aligned: tuple[int, int], header: ImageHeader, tilt: CommandFile) -> None:
     """Say when the stack cannot be the one that was aligned: most likely it is binned."""
-    raw = sorted(header.size[:2])
+    raw = sorted(header.size)
     ratio = max(a / r for a, r in zip(sorted(aligned), raw, strict=True))
     least = min(a / r for a, r in zip(sorted(aligned), raw, strict=True))
     if least > 0.6 and ratio < 1.6:
@@ -78,7 +78,7 @@ def _compare_with_raw(aligned: tuple[int, int], header: mrc.MrcHeader, tilt: Com
 
 
 def _aligned_size(
-    tilt: CommandFile, newst: CommandFile, options: ImportOptions, header: mrc.MrcHeader
+    tilt: CommandFile, newst: CommandFile, options: ImportOptions, header: ImageHeader
 ) -> tuple[int, int]:
     """Width and height of the aligned stack in unbinned pixels: what the tomogram covers."""
     full = tilt.pair("FULLIMAGE")
@@ -118,13 +118,13 @@ def _aligned_size(
     return full or written or _raw_size(header, tilt)
 
 
-def _raw_size(header: mrc.MrcHeader, tilt: CommandFile) -> tuple[int, int]:
+def _raw_size(header: ImageHeader, tilt: CommandFile) -> tuple[int, int]:
     warnings.warn(
         f"{tilt.path}: no FULLIMAGE; the tomogram gets the width and height of the raw images",
         AssumptionWarning,
         stacklevel=5,
     )
-    return header.size[0], header.size[1]
+    return header.size
 
 
 def _differs(a: tuple[int, int], b: tuple[int, int], binning: float) -> bool:

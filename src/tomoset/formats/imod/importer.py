@@ -40,7 +40,8 @@ from tomoset.formats.imod.commands import (
 from tomoset.formats.imod.folder import named_or_only
 from tomoset.formats.imod.frame import volume_of
 from tomoset.formats.imod.series import ImportOptions, Series
-from tomoset.images import mrc
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import ImageHeader, copy_images, read_header
 from tomoset.model import Optics, Tomogram
 
 Array = npt.NDArray[np.float64]
@@ -103,7 +104,7 @@ def import_series(series: Series, options: ImportOptions, files: AtomicFiles) ->
         hand=options.hand,
         stack=series.stack,
         image_index=np.array(views.kept) if views.excluded and not cull else None,
-        image_size=project.header.size[:2],
+        image_size=project.header.size,
         size=size,
         projections=project.projections(),
         fractional_dose=series.fractional_dose,
@@ -120,7 +121,7 @@ def import_series(series: Series, options: ImportOptions, files: AtomicFiles) ->
     return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded)
 
 
-def _optics(series: Series, options: ImportOptions, header: mrc.MrcHeader) -> Optics:
+def _optics(series: Series, options: ImportOptions, header: ImageHeader) -> Optics:
     return Optics(
         pixel_size=_pixel_size(options, header),
         voltage=options.voltage,
@@ -138,7 +139,7 @@ class _Project:
     order of acquisition is looked up, of all views where the file has them.
     """
 
-    header: mrc.MrcHeader
+    header: ImageHeader
     views: _Views
     tilts: Array
     nominal: Array
@@ -150,14 +151,14 @@ class _Project:
 
     @classmethod
     def read(cls, series: Series, options: ImportOptions) -> _Project:
-        header = mrc.read_header(series.stack)
+        header = read_header(series.stack)
         tilt = _commands(series.tilt, TILT_OPTIONS, TILT_PROGRAMS, series.folder)
         newst = _commands(series.newst, NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS, series.folder)
         _say_what_is_not_carried(tilt, newst)
         if series.tilt is None and series.excluded:
             tilt = _with_exclusions(tilt, series.excluded)
-        views = _Views(series, header.size[2], excluded_views(tilt, header.size[2]))
-        _refuse_reordering(newst, header.size[2])
+        views = _Views(series, header.n_images, excluded_views(tilt, header.n_images))
+        _refuse_reordering(newst, header.n_images)
         tilts, nominal = _tilt_angles(views, tilt)
         offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
         volume = volume_of(tilt, newst, series, options, header)
@@ -180,7 +181,7 @@ class _Project:
             sign * (self.tilts + self.angle_offset),
             self.x_tilts,
             volume=self.volume,
-            raw_size=self.header.size[:2],
+            raw_size=self.header.size,
         )
 
 
@@ -319,7 +320,7 @@ def _transforms(views: _Views, newst: CommandFile) -> Array:
     return views.cut(read_xf(path), path)
 
 
-def _pixel_size(options: ImportOptions, header: mrc.MrcHeader) -> float:
+def _pixel_size(options: ImportOptions, header: ImageHeader) -> float:
     # 1 Å is what programs write that know none.
     known = header.pixel_size > 0 and abs(header.pixel_size - 1) > 1e-6
     if options.pixel_size is None:
@@ -408,6 +409,5 @@ def _cull(series: Series, project: _Project, files: AtomicFiles) -> str:
             "table has no rlnTomoImportCulledFile for the stack without them; add it, or use "
             "--no-cull"
         )
-    target = mrc.stack_path(series.culled)
-    mrc.copy_images(series.stack, target, project.views.kept, files)
+    copy_images(series.stack, stack_path(series.culled), project.views.kept, files)
     return series.culled

@@ -7,7 +7,6 @@ https://bio3d.colorado.edu/imod/doc/man/tilt.html and newstack.html (command fil
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,9 @@ from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.files import atomic_write
 from tomoset.formats.imod.commands import format_list
+from tomoset.images.mrc import write_images
 
 Array = npt.NDArray[np.float64]
-
-#: IMOD's name in its headers, "IMOD" in bytes, and where in mrcfile's `extra2` it stands.
-_STAMP, _STAMP_AT = 1146047817, 152 - 112
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +98,8 @@ def write_imod_folder(folder: str | os.PathLike[str], series: ImodFolder) -> Non
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     name = series.name
-    write_stack(target / f"{name}.mrc", series.images, series.pixel_size, f"tilt series {name}")
+    label = f"tomoset: tilt series {name}"
+    write_images(target / f"{name}.mrc", series.images, series.pixel_size, [label])
     texts = {
         f"{name}.xf": _transforms(series),
         f"{name}.tlt": _lines(f"{angle:7.2f}" for angle in series.tilts),
@@ -141,54 +139,6 @@ def write_import_table(
         "rlnTomoImportFractionalDose": [star.format_number(fractional_dose)] * len(names),
     }
     star.write([star.Table("", columns)], path)
-
-
-def write_stack(
-    path: str | os.PathLike[str],
-    images: npt.NDArray[np.int16] | npt.NDArray[np.uint8],
-    pixel_size: float,
-    label: str,
-) -> None:
-    """Write images as IMOD does; a file that is there already is replaced.
-
-    Bytes are unsigned, and marked so, as IMOD's own:
-    https://bio3d.colorado.edu/imod/doc/mrc_format.txt (imodStamp, imodFlags).
-
-    Parameters
-    ----------
-    path : path-like
-        Appears whole or not at all.
-    images : (n, y, x) int16 or uint8 array
-        Modes 1 and 0.
-    pixel_size : float
-        [Å].
-    label : str
-        What the stack is; follows our name.
-    """
-    import mrcfile
-
-    beside = Path(path).with_name(f".{Path(path).name}.tmp")
-    n, height, width = images.shape
-    try:
-        with mrcfile.new(beside, overwrite=True) as mrc:
-            # What mode 0 means was settled late: mrcfile knows signed bytes only.
-            mrc.set_data(images.view(np.int8) if images.dtype == np.uint8 else images)
-            mrc.set_image_stack()
-            header = mrc.header
-            # As IMOD counts: the cell holds all sections.
-            header.mz = n
-            header.cella = tuple(pixel_size * size for size in (width, height, n))
-            # mrcfile's own label holds the time; the same data make the same file.
-            header.label[0] = f"tomoset: {label}"[:80].encode("ascii", "replace")
-            if images.dtype == np.uint8:
-                extra = bytearray(header.extra2.tobytes())
-                struct.pack_into("<2i", extra, _STAMP_AT, _STAMP, 0)
-                header.extra2 = np.frombuffer(bytes(extra), dtype=header.extra2.dtype)[0]
-                header.dmin, header.dmax, header.dmean = images.min(), images.max(), images.mean()
-                header.rms = images.std()
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _lines(lines: Iterable[str]) -> str:
