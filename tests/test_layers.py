@@ -22,7 +22,7 @@ FLOORS = (
     {"star", "geometry", "run"},
     {"model", "images"},
     {"formats", "simulate"},
-    {"proof", "project", "stacks", "tilt_series", "align"},
+    {"proof", "project", "tilt_series", "align"},
     {"moves"},
     {"derived"},
     {"check", "summary", "convert", "reconstruct", "fiducials", "hand"},

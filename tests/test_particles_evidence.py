@@ -34,8 +34,7 @@ from tomoset.errors import (
     MissingFileError,
     ModelError,
 )
-from tomoset.images.mrc import new_header, write_stack
-from tomoset.images.statistics import Values
+from tomoset.images.mrc import write_images
 from tomoset.model import Deformation
 from tomoset.particles import (
     EvidenceOptions,
@@ -372,13 +371,7 @@ def test_shells_are_weighted_by_what_is_known_of_them():
 
 
 def write_map(path: Path, volume, pixel_size=PIXEL) -> Path:
-    volume = np.asarray(volume, "<f4")
-    size = volume.shape[::-1]
-    write_stack(
-        path,
-        lambda: new_header(size, np.float32, pixel_size, Values()),
-        (z.tobytes() for z in volume),
-    )
+    write_images(path, np.asarray(volume, np.float32), pixel_size, [])
     return path
 
 

@@ -25,7 +25,7 @@ from tomoset.formats.relion5 import MAX_LOSS, nearest_rigid, rigid_loss, series_
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.project import Project, open_project, write_project
 from tomoset.proof import MAX_POSITION, Proof, prove
-from tomoset.stacks import with_stacks
+from tomoset.tilt_series import with_stacks
 
 Array = npt.NDArray[np.float64]
 

@@ -14,16 +14,19 @@ import numpy.typing as npt
 
 from tomoset.errors import (
     AssumptionWarning,
+    FileAccessError,
     FileFormatError,
+    LossyWarning,
     MissingFieldError,
     MissingFileError,
     ModelError,
 )
-from tomoset.formats._files import find_file, image_places, path_from_here
-from tomoset.images import mrc
-from tomoset.images.stack import Stack, check_finite, open_stack, read_float32
+from tomoset.files import AtomicFiles
+from tomoset.formats._files import file_names, find_file, image_places, path_from_here
+from tomoset.images.mrc import stack_path, write_stack
+from tomoset.images.stack import Stack, check_finite, join_images, open_stack, read_float32
 from tomoset.images.statistics import Statistics
-from tomoset.model import Tomogram
+from tomoset.model import Tomogram, TomogramSet
 
 #: Columns with the names of images made of half of each movie's frames (specification 3.1).
 HALVES = ("rlnMicrographNameEven", "rlnMicrographNameOdd")
@@ -70,7 +73,7 @@ class TiltSeries:
         self._compare_pixel_size(tomogram)
 
     def _find(self, path: str, origin: str | None) -> Path:
-        found = find_file(mrc.stack_path(path), origin)
+        found = find_file(stack_path(path), origin)
         if found is None:
             raise MissingFileError(
                 f"tomogram {self.name!r}: the images {path} are not there; paths start in the "
@@ -197,7 +200,7 @@ class TiltSeries:
         def header() -> bytes:
             return first.mrc_header(len(self), of.values, label)
 
-        mrc.write_stack(target, header, pixels())
+        write_stack(target, header, pixels())
 
     def __enter__(self) -> TiltSeries:
         return self
@@ -232,7 +235,7 @@ def found_from_here(tomogram: Tomogram, set_path: str | None) -> Tomogram:
     """The tomogram with the paths of its images and fiducials as the working folder finds them."""
 
     def here(name: str) -> str:
-        file = mrc.stack_path(name)
+        file = stack_path(name)
         return path_from_here(file, set_path) + name[len(file) :]
 
     changes: dict[str, object] = {}
@@ -268,3 +271,67 @@ def _places(tomogram: Tomogram) -> list[tuple[str, int]]:
     index = tomogram.image_index
     sections = np.arange(tomogram.n_tilts) if index is None else index
     return [(tomogram.stack, section) for section in sections.tolist()]
+
+
+def with_stacks(
+    tomograms: TomogramSet, target: str | os.PathLike[str], files: AtomicFiles
+) -> TomogramSet:
+    """The set with one stack for each tilt series, its images in the order of the table.
+
+    RELION 4 needs that: it takes row i for image i of the stack, whatever the rows say. Stacks are
+    made of single images, or of some of a larger stack.
+
+    Parameters
+    ----------
+    tomograms : TomogramSet
+        As it was read.
+    target : path-like
+        The set to be written; stacks that have to be made go into ``stacks`` beside it.
+    files : AtomicFiles
+        With which the stacks take their places.
+
+    Raises
+    ------
+    FileAccessError
+        If a stack would replace a file of something else.
+    """
+    names = file_names(tomograms)
+    folder = os.path.join(os.path.dirname(os.fspath(target)), "stacks")
+    origin = getattr(tomograms.source, "path", None)
+    made = []
+    for tomogram in tomograms.values():
+        if not _is_one_stack(tomogram):
+            stack = os.path.join(folder, f"{names[tomogram.name]}.mrcs")
+            _join(tomogram, stack, origin, files)
+            tomogram = replace(tomogram, stack=stack, image_index=None)
+        made.append(tomogram)
+    return tomograms.with_tomograms(made)
+
+
+def _is_one_stack(tomogram: Tomogram) -> bool:
+    """Whether the images are a stack in the order of the table already, or are not named."""
+    if tomogram.stack is None:
+        return tomogram.images is None
+    index = tomogram.image_index
+    return index is None or np.array_equal(index, np.arange(tomogram.n_tilts))
+
+
+def _join(tomogram: Tomogram, stack: str, origin: str | None, files: AtomicFiles) -> None:
+    if os.path.exists(stack):
+        raise FileAccessError(
+            f"{stack} is there already; a stack of tomogram {tomogram.name!r} would replace it: "
+            "convert to another folder, or remove it"
+        )
+    places = _places(tomogram)
+    files_of = {path: find_file(stack_path(path), origin) for path, _ in places}
+    found = [(file, section) for path, section in places if (file := files_of[path]) is not None]
+    if len(found) == len(places):
+        join_images(found, stack, files)
+        return
+    warnings.warn(
+        f"tomogram {tomogram.name!r}: {len(places) - len(found)} of its {tomogram.n_tilts} images "
+        "are not there; RELION 4 wants one stack of them, which the set names but which was not "
+        f"made: {stack}",
+        LossyWarning,
+        stacklevel=4,
+    )

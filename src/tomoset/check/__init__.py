@@ -60,7 +60,7 @@ RULES = (
          "Use tomoset convert, to either dialect: it picks the images.",
          each(_files.rows_out_of_order)),
     Rule("F01", "error", "the images are there", "Run in the project folder, or correct the path.",
-         each(_files.stack)),
+         _files.images),
     Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",
          _files.fiducials),
     Rule("F03", "error", "the stack is whole", "Copy it again.", _files.short_stack),

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tomoset.check._rule import Found
-from tomoset.errors import FileFormatError, TomosetError
-from tomoset.formats._files import find_file
+from tomoset.errors import TomosetError
+from tomoset.formats._files import find_file, image_places
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack, read_header
 from tomoset.model import Tomogram, TomogramSet
@@ -56,12 +56,25 @@ def rows_out_of_order(t: Tomogram) -> str | None:
     return "rows name other images of the stack than their own numbers, which RELION ignores"
 
 
-def stack(t: Tomogram) -> str | None:
-    if t.stack is None and t.images is None:
-        return "no tilt images are named"
-    if t.image_size is None:
-        what = f"image stack {t.stack} is" if t.images is None else "tilt images are"
-        return f"the {what} not there or cannot be read"
+def images(tomograms: TomogramSet) -> Found:
+    for name, t in tomograms.items():
+        if t.stack is None and t.images is None:
+            yield name, "no tilt images are named"
+        elif t.image_size is None:
+            file = t.stack or image_places(t.images or ())[0][0]
+            found = _found(tomograms, stack_path(file))
+            what = f"image stack {t.stack} is" if t.images is None else "tilt images are"
+            problem = f"the {what} not there" if found is None else _problem(found)
+            if problem is not None:
+                yield name, problem
+
+
+def _problem(stack: Path) -> str | None:
+    """Why a file of images cannot be read as a whole."""
+    try:
+        open_stack(stack).close()
+    except TomosetError as problem:
+        return str(problem)
     return None
 
 
@@ -81,10 +94,8 @@ def short_stack(tomograms: TomogramSet) -> Found:
         stack = None if t.stack is None else _found(tomograms, stack_path(t.stack))
         if stack is None or t.image_size is None:
             continue
-        try:
-            open_stack(stack).close()
-        except FileFormatError as problem:
-            yield name, str(problem)
+        if (problem := _problem(stack)) is not None:
+            yield name, problem
 
 
 def volumes(tomograms: TomogramSet) -> Found:

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.images import mrc
+from tomoset.images.mrc import stack_path
+from tomoset.images.tiff import TIFF_ENDINGS
 from tomoset.model import Deformation, Reconstruction, Tomogram, TomogramSet
 
 Array = npt.NDArray[np.float64]
@@ -194,10 +195,11 @@ def image_names(stack: str, index: Any) -> list[str]:
     """RELION's names of single images in a stack, counted from 1: ``000003@TS.mrc:mrcs``.
 
     By such a name RELION 5 reads a stack only if it is called .mrcs, or told to be one
-    (``image.h``: "stacks of images in MRC-format should have extension .mrcs").
+    (``image.h``: "stacks of images in MRC-format should have extension .mrcs"); TIFF it knows by
+    its ending.
     """
-    plain = mrc.stack_path(stack)
-    file = plain if plain.endswith(".mrcs") else f"{plain}:mrcs"
+    plain = stack_path(stack)
+    file = plain if plain.endswith((".mrcs", *TIFF_ENDINGS)) else f"{plain}:mrcs"
     return [f"{i + 1:06d}@{file}" for i in index.tolist()]
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: How files begin: either byte order, and those above 4 GB.
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+#: How programs call them.
+TIFF_ENDINGS = (".tif", ".tiff")
+
 #: Types that MRC has; bytes become wider, for MRC's are signed to most programs.
 _IN_MRC = {"u1": "u2", "i1": "i2", "i2": "i2", "u2": "u2", "f2": "f2"}
 

@@ -16,10 +16,11 @@ from tomoset.formats.imod.commands import (
     read_lines,
 )
 from tomoset.formats.imod.series import ImportOptions, Series
+from tomoset.images.tiff import TIFF_ENDINGS
 
 #: Endings of image files that are not raw tilt series.
 _NOT_RAW = ("_ali", "_rec", "_full_rec", "_preali", "_ctfcorr", "_erase", "_fixed", "_mid", "_cut")
-_STACK_ENDINGS = (".st", ".mrc", ".mrcs")
+_STACK_ENDINGS = (".st", ".mrc", ".mrcs", *TIFF_ENDINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +70,8 @@ def find_series(
     order = finder.order(choices.order) or options.order_list
     series = Series(
         name=name,
-        # RELION knows .mrc, .mrcs and .st by their endings, and reads .st only when told so.
-        stack=stack if stack.endswith((".mrc", ".mrcs")) else stack + ":mrc",
+        # RELION knows MRC, TIFF and .st by their endings, and reads .st only when told so.
+        stack=stack if stack.endswith((".mrc", ".mrcs", *TIFF_ENDINGS)) else stack + ":mrc",
         folder=str(path),
         newst=newst,
         tilt=tilt,
@@ -160,11 +161,13 @@ class _Finder:
                 "there; say which file it is by --stack"
             )
         raw = [n for n in self.names if n.endswith(_STACK_ENDINGS) and not _is_product(n)]
+        # A TIFF beside MRC is most likely a picture of something.
+        raw = [n for n in raw if not n.endswith(TIFF_ENDINGS)] or raw
         found = self.one(raw, "raw stack", "--stack")
         if found is None:
             raise MissingFileError(
-                f"{self.folder}: no raw stack (*.st, *.mrc) is there; if it is elsewhere, say "
-                "where by --stack or use an import table (--i)"
+                f"{self.folder}: no raw stack (*.st, *.mrc, *.tif) is there; if it is elsewhere, "
+                "say where by --stack or use an import table (--i)"
             )
         if named:
             warnings.warn(
