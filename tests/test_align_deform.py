@@ -9,7 +9,7 @@ import pytest
 
 from tomoset import geometry
 from tomoset.align import AdjustOptions, Fit, adjust
-from tomoset.align.deform import Regression, deformed, design
+from tomoset.align.deform import GRID, Regression, deformed
 from tomoset.errors import ModelError
 from tomoset.model import Deformation, Observations
 from tomoset.simulate import random_deformation
@@ -95,7 +95,7 @@ def test_errors_left_out_are_those_of_regressions_without(kind: str, strength: f
     n = 9
     points, seen = rng.uniform(0, IMAGE, (n, 2)), rng.standard_normal((n, 2))
     weights = rng.uniform(0.2, 1.0, n)
-    B = design(kind, points, IMAGE)
+    B = geometry.DeformationBasis(kind, GRID, IMAGE).design(points)
     scale = rng.uniform(0.5, 1.0, B.shape[2]) / np.abs(B).max(axis=(0, 1)).clip(1)
     out = Regression.of(B, seen, weights, scale).left_out(strength)
     for i in range(n):

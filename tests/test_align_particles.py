@@ -29,7 +29,6 @@ from tomoset.align.particles import (
     fit_particles,
     reference,
 )
-from tomoset.align.particles.bend import Bend
 from tomoset.align.particles.cameras import Cameras
 from tomoset.align.particles.freedom import Choice
 from tomoset.align.particles.likelihood import objective
@@ -96,30 +95,6 @@ def test_searches_agree_with_the_reference(small):
     for p, k in np.ndindex(8, 4):
         there = offsets[:, p] + linear @ moves[p, k]
         assert out[p, k] == pytest.approx(reference.score(values[p], weights[p], there, step))
-
-
-@pytest.mark.parametrize(
-    ("kind", "grid"),
-    [("linear", (3, 3)), ("spline", (3, 3)), ("spline", (2, 4)), ("Fourier", (5, 4))],
-)
-def test_functions_of_deformations(kind, grid):
-    bend = Bend(kind, grid, IMAGE)
-    numbers = rng.standard_normal((1, len(bend.slots[0])))
-    points = rng.uniform(-100, 1200, (30, 2))
-    C = bend.matrix(numbers)[0]
-    values, slopes = bend.functions(points)
-    expected = Deformation(kind=kind, grid=grid, coefficients=numbers)
-    np.testing.assert_allclose(
-        values @ C.T, expected.displacement(points[None], image_size=IMAGE)[0], atol=1e-9
-    )
-    for axis in range(2):
-        h = 1e-4 * np.eye(2)[axis]
-        numeric = (bend.functions(points + h)[0] - bend.functions(points - h)[0]) / 2e-4
-        np.testing.assert_allclose(slopes[:, axis], numeric, atol=1e-7)
-    other = Deformation(kind="linear", grid=(3, 3), coefficients=[[0.01, 0.002, -0.01]])
-    if kind == "spline":
-        again = Deformation(kind=kind, grid=grid, coefficients=bend.like(other, 1))
-        np.testing.assert_allclose(field(again), field(other), atol=1e-6)
 
 
 def test_cameras_are_the_model_that_is_written():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomoset import Deformation, ModelError
-from tomoset.model.deformation import frequencies
+from tomoset.geometry import DeformationBasis
 
 SIZE = (64, 48)
 
@@ -62,7 +62,7 @@ def slow_fourier(c: np.ndarray, p: np.ndarray, gx: int, gy: int) -> np.ndarray:
 
 
 def make(kind: str, grid: tuple[int, int], rng: np.random.Generator, scale: float) -> Deformation:
-    k = {"linear": 3, "spline": 8 * grid[0] * grid[1], "Fourier": 4 * len(frequencies(grid))}[kind]
+    k = DeformationBasis(kind, grid, SIZE).count
     return Deformation(kind=kind, grid=grid, coefficients=rng.normal(0, scale, (2, k)))
 
 
@@ -88,6 +88,48 @@ def test_equals_the_slow_one(kind: str, gx: int, gy: int, seed: int) -> None:
                 "Fourier": lambda c, p: slow_fourier(c, p, gx, gy),
             }[kind](c, p)
             np.testing.assert_allclose(fast[tilt, i], slow, atol=1e-9)
+
+
+@given(
+    st.sampled_from(["linear", "spline", "Fourier"]),
+    st.integers(2, 5),
+    st.integers(2, 5),
+    st.integers(0, 10**6),
+)
+def test_functions_add_up_to_the_displacement_and_have_its_slopes(
+    kind: str, gx: int, gy: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    basis = DeformationBasis(kind, (gx, gy), SIZE)
+    coefficients = make(kind, (gx, gy), rng, 1.0).coefficients[0]
+    points = rng.uniform(-10, 80, (6, 2))
+    moved = basis.displacement(coefficients, points)
+    C = basis.matrix(coefficients)
+    np.testing.assert_allclose(basis.values(points) @ C.T, moved, atol=1e-9)
+    np.testing.assert_allclose(basis.design(points) @ coefficients, moved, atol=1e-9)
+    slopes = basis.slopes(points) @ C.T
+    for axis in range(2):
+        h = 1e-5 * np.eye(2)[axis]
+        ends = (basis.displacement(coefficients, points + sign * h) for sign in (1, -1))
+        numeric = (next(ends) - next(ends)) / 2e-5
+        np.testing.assert_allclose(slopes[:, axis], numeric, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["spline", "Fourier"])
+def test_another_model_follows_as_far_as_it_can(kind: str) -> None:
+    linear = DeformationBasis("linear", (3, 3), SIZE)
+    other = DeformationBasis(kind, (3, 4), SIZE)
+    given_ = np.array([[0.01, 0.002, -0.01], [0.0, 0.0, 0.0]])
+    assert linear.nearest(given_, linear) is given_
+    found = other.nearest(given_, linear)
+    assert found.shape == (2, other.count)
+    assert not found[1].any()
+    assert other.design(np.zeros((0, 2))).shape == (0, 2, other.count)
+    points = np.random.default_rng(0).uniform(0, SIZE, (50, 2))
+    wanted = linear.displacement(given_[0], points)
+    off = other.displacement(found[0], points) - wanted
+    # A spline can do it exactly.
+    assert np.abs(off).max() < (1e-9 if kind == "spline" else 0.5 * np.abs(wanted).max())
 
 
 @settings(max_examples=30)

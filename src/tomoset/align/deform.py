@@ -1,6 +1,6 @@
 """What an alignment by beads leaves over, as a 2D deformation of the tilt images.
 
-RELION's model (specification section 2.5): q = p + d(p), where p is where a projection puts a
+RELION's model: q = p + d(p), where p is where a projection puts a
 point. Every tilt image has its own d, fitted to the residuals of its beads by ridge regression.
 One ridge strength serves all images: that with which beads that are left out are predicted best.
 """
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tomoset.align.fit import Fit
 from tomoset.errors import ModelError
+from tomoset.geometry import DeformationBasis
 from tomoset.model import Deformation, Observations
 
 Array = npt.NDArray[np.float64]
@@ -81,7 +82,7 @@ class Regression:
         Parameters
         ----------
         design : (n, 2, k) array
-            Of `design`.
+            Of `DeformationBasis`.
         residuals : (n, 2) array
             [px]
         weights : (n,) array
@@ -147,8 +148,8 @@ def deformed(observations: Observations, fit: Fit, image_size: tuple[int, int]) 
     before = errors = np.concatenate([w * (off**2).sum(axis=1) for _, off, w in images])
     best: tuple[Deformation, float] | None = None
     for kind in _KINDS if len(counts) else ():
-        scale = _scale(kind, image_size)
-        sides = [Regression.of(design(kind, p, image_size), off, w, scale) for p, off, w in images]
+        basis = DeformationBasis(kind, GRID, image_size)
+        sides = [Regression.of(basis.design(p), off, w, basis.scale) for p, off, w in images]
         strength, now = _strongest(sides)
         if _better(errors, now, counts):
             found = np.stack([side.coefficients(strength) for side in sides])
@@ -186,37 +187,6 @@ def _images(
     points = observations.points[used] - residuals
     rows = [np.flatnonzero(tilt == t) for t in range(len(fit.projections))]
     return [(points[r], residuals[r], weights[r]) for r in rows]
-
-
-def design(kind: str, points: Array, image_size: tuple[int, int]) -> Array:
-    """What a coefficient of 1 displaces, of each in turn.
-
-    Parameters
-    ----------
-    kind : {"linear", "spline"}
-    points : (n, 2) array
-        x, y in one image, as it is projected [px].
-    image_size : (int, int)
-        Width and height [px].
-
-    Returns
-    -------
-    (n, 2, k) float64 array
-        [px]
-    """
-    k = len(_scale(kind, image_size))
-    unit = Deformation(kind=kind, grid=GRID, coefficients=np.eye(k))
-    every = np.broadcast_to(points, (k, *points.shape))
-    return unit.displacement(every, image_size=image_size).transpose(1, 2, 0)
-
-
-def _scale(kind: str, image_size: tuple[int, int]) -> Array:
-    """How large coefficients are for displacements of about 1 px: (k,)."""
-    if kind == "linear":
-        width, height = image_size
-        return 2.0 / np.array([width, width, height], dtype=np.float64)
-    # Value, slopes and twist of each node, per cell: nodes differ by about 1.
-    return np.tile([1.0, 0.5, 0.5, 0.25], 2 * GRID[0] * GRID[1])
 
 
 def _strongest(sides: list[Regression]) -> tuple[float, Array]:

@@ -1,4 +1,4 @@
-"""Rotations, projection matrices and changes of frame. Arrays in, arrays out.
+"""Rotations, projection matrices, deformations, changes of frame. Arrays in, arrays out.
 
 Every formula on how space maps onto images is here, once; ``docs/conventions.md`` states
 each frame with a worked number. Matrices act on column vectors ``(x, y, z, 1)``; arrays of
@@ -28,6 +28,7 @@ from tomoset.geometry._basic import (
     translation,
     triangulate,
 )
+from tomoset.geometry._deformation import DeformationBasis
 from tomoset.geometry._euler import euler_matrix
 from tomoset.geometry._imod import ImodVolume, imod_projections
 from tomoset.geometry._rigid import (
@@ -39,6 +40,7 @@ from tomoset.geometry._rigid import (
 )
 
 __all__ = [
+    "DeformationBasis",
     "ImodVolume",
     "apply",
     "corners",

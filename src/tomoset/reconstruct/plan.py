@@ -157,13 +157,12 @@ class Plan:
         if bent is None:
             return None
         (width, height), factors = self.image_size, self._factors
+        basis = bent.basis(self.cropping.size)
+        by_image = np.swapaxes(basis.matrix(bent.coefficients), 1, 2)
         moved = np.empty((n, 2, height, width), dtype=np.float32)
-        for i in range(n):  # row by row: the field needs much memory for each point
-            one = replace(bent, coefficients=bent.coefficients[[i]])
-            for y in range(height):
-                points = np.stack([np.arange(width), np.full(width, y)], axis=1) * factors
-                field = one.displacement(points[None], image_size=self.cropping.size)[0]
-                moved[i, :, y] = (field / factors).T
+        for y in range(height):  # row by row: the functions need much memory for each point
+            points = np.stack([np.arange(width), np.full(width, y)], axis=1) * factors
+            moved[:, :, y] = np.swapaxes(basis.values(points) @ by_image / factors, 1, 2)
         return moved
 
     def ctf(self, i: int, depth: float) -> Ctf:

@@ -1,7 +1,7 @@
 """Alignment of tilt series by particles: cameras, places, motion and deformation. Numbers only.
 
-`fit_particles` does it all. Below it, from the ground up: `problem` and `result`, `cameras`, `bend`
-and `motion` (what moves a particle in an image), `courses` (how particles may move), `freedom`
+`fit_particles` does it all. Below it, from the ground up: `problem` and `result`, `cameras` and
+`motion` (what moves a particle in an image), `courses` (how particles may move), `freedom`
 (what may change), `model` (all of it together), `surface` (the windows as functions), `likelihood`,
 `algebra`, `motion_evidence` (how much they move), `newton` (steps), `held_out` (cross-validation),
 `start`, `stages` (which model) and `certainty`.

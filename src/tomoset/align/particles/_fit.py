@@ -71,7 +71,9 @@ def _result(task: Task, best: Climbed, kept: Mask, sure: Certainty) -> ParticleF
     deformation = task.problem.deformation
     wanted = task.options.deformation
     if best.choice.deformation and wanted is not None:
-        deformation = Deformation(kind=wanted.kind, grid=wanted.grid, coefficients=numbers.bend)
+        deformation = Deformation(
+            kind=wanted.kind, grid=wanted.grid, coefficients=numbers.deformation
+        )
     shown = rest.problem.surface.energy > 0
     offsets = np.where(shown[..., None], rest.found.seen.offsets, np.nan)
     gain, error = np.full((2, n_tilts), np.nan)
@@ -91,7 +93,7 @@ def _result(task: Task, best: Climbed, kept: Mask, sure: Certainty) -> ParticleF
         position_deviations=sure.places,
         spreads=_spreads(rest),
         expected=sure.expected,
-        bend_deviations=sure.bend,
+        bend_deviations=sure.deformation,
         motion_deviations=sure.motion * task.problem.pixel_size,
         amplitude=rest.noise.amplitude,
         evidence=rest.found.evidence,

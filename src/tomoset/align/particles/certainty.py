@@ -37,7 +37,7 @@ class Certainty:
         [voxels]; NaN for particles that no image shows.
     expected : (n_tilts,) array
         Rms error of the projections at the particles [px].
-    bend : (n_tilts,) array
+    deformation : (n_tilts,) array
         The same of the deformation; NaN where it is not free.
     motion : (n_tilts, 3) array
         Rms error of displacements along each axis [voxels]; NaN where there are none.
@@ -46,7 +46,7 @@ class Certainty:
     cameras: Array
     places: Array
     expected: Array
-    bend: Array
+    deformation: Array
     motion: Array
 
 
@@ -73,7 +73,7 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
             numbers, by_place = _less_gauge(rest, gauge, first, numbers, by_place)
         each = numbers @ covariance @ np.swapaxes(numbers, 1, 2)
         spread = np.einsum("pig,gh,pih->pi", by_place, covariance, by_place, optimize=True)
-        bend = _bend(rest, covariance)
+        deformation = _deformation(rest, covariance)
         motion = _motion(rest, problem.model.modes, covariance)
     if problem.free.particles:
         spread = spread + np.diagonal(reduced.blocks, axis1=1, axis2=2)
@@ -89,7 +89,7 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
         cameras=np.sqrt(np.maximum(np.diagonal(said, axis1=1, axis2=2), 0.0)),
         places=np.where(shown[:, None], np.sqrt(np.maximum(spread, 0.0)), np.nan),
         expected=np.sqrt(np.maximum(squares, 0.0) / max(int(shown.sum()), 1)),
-        bend=bend,
+        deformation=deformation,
         motion=motion,
     )
 
@@ -110,20 +110,16 @@ def motion_stands_out(rest: Rest) -> bool:
     return ratio > _CLEAR**2
 
 
-def _bend(rest: Rest, covariance: Array) -> Array:
+def _deformation(rest: Rest, covariance: Array) -> Array:
     """Rms error of the deformation at the particles: (n_tilts,) [px]."""
-    free, bend = rest.problem.free, rest.problem.model.bend
+    free, basis = rest.problem.free.deformation, rest.problem.model.basis
     found = np.full(len(rest.found.values), np.nan)
-    if bend is None or not free.bend.size or free.bend[0, 0] < 0 or not len(rest.moved):
+    if basis is None or not free.size or free[0, 0] < 0 or not len(rest.moved):
         return found
-    row, column = bend.slots
-    for t, which in enumerate(free.bend):
-        values = bend.functions(rest.found.seen.places[t])[0]
-        squares = 0.0
-        for axis in (0, 1):
-            mine = row == axis
-            by = values[:, column[mine]]
-            squares += _quadratic(by, covariance[np.ix_(which[mine], which[mine])]).mean()
+    for t, which in enumerate(free):
+        design = basis.design(rest.found.seen.places[t])
+        block = covariance[np.ix_(which, which)]
+        squares = sum(float(_quadratic(design[:, axis], block).mean()) for axis in (0, 1))
         found[t] = np.sqrt(max(squares, 0.0))
     return found
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.particles.bend import Bend
 from tomoset.align.particles.cameras import COLUMNS
 from tomoset.align.particles.courses import COURSES
 from tomoset.align.particles.motion import Modes
+from tomoset.geometry import DeformationBasis
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -38,7 +38,7 @@ class Parameters:
         `COLUMNS` of each tilt image: radians, pixels, factors.
     common : (8,) array
         The same, for all of them.
-    bend : (n_tilts, k) array
+    deformation : (n_tilts, k) array
         Coefficients of the deformation, not their change [px].
     motion : (m, 3) array
         Coefficients of the modes of motion.
@@ -48,7 +48,7 @@ class Parameters:
 
     tilt: Array
     common: Array
-    bend: Array
+    deformation: Array
     motion: Array
     moved: Array
 
@@ -61,7 +61,7 @@ class Freedom:
     ----------
     tilt : (n_tilts, 8) int array
     common : (8,) int array
-    bend : (n_tilts, k) int array
+    deformation : (n_tilts, k) int array
         The same in all rows if the deformation is common.
     motion : (m, 3) int array
     particles : bool
@@ -71,7 +71,7 @@ class Freedom:
 
     tilt: Index
     common: Index
-    bend: Index
+    deformation: Index
     motion: Index
     particles: bool
     size: int
@@ -90,14 +90,16 @@ class Freedom:
             filled = values.copy()
             filled[where >= 0] = vector[where[where >= 0]]
             found.append(filled)
-        tilt, common, bend, motion = found
-        return Parameters(tilt=tilt, common=common, bend=bend, motion=motion, moved=moved)
+        tilt, common, deformation, motion = found
+        return Parameters(
+            tilt=tilt, common=common, deformation=deformation, motion=motion, moved=moved
+        )
 
     def _pairs(self, numbers: Parameters) -> list[tuple[Index, Array]]:
         return [
             (self.tilt, numbers.tilt),
             (self.common, numbers.common),
-            (self.bend, numbers.bend),
+            (self.deformation, numbers.deformation),
             (self.motion, numbers.motion),
         ]
 
@@ -228,7 +230,11 @@ class Choice:
 
 
 def freedom(
-    choice: Choice, moves: npt.NDArray[np.bool_], bend: int, per_tilt: bool, modes: Modes | None
+    choice: Choice,
+    moves: npt.NDArray[np.bool_],
+    coefficients: int,
+    per_tilt: bool,
+    modes: Modes | None,
 ) -> Freedom:
     """Number what is free.
 
@@ -237,7 +243,7 @@ def freedom(
     choice : Choice
     moves : (n_tilts,) bool array
         Tilt images that may change.
-    bend : int
+    coefficients : int
         Coefficients of the deformation.
     per_tilt : bool
         Whether each tilt image has its own.
@@ -260,17 +266,17 @@ def freedom(
     common = np.where(shared, size + np.cumsum(shared) - 1, -1)
     size += int(shared.sum())
     rows = n if per_tilt else 1
-    count = bend if choice.deformation else 0
+    count = coefficients if choice.deformation else 0
     place = size + np.arange(rows * count).reshape(rows, count)
     if not choice.deformation:
-        place = np.full((n, bend), -1)
+        place = np.full((n, coefficients), -1)
     size += rows * count
     m = modes.count if modes is not None else 0
     ways = size + np.arange(3 * m).reshape(m, 3) if choice.motion else np.full((m, 3), -1)
     return Freedom(
         tilt=tilt,
         common=common,
-        bend=np.broadcast_to(place, (n, bend)),
+        deformation=np.broadcast_to(place, (n, coefficients)),
         motion=ways,
         particles=choice.particles,
         size=size + (3 * m if choice.motion else 0),
@@ -279,20 +285,20 @@ def freedom(
 
 def prior(
     free: Freedom,
-    parts: tuple[Bend | None, Modes | None],
+    parts: tuple[DeformationBasis | None, Modes | None],
     old: Parameters,
     regularisation: float,
     like: Prior | None,
 ) -> Prior:
     """What is expected of free numbers to begin with, or by an earlier fit of others."""
-    bend, modes = parts
+    basis, modes = parts
     mean, scale, ridge = np.zeros(free.size), np.ones(free.size), np.zeros(free.size)
     shared = free.common >= 0
     scale[free.common[shared]] = _SHARED[shared]
-    if bend is not None and free.bend.size and free.bend[0, 0] >= 0:
-        mean[free.bend] = old.bend
-        scale[free.bend] = bend.scale()
-        ridge[free.bend] = 2 * regularisation * bend.penalty()
+    if basis is not None and free.deformation.size and free.deformation[0, 0] >= 0:
+        mean[free.deformation] = old.deformation
+        scale[free.deformation] = basis.scale
+        ridge[free.deformation] = 2 * regularisation * basis.penalty
     variance = np.array(_START) ** 2 if like is None else like.variance
     known = Prior(
         mean=mean,
@@ -311,7 +317,7 @@ def _groups(free: Freedom, modes: Modes | None) -> Index:
     for column in range(len(COLUMNS)):
         where = free.tilt[:, column]
         group[where[where >= 0]] = column
-    for where, name in ((free.common, COMMON), (free.bend, DEFORMATION)):
+    for where, name in ((free.common, COMMON), (free.deformation, DEFORMATION)):
         group[where[where >= 0]] = name
     if free.moving and modes is not None:
         group[free.motion] = MOTION + modes.courses[modes.when][:, None]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.particles.bend import Bend
 from tomoset.align.particles.cameras import Cameras
 from tomoset.align.particles.freedom import Freedom, Parameters
 from tomoset.align.particles.motion import Modes
+from tomoset.geometry import DeformationBasis
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ class Model:
         [voxels]
     at : (n_tilts, n_particles, 2) array
         Where the windows are [px].
-    bend : Bend or None
+    basis : DeformationBasis or None
     modes : Modes or None
     given : (n_tilts, n_particles, 3) array or None
         Motions of before [voxels].
@@ -39,7 +39,7 @@ class Model:
     middle: Array
     positions: Array
     at: Array
-    bend: Bend | None = None
+    basis: DeformationBasis | None = None
     modes: Modes | None = None
     given: Array | None = None
 
@@ -95,13 +95,12 @@ def view(model: Model, free: Freedom, numbers: Parameters) -> View:
         points = points + model.modes.displacements(numbers.motion)
     places, arms = cameras.seen(points)
     offsets, stretch = places - model.at, None
-    if model.bend is not None:
+    if model.basis is not None:
         stretch = np.zeros((*places.shape, 2))
-        matrices = model.bend.matrix(numbers.bend)
+        matrices = model.basis.matrix(numbers.deformation)
         for t, C in enumerate(matrices):
-            values, slopes = model.bend.functions(places[t])
-            offsets[t] += values @ C.T
-            stretch[t] = np.eye(2) + np.swapaxes(slopes @ C.T, 1, 2)
+            offsets[t] += model.basis.values(places[t]) @ C.T
+            stretch[t] = np.eye(2) + np.swapaxes(model.basis.slopes(places[t]) @ C.T, 1, 2)
     return View(cameras=cameras, arms=arms, places=places, offsets=offsets, stretch=stretch)
 
 
@@ -124,13 +123,9 @@ def design(model: Model, free: Freedom, seen: View, tilt: int) -> tuple[Array, I
         which.append(where[where >= 0])
     if seen.stretch is not None:
         parts = [seen.stretch[tilt] @ part for part in parts]
-    if free.bend.size and free.bend[tilt, 0] >= 0 and model.bend is not None:
-        row, column = model.bend.slots
-        values = model.bend.functions(seen.places[tilt])[0]
-        by_bend = np.zeros((len(values), 2, len(row)))
-        by_bend[:, row, np.arange(len(row))] = values[:, column]
-        parts.append(by_bend)
-        which.append(free.bend[tilt])
+    if free.deformation.size and free.deformation[tilt, 0] >= 0 and model.basis is not None:
+        parts.append(model.basis.design(seen.places[tilt]))
+        which.append(free.deformation[tilt])
     if not parts:
         return np.zeros((seen.offsets.shape[1], 2, 0)), np.zeros(0, dtype=np.int64)
     return np.concatenate(parts, axis=2), np.concatenate(which)

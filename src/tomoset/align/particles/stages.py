@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.particles.bend import Bend
 from tomoset.align.particles.certainty import motion_stands_out
 from tomoset.align.particles.courses import COURSES, Motions
 from tomoset.align.particles.frame import Frame, frame
@@ -20,6 +19,7 @@ from tomoset.align.particles.problem import ParticleOptions, ParticleProblem
 from tomoset.align.particles.result import Gain
 from tomoset.align.particles.start import middle, start
 from tomoset.align.particles.surface import Surface
+from tomoset.geometry import DeformationBasis
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -114,14 +114,14 @@ def begin(task: Task) -> Rest:
     found = start(problem, task.surface, shifts=choice.shifts, particles=choice.particles)
     n_tilts = len(problem.projections)
     old = problem.deformation
-    bend = None if old is None else Bend(old.kind, old.grid, problem.image_size)
+    basis = None if old is None else old.basis(problem.image_size)
     modes = None if task.motions is None else task.motions.coarse()
     tilt = np.zeros((n_tilts, 8))
     tilt[:, 3:5] = found.shifts
     numbers = Parameters(
         tilt=tilt,
         common=np.zeros(8),
-        bend=np.zeros((n_tilts, 0)) if old is None else np.array(old.coefficients),
+        deformation=np.zeros((n_tilts, 0)) if old is None else np.array(old.coefficients),
         motion=np.zeros((modes.count if modes is not None else 0, 3)),
         moved=found.moved,
     )
@@ -130,7 +130,7 @@ def begin(task: Task) -> Rest:
         middle=middle(problem.size),
         positions=np.asarray(problem.positions, dtype=np.float64),
         at=np.ascontiguousarray(np.swapaxes(problem.windows.at, 0, 1), dtype=np.float64),
-        bend=bend,
+        basis=basis,
         modes=modes,
         given=_given(problem),
     )
@@ -163,15 +163,15 @@ def _entered(
     """A model with what is free in it."""
     wanted = task.options.deformation
     per_tilt = wanted is not None and wanted.per_tilt
-    count = 0 if model.bend is None else numbers.bend.shape[1]
+    count = 0 if model.basis is None else numbers.deformation.shape[1]
     free = freedom(choice, moves, count, per_tilt, model.modes)
     held = replace(numbers, tilt=0 * numbers.tilt, common=0 * numbers.common)
     centre = numbers
-    if like is not None and like.problem.held.bend.shape == numbers.bend.shape:
+    if like is not None and like.problem.held.deformation.shape == numbers.deformation.shape:
         centre = like.problem.held
     expected = prior(
         free,
-        (model.bend, model.modes),
+        (model.basis, model.modes),
         centre,
         wanted.regularisation if wanted is not None else 0.0,
         None if like is None else like.problem.prior,
@@ -181,7 +181,7 @@ def _entered(
         surface=task.surface,
         free=free,
         prior=expected,
-        held=replace(held, bend=centre.bend),
+        held=replace(held, deformation=centre.deformation),
     )
 
 
@@ -190,11 +190,14 @@ def entered(task: Task, rest: Rest, choice: Choice, moves: Mask) -> Rest:
     model, numbers = rest.problem.model, rest.problem.numbers(rest.vector, rest.moved)
     wanted = task.options.deformation
     if choice.deformation and wanted is not None and not _has(rest):
-        bend = Bend(wanted.kind, wanted.grid, task.problem.image_size)
-        found = bend.like(task.problem.deformation, len(numbers.tilt))
+        size, old = task.problem.image_size, task.problem.deformation
+        basis = DeformationBasis(wanted.kind, wanted.grid, size)
+        found = np.zeros((len(numbers.tilt), basis.count))
+        if old is not None:
+            found = basis.nearest(old.coefficients, old.basis(size))
         if not wanted.per_tilt:
             found = np.broadcast_to(found.mean(axis=0), found.shape)
-        model, numbers = replace(model, bend=bend), replace(numbers, bend=np.array(found))
+        model, numbers = replace(model, basis=basis), replace(numbers, deformation=np.array(found))
     return _standing(rest, _entered(task, model, numbers, choice, moves, rest), numbers)
 
 
@@ -219,8 +222,8 @@ def in_detail(task: Task, rest: Rest, choice: Choice) -> Rest:
 
 def _has(rest: Rest) -> bool:
     """Whether a deformation is free already."""
-    bend = rest.problem.free.bend
-    return bool(bend.size and bend[0, 0] >= 0)
+    free = rest.problem.free.deformation
+    return bool(free.size and free[0, 0] >= 0)
 
 
 def climbed(task: Task) -> Climbed:
@@ -278,13 +281,13 @@ def before(task: Task, rest: Rest) -> float:
     """Log-likelihood of what was given, all else alike."""
     problem = rest.problem
     old = task.problem.deformation
-    bend = None if old is None else Bend(old.kind, old.grid, task.problem.image_size)
+    basis = None if old is None else old.basis(task.problem.image_size)
     held = problem.held
     numbers = replace(
         held,
-        bend=np.zeros((len(held.tilt), 0)) if old is None else np.array(old.coefficients),
+        deformation=np.zeros((len(held.tilt), 0)) if old is None else np.array(old.coefficients),
         motion=0 * held.motion,
         moved=0 * held.moved,
     )
-    given = replace(problem, model=replace(problem.model, bend=bend))
+    given = replace(problem, model=replace(problem.model, basis=basis))
     return evaluate(given, numbers, rest.noise).total
