@@ -33,6 +33,18 @@ def test_depth_and_defocus_of_the_worked_example() -> None:
     assert slope.defocus(point)[0, 0, 0] - 20000 == pytest.approx(6.18, abs=0.005)
 
 
+def test_the_ctf_of_a_place_is_that_of_its_defocus_and_its_image() -> None:
+    n = np.arange(5.0)
+    t = tomogram(phase_shift=30 * n, ctf_scale=1 - 0.1 * n, b_factor=100 * n, defocus_angle=10 * n)
+    points = np.array([[10.0, 40.0, 3.0]])
+    ctf = t.ctf(4, float(t.depth(points)[4, 0]))
+    assert (ctf.defocus_u, ctf.defocus_v) == pytest.approx(tuple(t.defocus(points)[4, 0]))
+    assert (ctf.defocus_angle, ctf.phase_shift, ctf.b_factor) == (40, 120, 400)
+    assert (ctf.scale, ctf.voltage, ctf.amplitude_contrast) == (0.6, 300, 0.1)
+    bare = tomogram().ctf(2)
+    assert (bare.defocus_angle, bare.phase_shift, bare.b_factor, bare.scale) == (0, 0, 0, 1)
+
+
 def test_projecting_and_triangulating_with_a_deformation() -> None:
     bent = Deformation(
         kind="spline", grid=(3, 3), coefficients=np.random.default_rng(1).normal(0, 0.5, (5, 72))
@@ -109,6 +121,7 @@ def test_what_is_not_known_is_said() -> None:
         lambda: bare.project([[0, 0, 0]]),
         lambda: bare.acquisition_order,
         lambda: bare.defocus([[0, 0, 0]]),
+        lambda: bare.ctf(0),
         lambda: bare.tilt_angles,
     ):
         with pytest.raises(ModelError, match="'a'"):

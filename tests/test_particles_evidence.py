@@ -114,10 +114,11 @@ def test_the_ctf_is_that_of_the_images_package():
     linear = tomogram.projections[2, :2, :3] @ particles.orientations
     slices = reference().transforms[0].slices(linear, BOX)
     defocus = tomogram.defocus(particles.positions)[2]
+    depth = tomogram.depth(particles.positions)[2]
     inside = (np.hypot(x, y) * PIXEL * BOX <= band(BOX)) & (np.hypot(x, y) > 0)
     for i in rows:
-        ctf = predictor.ctf(2, defocus[i, 0] - tomogram.defocus_u[2])
-        assert ctf.defocus_v == pytest.approx(defocus[i, 1])
+        ctf = tomogram.ctf(2, depth[i])
+        assert (ctf.defocus_u, ctf.defocus_v) == pytest.approx(tuple(defocus[i]))
         expected = np.where(inside, -ctf.at(x, y) * slices[i], 0)
         assert np.abs(predicted[i] - expected).max() < 1e-4 * np.abs(expected).max()
 

@@ -93,9 +93,12 @@ class Ctf:
 
     def at(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Array:
         """The CTF at spatial frequencies x, y [1/Å]."""
+        return np.asarray(-np.sin(self.phase(x, y)) * self.envelope(x, y))
+
+    def envelope(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+        """What scale and B-factor leave at spatial frequencies x, y [1/Å]."""
         k2 = np.square(x) + np.square(y)
-        damping = self.scale * np.exp(-self.b_factor / 4 * k2)
-        return np.asarray(-np.sin(self.phase(x, y)) * damping)
+        return np.asarray(self.scale * np.exp(-self.b_factor / 4 * k2))
 
     def image(self, size: tuple[int, int], pixel_size: float) -> Array:
         """The CTF on the half plane that ``scipy.fft.rfft2`` gives.

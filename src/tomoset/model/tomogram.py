@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.images.ctf import Ctf
 from tomoset.model._checks import Checks
 from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
@@ -319,14 +320,62 @@ class Tomogram:
         ModelError
             If there is no alignment or no CTF.
         """
+        centre = np.stack(self._need_defocus(), axis=-1)
+        change = self._defocus_per_depth() * self.depth(points)
+        return np.asarray(centre[:, None, :] + change[..., None])
+
+    def _need_defocus(self) -> tuple[Array, Array]:
         if self.defocus_u is None or self.defocus_v is None:
             raise ModelError(f"tomogram {self.name!r} has no defocus")
-        change = self._defocus_per_depth() * self.depth(points)
-        centre = np.stack([self.defocus_u, self.defocus_v], axis=-1)
-        return np.asarray(centre[:, None, :] + change[..., None])
+        return self.defocus_u, self.defocus_v
 
     def _defocus_per_depth(self) -> float:
         return self.hand * self._need_pixel_size() * self.defocus_slope
+
+    def ctf(self, tilt: int, depth: float = 0.0) -> Ctf:
+        """The contrast transfer function of a place in a tilt image.
+
+        Parameters
+        ----------
+        tilt : int
+            Row of the table, from 0.
+        depth : float
+            Of the place, as `depth` gives it [px].
+
+        Returns
+        -------
+        Ctf
+            Its scale and B-factor included; radiation is not.
+
+        Raises
+        ------
+        ModelError
+            If there is no CTF.
+
+        Examples
+        --------
+        >>> t = Tomogram(name="a", n_tilts=1, optics=Optics(pixel_size=2.0), hand=-1,
+        ...              defocus_u=[20000.0], defocus_v=[19000.0])
+        >>> t.ctf(0, depth=3.0).defocus_v
+        18994.0
+        """
+        u, v = self._need_defocus()
+        change = self._defocus_per_depth() * depth if depth else 0.0
+
+        def value(values: Array | None, default: float) -> float:
+            return default if values is None else float(values[tilt])
+
+        return Ctf(
+            defocus_u=float(u[tilt]) + change,
+            defocus_v=float(v[tilt]) + change,
+            defocus_angle=value(self.defocus_angle, 0.0),
+            voltage=self.optics.voltage,
+            spherical_aberration=self.optics.spherical_aberration,
+            amplitude_contrast=self.optics.amplitude_contrast,
+            phase_shift=value(self.phase_shift, 0.0),
+            b_factor=value(self.b_factor, 0.0),
+            scale=value(self.ctf_scale, 1.0),
+        )
 
     def with_depth_origin(self, origin: npt.ArrayLike) -> Tomogram:
         """The same tomogram, its table of defocus valid at another voxel.

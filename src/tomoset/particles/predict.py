@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
-from tomoset.images.ctf import Ctf, dose_weight, frequencies, wavelength
+from tomoset.images.ctf import dose_weight, frequencies, wavelength
 from tomoset.images.device import DeviceArray
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.aberrations import Aberrations
@@ -143,10 +143,7 @@ class Predictor:
             weight = weight * left
         if weighting.high_pass is not None:
             keep &= k >= self._pixel_size / weighting.high_pass
-        if t.ctf_scale is not None:
-            weight = weight * t.ctf_scale[tilt]
-        if t.b_factor is not None:
-            weight = weight * np.exp(-t.b_factor[tilt] / 4 * np.square(k / self._pixel_size))
+        weight = weight * t.ctf(tilt).envelope(k / self._pixel_size, 0.0)
         return np.where(keep, weight, 0.0)
 
     def images(self, tilt: int, rows: Ints, weight: Array) -> DeviceArray:
@@ -208,35 +205,6 @@ class Predictor:
     def _phase(self, tilt: int) -> tuple[Array, Floats]:
         """The phase of the CTF at no depth, and what each Å of defocus takes off: in turns."""
         x, y = frequencies((self.box, self.box), self._pixel_size)
-        turns = self.ctf(tilt).phase(x, y) / (2 * np.pi)
+        turns = self.tomogram.ctf(tilt).phase(x, y) / (2 * np.pi)
         squares = wavelength(self.tomogram.optics.voltage) / 2 * (x * x + y * y)
         return turns, squares.astype(np.float32)
-
-    def ctf(self, tilt: int, change: float = 0.0) -> Ctf:
-        """The transfer function of an image, its scale and B-factor included.
-
-        Parameters
-        ----------
-        tilt : int
-            Row of the tomogram.
-        change : float
-            Of the defocus [Å].
-        """
-        t = self.tomogram
-        assert t.defocus_u is not None
-        assert t.defocus_v is not None
-
-        def of(values: Array | None, default: float) -> float:
-            return default if values is None else float(values[tilt])
-
-        return Ctf(
-            defocus_u=float(t.defocus_u[tilt]) + change,
-            defocus_v=float(t.defocus_v[tilt]) + change,
-            defocus_angle=of(t.defocus_angle, 0.0),
-            voltage=t.optics.voltage,
-            spherical_aberration=t.optics.spherical_aberration,
-            amplitude_contrast=t.optics.amplitude_contrast,
-            phase_shift=of(t.phase_shift, 0.0),
-            b_factor=of(t.b_factor, 0.0),
-            scale=of(t.ctf_scale, 1.0),
-        )

@@ -167,25 +167,7 @@ class Plan:
 
     def ctf(self, i: int, depth: float) -> Ctf:
         """The CTF of image i at a depth along the beam from the table's own [Å]."""
-        t = self.tomogram
-        assert t.defocus_u is not None
-        assert t.defocus_v is not None
-        change = t.hand * t.defocus_slope * depth
-
-        def value(field: npt.NDArray[np.float64] | None, default: float) -> float:
-            return default if field is None else float(field[i])
-
-        return Ctf(
-            defocus_u=float(t.defocus_u[i]) + change,
-            defocus_v=float(t.defocus_v[i]) + change,
-            defocus_angle=value(t.defocus_angle, 0.0),
-            voltage=t.optics.voltage,
-            spherical_aberration=t.optics.spherical_aberration,
-            amplitude_contrast=t.optics.amplitude_contrast,
-            phase_shift=value(t.phase_shift, 0.0),
-            b_factor=value(t.b_factor, 0.0),
-            scale=value(t.ctf_scale, 1.0),
-        )
+        return self.tomogram.ctf(i, depth / self.pixel_size)
 
 
 def _placed(
