@@ -335,8 +335,8 @@ def test_maps_that_do_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_optics_that_contradict_the_set(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("particles.star").read_text()
     for old, new, says in (
-        ("300.0", "200.0", "rlnVoltage"),
-        ("2.7", "0.01", "rlnSphericalAberration"),
+        ("300.0", "200.0", "voltage"),
+        ("2.7", "0.01", "spherical aberration"),
         (" 5.4 ", " 4.4 ", "4.4"),
     ):
         assert old in text
@@ -378,7 +378,7 @@ def test_angles_that_nobody_says(here: Path, capsys: pytest.CaptureFixture[str])
     )
     star.write(replace(file, tables=tables), "particles.star")
     assert align("--strict") == 1
-    assert "have no rlnAngleRot" in capsys.readouterr().err
+    assert "have no angle rot" in capsys.readouterr().err
 
 
 def test_particles_that_nobody_sees_say_nothing(
@@ -538,7 +538,7 @@ def test_halves_that_nobody_says_are_assumed(
     tables = tuple(table if t.name == "particles" else t for t in file.tables)
     star.write(replace(file, tables=tables), "particles.star")
     assert align() == 0
-    assert "have no rlnRandomSubset" in capsys.readouterr().err
+    assert "have no half sets" in capsys.readouterr().err
 
 
 def test_continue_and_an_interrupted_run(

@@ -486,7 +486,7 @@ def test_data_that_cannot_be():
 def test_optics_that_cannot_be():
     ones = [1] * 7
     assert windows(particles=relion_particles(ones, "rlnVoltage=300")).visible.any()
-    with pytest.raises(FileFormatError, match="says 200, tomogram 'a' 300"):
+    with pytest.raises(ModelError, match="says 200, tomogram 'a' 300"):
         windows(particles=relion_particles(ones, "rlnVoltage=200"))
     with pytest.raises(FileFormatError, match="expected a half set, 1 or 2, found 3"):
         windows(particles=relion_particles([1, 2, 3, 1, 1, 1, 1]))

@@ -96,13 +96,5 @@ def two_groups() -> ParticleSet:
     particles = relion_particles(
         ONES, f"rlnEvenZernike={vector_text([0.5])} rlnOddZernike={vector_text([9])}"
     )
-    file = particles.source.file
-    optics = {k: [*v, *v] for k, v in file["optics"].columns.items()}
-    optics["rlnOpticsGroup"] = ["1", "2"]
-    optics["rlnEvenZernike"][1], optics["rlnOddZernike"][1] = "None", "[0,0]"
-    tables = (star.Table("optics", optics), *file.tables[1:])
-    return replace(
-        particles,
-        optics_groups=GROUPS,
-        source=replace(particles.source, file=replace(file, tables=tables)),
-    )
+    plain = relion_particles(ONES, "rlnEvenZernike=None rlnOddZernike=[0,0]")
+    return replace(particles, optics_groups=GROUPS, optics={**particles.optics, 2: plain.optics[1]})

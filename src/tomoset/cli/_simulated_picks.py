@@ -38,13 +38,10 @@ def write_picks(sets: Sets, density: Floats, pixel_size: float, dialect: str) ->
         ``relion4`` or ``relion5``.
     """
     given = TomogramSet(sets.written)
-    picks = replace(sets.particles(), coordinates=sets.picks())
-    file = particles_to_star(picks, dialect, given)
-    halves = {"rlnRandomSubset": [str(i % 2 + 1) for i in range(len(picks))]}
-    tables = [
-        t.with_columns({**t.columns, **halves}) if t.name == "particles" else t for t in file.tables
-    ]
-    star.write(replace(file, tables=tuple(tables)), "particles.star")
+    coordinates = sets.picks()
+    halves = np.arange(len(coordinates)) % 2
+    picks = replace(sets.particles(), coordinates=coordinates, halves=halves)
+    star.write(particles_to_star(picks, dialect, given), "particles.star")
     for name, volume in _maps(density).items():
         write_volume(f"{REFERENCE}/{name}.mrc", volume, pixel_size, name)
     entries = {

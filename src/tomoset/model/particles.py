@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, overload
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.model.optics import Optics
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -107,8 +108,12 @@ class ParticleSet:
         rot, tilt, psi of the particle in its subtomogram [deg].
     visible : sequence of masks, optional
         Per particle, which tilt images show it, in the order of its tomogram's table.
+    halves : (n,) int array, optional
+        The half map that each particle is part of, 0 or 1. None: nobody says it.
     optics_groups : (n,) int array, optional
-        RELION's number of the optics group.
+        Number of each particle's optics group.
+    optics : mapping of int to Optics
+        The microscope of optics groups, by number; empty: that of the tomograms.
     pixel_sizes : (n,) array, optional
         Of the tilt series, as each particle's optics group gives it [Å].
     source : optional
@@ -117,7 +122,7 @@ class ParticleSet:
     Raises
     ------
     ModelError
-        If shapes differ, or a coordinate, an origin or a pixel size is impossible.
+        If shapes differ, or a coordinate, an origin, a half or a pixel size is impossible.
 
     Examples
     --------
@@ -134,7 +139,9 @@ class ParticleSet:
     subtomogram_angles: Array | None = None
     angles: Array | None = None
     visible: Sequence[Mask] | None = None
+    halves: Ints | None = None
     optics_groups: Ints | None = None
+    optics: Mapping[int, Optics] = field(default_factory=dict)
     pixel_sizes: Array | None = None
     source: RowSource | None = None
 
@@ -142,14 +149,17 @@ class ParticleSet:
         n = len(self.tomogram_names)
         self._freeze("tomogram_names", (n,), np.str_)
         self._freeze("names", (n,), np.str_)
-        for field in ("coordinates", "origins", "subtomogram_angles", "angles"):
-            self._freeze(field, (n, 3), np.float64)
+        for name in ("coordinates", "origins", "subtomogram_angles", "angles"):
+            self._freeze(name, (n, 3), np.float64)
+        self._freeze("halves", (n,), np.int64)
         self._freeze("optics_groups", (n,), np.int64)
+        object.__setattr__(self, "optics", dict(self.optics))
         self._freeze("pixel_sizes", (n,), np.float64)
-        for field in ("coordinates", "origins", "subtomogram_angles"):
+        for name in ("coordinates", "origins", "subtomogram_angles"):
             self._refuse(
-                field, lambda value: np.asarray(~np.isfinite(value).all(axis=1)), "is not finite"
+                name, lambda value: np.asarray(~np.isfinite(value).all(axis=1)), "is not finite"
             )
+        self._refuse("halves", lambda value: (value != 0) & (value != 1), "is neither 0 nor 1")
         self._refuse("pixel_sizes", lambda value: ~(value > 0), "is not above 0 Å")
         if self.visible is not None:
             object.__setattr__(self, "visible", VisibleTilts.of(self.visible))
@@ -255,9 +265,9 @@ class ParticleSet:
             index = np.flatnonzero(index)
         index = index.astype(np.int64)
         changes: dict[str, object] = {}
-        for field in _COLUMNS:
-            value = getattr(self, field)
-            changes[field] = None if value is None else value[index]
+        for name in _COLUMNS:
+            value = getattr(self, name)
+            changes[name] = None if value is None else value[index]
         if self.visible is not None:
             changes["visible"] = VisibleTilts.of(self.visible).take(index)
         if self.source is not None:
@@ -310,6 +320,7 @@ _COLUMNS = (
     "origins",
     "subtomogram_angles",
     "angles",
+    "halves",
     "optics_groups",
     "pixel_sizes",
 )

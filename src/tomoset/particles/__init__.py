@@ -5,7 +5,7 @@
 ``fsc``         what shells of a half map are worth
 ``slices``      projections of a map, by its transform
 ``reference``   two half maps, their mask and their curve
-``columns``     what RELION's particles say of halves and optics
+``columns``     what particles must say: halves, angles, optics
 ``aberrations`` those of optics groups, beyond defocus and astigmatism
 ``predict``     projections times CTF, dose and weights
 ``whiten``      tilt images with white noise

@@ -76,8 +76,6 @@ class Predictor:
     ------
     ModelError
         If there is no alignment, CTF or pixel size, or they contradict each other.
-    FileFormatError
-        If an optics group contradicts the tomogram, or has aberrations that are no numbers.
     """
 
     def __init__(

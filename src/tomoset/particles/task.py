@@ -16,8 +16,8 @@ from tomoset import derived
 from tomoset.derived import identity
 from tomoset.errors import AssumptionWarning
 from tomoset.model import ParticleSet
-from tomoset.particles.aberrations import aberration_texts, check_aberrations, say_what_is_unread
-from tomoset.particles.columns import check_optics, halves, has_halves, missing_angles
+from tomoset.particles.aberrations import say_what_is_unread
+from tomoset.particles.columns import check_optics, halves, missing_angles
 from tomoset.particles.reference import Reference
 from tomoset.run import file_stamp
 
@@ -107,7 +107,8 @@ def task_identity(task: ParticleTask) -> str:
     """Of images, alignment and particles: what has been found holds for these only."""
     p = task.particles
     text = hashlib.sha256(identity(task).encode())
-    text.update(repr(aberration_texts(p)).encode())
+    aberrations = {number: optics.aberrations for number, optics in p.optics.items()}
+    text.update(repr(aberrations).encode())
     for array in (p.positions, p.orientations, halves(p), p.optics_groups, task.trajectories):
         text.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     if p.visible is not None:
@@ -140,16 +141,15 @@ def check_tasks(tasks: Iterable[ParticleTask], files: ReferenceFiles) -> None:
             _say_halves(task.particles, files)
             _say_angles(task.particles)
         check_optics(task.particles, task.tomogram)
-        check_aberrations(task.particles)
         pixel_size = task.tomogram.optics.pixel_size
         if pixel_size is not None:
             reference.check_pixel_size(pixel_size, task.tomogram.name)
 
 
 def _say_halves(particles: ParticleSet, files: ReferenceFiles) -> None:
-    if files.ref2 is not None and not has_halves(particles):
+    if files.ref2 is not None and particles.halves is None:
         warnings.warn(
-            "the particles have no rlnRandomSubset: they are taken for those of the first half map "
+            "the particles have no half sets: they are taken for those of the first half map "
             "and of the second one in turns; unless the maps were made so, particles are compared "
             "with a map that they are part of",
             AssumptionWarning,
@@ -161,7 +161,7 @@ def _say_angles(particles: ParticleSet) -> None:
     missing = missing_angles(particles)
     if missing:
         warnings.warn(
-            f"the particles have no {', '.join(missing)}: these angles are taken to be 0; unless "
+            f"the particles have no angle {' and '.join(missing)}, which is taken to be 0; unless "
             "the reference is a ball, align the particles first (subtomogram averaging)",
             AssumptionWarning,
             stacklevel=5,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.formats._relion_sets._links import Links
 from tomoset.formats._relion_sets._texts import Array, Ints
+from tomoset.model import Optics
 
 TOMOGRAM = "rlnTomoName"
 NAME = "rlnTomoParticleName"
+SUBSET = "rlnRandomSubset"
 CORNER = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 ORIGINS = tuple(f"rlnOrigin{axis}Angst" for axis in "XYZ")
@@ -35,12 +38,15 @@ class ParticleSource:
         Which of its tables holds the particles.
     table : Table
         Its rows, as far as they are still in the set.
+    optics : mapping of int to Optics
+        What its optics groups were read as.
     """
 
     dialect: str
     file: star.StarFile
     block: int
     table: star.Table
+    optics: Mapping[int, Optics] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)

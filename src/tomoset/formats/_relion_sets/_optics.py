@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning, ModelError
+from tomoset.formats._relion_sets._columns import ParticleSource
 from tomoset.formats._relion_sets._links import Links
-from tomoset.formats._relion_sets._texts import VERSIONS, Array, Ints, float_texts
+from tomoset.formats._relion_sets._texts import VERSIONS, Array, Ints, int_texts, merge
 from tomoset.model import Optics, ParticleSet
 
 GROUP = "rlnOpticsGroup"
 PIXEL = "rlnTomoTiltSeriesPixelSize"
+_NAME = "rlnOpticsGroupName"
+_VOLTAGE, _CS, _CONTRAST = "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
+_EVEN, _ODD = "rlnEvenZernike", "rlnOddZernike"
+_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
+_MATRIX = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
+_NO_VECTOR = ("", "None", "[]")
 
-#: What RELION checks against the tomogram, and where the tomogram says it.
-_OF_TOMOGRAM = {
-    "rlnVoltage": "voltage",
-    "rlnSphericalAberration": "spherical_aberration",
-    "rlnAmplitudeContrast": "amplitude_contrast",
-}
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of data_optics, and what a group says there."""
+
+    label: str
+    get: Callable[[Optics], Any]
+    #: Whether RELION compares it with the tomogram's, so that new tables have it.
+    usual: bool = False
+
+
+#: In the order in which they are written.
+_COLUMNS = (
+    _Column(_NAME, lambda o: o.group, usual=True),
+    _Column(PIXEL, lambda o: o.pixel_size, usual=True),
+    _Column(_VOLTAGE, lambda o: o.voltage, usual=True),
+    _Column(_CS, lambda o: o.spherical_aberration, usual=True),
+    _Column(_CONTRAST, lambda o: o.amplitude_contrast, usual=True),
+    _Column(_TILT[0], lambda o: o.beam_tilt[0]),
+    _Column(_TILT[1], lambda o: o.beam_tilt[1]),
+    _Column(_MATRIX[0], lambda o: o.magnification[0][0]),
+    _Column(_MATRIX[1], lambda o: o.magnification[0][1]),
+    _Column(_MATRIX[2], lambda o: o.magnification[1][0]),
+    _Column(_MATRIX[3], lambda o: o.magnification[1][1]),
+    _Column(_EVEN, lambda o: o.aberrations[0]),
+    _Column(_ODD, lambda o: o.aberrations[1]),
+)
+_PLAIN = Optics(pixel_size=None)
 
 
 def optics_of(file: star.StarFile | None) -> star.Table | None:
@@ -34,16 +64,16 @@ def optics_of(file: star.StarFile | None) -> star.Table | None:
 
 def read_optics(
     optics: star.Table | None, particles: star.Table, links: Links
-) -> tuple[Ints | None, Array | None]:
-    """Group and pixel size [Å] of every particle, None where no one says it.
+) -> tuple[Ints | None, Array | None, dict[int, Optics]]:
+    """Group and pixel size [Å] of every particle, None where no one says it; and the groups.
 
     The pixel size is that of the optics group if there is one, else the tomogram's
-    (specification 3.4).
+    (specification 3.4). So is what else a group does not say.
     """
     own = links.pixel_sizes[links.codes]
     groups = particles.ints(GROUP) if GROUP in particles else None
     if optics is None:
-        return groups, None if np.isnan(own).any() else own
+        return groups, None if np.isnan(own).any() else own, {}
     rows = _rows(optics, particles, groups)
     if PIXEL not in optics:
         warnings.warn(
@@ -52,14 +82,56 @@ def read_optics(
             AssumptionWarning,
             stacklevel=2,
         )
-        return groups, None if np.isnan(own).any() else own
+        return groups, None if np.isnan(own).any() else own, _groups(optics, rows, links)
     sizes = optics.floats(PIXEL)
     bad = np.flatnonzero(~((sizes > 0) & np.isfinite(sizes)))
     if len(bad):
         found = f"expected a pixel size above 0 Å, found {sizes[bad[0]]:g}"
         raise optics.error(found, int(bad[0]), PIXEL)
     _compare(optics, sizes, rows, links)
-    return groups, sizes[rows]
+    return groups, sizes[rows], _groups(optics, rows, links)
+
+
+def _groups(optics: star.Table, rows: Ints, links: Links) -> dict[int, Optics]:
+    """What each group says, and else the first tomogram that has particles of it."""
+    first = dict(zip(*(a.tolist() for a in np.unique(rows, return_index=True)), strict=True))
+    found: dict[int, Optics] = {}
+    for row, number in enumerate(optics.ints(GROUP).tolist()):
+        like = _PLAIN
+        if links.tomograms:
+            like = links.tomograms[links.codes[first[row]] if row in first else 0].optics
+        try:
+            found[number] = _group(optics, row, like)
+        except ModelError as problem:
+            raise optics.error(str(problem), row) from problem
+    return found
+
+
+def _group(optics: star.Table, row: int, like: Optics) -> Optics:
+    def number(label: str, default: Any) -> Any:
+        return float(optics.floats(label)[row]) if label in optics else default
+
+    matrix = [number(label, float(i in (0, 3))) for i, label in enumerate(_MATRIX)]
+    return Optics(
+        pixel_size=number(PIXEL, like.pixel_size),
+        voltage=number(_VOLTAGE, like.voltage),
+        spherical_aberration=number(_CS, like.spherical_aberration),
+        amplitude_contrast=number(_CONTRAST, like.amplitude_contrast),
+        group=optics[_NAME][row] if _NAME in optics else like.group,
+        aberrations=(_coefficients(optics, row, _EVEN), _coefficients(optics, row, _ODD)),
+        beam_tilt=(number(_TILT[0], 0.0), number(_TILT[1], 0.0)),
+        magnification=((matrix[0], matrix[1]), (matrix[2], matrix[3])),
+    )
+
+
+def _coefficients(optics: star.Table, row: int, label: str) -> tuple[float, ...]:
+    """Nothing where they are all 0, as RELION writes them for groups that have none."""
+    if label not in optics or optics[label][row].strip() in _NO_VECTOR:
+        return ()
+    found: Array = optics.take([row]).vectors(label)[0]
+    if not np.isfinite(found).all():
+        raise optics.error(f"expected numbers, found {optics[label][row]}", row, label)
+    return tuple(found.tolist()) if found.any() else ()
 
 
 def _rows(optics: star.Table, particles: star.Table, groups: Ints | None) -> Ints:
@@ -111,36 +183,57 @@ def _compare(optics: star.Table, sizes: Array, rows: Ints, links: Links) -> None
 
 
 def optics_table(
-    particles: ParticleSet, old: star.Table | None, links: Links, *, dialect: str, complete: bool
+    particles: ParticleSet, source: ParticleSource | None, links: Links, dialect: str
 ) -> tuple[star.Table, Ints]:
     """data_optics to be written, and the group of every particle.
 
-    `complete` adds what the tomograms know and RELION checks; else only the pixel size, which
-    both RELION 4 and 5 cannot do without.
+    What a group has always said keeps its text. What it never said is left out, but for what
+    RELION cannot do without, or compares with the tomograms: in another dialect that is written
+    too. A group that is new has what nobody knows from the first one.
     """
-    if old is None:
-        return _new_table(particles, links, dialect)
-    numbers = old.ints(GROUP)
-    groups = particles.optics_groups
-    if groups is None:
-        groups = np.full(len(particles), numbers[0], np.int64)
-    lost = np.setdiff1d(groups, numbers)
-    if len(lost):
-        raise ModelError(f"the particles' file has no optics group {lost[0]}, only {numbers}")
-    sizes = old.floats(PIXEL) if PIXEL in old else np.full(len(old), _any_size(links))
-    typical: list[Optics] = [t.optics for t in links.tomograms[:1]] * len(old)
-    for row, number in enumerate(numbers.tolist()):
+    old = None if source is None else optics_of(source.file)
+    optics, groups = _numbered(particles, links)
+    for number in optics:
         mine = np.flatnonzero(groups == number)
-        if len(mine):
-            typical[row] = links.tomograms[links.codes[mine[0]]].optics
-            sizes[row] = _one_size(particles, mine, number, sizes[row])
-    columns: dict[str, Sequence[str]] = {}
-    if np.isfinite(sizes).all():
-        columns[PIXEL] = float_texts(old, PIXEL, sizes)
-    for label, field in _OF_TOMOGRAM.items():
-        if complete and label not in old and typical:
-            columns[label] = [star.format_number(getattr(o, field)) for o in typical]
-    return old.with_columns(columns), groups
+        size = _one_size(particles, mine, number, optics[number].pixel_size or _any_size(links))
+        if old is None and np.isnan(size):
+            raise ModelError(f"the pixel size of optics group {number} is not known")
+        optics[number] = replace(optics[number], pixel_size=None if np.isnan(size) else size)
+    if source is None or old is None:
+        table = star.Table("optics", {}, comments=(VERSIONS[dialect],))
+        return table.with_columns(_texts(optics, {}, None, complete=True)), groups
+    place = {number: row for row, number in enumerate(old.ints(GROUP).tolist())}
+    rows = [place.get(number, 0) for number in optics]
+    if rows != list(range(len(old))):
+        old = old.take(rows)
+    complete = source.dialect != dialect
+    return old.with_columns(_texts(optics, source.optics, old, complete=complete)), groups
+
+
+def _numbered(particles: ParticleSet, links: Links) -> tuple[dict[int, Optics], Ints]:
+    """The groups, of which there is one for each microscope if nobody says another."""
+    optics, groups = dict(particles.optics), particles.optics_groups
+    if optics:
+        if groups is None:
+            groups = np.full(len(particles), next(iter(optics)), np.int64)
+        lost = np.setdiff1d(groups, list(optics))
+        if len(lost):
+            raise ModelError(
+                f"there is no optics group {lost[0]}, only {', '.join(map(str, optics))}: give it "
+                "in ParticleSet.optics"
+            )
+        return optics, groups
+    if groups is None:
+        kinds: dict[Optics, int] = {}
+        for tomogram in links.tomograms:
+            kinds.setdefault(tomogram.optics, len(kinds) + 1)
+        groups = np.array([kinds[t.optics] for t in links.tomograms], dtype=np.int64)[links.codes]
+    first = np.unique(groups, return_index=True)
+    for number, row in zip(*(a.tolist() for a in first), strict=True):
+        optics[number] = links.tomograms[links.codes[row]].optics
+    if len({o.group for o in optics.values()}) < len(optics):
+        optics = {n: replace(o, group=f"opticsGroup{n}") for n, o in optics.items()}
+    return optics, groups
 
 
 def _any_size(links: Links) -> float:
@@ -149,7 +242,7 @@ def _any_size(links: Links) -> float:
 
 
 def _one_size(particles: ParticleSet, rows: Ints, group: int, default: float) -> float:
-    if particles.pixel_sizes is None:
+    if particles.pixel_sizes is None or not len(rows):
         return default
     sizes = particles.pixel_sizes[rows]
     if (sizes != sizes[0]).any():
@@ -160,35 +253,38 @@ def _one_size(particles: ParticleSet, rows: Ints, group: int, default: float) ->
     return float(sizes[0])
 
 
-def _new_table(particles: ParticleSet, links: Links, dialect: str) -> tuple[star.Table, Ints]:
-    """A table where there was none: a group for each microscope the tomograms know."""
-    kinds: dict[Optics, int] = {}
-    for tomogram in links.tomograms:
-        kinds.setdefault(tomogram.optics, len(kinds) + 1)
-    numbers = np.array([kinds[t.optics] for t in links.tomograms], dtype=np.int64)
-    groups = numbers[links.codes]
-    of_group = {number: optics for optics, number in kinds.items()}
-    if particles.optics_groups is not None:
-        groups = particles.optics_groups
-        first = np.unique(groups, return_index=True)
-        of_group = {
-            number: links.tomograms[links.codes[row]].optics
-            for number, row in zip(*(a.tolist() for a in first), strict=True)
-        }
-    for number, optics in of_group.items():
-        mine = np.flatnonzero(groups == number)
-        size = _one_size(particles, mine, number, optics.pixel_size or np.nan)
-        if np.isnan(size):
-            raise ModelError(f"the pixel size of optics group {number} is not known")
-        of_group[number] = replace(optics, pixel_size=size)
-    names = [optics.group for optics in of_group.values()]
-    if len(set(names)) < len(names):
-        names = [f"opticsGroup{number}" for number in of_group]
-    columns = {
-        GROUP: [str(number) for number in of_group],
-        "rlnOpticsGroupName": names,
-        PIXEL: [star.format_number(o.pixel_size or 0) for o in of_group.values()],
-    }
-    for label, field in _OF_TOMOGRAM.items():
-        columns[label] = [star.format_number(getattr(o, field)) for o in of_group.values()]
-    return star.Table("optics", columns, comments=(VERSIONS[dialect],)), groups
+def _texts(
+    optics: Mapping[int, Optics],
+    before: Mapping[int, Optics],
+    old: star.Table | None,
+    *,
+    complete: bool,
+) -> dict[str, Sequence[str]]:
+    """The columns that the model knows; `before` is what the rows of `old` were read as."""
+    columns = {GROUP: int_texts(old, GROUP, np.array(list(optics), np.int64))}
+    for column in _COLUMNS:
+        now = [column.get(o) for o in optics.values()]
+        then = [column.get(before.get(number, _PLAIN)) for number in optics]
+        there = None if old is None else old.get(column.label)
+        needed = column.usual and (complete or column.label == PIXEL)
+        if None in now or (there is None and now == then and not needed):
+            continue
+        same = np.array(
+            [n in before and a == b for n, a, b in zip(optics, now, then, strict=True)], np.bool_
+        )
+        new = [
+            _text(value, now)
+            for value, keep in zip(now, same, strict=True)
+            if not keep or there is None
+        ]
+        columns[column.label] = new if there is None else merge(there, same, new)
+    return columns
+
+
+def _text(value: Any, every: Sequence[Any]) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        numbers = value or (0.0,) * max(map(len, every))
+        return "[" + ",".join(map(star.format_number, numbers)) + "]"
+    return star.format_number(value)

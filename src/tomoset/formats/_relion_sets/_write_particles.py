@@ -14,13 +14,14 @@ from tomoset.formats._relion_sets._columns import (
     CORNER,
     NAME,
     ORIGINS,
+    SUBSET,
     TOMOGRAM,
     TRIPLES,
     Frame,
     ParticleSource,
 )
 from tomoset.formats._relion_sets._links import Links
-from tomoset.formats._relion_sets._optics import GROUP, optics_of, optics_table
+from tomoset.formats._relion_sets._optics import GROUP, optics_table
 from tomoset.formats._relion_sets._texts import (
     VERSIONS,
     Array,
@@ -79,20 +80,19 @@ def particles_to_star(
         raise UnsupportedError(f"particles are written as {', '.join(VERSIONS)}, not {dialect!r}")
     links = Links.of(particles.tomogram_names.tolist(), tomograms)
     source = particles.source if isinstance(particles.source, ParticleSource) else None
-    converts = source is not None and source.dialect != dialect
     old = None if source is None else source.table
-    optics = optics_of(None if source is None else source.file)
-    groups = particles.optics_groups
+    optics, groups = None, particles.optics_groups
     # RELION 5 makes groups of its own where a file of picks has none; RELION 4 does not.
     makes = len(particles) > 0 and (dialect == "relion4" or source is None)
-    if optics is not None or makes:
-        optics, groups = optics_table(particles, optics, links, dialect=dialect, complete=converts)
+    if makes or (source is not None and particles.optics):
+        optics, groups = optics_table(particles, source, links, dialect)
     columns = {
         TOMOGRAM: particles.tomogram_names.tolist(),
         **_coordinate_columns(particles, dialect, links, source),
         **_triple_columns(particles, dialect, old),
         NAME: None if particles.names is None else particles.names.tolist(),
         GROUP: None if groups is None else int_texts(old, GROUP, groups),
+        SUBSET: None if particles.halves is None else int_texts(old, SUBSET, particles.halves + 1),
         VISIBLE: None if particles.visible is None else visible_texts(particles, old, links),
     }
     return _put_together(source, optics, columns, dialect)

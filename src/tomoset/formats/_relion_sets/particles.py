@@ -27,6 +27,7 @@ from tomoset.formats._relion_sets._columns import (
     CORNER,
     NAME,
     ORIGINS,
+    SUBSET,
     SUBTOMOGRAM,
     TOMOGRAM,
     TRIPLES,
@@ -35,7 +36,7 @@ from tomoset.formats._relion_sets._columns import (
 )
 from tomoset.formats._relion_sets._links import Links, unknown, unknown_message
 from tomoset.formats._relion_sets._optics import optics_of, read_optics
-from tomoset.formats._relion_sets._texts import Array
+from tomoset.formats._relion_sets._texts import Array, Ints
 from tomoset.formats._relion_sets._visible import read_visible
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.model.particles import distinct
@@ -92,7 +93,7 @@ def particles_from_star(
     names = list(table[TOMOGRAM])
     links = Links.of(names, tomograms)
     centred = all(label in table for label in CENTRED)
-    groups, pixel_sizes = read_optics(optics_of(file), table, links)
+    groups, pixel_sizes, optics = read_optics(optics_of(file), table, links)
     if centred:
         coordinates = _from_centred(table, links, pixel_sizes)
     else:
@@ -108,9 +109,11 @@ def particles_from_star(
         coordinates=coordinates,
         names=_particle_names(table),
         visible=read_visible(table, links),
+        halves=_read_halves(table),
         optics_groups=groups,
+        optics=optics,
         pixel_sizes=pixel_sizes,
-        source=ParticleSource(dialect=dialect, file=file, block=block, table=table),
+        source=ParticleSource(dialect=dialect, file=file, block=block, table=table, optics=optics),
         **triples,
     )
 
@@ -211,6 +214,22 @@ def _particle_names(table: star.Table) -> npt.NDArray[np.str_] | None:
             stacklevel=4,
         )
     return np.array(names, dtype=np.str_)
+
+
+def _read_halves(table: star.Table) -> Ints | None:
+    if SUBSET not in table:
+        return None
+    subsets = table.ints(SUBSET)
+    wrong = np.flatnonzero((subsets != 1) & (subsets != 2))
+    if len(wrong):
+        row = int(wrong[0])
+        raise table.error(
+            f"expected a half set, 1 or 2, found {subsets[row]} ({len(wrong)} such); split the "
+            "particles again, or remove the column",
+            row,
+            SUBSET,
+        )
+    return np.asarray(subsets - 1, np.int64)
 
 
 def _from_centred(table: star.Table, links: Links, pixel_sizes: Array | None) -> Array:

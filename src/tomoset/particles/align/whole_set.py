@@ -32,7 +32,6 @@ from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.align.picture import write_alignment_png
 from tomoset.particles.align.report import alignment_to_star, numbers
 from tomoset.particles.align.task import Task, task_options
-from tomoset.particles.columns import lean
 from tomoset.particles.device import open_particle_device
 from tomoset.particles.task import ENTRIES, ReferenceFiles, check_tasks, task_identity
 from tomoset.project import Project
@@ -123,7 +122,7 @@ def _tasks(
     files = file_names(tomograms)
     tasks = {}
     for name in (name for name in tomograms if name in of):
-        mine = lean(particles.select(of[name]))
+        mine = replace(particles.select(of[name]), source=None)  # slim for other processes
         tasks[name] = Task(
             tomogram=tomograms[name],
             set_path=set_path(tomograms),

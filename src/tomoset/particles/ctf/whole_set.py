@@ -28,7 +28,6 @@ from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._files import file_names
 from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
 from tomoset.model import Tomogram, TomogramSet
-from tomoset.particles.columns import lean
 from tomoset.particles.ctf.defocus import mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.evidence import CtfEvidenceOptions, gather
 from tomoset.particles.ctf.fit import CtfFitOptions, fit_ctf
@@ -214,7 +213,7 @@ def _tasks(
             tomogram=tomograms[name],
             set_path=set_path(tomograms),
             root=os.getcwd(),
-            particles=lean(particles.select(of[name])),
+            particles=replace(particles.select(of[name]), source=None),
             trajectories=ways,
             reference=reference,
             options=options,

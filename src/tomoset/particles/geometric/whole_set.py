@@ -20,7 +20,7 @@ from tomoset.derived import file_sizes, in_folder, refuse_unknown, set_path, use
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._files import file_names
 from tomoset.model import ParticleSet
-from tomoset.particles.columns import check_optics, lean
+from tomoset.particles.columns import check_optics
 from tomoset.particles.geometric.average import SumOptions, accumulate
 from tomoset.particles.geometric.hand import (
     AS_MAP,
@@ -240,7 +240,7 @@ def _rows(project: Project, names: Sequence[str]) -> dict[str, Ints]:
     turned = particles.select(np.concatenate(list(rows.values()))).orientations
     if np.allclose(turned, turned[0], atol=1e-6) and (len(turned) > 1 or particles.angles is None):
         raise ModelError(
-            "the particles have no orientations (rlnAngleRot, rlnAngleTilt and rlnAnglePsi are "
+            "the particles have no orientations (their rot, tilt and psi are "
             "absent, or all alike), so they cannot be compared with a map: align them first "
             "(subtomogram averaging, against any reference)"
         )
@@ -283,7 +283,7 @@ def _tasks(
             tomogram=tomograms[name],
             set_path=set_path(tomograms),
             root=os.getcwd(),
-            particles=lean(particles.select(mine)),
+            particles=replace(particles.select(mine), source=None),
             options=options,
             pixel_size=pixel_size,
             target=os.path.join(folder, f"{files[name]}.npz"),
