@@ -32,25 +32,22 @@ FLOORS = (
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 #: At most so many modules and packages lie at the top of the source. May only shrink.
-ROOMS = 25
+ROOMS = 24
 #: What still knows more than it should: the number of places in each file. May only shrink, and
 #: does so with the code: the tests ask for the very numbers that are found.
 LABELS: dict[str, int] = {
     "check/_files.py": 1,
     "cli/_particle_options.py": 1,
-    "cli/_simulated_picks.py": 6,
+    "cli/_simulated_picks.py": 5,
     "hand/explain.py": 1,
     "hand/report.py": 2,
     "moves.py": 9,
-    "particles/aberrations.py": 8,
     "particles/align/one.py": 2,
     "particles/align/report.py": 1,
-    "particles/columns.py": 7,
     "particles/ctf/whole_set.py": 5,
     "particles/fsc.py": 4,
     "particles/geometric/report.py": 1,
-    "particles/geometric/whole_set.py": 1,
-    "particles/task.py": 5,
+    "particles/task.py": 4,
     "tilt_series.py": 2,
 }
 DIALECTS: dict[str, int] = {
@@ -70,9 +67,9 @@ DIALECTS: dict[str, int] = {
     "summary.py": 1,
 }
 FORMAT_MODULES: dict[str, int] = {
-    "check/_files.py": 1,
+    "check/_files.py": 2,
     "cli/_particle_options.py": 4,
-    "cli/_simulated.py": 4,
+    "cli/_simulated.py": 3,
     "cli/_simulated_picks.py": 2,
     "cli/_simulated_truth.py": 2,
     "cli/imports.py": 3,
@@ -88,16 +85,13 @@ FORMAT_MODULES: dict[str, int] = {
     "fiducials/task.py": 1,
     "hand/hand_set.py": 2,
     "moves.py": 7,
-    "particles/aberrations.py": 3,
     "particles/align/whole_set.py": 2,
-    "particles/columns.py": 4,
     "particles/ctf/whole_set.py": 3,
     "particles/geometric/whole_set.py": 1,
     "project/_read.py": 8,
     "project/_write.py": 6,
     "reconstruct/whole_set.py": 2,
-    "stacks.py": 3,
-    "tilt_series.py": 3,
+    "tilt_series.py": 4,
 }
 DOOR: dict[str, int] = {
     "cli/_main.py": 1,
