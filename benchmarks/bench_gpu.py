@@ -21,7 +21,7 @@ from tomoset import Optics, Tomogram, geometry
 from tomoset.errors import UnsupportedError
 from tomoset.images.device import Device, open_device
 from tomoset.model import ParticleSet
-from tomoset.particles import EvidenceOptions, Reference, correlate
+from tomoset.particles import CorrelationOptions, Reference, correlate
 from tomoset.reconstruct import Options, Plan
 from tomoset.reconstruct.back_projection import back_projection, filtered, slabs
 from tomoset.reconstruct.depths import batches
@@ -58,7 +58,7 @@ def particles() -> None:
     tomogram, images, some, reference = particle_case()
     found, taken = {}, {}
     for device, threads in (("cpu", 2), ("cuda", THREADS)):
-        options = EvidenceOptions(box=72, range=10, threads=threads, device=device)
+        options = CorrelationOptions(box=72, range=10, threads=threads, device=device)
         for _ in range(2):  # the first one compiles
             start = time.perf_counter()
             found[device] = correlate(tomogram, images, some, reference, options)

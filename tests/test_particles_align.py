@@ -36,7 +36,7 @@ from tomoset import star
 from tomoset.cli import main
 from tomoset.errors import TomosetError
 from tomoset.model import ParticleSet
-from tomoset.particles import EvidenceOptions, Reference
+from tomoset.particles import CorrelationOptions, Reference
 from tomoset.particles.align.findings import Findings
 from tomoset.particles.align.whole_images import shifts_by_images
 from tomoset.project import open_project
@@ -269,7 +269,7 @@ class Noise:
 def test_no_shift_is_seen_in_noise(here: Path) -> None:
     of = series()
     reference = Reference.read("half1.mrc", "half2.mrc", mask="mask.mrc")
-    options = EvidenceOptions(box=48)
+    options = CorrelationOptions(box=48)
     found = shifts_by_images(of.given, Noise(of), of.particles, reference, options)
     assert not found.moved.any()
     assert found.applied(of.given) is of.given

@@ -37,7 +37,7 @@ from tomoset.errors import (
 from tomoset.images.mrc import write_images
 from tomoset.model import Deformation
 from tomoset.particles import (
-    EvidenceOptions,
+    CorrelationOptions,
     Fsc,
     Predictor,
     Reference,
@@ -45,10 +45,10 @@ from tomoset.particles import (
     Whitener,
     correlate,
     correlation,
-    expected_places,
+    projected_positions,
 )
 from tomoset.particles import _kernels as kernels
-from tomoset.particles.evidence import matched
+from tomoset.particles.correlations import matched
 from tomoset.particles.fsc import read_fsc
 from tomoset.particles.maps import read_map
 from tomoset.particles.slices import MapTransform, band, directly
@@ -271,10 +271,10 @@ def test_padding_adds_entries_between():
 def test_trajectories_move_what_is_expected():
     _, tomogram, particles = series()
     motion = np.random.default_rng(1).normal(0, 10, (7, 5, 3))
-    at = expected_places(tomogram, particles, motion)
+    at = projected_positions(tomogram, particles.positions, motion)
     for t in range(5):
-        moved = replace(particles, coordinates=particles.coordinates + motion[:, t] / PIXEL)
-        np.testing.assert_allclose(at[:, t], expected_places(tomogram, moved)[:, t])
+        moved = particles.positions + motion[:, t] / PIXEL
+        np.testing.assert_allclose(at[:, t], projected_positions(tomogram, moved)[:, t])
     np.testing.assert_array_equal(windows(trajectories=motion).at, at)
     bent = Deformation(kind="linear", grid=(3, 3), coefficients=np.full((5, 3), 0.01))
     bent_tomogram = replace(tomogram, deformation=bent)
@@ -445,7 +445,7 @@ def test_files_that_are_no_references(tmp_path):
 )
 def test_options_that_cannot_be(given, message):
     with pytest.raises(ModelError, match=message):
-        EvidenceOptions(**{"box": BOX, "range": 6, **given})
+        CorrelationOptions(**{"box": BOX, "range": 6, **given})
 
 
 def test_weightings_that_cannot_be():

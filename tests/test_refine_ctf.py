@@ -21,15 +21,15 @@ from tomoset.cli._simulated_truth import tomogram as true_tomogram
 from tomoset.errors import ModelError
 from tomoset.images.drawing import text
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles import Predictor, Reference, Weighting, Whitener
+from tomoset.particles import ExtractionOptions, Predictor, Reference, Weighting, Whitener
 from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
-from tomoset.particles.ctf.evidence import CtfEvidence, CtfEvidenceOptions, gather
 from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
 from tomoset.particles.ctf.held_out import HeldOut, beyond_errors
 from tomoset.particles.ctf.scale import about_curve, fit_ice
+from tomoset.particles.ctf.statistics import CtfStatistics, gather
 
 PIXEL, BOX = 5.4, 64
-OPTIONS = CtfEvidenceOptions(box=BOX)
+OPTIONS = ExtractionOptions(box=BOX)
 
 
 @cache
@@ -58,7 +58,7 @@ def reference() -> Reference:
     return Reference(half1=volume, half2=volume, pixel_size=PIXEL)
 
 
-def gathered(tomogram: Tomogram, **given) -> CtfEvidence:
+def gathered(tomogram: Tomogram, **given) -> CtfStatistics:
     made, _, particles = series(**given)
     return gather(tomogram, Images(made.images), particles, reference(), OPTIONS)
 
@@ -287,7 +287,7 @@ def test_other_particles_are_refused():
     with pytest.raises(ModelError, match=r"--kmin"):
         refined(tomogram, CtfFitOptions(coarsest=5.0))
     with pytest.raises(ModelError, match="--b"):
-        gather(tomogram, Images(made.images), particles, reference(), CtfEvidenceOptions(box=400))
+        gather(tomogram, Images(made.images), particles, reference(), ExtractionOptions(box=400))
     for wrong_options in ({"low": 100.0}, {"step": 0.0}, {"coarsest": -1.0}):
         with pytest.raises(ModelError):
             CtfFitOptions(**wrong_options)

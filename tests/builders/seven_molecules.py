@@ -14,10 +14,10 @@ from tomoset.align.windows import Windows
 from tomoset.cli._simulated_truth import tomogram as true_tomogram
 from tomoset.formats._relion_sets import particles_from_star
 from tomoset.model import ParticleSet, TomogramSet
-from tomoset.particles import EvidenceOptions, Reference, correlate
+from tomoset.particles import CorrelationOptions, Reference, correlate
 
 PIXEL, BOX, SIZE = 8.0, 48, (200, 180)
-OPTIONS = EvidenceOptions(box=BOX, range=6)
+OPTIONS = CorrelationOptions(box=BOX, range=6)
 
 
 @cache

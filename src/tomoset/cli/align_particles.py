@@ -204,12 +204,12 @@ def particles(**given: Any) -> int:
 def _options(given: dict[str, Any], running: RunOptions) -> AlignOptions:
     from tomoset.align.particles import ParticleOptions
     from tomoset.errors import ModelError
-    from tomoset.particles import EvidenceOptions, Weighting
+    from tomoset.particles import CorrelationOptions, Weighting
     from tomoset.particles.align.options import AlignOptions
 
     _refuse_contradictions(given, only=bool(_shift_only(given)))
     try:
-        evidence = EvidenceOptions(
+        evidence = CorrelationOptions(
             box=given["box"],
             range=given["range"],
             padding=given["pad"],

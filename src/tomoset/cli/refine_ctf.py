@@ -141,8 +141,7 @@ def refine_ctf(**given: Any) -> int:
 
 def _options(given: dict[str, Any]) -> RefineCtfOptions:
     from tomoset.errors import ModelError
-    from tomoset.particles import Weighting
-    from tomoset.particles.ctf.evidence import CtfEvidenceOptions
+    from tomoset.particles import ExtractionOptions, Weighting
     from tomoset.particles.ctf.fit import CtfFitOptions
     from tomoset.particles.ctf.whole_set import RefineCtfOptions
 
@@ -157,7 +156,7 @@ def _options(given: dict[str, Any]) -> RefineCtfOptions:
     refuse_idle({"--do_defocus": (defocus or both, ("d0", "d1", "ds", "kmin"))})
     try:
         return RefineCtfOptions(
-            evidence=CtfEvidenceOptions(
+            evidence=ExtractionOptions(
                 box=given["box"],
                 whiten=not given["no_whiten"],
                 weighting=Weighting(cutoff=given["cutoff_fract"]),

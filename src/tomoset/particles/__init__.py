@@ -1,6 +1,5 @@
 """Particles in tilt images: what a reference predicts of them, and where the images see them.
 
-==============  =================================================================
 ``maps``        density maps from files
 ``fsc``         what shells of a half map are worth
 ``slices``      projections of a map, by its transform
@@ -15,13 +14,32 @@
 ``ctf``         defocus and scale refined by them
 ``geometric``   the geometric hand: a map or its mirror image
 ==============  =================================================================
+=======
+================  ===============================================================
+``maps``          density maps from files
+``fsc``           what shells of a half map are worth
+``slices``        projections of a map, by its transform
+``reference``     two half maps, their mask and their curve
+``columns``       what particles must say: halves, angles, optics
+``aberrations``   those of optics groups, beyond defocus and astigmatism
+``predict``       projections times CTF, dose and weights
+``whiten``        tilt images with white noise
+``extract``       where particles are imaged, boxes cut out there
+``correlations``  of the two, about where particles are expected
+``task``          what jobs about them know, and what is refused first
+``align``         tilt series aligned by them
+``ctf``           defocus and scale refined by them
+``geometric``     the geometric hand: a map or its mirror image
+================  ===============================================================
 """
 
-from tomoset.particles.evidence import (
-    EvidenceOptions,
+from tomoset.particles.correlations import CorrelationOptions, correlate
+from tomoset.particles.extract import (
+    ExtractionOptions,
+    ParticleImages,
     TiltImages,
-    correlate,
-    expected_places,
+    extract,
+    projected_positions,
     visible_in,
 )
 from tomoset.particles.fsc import Fsc, correlation, read_fsc
@@ -30,8 +48,10 @@ from tomoset.particles.reference import Reference
 from tomoset.particles.whiten import Whitener
 
 __all__ = [
-    "EvidenceOptions",
+    "CorrelationOptions",
+    "ExtractionOptions",
     "Fsc",
+    "ParticleImages",
     "Predictor",
     "Reference",
     "TiltImages",
@@ -39,7 +59,8 @@ __all__ = [
     "Whitener",
     "correlate",
     "correlation",
-    "expected_places",
+    "extract",
+    "projected_positions",
     "read_fsc",
     "visible_in",
 ]

@@ -1,6 +1,6 @@
 """Compiled forms of what is done to every particle in every tilt image.
 
-`slices.directly`, `images.ctf.Ctf` and `evidence.matched` are the slow ones. They let go of the
+`slices.directly`, `images.ctf.Ctf` and `correlations.matched` are the slow ones. They let go of the
 interpreter, and work on many particles of one image: threads share out the images.
 """
 
@@ -112,13 +112,15 @@ def image_slices(slices, turns, squares, changes, weight):  # type: ignore[no-un
 
 @_compiled
 def cut(image, corners, out):  # type: ignore[no-untyped-def]
-    """out[i] = the box of the image whose first pixel is corners[i], x and y."""
+    """out[i] = the box of the image whose first pixel is corners[i], x and y; 0 outside of it."""
     number, box, _ = out.shape
+    height, width = image.shape
     for i in range(number):
         x, y = corners[i, 0], corners[i, 1]
         for row in range(box):
             for column in range(box):
-                out[i, row, column] = image[y + row, x + column]
+                inside = 0 <= y + row < height and 0 <= x + column < width
+                out[i, row, column] = image[y + row, x + column] if inside else _ZERO
 
 
 @_compiled

@@ -86,7 +86,7 @@ extern "C" __global__ void modulate(float *__restrict__ slices, const float *__r
 }
 
 // Boxes of an image, by their first pixels.
-extern "C" __global__ void cut(const float *__restrict__ image, int width,
+extern "C" __global__ void cut(const float *__restrict__ image, int width, int height,
                                const int *__restrict__ corners, float *__restrict__ out, int n,
                                int box)
 {
@@ -95,7 +95,10 @@ extern "C" __global__ void cut(const float *__restrict__ image, int width,
         return;
     int x = (int)(at % box), y = (int)(at / box % box);
     const int *corner = corners + 2 * (at / box / box);
-    out[at] = image[(size_t)(corner[1] + y) * width + corner[0] + x];
+    x += corner[0];
+    y += corner[1];
+    bool inside = x >= 0 && x < width && y >= 0 && y < height;
+    out[at] = inside ? image[(size_t)y * width + x] : 0.0f;
 }
 
 // seen conj(predicted) exp(2 pi i k offset / box), in the middle of a grid of fine x fine.

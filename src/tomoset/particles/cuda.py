@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.images.device import Device, DeviceArray, open_device
+from tomoset.particles.device import ParticleDevice
 from tomoset.particles.slices import MapTransform
 
 Array = npt.NDArray[np.float64]
@@ -20,7 +21,7 @@ SOURCE = Path(__file__).with_name("cuda.cu")
 _THREADS = 256
 
 
-class CudaParticles:
+class CudaParticles(ParticleDevice):
     """CuPy and the kernels of ``cuda.cu``.
 
     Parameters
@@ -42,10 +43,6 @@ class CudaParticles:
         module = xp.RawModule(code=SOURCE.read_text(), options=("--std=c++14",))
         self._kernel = module.get_function
         self._maps: list[tuple[MapTransform, DeviceArray]] = []
-
-    def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
-        """An array of the host, on the device."""
-        return self.device.xp.asarray(array)
 
     def slices(
         self, transform: MapTransform, linear: Array, box: int, radius: float
@@ -71,11 +68,12 @@ class CudaParticles:
         self._run("modulate", slices.size, given)
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
-        """Boxes of an image by their first pixels, x and y: (n, box, box)."""
+        """Boxes of an image by their first pixels, x and y, 0 outside of it: (n, box, box)."""
         n = len(corners)
         out = self.device.xp.empty((n, box, box), dtype=np.float32)
         at = self.upload(np.ascontiguousarray(corners, np.int32))
-        given = (image, np.int32(image.shape[1]), at, out, np.int32(n), np.int32(box))
+        height, width = (np.int32(k) for k in image.shape)
+        given = (image, width, height, at, out, np.int32(n), np.int32(box))
         self._run("cut", out.size, given)
         return out
 

@@ -27,7 +27,7 @@ class ParticleDevice(Protocol):
 
     def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
         """An array of the host, on the device."""
-        ...
+        return self.device.xp.asarray(array)
 
     def slices(
         self, transform: MapTransform, linear: Array, box: int, radius: float
@@ -42,7 +42,7 @@ class ParticleDevice(Protocol):
         ...
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
-        """Boxes of an image by their first pixels, x and y: (n, box, box)."""
+        """Boxes of an image by their first pixels, x and y, 0 outside of it: (n, box, box)."""
         ...
 
     def match(
@@ -61,17 +61,13 @@ class ParticleDevice(Protocol):
         ...
 
 
-class CpuParticles:
+class CpuParticles(ParticleDevice):
     """NumPy, scipy and numba."""
 
     at_once = 1 << 18  # they stay in the cache of a core
 
     def __init__(self) -> None:
         self.device: Device = Cpu()
-
-    def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
-        """An array of the host, on the device."""
-        return array
 
     def slices(
         self, transform: MapTransform, linear: Array, box: int, radius: float
@@ -88,7 +84,7 @@ class CpuParticles:
         _kernels.image_slices(slices, turns, squares, changes, weight)
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
-        """Boxes of an image by their first pixels, x and y: (n, box, box)."""
+        """Boxes of an image by their first pixels, x and y, 0 outside of it: (n, box, box)."""
         from tomoset.particles import _kernels
 
         boxes = np.empty((len(corners), box, box), np.float32)

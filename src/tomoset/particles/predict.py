@@ -56,6 +56,14 @@ class Weighting:
             raise ModelError(f"the high-pass filter must be above 0 Å, not {self.high_pass}")
 
 
+def check_box(box: int, least: int = 8) -> None:
+    """Refuse boxes that are odd or too small [px]."""
+    if box % 2 or box < least:
+        raise ModelError(
+            f"the box (--b) must be an even number of pixels, {least} or more, not {box}"
+        )
+
+
 class Predictor:
     """Predicts images of the particles of one tomogram.
 
@@ -71,6 +79,15 @@ class Predictor:
         Of the images [px], even.
     there : ParticleDevice, optional
         Where images are predicted; on the processor.
+
+    Attributes
+    ----------
+    halves : (n_particles,) int array
+        The half map of each particle, 0 or 1.
+    pixel_size : float
+        [Å].
+    frequency : (box, box // 2 + 1) array
+        Of the waves of a box [1/px].
 
     Raises
     ------
@@ -95,14 +112,15 @@ class Predictor:
                 f"tomogram {tomogram.name!r} has no defocus, and particles cannot be predicted "
                 "without; estimate it first (CTFFIND)"
             )
-        if box % 2 or box < 8:
-            raise ModelError(f"the box must be an even number of pixels, 8 or more, not {box}")
+        check_box(box)
         check_optics(particles, tomogram)
         self.there: ParticleDevice = CpuParticles() if there is None else there
         self.tomogram, self.box = tomogram, box
-        self._pixel_size = tomogram.optics.pixel_size
-        reference.check_pixel_size(self._pixel_size, tomogram.name)
-        self._aberrations = Aberrations(particles, box, self._pixel_size)
+        self.pixel_size = tomogram.optics.pixel_size
+        x, y = frequencies((box, box), 1.0)
+        self.frequency = np.hypot(x, y)
+        reference.check_pixel_size(self.pixel_size, tomogram.name)
+        self._aberrations = Aberrations(particles, box, self.pixel_size)
         self.halves = halves(particles)
         self._reference = reference
         self._transforms = reference.transforms
@@ -111,10 +129,10 @@ class Predictor:
             row = int(np.flatnonzero(~np.isfinite(self._orientations).all(axis=(1, 2)))[0])
             name = str(particles.particle_names[row])
             raise ModelError(f"particle {name!r} has angles that are no numbers; leave it out")
-        self._linear = tomogram.projections[:, :2, :3]
+        self._projections = tomogram.projections[:, :2, :3]
         defocus = tomogram.defocus(particles.positions)[..., 0]
         #: Change of defocus with depth [Å]: (n_tilts, n_particles).
-        self.changes = defocus - tomogram.defocus_u[:, None]
+        self._changes = defocus - tomogram.defocus_u[:, None]
 
     def weight(self, tilt: int, weighting: Weighting, gain: Array | None = None) -> Array:
         """Factor on projections besides the sine of the CTF: (box, box // 2 + 1).
@@ -128,20 +146,18 @@ class Predictor:
         gain : (box, box // 2 + 1) array, optional
             Filter of the image.
         """
-        t = self.tomogram
-        x, y = frequencies((self.box, self.box), 1.0)
-        k = np.hypot(x, y)
+        t, k = self.tomogram, self.frequency
         known = self._reference.weight(k) if weighting.reference else np.ones(k.shape)
         keep = (k > 0) & (k <= band(self.box) / self.box) & (known > 0)
         keep &= known >= weighting.cutoff * known.max()
         weight = known if gain is None else known * gain
         if weighting.dose and t.pre_exposure is not None:
-            left = dose_weight(k / self._pixel_size, float(t.pre_exposure[tilt]), t.optics.voltage)
+            left = dose_weight(k / self.pixel_size, float(t.pre_exposure[tilt]), t.optics.voltage)
             keep &= left >= weighting.cutoff
             weight = weight * left
         if weighting.high_pass is not None:
-            keep &= k >= self._pixel_size / weighting.high_pass
-        weight = weight * t.ctf(tilt).envelope(k / self._pixel_size, 0.0)
+            keep &= k >= self.pixel_size / weighting.high_pass
+        weight = weight * t.ctf(tilt).envelope(k / self.pixel_size, 0.0)
         return np.where(keep, weight, 0.0)
 
     def images(self, tilt: int, rows: Ints, weight: Array) -> DeviceArray:
@@ -161,26 +177,44 @@ class Predictor:
         (n, box, box // 2 + 1) complex64 array
             Of the device.
         """
-        there, xp = self.there, self.there.device.xp
-        linear = self._linear[tilt] @ self._orientations[rows]
-        slices = self._slices(linear, self.halves[rows], self._reach(weight))
-        turns, squares = self._phase(tilt)
+        return self._modulated(self._slices(tilt, rows, weight), tilt, rows, weight)
+
+    def sine_and_cosine(
+        self, tilt: int, rows: Ints, weight: Array
+    ) -> tuple[DeviceArray, DeviceArray]:
+        """What `images` gives, and the same with the cosine of the CTF's phase for its sine."""
+        slices = self._slices(tilt, rows, weight)
+        sine = self._modulated(slices.copy(), tilt, rows, weight)
+        return sine, self._modulated(slices, tilt, rows, weight, ahead=0.25)
+
+    def linear(self, tilt: int, rows: Ints) -> Array:
+        """From x, y, z of the maps [voxels] to x, y of an image [px]: (n, 2, 3)."""
+        return np.asarray(self._projections[tilt] @ self._orientations[rows])
+
+    def _modulated(
+        self, slices: DeviceArray, tilt: int, rows: Ints, weight: Array, ahead: float = 0.0
+    ) -> DeviceArray:
+        """Slices times CTF and weight, in place; the phase of the CTF may be ahead [cycles]."""
+        there = self.there
+        cycles, squares = self._phase(tilt)
         for mine, phases in self._aberrations.shares(rows):
             where = mine if isinstance(mine, slice) else there.upload(mine)
             part = slices[where]
-            turned = turns if phases is None else turns + phases.even
-            changes = np.ascontiguousarray(self.changes[tilt, rows[mine]])
-            # Whole turns are taken off before float32 could lose what matters.
-            phase: Floats = (turned - np.rint(turned)).astype(np.float32)
+            own = cycles + ahead if phases is None else cycles + phases.even + ahead
+            changes = np.ascontiguousarray(self._changes[tilt, rows[mine]])
+            # Whole cycles are taken off before float32 could lose what matters.
+            phase: Floats = (own - np.rint(own)).astype(np.float32)
             there.modulate(part, phase, squares, changes, weight.astype(np.float32))
             if phases is not None and phases.odd is not None:
-                part *= xp.asarray(phases.odd)
+                part *= there.upload(phases.odd)
             if not isinstance(mine, slice):
                 slices[where] = part
         return slices
 
-    def _slices(self, linear: Array, halves: Ints, radius: float) -> DeviceArray:
-        """Slices of the own half map of each particle."""
+    def _slices(self, tilt: int, rows: Ints, weight: Array) -> DeviceArray:
+        """Slices of the own half map of each particle, as far out as anything counts."""
+        linear, halves = self.linear(tilt, rows), self.halves[rows]
+        radius = float(self.frequency[weight != 0].max(initial=0.0)) * self.box * (1 + 1e-9)
         there, (first, second) = self.there, self._transforms
         kinds = np.unique(halves).tolist()
         if first is second or len(kinds) < 2:
@@ -194,15 +228,9 @@ class Predictor:
             slices[there.upload(mine)] = own
         return slices
 
-    def _reach(self, weight: Array) -> float:
-        """The radius beyond which nothing counts, in steps of the box's frequency."""
-        x, y = frequencies((self.box, self.box), 1.0)
-        counts = np.hypot(x, y)[weight != 0]
-        return float(counts.max(initial=0.0)) * self.box * (1 + 1e-9)
-
     def _phase(self, tilt: int) -> tuple[Array, Floats]:
-        """The phase of the CTF at no depth, and what each Å of defocus takes off: in turns."""
-        x, y = frequencies((self.box, self.box), self._pixel_size)
-        turns = self.tomogram.ctf(tilt).phase(x, y) / (2 * np.pi)
+        """The phase of the CTF at no depth, and what each Å of defocus takes off: in cycles."""
+        x, y = frequencies((self.box, self.box), self.pixel_size)
+        cycles = self.tomogram.ctf(tilt).phase(x, y) / (2 * np.pi)
         squares = wavelength(self.tomogram.optics.voltage) / 2 * (x * x + y * y)
-        return turns, squares.astype(np.float32)
+        return cycles, squares.astype(np.float32)

@@ -19,7 +19,8 @@ from tomoset.errors import ModelError
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.align.whole_images import ImageShifts, shifts_by_images
-from tomoset.particles.evidence import TiltImages, correlate
+from tomoset.particles.correlations import correlate
+from tomoset.particles.extract import TiltImages
 from tomoset.particles.reference import Reference
 
 Array = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tomoset.align.particles import ParticleOptions
-from tomoset.particles.evidence import EvidenceOptions
+from tomoset.particles.correlations import CorrelationOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,13 +15,13 @@ class AlignOptions:
 
     Parameters
     ----------
-    evidence : EvidenceOptions
+    evidence : CorrelationOptions
         Boxes, range and weights.
     fit : ParticleOptions
         What may change.
     """
 
-    evidence: EvidenceOptions
+    evidence: CorrelationOptions
     fit: ParticleOptions
 
     def describe(self) -> dict[str, Any]:

@@ -8,25 +8,15 @@ quarter of an image are looked at.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.device import open_particle_device
-from tomoset.particles.evidence import (
-    EvidenceOptions,
-    TiltImages,
-    check_images,
-    expected_places,
-    own_masks,
-)
-from tomoset.particles.predict import Predictor
+from tomoset.particles.extract import Extraction, ExtractionOptions, TiltImages, TiltParticles
 from tomoset.particles.reference import Reference
 from tomoset.particles.slices import moved
-from tomoset.particles.whiten import Whitener
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
@@ -36,8 +26,6 @@ Ints = npt.NDArray[np.int64]
 _REACH = 0.25
 #: By so many standard errors a shift must be better to be believed.
 _SURE = 3.0
-#: Pixels of boxes that are worked on at once.
-_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +68,7 @@ def shifts_by_images(
     images: TiltImages,
     particles: ParticleSet,
     reference: Reference,
-    options: EvidenceOptions,
+    options: ExtractionOptions,
     trajectories: Array | None = None,
 ) -> ImageShifts:
     """Find by how much whole tilt images are displaced, up to a quarter of their size.
@@ -88,23 +76,17 @@ def shifts_by_images(
     Parameters
     ----------
     tomogram, images, particles, reference, options, trajectories
-        As of `tomoset.particles.correlate`; the range does not matter.
+        As of `tomoset.particles.extract.Extraction`.
 
     Raises
     ------
     TomosetError
-        As `tomoset.particles.correlate` does.
+        As `tomoset.particles.extract.Extraction` does, or if no particle may be in any image.
     """
-    check_images(tomogram, images, particles, options)
-    there = open_particle_device(options.device)
-    predictor = Predictor(tomogram, particles, reference, options.box, there)
-    at = expected_places(tomogram, particles, trajectories)
-    work = _Search(predictor, images, options, at, own_masks(particles, tomogram))
-    # One at a time has a GPU.
-    with ThreadPoolExecutor(options.threads if there.device.name == "cpu" else 1) as pool:
-        found = list(pool.map(work.tilt, range(tomogram.n_tilts)))
-    shifts, gain, error, deviations = (np.array(x) for x in zip(*found, strict=True))
-    return ImageShifts(shifts, gain, error, deviations)
+    of = Extraction(tomogram, images, particles, reference, options, trajectories)
+    search = _Search(of, images.size, options.box)
+    of.run(search.add)
+    return search.found
 
 
 class _Search:
@@ -112,50 +94,49 @@ class _Search:
 
     def __init__(
         self,
-        predictor: Predictor,
-        images: TiltImages,
-        options: EvidenceOptions,
-        at: Array,
-        mine: npt.NDArray[np.bool_],
+        of: Extraction,
+        size: tuple[int, int],
+        box: int,
     ) -> None:
         import scipy.fft
 
-        self._predictor, self._images, self._options = predictor, images, options
-        self._at, self._mine = at, mine
-        self._whitener = Whitener(images.size, whiten=options.whiten)
-        self._k = np.hypot(np.fft.rfftfreq(options.box), np.fft.fftfreq(options.box)[:, None])
+        self._of, self._box = of, box
         # Particles may be expected beyond the edge, and images must not meet across it.
-        self._reach = [int(_REACH * n) for n in images.size]
-        self._margin = np.array(self._reach) + options.box
+        self._reach = [int(_REACH * n) for n in size]
+        self._margin = np.array(self._reach) + box
+        of.visible = of.visible_within(box / 2 - self._margin)
         self._canvas = tuple(
-            scipy.fft.next_fast_len(int(n + 2 * m))
-            for n, m in zip(images.size, self._margin, strict=True)
+            scipy.fft.next_fast_len(int(n + 2 * m)) for n, m in zip(size, self._margin, strict=True)
+        )
+        n = of.visible.shape[1]
+        self.found = ImageShifts(
+            np.zeros((n, 2)), np.zeros(n), np.zeros(n), np.full((n, 2), np.nan)
         )
 
-    def tilt(self, t: int) -> tuple[Array, float, float, Array]:
-        """The shift of one image, what it gains, the error of that, and the shift's deviation."""
+    def add(self, tilt: TiltParticles) -> None:
+        """Find the shift of one image."""
         import scipy.fft
 
-        nothing = np.zeros(2), 0.0, 0.0, np.full(2, np.nan)
-        white = self._whitener(self._images.read(t))
-        weight = self._predictor.weight(t, self._options.weighting, white.gain_at(self._k))
-        rows = self._inside(t)
-        if not weight.any() or len(rows) < 2:
-            return nothing
+        if len(tilt.rows) < 2:
+            return
         width, height = self._canvas
-        seen = scipy.fft.rfft2(self._placed(white.image))
-        # Each half of the particles says whether the shift that the other finds is better.
-        halves = [self._predicted(t, rows[half::2], weight) for half in (0, 1)]
+        seen = scipy.fft.rfft2(self._placed(tilt.image))
+        # Each half of the particles says whether the shift that the other finds is better; those
+        # of a half map are in both.
+        halves = [self._predicted(tilt, tilt.rows[half::2]) for half in (0, 1)]
         maps = [
             scipy.fft.irfft2(seen * scipy.fft.rfft2(half).conj(), s=(height, width))
             for half in halves
         ]
         gain, error = self._confirmed(halves, maps)
         if gain <= _SURE * error:
-            return nothing
+            return
         whole, values = sum(halves), sum(maps)
         slopes = [np.square(np.gradient(whole, axis=a), dtype=np.float64).sum() for a in (1, 0)]
-        return _vertex(values, *self._highest(values)), gain, error, 1 / np.sqrt(slopes)
+        found, t = self.found, tilt.tilt
+        found.shifts[t] = _vertex(values, *self._highest(values))
+        found.gain[t], found.error[t] = gain, error
+        found.deviations[t] = 1 / np.sqrt(slopes)
 
     def _confirmed(self, halves: list[Image], maps: list[Image]) -> tuple[float, float]:
         """What each half gains by the other's shift, and the standard error if that is noise.
@@ -182,13 +163,6 @@ class _Search:
         row, column = np.unravel_index(int(np.argmax(part)), part.shape)
         return int(x[column]), int(y[row])
 
-    def _inside(self, t: int) -> Ints:
-        """Particles that may be in the image; those of a half map are in both groups."""
-        at, far = self._at[:, t], self._margin - self._options.box / 2
-        on = ((at >= -far) & (at < np.array(self._images.size) + far)).all(axis=1)
-        rows = np.flatnonzero(on & self._mine[:, t])
-        return np.asarray(rows[np.argsort(self._predictor.halves[rows], kind="stable")])
-
     def _placed(self, image: Image) -> Image:
         """The image in the middle of the canvas."""
         (width, height), (x, y) = self._canvas, self._margin
@@ -196,19 +170,17 @@ class _Search:
         canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
         return canvas
 
-    def _predicted(self, t: int, rows: Ints, weight: Array) -> Image:
+    def _predicted(self, tilt: TiltParticles, rows: Ints) -> Image:
         """What the image should show of some particles, on the canvas."""
         import scipy.fft
 
-        box, (width, height) = self._options.box, self._canvas
+        of, box, (width, height) = self._of, self._box, self._canvas
         canvas = np.zeros((height, width), np.float32)
-        count = max(1, _AT_ONCE // box**2)
-        for first in range(0, len(rows), count):
-            batch = rows[first : first + count]
-            at = self._at[batch, t] + self._margin
+        for batch in of.batches(rows, box):
+            at = of.at[batch, tilt.tilt] + self._margin
             corner = np.rint(at).astype(np.int64) - box // 2
-            slices = self._predictor.there.device.to_host(self._predictor.images(t, batch, weight))
-            slices = moved(slices, at - corner)
+            predicted = of.predictor.images(tilt.tilt, batch, tilt.weight)
+            slices = moved(of.device.device.to_host(predicted), at - corner)
             for (x, y), one in zip(corner, scipy.fft.irfft2(slices, s=(box, box)), strict=True):
                 canvas[y : y + box, x : x + box] += one
         return canvas

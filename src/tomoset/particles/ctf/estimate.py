@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.particles.ctf.evidence import CtfEvidence
 from tomoset.particles.ctf.prior import Prior, learn, scan_prior
 from tomoset.particles.ctf.scale import about_curve, fit_ice
+from tomoset.particles.ctf.statistics import CtfStatistics
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -39,7 +39,7 @@ class Estimate:
     pull: Array
 
 
-def estimate(evidence: CtfEvidence, amplitude: Array, grid: Array, free: Mask) -> Estimate:
+def estimate(evidence: CtfStatistics, amplitude: Array, grid: Array, free: Mask) -> Estimate:
     """Changes by likelihood and prior, the prior being learnt from the same images."""
     n = evidence.n_tilts
     scan = np.zeros((n, len(grid)))
@@ -66,7 +66,7 @@ def estimate(evidence: CtfEvidence, amplitude: Array, grid: Array, free: Mask) -
 
 
 def _step(
-    evidence: CtfEvidence,
+    evidence: CtfStatistics,
     t: int,
     amplitude: float,
     now: tuple[Array, Array, Array],
@@ -94,7 +94,7 @@ def _covariance(H: Array, prior: Prior, t: int) -> Array:
     return np.asarray(left + shared @ of_mean @ shared.T)
 
 
-def gains_of(groups: list[CtfEvidence], amplitude: Array, changes: list[Array]) -> Array:
+def gains_of(groups: list[CtfStatistics], amplitude: Array, changes: list[Array]) -> Array:
     """By how much what one group says makes batches of the other more likely, both ways.
 
     Returns
@@ -133,14 +133,14 @@ def _along(dz: Array) -> Array:
     return np.stack([dz, 0 * dz, 0 * dz], axis=-1)
 
 
-def scan_grid(evidence: CtfEvidence, low: float, high: float, step: float) -> Array:
+def scan_grid(evidence: CtfStatistics, low: float, high: float, step: float) -> Array:
     """Changes that are scanned, none among them: no step jumps over what images tell apart."""
     most = float(np.abs(evidence.slopes[0]).max())
     step = min(step, _STEP / most)
     return np.asarray(step * np.arange(np.ceil(low / step), np.floor(high / step) + 1))
 
 
-def first_guess(evidence: CtfEvidence, grid: Array) -> Array:
+def first_guess(evidence: CtfStatistics, grid: Array) -> Array:
     """Where each image is by itself, whatever its amplitude."""
     scores = np.zeros((evidence.n_tilts, len(grid)))
     rings = evidence.rings(float(np.abs(grid).max()))
@@ -150,7 +150,7 @@ def first_guess(evidence: CtfEvidence, grid: Array) -> Array:
     return _along(scan_prior(scores, grid)[0])
 
 
-def fading_of(evidence: CtfEvidence, changes: Array) -> Array:
+def fading_of(evidence: CtfStatistics, changes: Array) -> Array:
     """By how much more images fade towards fine waves than predictions do: for each wave."""
     k2 = evidence.x**2 + evidence.y**2
     common, energy = np.zeros(len(k2)), np.zeros(len(k2))
@@ -166,13 +166,13 @@ def fading_of(evidence: CtfEvidence, changes: Array) -> Array:
     return np.asarray(factors[int(scores.argmax())])
 
 
-def sums(evidence: CtfEvidence, changes: Array) -> tuple[Array, Array]:
+def sums(evidence: CtfStatistics, changes: Array) -> tuple[Array, Array]:
     pairs = [evidence.parts(t, changes[t : t + 1]) for t in range(evidence.n_tilts)]
     common, energy = (np.array([pair[i][0] for pair in pairs]) for i in (0, 1))
     return common, energy
 
 
-def measured(evidence: CtfEvidence, changes: Array) -> tuple[Array, Array]:
+def measured(evidence: CtfStatistics, changes: Array) -> tuple[Array, Array]:
     """Amplitude of each image at its change, and its standard deviation."""
     common, energy = sums(evidence, changes)
     known = energy > 0
@@ -180,7 +180,7 @@ def measured(evidence: CtfEvidence, changes: Array) -> tuple[Array, Array]:
     return np.where(known, common / safe, 0.0), np.where(known, 1 / np.sqrt(safe), np.inf)
 
 
-def smooth_amplitudes(evidence: CtfEvidence, changes: Array, beams: Array, scale: Array) -> Array:
+def smooth_amplitudes(evidence: CtfStatistics, changes: Array, beams: Array, scale: Array) -> Array:
     """Amplitude of each image: as it shows, and where it shows little, as the others do."""
     amplitude, error = measured(evidence, changes)
     seen = scale > 0

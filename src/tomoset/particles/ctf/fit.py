@@ -1,6 +1,6 @@
 """Changes of defocus and contrast of the images of a series, from what these say of them.
 
-Numbers only: sums over particles go in (`CtfEvidence`), changes and how sure they are come out.
+Numbers only: sums over particles go in (`CtfStatistics`), changes and how sure they are come out.
 Each image's change is its likelihood times what all images together expect (`ctf_prior`). Two
 groups of particles test each other: what one says must make the other more likely, or it is not
 believed.
@@ -27,9 +27,9 @@ from tomoset.particles.ctf.estimate import (
     smooth_amplitudes,
     sums,
 )
-from tomoset.particles.ctf.evidence import GROUPS, CtfEvidence
 from tomoset.particles.ctf.held_out import HeldOut, beyond_errors
 from tomoset.particles.ctf.scale import IceModel, about_curve, fit_ice
+from tomoset.particles.ctf.statistics import GROUPS, CtfStatistics
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -145,12 +145,12 @@ class CtfFit:
     scale_kept: bool
 
 
-def fit_ctf(evidence: CtfEvidence, beams: Array, scale: Array, options: CtfFitOptions) -> CtfFit:
+def fit_ctf(evidence: CtfStatistics, beams: Array, scale: Array, options: CtfFitOptions) -> CtfFit:
     """Fit changes of defocus and of scale.
 
     Parameters
     ----------
-    evidence : CtfEvidence
+    evidence : CtfStatistics
         Of the whole series.
     beams : (n_tilts, 3) array
         Directions of the beam in the tomogram.
@@ -193,7 +193,7 @@ class _Defocus:
 
 
 def _fit_defocus(
-    evidence: CtfEvidence, beams: Array, scale: Array, options: CtfFitOptions
+    evidence: CtfStatistics, beams: Array, scale: Array, options: CtfFitOptions
 ) -> _Defocus:
     """Changes of defocus that what is left out supports."""
     grid = scan_grid(evidence, options.low, options.high, options.step)
@@ -217,7 +217,7 @@ def _fit_defocus(
 
 
 def _believed(
-    groups: list[CtfEvidence],
+    groups: list[CtfStatistics],
     amplitude: Array,
     estimate: Estimate,
     halves: list[Estimate],
@@ -275,7 +275,7 @@ def _with_open_astigmatism(found: _Defocus, estimate: Estimate) -> _Defocus:
 
 
 def _with_scale(
-    evidence: CtfEvidence,
+    evidence: CtfStatistics,
     changes: Array,
     beams: Array,
     scale: Array,
@@ -312,7 +312,7 @@ def _with_scale(
 
 
 def _scale_gain(
-    evidence: CtfEvidence, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
+    evidence: CtfStatistics, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
 ) -> HeldOut:
     """What scales found with one group of particles gain for the other, both ways."""
     groups, gains = [evidence.group(g) for g in range(GROUPS)], []
@@ -329,13 +329,13 @@ def _scale_gain(
     return HeldOut.of(np.array(gains))
 
 
-def _level(evidence: CtfEvidence, changes: Array) -> float:
+def _level(evidence: CtfStatistics, changes: Array) -> float:
     """The amplitude of all images if it is one: the gauge of scales."""
     common, energy = sums(evidence, changes)
     return float(common.sum() / max(energy.sum(), 1e-30))
 
 
-def _refuse_nothing(evidence: CtfEvidence, changes: Array) -> None:
+def _refuse_nothing(evidence: CtfStatistics, changes: Array) -> None:
     common, energy = sums(evidence, changes)
     sure = float(common.sum() / np.sqrt(max(energy.sum(), 1e-30)))
     if not sure > _SHOWN:
@@ -347,7 +347,7 @@ def _refuse_nothing(evidence: CtfEvidence, changes: Array) -> None:
 
 
 def _contrast(
-    evidence: CtfEvidence, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
+    evidence: CtfStatistics, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
 ) -> tuple[Array, Array, IceModel, tuple[Array, Array]]:
     """Contrast measured and its error, the law of Beer and Lambert, and scales and errors."""
     amplitude, error = measured(evidence, changes)

@@ -29,10 +29,11 @@ from tomoset.formats._files import file_names
 from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.particles.ctf.defocus import mean_and_astigmatism, with_changes
-from tomoset.particles.ctf.evidence import CtfEvidenceOptions, gather
 from tomoset.particles.ctf.fit import CtfFitOptions, fit_ctf
 from tomoset.particles.ctf.numbers import numbers
 from tomoset.particles.ctf.report import Refined, refined_to_star, write_refined_png
+from tomoset.particles.ctf.statistics import gather
+from tomoset.particles.extract import ExtractionOptions
 from tomoset.particles.task import (
     ENTRIES,
     ParticleTask,
@@ -70,13 +71,13 @@ class RefineCtfOptions:
 
     Parameters
     ----------
-    evidence : CtfEvidenceOptions
+    evidence : ExtractionOptions
         How images and particles are compared.
     fit : CtfFitOptions
         What is searched.
     """
 
-    evidence: CtfEvidenceOptions
+    evidence: ExtractionOptions
     fit: CtfFitOptions
 
     def describe(self) -> dict[str, Any]:
