@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders.measures import affine_errors, rms
 from tomoset import geometry
 from tomoset.align import (
     CLASSES,
@@ -87,22 +88,6 @@ class Case:
             wrong = clean[tilt, other] if neighbour else self.rng.uniform(0, IMAGE)
             self.places[tilt, bead] = wrong
             self.seen[tilt, bead] = self.false[tilt, bead] = True
-
-
-def error(found: np.ndarray, true: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Rms distance in each image, after the best affine map of space: the fit's own frame."""
-    target = geometry.apply(true, points)[..., :2] - found[:, None, :2, 3]
-    middle = points.mean(axis=0)
-    X = np.c_[points - middle, np.ones(len(points))]
-    A = found[:, :2, :3]
-    side = np.einsum("ika,ipk,ph->ah", A, target, X)
-    best = np.linalg.solve(np.einsum("ika,ikb->ab", A, A), side) @ np.linalg.inv(X.T @ X)
-    off = np.einsum("ika,ah,ph->ipk", A, best, X) - target
-    return np.sqrt((off**2).sum(axis=2).mean(axis=1))
-
-
-def rms(values: np.ndarray) -> float:
-    return float(np.sqrt((values**2).mean()))
 
 
 def cramer_rao(case: Case, points: np.ndarray) -> float:
@@ -339,7 +324,7 @@ def test_exact_observations_give_the_exact_projections() -> None:
     case = Case(1, noise=0.0, shift=10.0, rotation=1.0, offset=3.0)
     fit = adjust(case.given, case.observations(), OPTIONS)
     points = case.within(200)
-    assert rms(error(fit.projections, case.true, points)) < 1e-6
+    assert rms(affine_errors(fit.projections, case.true, points)) < 1e-6
     assert fit.rms < 1e-6
     assert not fit.outliers.any()
     # The beads are those of the projections, wherever both lie.
@@ -352,7 +337,7 @@ def test_error_is_near_the_cramer_rao_bound(seed: int) -> None:
     case = Case(seed)
     points = case.within(200)
     fit = adjust(case.given, case.observations(), OPTIONS)
-    found = rms(error(fit.projections, case.true, points))
+    found = rms(affine_errors(fit.projections, case.true, points))
     # px a coordinate: 0.15; lengths are sqrt(2) times that.
     assert found <= 0.17
     assert found <= 1.15 * cramer_rao(case, points)
@@ -378,8 +363,8 @@ def test_false_observations_do_not_matter(how: str, far: bool) -> None:
     case.lie(0.3, add=how == "added", neighbour=how == "neighbours")
     fit = adjust(case.given, case.observations(), OPTIONS)
     clean = adjust(case.given, case.observations(case.seen & ~case.false), OPTIONS)
-    ratio = rms(error(fit.projections, case.true, points)) / rms(
-        error(clean.projections, case.true, points)
+    ratio = rms(affine_errors(fit.projections, case.true, points)) / rms(
+        affine_errors(clean.projections, case.true, points)
     )
     assert ratio < 1.1
     false = case.false[np.nonzero(case.seen)]
@@ -417,7 +402,7 @@ def test_five_beads_mend_shifts_with_few_parameters(seed: int) -> None:
     case = Case(seed, beads=5, shift=3 / np.sqrt(2), rotation=0.0, tilt=0.0, scale=0.0)
     points = case.within(200)
     fit = adjust(case.given, case.observations(), OPTIONS)
-    assert rms(error(fit.projections, case.true, points)) < 0.4
+    assert rms(affine_errors(fit.projections, case.true, points)) < 0.4
     assert fit.effective < 2 * 41 + 15 + 10
 
 
@@ -521,7 +506,7 @@ def test_uncertain_observations_count_less() -> None:
     seen = case.observations()
     sure = replace(seen, uncertainty=np.where(poor[seen.tilt, seen.bead], 1.24, NOISE))
     fits = [adjust(case.given, x, OPTIONS) for x in (seen, sure)]
-    blind, seeing = (rms(error(fit.projections, case.true, points)) for fit in fits)
+    blind, seeing = (rms(affine_errors(fit.projections, case.true, points)) for fit in fits)
     assert seeing < 0.9 * blind
     assert fits[1].outliers.sum() < 3 < fits[0].outliers.sum()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.builders.measures import rms_length
 from tomoset import geometry
 from tomoset.align import AdjustOptions, Fit, adjust
 from tomoset.align.deform import GRID, Regression, deformed
@@ -54,10 +55,6 @@ def error(fit: Fit, space: np.ndarray, target: np.ndarray, inside: np.ndarray) -
     b = (target - fit.projections[:, None, :2, 3])[inside].ravel()
     off = A @ np.linalg.lstsq(A, b, rcond=None)[0] - b
     return float(np.sqrt(2 * (off**2).mean()))
-
-
-def rms(values: np.ndarray) -> float:
-    return float(np.sqrt((values**2).sum(axis=-1).mean()))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -171,9 +168,9 @@ def test_uncertain_observations_count_less(plain: Case) -> None:
     seen, fit = residuals_only(case, noisy)
     told = deformed(replace(seen, uncertainty=np.where(vague, 5.0, NOISE)), fit, IMAGE)
     assert told is not None
-    assert rms(told.deformation.coefficients - one.deformation.coefficients) < 0.5 * rms(
-        one.deformation.coefficients
-    )
+    assert rms_length(
+        told.deformation.coefficients - one.deformation.coefficients
+    ) < 0.5 * rms_length(one.deformation.coefficients)
 
 
 def test_refusals(plain: Case) -> None:

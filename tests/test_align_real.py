@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.builders.measures import rms_length
 from tomoset import geometry
 from tomoset.align import AdjustOptions, Fit, adjust, parameters
 from tomoset.model import Observations
@@ -31,7 +32,7 @@ class Series:
         # IMOD counts from the edge of the first pixel, we from its centre.
         self.observations = Observations(bead=bead, tilt=view, points=table[:, :2] - 0.5)
         self.residuals = table[:, 3:]
-        self.left = rms(self.residuals)
+        self.left = rms_length(self.residuals)
         self.tilts = np.loadtxt(folder / f"{name}.tlt")
         transforms = np.loadtxt(folder / f"{name}.tltxf")
         # From specimen to image: the way back of what makes an aligned image.
@@ -72,10 +73,6 @@ class Series:
         }
 
 
-def rms(residuals: np.ndarray) -> float:
-    return float(np.sqrt((residuals**2).sum(axis=1).mean()))
-
-
 def chosen_numbers(fit: Fit, series: Series) -> int:
     """Independent numbers of the fit, besides shifts and beads (whose three motions are nobody's)."""
     seen = series.observations
@@ -98,7 +95,7 @@ def test_residuals_are_below_imods_with_fewer_numbers(series: Series) -> None:
     groups |= {"rotation": "grouped:2", "tilt": "grouped:2", "magnification": "grouped:2"}
     fit = aligned(series, **groups, beam_tilt="fixed")
     # All observations, also those that we weigh down.
-    assert rms(fit.residuals) <= series.left
+    assert rms_length(fit.residuals) <= series.left
     assert chosen_numbers(fit, series) <= sum(series.imods_numbers().values())
     assert fit.outliers.sum() <= 3
 
@@ -114,7 +111,7 @@ def test_what_is_chosen_predicts_better_than_imods_model_with_far_fewer_numbers(
     )  # fmt: skip
     assert fit.leave_out < 0.98 * like_imod.leave_out
     assert chosen_numbers(fit, series) < 0.7 * sum(series.imods_numbers().values())
-    assert rms(fit.residuals) < 1.02 * series.left
+    assert rms_length(fit.residuals) < 1.02 * series.left
     assert fit.leave_out < 0.4 < fit.leave_out_before
     assert not len(fit.unsupported)
 
@@ -124,5 +121,7 @@ def test_beads_are_where_imod_has_them(series: Series) -> None:
     """IMOD's residuals are predicted less seen: both predict the same to a tenth of a pixel."""
     fit = aligned(series)
     assert (
-        rms(fit.residuals + series.residuals) < 0.12 < 0.3 * rms(fit.residuals - series.residuals)
+        rms_length(fit.residuals + series.residuals)
+        < 0.12
+        < 0.3 * rms_length(fit.residuals - series.residuals)
     )

@@ -14,7 +14,7 @@ import pytest
 import scipy.fft
 
 import tomoset
-from tests.builders.image_stacks import mrc_bytes
+from tests.builders.image_stacks import mrc_bytes, write_images
 from tomoset import geometry, star
 from tomoset.cli import main
 from tomoset.errors import FileFormatError, ModelError
@@ -273,10 +273,7 @@ def with_beads(images: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def write_stack(path: str, images: np.ndarray) -> None:
     Path(path).parent.mkdir(exist_ok=True)
-    with mrcfile.new(path, overwrite=True) as file:
-        file.set_data(images)
-        file.set_image_stack()
-        file.voxel_size = 10.0
+    write_images(path, images, 10.0)
 
 
 def read_stack(path: str) -> np.ndarray:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tomoset
-from tests.builders.bb_series import bb_folder, imported, rms, seen_beads, turn_between
+from tests.builders.bb_series import bb_folder, imported, seen_beads
 from tests.builders.command import convert
+from tests.builders.measures import rms_length, turn_between
 from tests.builders.relion_project import small_project
 from tests.builders.relion_texts import same_texts
 from tomoset import star
@@ -613,14 +614,14 @@ def test_real_residuals_triangulate(shared: Path, tmp_path: Path, axis: str, by_
         found = read_residuals(path, stack, kept=range(1, 61))
     points = tomogram.triangulate(found.grid(60))
     missed = found.points - tomogram.project(points)[found.tilt, found.bead]
-    assert rms(missed) == pytest.approx(by_us, abs=0.005)
+    assert rms_length(missed) == pytest.approx(by_us, abs=0.005)
     known = np.loadtxt(folder / f"BB{axis}fid.xyz", usecols=(1, 2, 3), comments=None)
     turn = np.deg2rad(turn_between(known, points))
     around = known - known.mean(0)
     # Turned by XAXISTILT; to first order of the other two angles, which are below 0.02 degrees.
     c, s = np.cos(turn[0]), np.sin(turn[0])
     there = around @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]).T + points.mean(0)
-    assert rms(points - there) < 0.15
+    assert rms_length(points - there) < 0.15
     # As a model, on the pre-aligned stack and on the raw one.
     for target in (replace(stack, pixel_size=20.2), ImodStack(raw_size=(512, 512, 61))):
         write_bead_model(found, tmp_path / "bb.fid", target, kept=range(1, 61))

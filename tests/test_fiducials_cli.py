@@ -13,11 +13,13 @@ import pytest
 
 import tomoset
 from tests.builders.bead_series import BeadSeries, Wanted, bead_series
-from tomoset import geometry, star
+from tests.builders.measures import affine_errors, rms
+from tests.builders.tomograms import nearest_rigid
 from tomoset import simulate as sim
+from tomoset import star
 from tomoset.cli import main
 from tomoset.formats._relion_sets import read_fiducials
-from tomoset.model import Fiducials, Tomogram, TomogramSet
+from tomoset.model import Fiducials, TomogramSet
 
 SMALL = Wanted(n_tilts=21, image_size=(256, 240), depth=80, beads=12, molecules=8, seed=11)
 NONE = replace(SMALL, beads=0, seed=12)
@@ -38,29 +40,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def error(of: BeadSeries, projections: np.ndarray) -> float:
     """Rms distance to the true projections, after the best common affine map of space [px]."""
-    size = np.array(of.given.size)
-    points = np.random.default_rng(1).uniform(0.1, 0.9, (200, 3)) * size
-    homogeneous = np.column_stack([points, np.ones(len(points))])
-    true = geometry.apply(of.true.projections, points)[..., :2]
-    rows, targets = [], []
-    for matrix, seen in zip(projections, true, strict=True):
-        for axis in (0, 1):
-            rows.append(np.einsum("k,pj->pkj", matrix[axis, :3], homogeneous).reshape(-1, 12))
-            targets.append(seen[:, axis] - matrix[axis, 3])
-    solution = np.linalg.lstsq(np.concatenate(rows), np.concatenate(targets), rcond=None)[0]
-    best = homogeneous @ solution.reshape(3, 4).T
-    off = geometry.apply(projections, best)[..., :2] - true
-    return float(np.sqrt((off**2).sum(axis=-1).mean()))
-
-
-def rigid(t: Tomogram) -> Tomogram:
-    """With the nearest rigid alignment, which is all that RELION 5 knows."""
-    assert t.projections is not None
-    assert t.size is not None
-    assert t.image_size is not None
-    sizes = {"size": t.size, "image_size": t.image_size}
-    angles, shifts = geometry.rigid_parameters(t.projections, **sizes)
-    return replace(t, projections=geometry.rigid_projections(angles, shifts, **sizes))
+    points = np.random.default_rng(1).uniform(0.1, 0.9, (200, 3)) * np.array(of.given.size)
+    return rms(affine_errors(projections, of.true.projections, points))
 
 
 def read_beads(path: str) -> Fiducials:
@@ -227,7 +208,7 @@ def test_both_dialects(here: Path, dialect: str) -> None:
     of = series(replace(SMALL, errors=errors, seed=14))
     t = of.write(here)
     if dialect == "relion5":  # which knows rigid alignments only
-        t = rigid(t)
+        t = nearest_rigid(t)
     TomogramSet([t]).write("set.star", dialect)
     free = main(["align", "fiducials", "set.star", "--o", "M", "--magnification", "free"])
     assert (free == 0) == (dialect == "relion4")  # the other cannot say it, and that is said first
@@ -274,7 +255,7 @@ def test_images_of_unequal_size(here: Path, capsys: pytest.CaptureFixture[str]) 
     smaller = replace(SMALL, image_size=(200, 190), beads=3, molecules=2)
     series(smaller).write(here, "other")
     names = [f"{i}@{'other' if i == 4 else 'TS_01'}.mrcs" for i in range(1, 22)]
-    t = rigid(replace(series().write(here), stack=None, images=tuple(names)))
+    t = nearest_rigid(replace(series().write(here), stack=None, images=tuple(names)))
     TomogramSet([t]).write("unequal.star", "relion5")
     for command in (["find-fiducials"], ["align", "fiducials"]):
         assert main([*command, "unequal.star", "--o", "F"]) == 1

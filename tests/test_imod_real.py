@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.builders.bb_series import bb_folder, imported, rms, seen_beads, turn_between
+from tests.builders.bb_series import bb_folder, imported, seen_beads
+from tests.builders.measures import rms_length, turn_between
 from tomoset.cli import main
 from tomoset.formats.imod.alignment import read_xf
 
@@ -26,9 +27,9 @@ def test_beads_triangulate_as_well_as_in_imod(
     assert tomogram.n_tilts == 60
     points = tomogram.triangulate(seen[kept])
     missed = seen[kept] - tomogram.project(points)
-    ours = rms(missed[np.isfinite(missed).all(axis=-1)])
-    assert rms(residual) == pytest.approx(by_imod, abs=0.006)
-    assert ours <= 1.1 * rms(residual)
+    ours = rms_length(missed[np.isfinite(missed).all(axis=-1)])
+    assert rms_length(residual) == pytest.approx(by_imod, abs=0.006)
+    assert ours <= 1.1 * rms_length(residual)
 
 
 @pytest.mark.parametrize(("axis", "x_axis_tilt"), [("a", 1.94), ("b", -0.08)])

@@ -172,7 +172,7 @@ def test_angles_that_relion_did_not_look_at(tmp_path: Path) -> None:
     path.write_text("data_\nloop_\n" + "".join(f"_{x}\n" for x in labels) + "TS_01 1 2 3 40 50\n")
     s = TomogramSet([tomogram()])
     with pytest.warns(tomoset.AssumptionWarning, match="without rlnTomoSubtomogramRot"):
-        p = sets.read_particles(path, s)
+        p = read_linked(Project(tomograms=s), particles=path).particles
     move = geometry.rotation_y(-5.0)
     q = move_project(Project(tomograms=s, particles=p), {"TS_01": move}).particles
     assert q is not None

@@ -14,13 +14,14 @@ import pytest
 
 import tomoset
 from tests.builders.image_stacks import Images
+from tests.builders.measures import rms
+from tests.builders.simulated_series import seen_molecules
 from tomoset import simulate as sim
 from tomoset import star
 from tomoset.cli import main
-from tomoset.cli._simulated_truth import tomogram as true_tomogram
 from tomoset.errors import ModelError
 from tomoset.images.drawing import text
-from tomoset.model import ParticleSet, Tomogram
+from tomoset.model import Tomogram
 from tomoset.particles import ExtractionOptions, Predictor, Reference, Weighting, Whitener
 from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
@@ -42,14 +43,7 @@ def series(tilts: int = 11, noise: float = 0.3, depth: int = 200):
     size = (*taken.aligned_size, depth)
     contents = sim.Contents(beads=0, molecules=30)
     specimen = sim.Specimen.random(size, PIXEL, contents, seed=4)
-    made = sim.simulate(specimen, taken, sim.Views.random(taken, 4), seed=4)
-    molecules = specimen.molecules
-    particles = ParticleSet(
-        tomogram_names=["a"] * len(molecules.positions),
-        coordinates=molecules.positions,
-        angles=molecules.angles,
-    )
-    return made, true_tomogram("a", made, made.views), particles
+    return seen_molecules(specimen, taken, 4)
 
 
 @cache
@@ -72,10 +66,6 @@ def refined(tomogram: Tomogram, options: CtfFitOptions | None = None, **given) -
 
 def low(tomogram: Tomogram) -> np.ndarray:
     return np.abs(tomogram.tilt_angles) < 25
-
-
-def rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 # The sums

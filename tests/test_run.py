@@ -22,12 +22,13 @@ from click.testing import CliRunner
 from tomoset.errors import AssumptionWarning, MissingFileError, ModelError, TomosetError
 from tomoset.run import Records, Report, RunOptions, cores_of_engine, file_stamp, run
 from tomoset.run._options import Engine
-from tomoset.run._outcome import KILLED, Outcome, explain
+from tomoset.run._outcome import Outcome
 from tomoset.run._progress import Bar, Lines, Pace, about
 from tomoset.run._report import duration
 
 ROOT = Path(__file__).parents[1]
 QUIET = RunOptions(quiet=True)
+KILLED = "the process that worked on it was killed (out of memory?)"
 
 
 # Work for other processes: they find it by its name in this module.
@@ -492,10 +493,13 @@ def test_times_in_words() -> None:
     assert about(90) == "about 2 min"
 
 
-def test_explain() -> None:
-    assert explain(TomosetError("say")) == "say"
-    assert explain(MemoryError("3 GiB")) == "not enough memory (3 GiB)"
-    assert explain(OSError("odd")) == "OSError: odd"
+def test_reasons_of_failures_are_lines_for_the_user() -> None:
+    def fail(problem: Exception) -> dict[str, Any]:
+        raise problem
+
+    problems = {"a": TomosetError("say"), "b": MemoryError("3 GiB"), "c": OSError("odd")}
+    said = {"a": "say", "b": "not enough memory (3 GiB)", "c": "OSError: odd"}
+    assert run(fail, problems, QUIET).failed == said
 
 
 # Engines and options.

@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.builders.simulated_series import true_tomogram
 from tomoset import geometry
 from tomoset import simulate as sim
-from tomoset.cli._simulated_truth import tomogram
 from tomoset.errors import ModelError
 from tomoset.images.ctf import Ctf, dose_weight
 from tomoset.model import Deformation, Tomogram
@@ -62,7 +62,7 @@ def model_of(specimen: sim.Specimen, taken: sim.Acquisition, views: sim.Views) -
         bead_images=np.empty((0, 0, 2)),
         molecule_images=np.empty((0, 0, 2)),
     )
-    return tomogram("TS_01", series, views)
+    return true_tomogram("TS_01", series, views)
 
 
 def test_the_kernel_is_as_the_slow_one() -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import tomoset
+from tests.builders.measures import reprojection_error
 from tomoset import geometry
 from tomoset import simulate as sim
 from tomoset.cli import main
-from tomoset.formats._relion_sets import read_particles, read_trajectories
 from tomoset.images.stack import read_header
+from tomoset.project import open_project
 
 SMALL = ["--series", "1", "--tilts", "9", "--size", "128", "120", "60", "--beads", "3"]
 MANY = [
@@ -43,8 +44,10 @@ def test_the_true_set_projects_molecules_and_beads_to_their_images(project: Path
     tomogram = true["TS_01"]
     assert tomogram.hand == 1
     assert tomogram.image_size == (128, 120)  # the stack is found
-    particles = read_particles(project / "truth" / "particles.star", true)
-    motion = read_trajectories(project / "truth" / "motion.star", particles, true)
+    linked = {"particles": "particles.star", "trajectories": "motion.star"}
+    paths = {name: project / "truth" / file for name, file in linked.items()}
+    sets = open_project(project / "truth" / "tomograms.star", **paths)
+    particles, motion = sets.particles, sets.trajectories
     np.testing.assert_allclose(particles.positions, truth["molecules_px"], atol=1e-9)
     expected = geometry.euler_matrix(*truth["molecule_angles"].T)
     np.testing.assert_allclose(particles.orientations, expected, atol=1e-9)
@@ -218,11 +221,7 @@ def test_a_project_with_molecules_is_ready_to_be_aligned_by_them(
     )
     seen = truth_of(tmp_path / "P")["molecule_images_px"]
 
-    def off(t: tomoset.Tomogram) -> float:
-        found = t.project(t.triangulate(seen)) - seen
-        return float(np.sqrt((found**2).sum(axis=-1).mean()))
-
-    assert off(true) < 0.01
-    assert off(aligned) < 0.3 * off(given)
-    picks = read_particles("particles.star", tomoset.read("tomograms.star"))
+    assert reprojection_error(true, seen) < 0.01
+    assert reprojection_error(aligned, seen) < 0.3 * reprojection_error(given, seen)
+    picks = open_project("tomograms.star", particles="particles.star").particles
     assert np.abs(picks.positions - given.triangulate(seen)).max() < 1e-3

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import tomoset
-from tests.builders.image_stacks import empty_stack
+from tests.builders.image_stacks import write_images
 from tomoset.cli import main
 from tomoset.formats.imod.alignment import read_xf
 
@@ -19,7 +19,7 @@ def bb_folder(shared: Path, target: Path, axis: str) -> Path:
     folder.mkdir()
     for name in (f"BB{axis}.xf", f"BB{axis}.tlt", f"BB{axis}.xtilt", f"tilt{axis}.com"):
         shutil.copy(shared / "data/imod/BB" / name, folder)
-    empty_stack(folder / f"BB{axis}.st", (512, 512, 61))
+    write_images(folder / f"BB{axis}.st", np.zeros((61, 512, 512), np.int8))
     (folder / "newst.com").write_text(
         f"$newstack -StandardInput\nInputFile BB{axis}.st\nTransformFile BB{axis}.xf\n"
     )
@@ -50,16 +50,3 @@ def imported(folder: Path, *options: str) -> tomoset.Tomogram:
     assert main(["import", "imod", str(folder), "-o", str(out), "--angpix", "20.2", *options]) == 0
     (tomogram,) = tomoset.read(out).values()
     return tomogram
-
-
-def rms(residual: np.ndarray) -> float:
-    return float(np.sqrt((residual**2).sum(axis=-1).mean()))
-
-
-def turn_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The rotation R with b = R a + t, least squares (Kabsch), as a rotation vector [deg]."""
-    u, _, vt = np.linalg.svd((a - a.mean(0)).T @ (b - b.mean(0)))
-    d = np.diag([1, 1, np.sign(np.linalg.det(vt.T @ u.T))])
-    r = vt.T @ d @ u.T
-    skew = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]]) / 2
-    return np.rad2deg(np.arcsin(np.linalg.norm(skew)) * skew / np.linalg.norm(skew))

@@ -7,10 +7,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 
 import tomoset
+from tests.builders.image_stacks import write_images
 from tomoset import geometry
 from tomoset.model import Optics, Tomogram, TomogramSet
 from tomoset.reconstruct import Options, Task, reconstruct_one
@@ -55,10 +55,7 @@ def bead_set(
     for i, bead in itertools.product(range(N), range(at.shape[1])):
         r2 = (x - at[i, bead, 0]) ** 2 + (y - at[i, bead, 1]) ** 2
         images[i] += np.exp(-r2 / (2 * width**2))
-    with mrcfile.new(folder / "TS_01.mrcs") as file:
-        file.set_data(images)
-        file.set_image_stack()
-        file.voxel_size = t.optics.pixel_size
+    write_images(folder / "TS_01.mrcs", images, t.optics.pixel_size)
     path = folder / f"{dialect}.star"
     TomogramSet([t], format=dialect).write(path)
     return tomoset.read(path)

@@ -48,10 +48,11 @@ def mrc_bytes(
     return bytes(header) + b"\x07" * extended + data
 
 
-def empty_stack(path: Path, size: tuple[int, int, int]) -> None:
-    """A stack of zeros in bytes, x, y, z px."""
-    with mrcfile.new(path, np.zeros(size[::-1], np.int8)) as stack:
+def write_images(path: str | Path, images: np.ndarray, pixel_size: float = 1.0) -> None:
+    """A stack of images, (n, y, x)."""
+    with mrcfile.new(path, images, overwrite=True) as stack:
         stack.set_image_stack()
+        stack.voxel_size = pixel_size
 
 
 def read_volume(path: str | Path | None) -> np.ndarray:

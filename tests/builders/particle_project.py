@@ -14,9 +14,9 @@ from tests.builders.particle_series import (
     ParticleSeries,
     Wanted,
     particle_series,
-    rigid,
     write_particles,
 )
+from tests.builders.tomograms import nearest_rigid
 from tomoset.cli import main
 from tomoset.model import TomogramSet
 from tomoset.project import open_project
@@ -37,7 +37,7 @@ def write_project(folder: Path, of: ParticleSeries, dialect: str = "relion4") ->
     other = replace(t, name="TS_02")
     both = TomogramSet([t, other])
     if dialect == "relion5":
-        both = TomogramSet([rigid(x) for x in both.values()])
+        both = TomogramSet([nearest_rigid(x) for x in both.values()])
     both.write("tomograms.star", dialect)
     write_particles("particles.star", of.particles, tomoset.read("tomograms.star"), dialect)
 

@@ -8,10 +8,10 @@ from functools import cache
 import numpy as np
 
 from tests.builders.image_stacks import Images
+from tests.builders.simulated_series import seen_molecules
 from tomoset import simulate as sim
 from tomoset import star
 from tomoset.align.windows import Windows
-from tomoset.cli._simulated_truth import tomogram as true_tomogram
 from tomoset.formats._relion_sets import particles_from_star
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.particles import CorrelationOptions, Reference, correlate
@@ -35,12 +35,7 @@ def series():
     size = (*taken.aligned_size, 60)
     specimen = sim.Specimen.random(size, PIXEL, sim.Contents(beads=0, molecules=7), seed=3)
     specimen = replace(specimen, waves=specimen.waves * [1, 1, 1, 0, 1])
-    taken_images = sim.simulate(specimen, taken, sim.Views.random(taken, 3), seed=3)
-    molecules = specimen.molecules
-    particles = ParticleSet(
-        tomogram_names=["a"] * 7, coordinates=molecules.positions, angles=molecules.angles
-    )
-    return taken_images, true_tomogram("a", taken_images, taken_images.views), particles
+    return seen_molecules(specimen, taken, 3)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tomoset import geometry as g
@@ -37,3 +39,13 @@ def unaligned_tomogram(
 ) -> Tomogram:
     """Of which only names and sizes are known."""
     return Tomogram(name=name, n_tilts=n, size=size, optics=Optics(pixel_size=1.35), hand=-1)
+
+
+def nearest_rigid(t: Tomogram) -> Tomogram:
+    """With the nearest rigid alignment, which is all that RELION 5 knows."""
+    assert t.projections is not None
+    assert t.size is not None
+    assert t.image_size is not None
+    sizes = {"size": t.size, "image_size": t.image_size}
+    angles, shifts = g.rigid_parameters(t.projections, **sizes)
+    return replace(t, projections=g.rigid_projections(angles, shifts, **sizes))
