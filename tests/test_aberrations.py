@@ -80,7 +80,7 @@ def predicted(optics: str, tomogram=None):
     return predictor.images(1, np.arange(7), weight)
 
 
-def test_even_ones_are_a_change_of_defocus_of_astigmatism_and_of_the_spherical_one():
+def test_even_aberrations_are_changes_of_defocus_astigmatism_and_spherical_aberration():
     _, tomogram, _ = series()
     length = wavelength(300)
     change, along, more = 7000.0, 4000.0, 500.0
@@ -107,7 +107,7 @@ def test_even_ones_are_a_change_of_defocus_of_astigmatism_and_of_the_spherical_o
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_odd_ones_turn_phases():
+def test_odd_aberrations_turn_phases():
     coefficients = [3.0, -5.0, 900.0, 400.0, -700.0, 300.0]
     x, y = frequencies((BOX, BOX), PIXEL)
     turn = np.exp(1j * odd_phase(coefficients, x, y))
@@ -140,12 +140,12 @@ def test_every_particle_has_the_aberrations_of_its_own_group():
 
 
 @pytest.mark.parametrize("value", ["[0,nan]", "[1,2", "abc"])
-def test_coefficients_that_are_none(value):
+def test_damaged_coefficients_are_refused(value):
     with pytest.raises(FileFormatError, match="rlnOddZernike"):
         relion_particles(ONES, f"rlnOddZernike={value}")
 
 
-def test_what_is_not_read_is_said():
+def test_unread_aberrations_are_a_warning():
     with pytest.warns(UserWarning, match="a beam tilt of optics group 1 is not taken"):
         say_what_is_unread(relion_particles(ONES, "rlnBeamTiltX=0.3 rlnMagMat00=1"))
     say_what_is_unread(relion_particles(ONES, "rlnBeamTiltX=0 rlnMagMat00=1"))
@@ -169,7 +169,7 @@ def aberrated(of: ParticleSeries) -> ParticleSeries:
     return replace(of, images=np.rint(images).astype(np.int16))
 
 
-def test_a_coma_is_taken_into_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alignment_takes_coma_into_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     of = particle_series(Wanted())
     TomogramSet([aberrated(of).write(tmp_path)]).write("tomograms.star", "relion4")

@@ -203,7 +203,7 @@ def test_changes_are_linear_between_nodes_in_the_order_of_the_angles() -> None:
         ({"defocus": "free"}, "no class of parameters 'defocus'"),
     ],
 )
-def test_other_freedoms_are_refused(classes: dict[str, str], message: str) -> None:
+def test_unknown_parameter_groups_are_refused(classes: dict[str, str], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         AdjustOptions(classes=classes)
 
@@ -354,7 +354,7 @@ def test_error_is_near_the_cramer_rao_bound(seed: int) -> None:
 
 @pytest.mark.parametrize("far", [False, True])
 @pytest.mark.parametrize("how", ["replaced", "neighbours", "added"])
-def test_false_observations_do_not_matter(how: str, far: bool) -> None:
+def test_false_observations_do_not_change_the_fit(how: str, far: bool) -> None:
     errors = {"shift": 10.0, "rotation": 1.0, "offset": 3.0} if far else {}
     case = Case(4, **errors)
     if how == "added":
@@ -373,7 +373,7 @@ def test_false_observations_do_not_matter(how: str, far: bool) -> None:
     assert not len(fit.unsupported)
 
 
-def test_a_track_that_jumps_to_a_neighbour_for_nearly_half_of_the_images() -> None:
+def test_a_track_that_jumps_to_a_neighbour_is_rejected_where_it_does() -> None:
     case = Case(5)
     far = np.arange(41) < 19
     case.places[far, 3], case.false[far, 3] = case.places[far, 8], case.seen[far, 3]
@@ -385,7 +385,7 @@ def test_a_track_that_jumps_to_a_neighbour_for_nearly_half_of_the_images() -> No
     assert apart[(bead == 3) & ~case.false[tilt, bead]].max() < 2
 
 
-def test_a_bead_that_is_none_has_no_place() -> None:
+def test_a_bead_without_consistent_observations_has_no_position() -> None:
     case = Case(6)
     case.places[:, 7] = case.rng.uniform(0, IMAGE, (41, 2))
     fit = adjust(case.given, case.observations(), OPTIONS)
@@ -398,7 +398,7 @@ def test_a_bead_that_is_none_has_no_place() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_five_beads_mend_shifts_with_few_parameters(seed: int) -> None:
+def test_five_beads_correct_shifts_with_few_parameters(seed: int) -> None:
     case = Case(seed, beads=5, shift=3 / np.sqrt(2), rotation=0.0, tilt=0.0, scale=0.0)
     points = case.within(200)
     fit = adjust(case.given, case.observations(), OPTIONS)
@@ -528,13 +528,13 @@ def keep(case: Case, *, tilts: slice = slice(None), beads: slice = slice(None)) 
         (slice(12, 20), slice(None), "agree with the rest: 33 of 41"),
     ],
 )
-def test_too_little_was_seen(tilts: slice, beads: slice, message: str) -> None:
+def test_too_few_observations_are_refused(tilts: slice, beads: slice, message: str) -> None:
     case = Case(13)
     with pytest.raises(AlignmentError, match=message):
         adjust(case.given, keep(case, tilts=tilts, beads=beads), OPTIONS)
 
 
-def test_noise_is_no_alignment() -> None:
+def test_random_observations_are_refused() -> None:
     case = Case(14)
     case.places = case.rng.uniform(0, IMAGE, case.places.shape)
     with pytest.raises(AlignmentError):
@@ -551,13 +551,13 @@ def test_beads_in_one_corner_are_no_alignment() -> None:
         adjust(case.given, case.observations(), OPTIONS)
 
 
-def test_what_is_right_already_stays() -> None:
+def test_a_true_alignment_is_not_changed() -> None:
     case = Case(16)
     with pytest.raises(AlignmentError, match="the alignment as it is predicts beads"):
         adjust(case.true, case.observations(), OPTIONS)
 
 
-def test_shapes_that_contradict_each_other() -> None:
+def test_inconsistent_shapes_are_refused() -> None:
     case = Case(17)
     with pytest.raises(ModelError, match="shape"):
         adjust(case.given[:, :3], case.observations(), OPTIONS)
@@ -569,7 +569,7 @@ def test_shapes_that_contradict_each_other() -> None:
         adjust(broken, case.observations(), OPTIONS)
 
 
-def test_weights_fall_from_one_to_nothing() -> None:
+def test_robust_weights_fall_from_one_to_zero() -> None:
     size = np.array([0.0, 2.0, 3.0, robust.TUKEY, 100.0])
     weights = robust.weigh(size, "tukey")
     assert weights[0] == weights[1] == 1.0

@@ -80,7 +80,7 @@ def test_a_deformation_is_found_and_predicts_what_was_not_seen(seed: int) -> Non
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_noise_is_no_deformation(seed: int) -> None:
+def test_no_deformation_is_found_in_noise(seed: int) -> None:
     case = Case(seed, bent=0.0)
     assert deformed(case.observations, case.fit, IMAGE) is None
 
@@ -173,7 +173,7 @@ def test_uncertain_observations_count_less(plain: Case) -> None:
     ) < 0.5 * rms_length(one.deformation.coefficients)
 
 
-def test_refusals(plain: Case) -> None:
+def test_observations_and_images_of_another_size_are_refused(plain: Case) -> None:
     with pytest.raises(ModelError, match="does not belong to 3"):
         deformed(plain.observations.take(np.arange(3)), plain.fit, IMAGE)
     with pytest.raises(ModelError, match="0 x 960"):

@@ -104,7 +104,7 @@ def test_averages_are_where_moving_particles_are_picked():
 
 
 @pytest.mark.parametrize("anchor", [1.0, 0.3])
-def test_places_are_eliminated_as_from_the_whole_matrix(small, anchor):
+def test_eliminated_positions_give_the_solution_of_the_whole_matrix(small, anchor):
     """Against information on free numbers and places together, with the prior's by differences."""
     task = Task.of(small[0], ParticleOptions(motion=MotionOptions(max_modes=12)))
     rest = entered(task, begin(task), Choice(motion=True), task.movable)
@@ -144,7 +144,7 @@ def test_places_are_eliminated_as_from_the_whole_matrix(small, anchor):
     )
 
 
-def test_modes_go_on_from_coarse_to_detailed_ones():
+def test_coefficients_of_coarse_modes_carry_over_to_detailed_ones():
     places = rng.uniform(0, 900, (30, 3))
     linear = projections(9)[:, :2, :3]
     motions = Motions.of(places, dose_order(9), linear, PIXEL, MotionOptions(max_modes=500))
@@ -157,7 +157,7 @@ def test_modes_go_on_from_coarse_to_detailed_ones():
     assert len(motions.detailed(np.array([1.0, 0.0, 0.0])).which) == min(500, 30 * 8 + 30 * 8 + 30)
 
 
-def test_courses_are_learned_as_their_evidence_says():
+def test_the_motion_prior_is_chosen_by_its_evidence():
     """Against the density of the data, with all numbers integrated out by hand."""
     places = rng.uniform(0, 900, (12, 3))
     linear = projections(9)[:, :2, :3]
@@ -209,7 +209,7 @@ def test_motion_is_found_from_where_particles_were_picked(moving, expected):
     assert (off**2).mean() < expected**2 * (true**2).mean()
 
 
-def test_motion_is_followed_and_not_made_up():
+def test_motion_is_recovered_and_none_is_found_without_it():
     options = ParticleOptions(motion=MotionOptions(max_modes=150))
     # What all have in common, shifts of images explain as well, unless these are small.
     problem, truth = series(Case(particles=80, half=12, velocity=0.7, shift=0.5))
@@ -230,7 +230,7 @@ def test_motion_is_followed_and_not_made_up():
         assert now < 1.05 * residual_of(still, replace(ParticleOptions(), cross_validation=checked))
 
 
-def test_a_motion_of_the_size_of_its_error_is_not_told():
+def test_motion_of_the_size_of_its_error_is_not_reported():
     """Magnifications that nobody fits are explained by it a little."""
     problem, _ = series(Case(particles=100, half=8, magnification=6e-4))
     fit = fit_particles(problem, ParticleOptions(motion=MotionOptions(max_modes=100)))

@@ -97,7 +97,7 @@ def test_searches_agree_with_the_reference(small):
         assert out[p, k] == pytest.approx(reference.score(values[p], weights[p], there, step))
 
 
-def test_cameras_are_the_model_that_is_written():
+def test_projections_are_those_of_the_written_model():
     P = projections(5)
     numbers = rng.standard_normal((5, 8)) * [0.1, 0.1, 0.1, 2, 2, 0, 0, 0]
     numbers[:, 5] = 0.01
@@ -164,7 +164,7 @@ def usual():
     return problem, truth, fit_particles(problem)
 
 
-def test_residual_is_what_is_expected(usual):
+def test_residual_is_as_expected_from_the_noise(usual):
     problem, truth, fit = usual
     before, after = (
         residual(P, truth.projections, truth.positions)
@@ -304,7 +304,7 @@ def test_magnification_of_each_tilt():
     assert np.abs(still.changes[:, 5:]).max() < 1e-9
 
 
-def test_what_is_held_does_not_change():
+def test_fixed_parameters_do_not_change():
     problem, _ = series(Case(particles=30, half=8))
     held = fit_particles(problem, ParticleOptions(constant_angles=True))
     assert np.abs(held.changes[:, :3]).max() < 1e-9
@@ -330,7 +330,7 @@ def test_a_right_alignment_stays_right():
     np.testing.assert_array_equal(fit.projections[~fit.kept], problem.projections[~fit.kept])
 
 
-def test_twice_is_the_same():
+def test_repeated_runs_give_the_same_result():
     problem, _ = series(Case(particles=12, tilts=11, half=8))
     one, two = fit_particles(problem), fit_particles(problem)
     np.testing.assert_array_equal(one.projections, two.projections)
@@ -355,7 +355,7 @@ def of(problem: ParticleProblem, rows: slice) -> ParticleProblem:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_hardly_any_particles(small, count):
+def test_few_or_no_particles_give_a_finite_fit(small, count):
     problem = of(small[0], slice(0, count))
     options = ParticleOptions(
         motion=MotionOptions(), deformation=DeformationOptions(), magnification="tilt"

@@ -42,7 +42,7 @@ def with_row(values: np.ndarray, row: int, value: float) -> np.ndarray:
     return changed
 
 
-def test_nothing_wrong(sound: Tomogram) -> None:
+def test_a_sound_tomogram_breaks_no_rule(sound: Tomogram) -> None:
     assert codes(sound) == []
 
 
@@ -115,7 +115,7 @@ def test_rows_that_name_other_images_than_their_own(sound: Tomogram) -> None:
     assert "R02" in [p.code for p in check(tomoset.read("set.star"))]
 
 
-def test_on_the_command_line(
+def test_info_and_check_report_on_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -28,7 +28,9 @@ def same(a: tomoset.Tomogram, b: tomoset.Tomogram, px: float = 1e-6) -> None:
         np.testing.assert_allclose(a.defocus(points), b.defocus(points), rtol=0, atol=1e-4)
 
 
-def test_4_5_4_and_5_4_5(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_relion_5_and_4_round_trips_keep_the_tomogram(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tomoset.TomogramSet([rigid_tomogram()])
     source.write("r5.star", "relion5")
     assert convert(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
@@ -40,7 +42,9 @@ def test_4_5_4_and_5_4_5(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     same(tomoset.read("r4b/set.star")["TS_01"], tomoset.read("r4/set.star")["TS_01"])
 
 
-def test_origin_of_depth(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_defocus_is_kept_where_the_origin_of_depth_differs(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Specification 3.7 step 5: the tables differ by up to 1.73 px of depth, defocus does not."""
     tomoset.TomogramSet([rigid_tomogram()]).write("r5.star", "relion5")
     convert(capsys, "r5.star", "r4.star", "--to", "relion4")
@@ -50,7 +54,9 @@ def test_origin_of_depth(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     np.testing.assert_allclose(five.defocus_u - four.defocus_u, step, atol=1e-6)  # type: ignore[operator]
 
 
-def test_losses(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_relion_5_cannot_say_is_refused_or_its_loss_stated(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     magnified = np.array(rigid_tomogram().projections)
     magnified[2, :2, :3] *= 1.01
     tomoset.TomogramSet([rigid_tomogram(projections=magnified)]).write("r4.star", "relion4")
@@ -82,7 +88,7 @@ def test_losses(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(capsys, "r4.star", "r4.star", "--to", "relion4")[0] == 2
 
 
-def test_a_real_project(
+def test_a_real_project_survives_the_round_trip(
     project: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -142,7 +148,7 @@ def test_warps_sets_without_translations(
         np.testing.assert_allclose(four[name].tilt_angles, t.tilt_angles, atol=1e-6)
 
 
-def test_straight_from_imod(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_imod_folder_is_converted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_folder(here / "TS")
     common = ("import", "imod", "TS", "--angpix", "2", "--fd", "3")
     assert main([*common, "-o", "r4.star"]) == 0
@@ -172,7 +178,7 @@ def test_an_import_whose_proof_fails_has_failed(
     assert "do not use it" in capsys.readouterr().err
 
 
-def test_sizes_that_contradict(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_contradicting_sizes_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tomoset.TomogramSet([rigid_tomogram()]).write("r5.star", "relion5")
     code, _, errors = convert(
         capsys, "r5.star", "r4.star", "--to", "relion4", "--image-size", "64", "64"

@@ -43,7 +43,7 @@ def test_five_variants_of_one_series(shared: Path) -> None:
     assert np.ptp(means) < 2500
 
 
-def test_other_real_files(shared: Path) -> None:
+def test_real_files_of_imod_and_aretomo_are_read(shared: Path) -> None:
     other = read_imod(real(shared, "test_imod.defocus"), 35)
     assert (len(other), other.u[0]) == (35, 30830)
     aretomo = read_ctffind(real(shared, "test_CTF.txt"))
@@ -59,7 +59,7 @@ def lines(tmp_path: Path, *rows: str) -> Path:
     return path
 
 
-def test_flags_of_units(tmp_path: Path) -> None:
+def test_flags_of_units_are_followed(tmp_path: Path) -> None:
     path = lines(tmp_path, "15 0 0. 0. 0 3", *(f"{i} {i} 0 0 2000 1900 0.5 1.0" for i in (1, 2)))
     table = read_imod(path, 2)
     assert table.phase_shift is not None
@@ -72,7 +72,7 @@ def test_views_in_any_order(tmp_path: Path) -> None:
     assert read_imod(path, 3).u.tolist() == [10, 20, 30]
 
 
-def test_without_a_header(tmp_path: Path) -> None:
+def test_a_file_without_header_is_assumed_or_refused(tmp_path: Path) -> None:
     path = lines(tmp_path, *(f"{i} {i} 0 0 2000 1900 {i}" for i in (1, 2)))
     with pytest.warns(AssumptionWarning, match="no header"):
         table = read_imod(path, 2)
@@ -116,7 +116,9 @@ def test_views_low_by_one_in_version_1(tmp_path: Path) -> None:
         (("x 0 0 0 0 3", "1 1 0 0 2000"), "whole numbers"),
     ],
 )
-def test_refusals(tmp_path: Path, rows: tuple[str, ...], says: str) -> None:
+def test_damaged_defocus_files_are_refused(
+    tmp_path: Path, rows: tuple[str, ...], says: str
+) -> None:
     with pytest.raises(FileFormatError, match=says):
         read_imod(lines(tmp_path, *rows), 3)
 
@@ -128,7 +130,7 @@ def ctffind(tmp_path: Path, numbers: list[float]) -> Path:
     return path
 
 
-def test_order_of_ctffind(tmp_path: Path) -> None:
+def test_rows_of_ctffind_are_sorted_by_their_first_column(tmp_path: Path) -> None:
     with pytest.warns(AssumptionWarning, match="sorted by their first column"):
         table = read_ctffind(ctffind(tmp_path, [2, 1, 3]))
     assert table.u.tolist() == [1001, 2000, 3002]

@@ -72,7 +72,7 @@ def make(kind: str, grid: tuple[int, int], rng: np.random.Generator, scale: floa
     st.integers(2, 5),
     st.integers(0, 10**6),
 )
-def test_equals_the_slow_one(kind: str, gx: int, gy: int, seed: int) -> None:
+def test_deformations_agree_with_the_slow_form(kind: str, gx: int, gy: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     bent = make(kind, (gx, gy), rng, 1.0)
     points = rng.uniform(-10, 80, (2, 6, 2))
@@ -134,7 +134,7 @@ def test_another_model_follows_as_far_as_it_can(kind: str) -> None:
 
 @settings(max_examples=30)
 @given(st.sampled_from(["linear", "spline", "Fourier"]), st.integers(0, 10**6))
-def test_undo_is_the_way_back(kind: str, seed: int) -> None:
+def test_undo_inverts_the_deformation(kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     bent = make(kind, (3, 3), rng, 0.01 if kind == "linear" else 0.5)
     p = rng.uniform(0, 48, (2, 5, 2))
@@ -151,12 +151,14 @@ def test_a_field_that_folds_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "grid", "k"), [("linear", (3, 3), 3), ("spline", (3, 3), 72), ("Fourier", (3, 3), 12)]
 )
-def test_length_of_coefficients(kind: str, grid: tuple[int, int], k: int) -> None:
+def test_wrong_numbers_of_coefficients_are_refused(
+    kind: str, grid: tuple[int, int], k: int
+) -> None:
     Deformation(kind=kind, grid=grid, coefficients=np.zeros((1, k)))
     with pytest.raises(ModelError, match=f"{k} coefficients"):
         Deformation(kind=kind, grid=grid, coefficients=np.zeros((1, k + 1)))
 
 
-def test_unknown_kind() -> None:
+def test_an_unknown_kind_of_deformation_is_refused() -> None:
     with pytest.raises(ModelError, match="linear, spline, Fourier"):
         Deformation(kind="empty", grid=(3, 3), coefficients=np.zeros((1, 3)))

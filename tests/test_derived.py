@@ -138,7 +138,7 @@ def named(path: str = "N/tomograms.star") -> dict[str, str | None]:
     return {name: t.fiducials for name, t in tomoset.read(path).items()}
 
 
-def test_all_is_named(folder: Path) -> None:
+def test_every_tomogram_gets_its_result_and_record(folder: Path) -> None:
     done = go()
     assert (done.path, done.report.failed) == ("N/tomograms.star", {})
     assert named() == {name: f"N/{name}.txt" for name in NAMES}
@@ -164,7 +164,7 @@ def test_without_clearing_what_failed_stays_as_it_was(folder: Path) -> None:
     assert named() == {"TS_01": "old/TS_01.star", "TS_02": "N/TS_02.txt"}
 
 
-def test_a_stop_leaves_what_is_done(folder: Path) -> None:
+def test_an_interrupted_run_keeps_finished_results(folder: Path) -> None:
     def stopped(task: Noting) -> dict[str, Any]:
         if task.tomogram.name == "TS_02":
             raise KeyboardInterrupt
@@ -188,7 +188,7 @@ def test_a_tomogram_without_a_task_stays(folder: Path) -> None:
     assert named() == {"TS_01": "old/TS_01.star", "TS_02": "N/x.txt"}
 
 
-def test_links_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linked_sets_are_passed_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go()
     assert not Path("N/optimisation_set.star").exists()
     go(given="optimisation_set.star", to="M")
@@ -244,7 +244,7 @@ def test_what_no_earlier_run_has_made_is_not_replaced(folder: Path) -> None:
     assert Path("L/optimisation_set.star").read_text() == LINKS
 
 
-def test_nothing_to_do(folder: Path) -> None:
+def test_an_empty_set_and_unknown_names_are_refused(folder: Path) -> None:
     empty = Project(tomograms=TomogramSet())
     with pytest.raises(ModelError, match="nothing to do"):
         derive(RECIPE, empty, {}, "N", QUIET)
@@ -434,7 +434,7 @@ def test_without_particles_the_moves_are_what_is_left(linked: Path) -> None:
     assert Path("N/moves.star").read_text() == "mine"
 
 
-def test_a_project_in_memory(linked: Path) -> None:
+def test_a_project_made_in_memory_is_processed(linked: Path) -> None:
     """What was read already, from wherever, goes along as it is."""
     project = open_project("sets/tomograms.star", particles="sets/particles.star")
     tasks = {

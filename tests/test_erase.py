@@ -80,7 +80,7 @@ def powers(image: np.ndarray, centres: np.ndarray, side: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["white", "detector", "ice", "rings", "lines"])
-def test_nobody_sees_where_beads_were(kind: str) -> None:
+def test_erased_discs_have_the_statistics_of_their_surroundings(kind: str) -> None:
     """Mean, variance and spectrum inside are those of the same places before there was a bead."""
     clean = noise(820, kind)
     centres = grid(820, 4.4 * R)
@@ -100,7 +100,7 @@ def test_nobody_sees_where_beads_were(kind: str) -> None:
     assert step[seam].mean() == pytest.approx(step[~hidden[:, 1:] & ~seam].mean(), rel=0.04)
 
 
-def test_what_is_drawn_is_what_the_known_pixels_allow() -> None:
+def test_draws_have_the_conditional_mean_and_covariance() -> None:
     """Against the dense formula: mean K_hk K_kk^-1 d and covariance K_hh - K_hk K_kk^-1 K_kh."""
     n = 12
     y, x = np.indices((n, n))
@@ -125,7 +125,7 @@ def test_what_is_drawn_is_what_the_known_pixels_allow() -> None:
     np.testing.assert_allclose(np.cov(found.T), covariance, atol=0.1)
 
 
-def test_the_spectrum_of_what_is_around() -> None:
+def test_the_spectrum_is_measured_around_holes() -> None:
     """Holes do not change it, but for its accuracy."""
     image = noise(384, "rings")
     ground = ~inside(image.shape, grid(384, 60), 14)
@@ -139,7 +139,7 @@ def test_the_spectrum_of_what_is_around() -> None:
 
 
 @pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "f2", "f4", "f8", "i4"])
-def test_types_stay(kind: str) -> None:
+def test_data_types_are_kept(kind: str) -> None:
     dtype = np.dtype(kind)
     middle = 60 if dtype.kind == "i" else 120
     image = (middle + 25 * noise(140, "detector")).clip(-128, 255)
@@ -175,7 +175,7 @@ def test_integers_are_limited() -> None:
         [[40 + 14 * i, 40 + 14 * j] for i in range(4) for j in range(4)],  # a crowd
     ],
 )
-def test_crowds_and_edges(centres: list[list[float]]) -> None:
+def test_beads_that_overlap_or_touch_the_edge_are_erased(centres: list[list[float]]) -> None:
     """Nothing of any bead is left, and none is taken for the ground of another."""
     clean = noise(120, "detector")
     hidden = inside(clean.shape, np.array(centres))
@@ -194,7 +194,7 @@ def test_beads_outside_of_the_image() -> None:
     assert np.array_equal(erase(image, np.empty((0, 2)), R, rng()), image)
 
 
-def test_an_inclined_ground_goes_on() -> None:
+def test_an_inclined_background_is_continued() -> None:
     y, x = np.indices((160, 160))
     image = (0.5 * x - 0.2 * y + 0.1 * noise(160, "white")).astype(np.float32)
     for centre in ([80.0, 80.0], [2.0, 100.0]):
@@ -202,7 +202,7 @@ def test_an_inclined_ground_goes_on() -> None:
         assert abs(erased - image).max() < 1
 
 
-def test_what_is_no_noise_does_not_matter() -> None:
+def test_outliers_beside_a_bead_do_not_spread() -> None:
     image = noise(160, "detector").astype(np.float32)
     image[100, 100:104] = 1e6  # hot pixels just outside, and another bead that nobody knows
     image[10:30, 10:30] = -60
@@ -215,7 +215,7 @@ def test_what_is_no_noise_does_not_matter() -> None:
     assert erased[hidden].std() == pytest.approx(1, abs=0.25)
 
 
-def test_without_noise() -> None:
+def test_images_without_noise_are_filled() -> None:
     flat = np.full((60, 60), 7, np.int16)
     flat[28:33, 28:33] = 90
     assert (erase(flat, [[30, 30]], 6, rng()) == 7).all()
@@ -225,7 +225,7 @@ def test_without_noise() -> None:
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (9, 300), (20, 60)])
-def test_where_hardly_anything_is_around(shape: tuple[int, int]) -> None:
+def test_discs_without_enough_ground_around_are_refused(shape: tuple[int, int]) -> None:
     image = rng().normal(size=shape)
     with pytest.raises(ModelError, match="take a smaller radius"):
         erase(image, [[shape[1] / 2, shape[0] / 2]], 290, rng())
@@ -317,7 +317,7 @@ def check_erased(erased: np.ndarray, before: np.ndarray, centres: np.ndarray) ->
         assert new[hidden].astype(float).std() == pytest.approx(50, rel=0.25)
 
 
-def test_all_of_a_set(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_series_of_a_set_are_erased(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert go("--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert said["done"] == ["TS_01", "TS_02"]
@@ -339,7 +339,7 @@ def test_all_of_a_set(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert mrcfile.validate("E/stacks/TS_02.mrc")
 
 
-def test_threads_and_processes_make_the_same(two: Path) -> None:
+def test_threads_and_processes_do_not_change_the_result(two: Path) -> None:
     assert go("--j", "1") == 0
     assert go("--j", "2", "--workers", "2", to="F") == 0
     for name in ("TS_01", "TS_02"):
@@ -348,7 +348,7 @@ def test_threads_and_processes_make_the_same(two: Path) -> None:
         assert not np.array_equal(*read_stack(f"E/stacks/{name}.mrc")[:2])
 
 
-def test_continue(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_continue_erases_only_what_changed(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert go() == 0
     assert go("--continue", "--j", "1") == 0
     assert "(2 were there already)" in capsys.readouterr().out
@@ -361,7 +361,7 @@ def test_continue(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "done again" in said.err
 
 
-def test_sights_go_before_projections(two: Path) -> None:
+def test_observed_positions_are_preferred_to_projections(two: Path) -> None:
     t = tomoset.read("tomograms.star")["TS_01"]
     at = t.project(BEADS)
     seen = Observations(bead=[1, 0], tilt=[0, 2], points=[[20, 60], [70, 20]])
@@ -445,7 +445,9 @@ def test_discs_as_large_as_images(two: Path, capsys: pytest.CaptureFixture[str])
     assert not list(Path("E").rglob("*.mrc"))
 
 
-def test_what_is_never_replaced(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inputs_and_foreign_files_are_never_replaced(
+    two: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_stack("stacks/TS_02.mrc", stack_of())
     before = Path("stacks/TS_02.mrc").read_bytes()
     Path("sets").mkdir()
@@ -524,7 +526,7 @@ def test_an_optimisation_set_goes_on(two: Path) -> None:
     assert table["rlnTomoParticlesFile"][0] == "particles.star"
 
 
-def test_wrong_use(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_refused(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, says in (
         (["--r", "0"], "above 0 Å"),
         (["--r", "nan"], "is not a number"),
@@ -587,7 +589,7 @@ def test_labels_that_are_full_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "mode"), [("u1", 6), ("i2", 1), ("u2", 6), ("f4", 2), ("f8", 2), ("i4", 2)]
 )
-def test_tiff_becomes_mrc(tmp_path: Path, kind: str, mode: int) -> None:
+def test_tiff_stacks_are_written_as_mrc(tmp_path: Path, kind: str, mode: int) -> None:
     tifffile = pytest.importorskip("tifffile")
     images = rng().integers(0, 200, (3, 5, 7)).astype(kind)
     tifffile.imwrite(tmp_path / "a.tif", images, photometric="minisblack", metadata=None)

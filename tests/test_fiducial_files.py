@@ -210,14 +210,16 @@ def test_a_single_observation_as_a_list(tmp_path: Path) -> None:
         ("10.50", "-nan", "_tomosetScore: expected a finite number"),
     ],
 )  # fmt: skip
-def test_damaged_tables(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_damaged_tables_are_refused_with_their_file(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
     path = write(tmp_path / "f.star", (PLACES + BEADS + SEEN).replace(old, new, 1))
     with pytest.raises(tomoset.FileFormatError, match=says) as caught:
         read_star(path, n_tilts=2)
     assert "f.star" in str(caught.value)
 
 
-def test_wrong_scores() -> None:
+def test_scores_of_wrong_shape_or_value_are_refused() -> None:
     for scores, says in (([1.0], r"shape \(2,\)"), ([1.0, math.nan], "must be finite")):
         with pytest.raises(tomoset.ModelError, match=says):
             Fiducials(points=np.zeros((2, 3)), scores=np.array(scores))
@@ -378,7 +380,7 @@ def test_models_of_images_binned_otherwise(tmp_path: Path) -> None:
     assert read_bead_model(path, replace(raw, pixel_size=4.0)).points[0].tolist() == [25.5, 19.5]
 
 
-def test_prealigned_stacks() -> None:
+def test_prealigned_positions_are_taken_to_raw_images() -> None:
     """Worked numbers: a quarter turn, a shift of 6 and 2 raw pixels, binning 2."""
     turn = np.array([[[0, -1, 6], [1, 0, 2]]])
     stack = ImodStack(raw_size=(100, 80, 1), size=(40, 50), binning=2.0, transforms=turn)
@@ -432,7 +434,7 @@ def test_views_that_the_tomogram_has_not(tmp_path: Path) -> None:
         (header() + objt(1) + cont([(1, 1, 1e30)]) + b"IEOF", r"z = 1e\+30, expected"),
     ],
 )  # fmt: skip
-def test_models_that_are_none(tmp_path: Path, data: bytes, says: str) -> None:
+def test_files_that_are_no_models_are_refused(tmp_path: Path, data: bytes, says: str) -> None:
     path = write(tmp_path / "a.fid", data)
     with pytest.raises(TomosetError, match=says) as caught:
         read_bead_model(path)
@@ -523,7 +525,7 @@ RESIDUALS = """     5 residuals
 """
 
 
-def test_residuals(tmp_path: Path) -> None:
+def test_residuals_of_imod_become_observations(tmp_path: Path) -> None:
     found = read_residuals(write(tmp_path / "a.resid", RESIDUALS), n_beads=3)
     expected = Observations(
         bead=[0, 0, 1, 2, 2],
@@ -547,7 +549,7 @@ def test_residuals(tmp_path: Path) -> None:
         ("    1    0.10", "    3    0.10", "expected 3 beads, found 2.*read the fiducial model"),
     ],
 )
-def test_damaged_residuals(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_damaged_residuals_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     path = write(tmp_path / "a.resid", RESIDUALS.replace(old, new, 1))
     with pytest.raises(tomoset.FileFormatError, match=says):
         read_residuals(path, n_beads=3)

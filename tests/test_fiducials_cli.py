@@ -97,7 +97,7 @@ def test_no_beads_are_an_empty_table_and_a_warning(
         (["--beads", "no.fid"], "no.fid"),
     ],
 )
-def test_what_is_wrong_fails_and_says_so(
+def test_impossible_requests_fail_with_their_reason(
     here: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
 ) -> None:
     assert main(["find-fiducials", "tomograms.star", "--o", "F", *options]) == 1
@@ -117,7 +117,7 @@ def test_what_is_wrong_fails_and_says_so(
         ["--tn", "TS_99"],
     ],
 )
-def test_wrong_use(here: Path, options: list[str]) -> None:
+def test_wrong_options_are_refused(here: Path, options: list[str]) -> None:
     assert main(["find-fiducials", "tomograms.star", "--o", "F", *options]) == 2
 
 
@@ -203,7 +203,7 @@ def test_too_few_beads_change_nothing(here: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("dialect", ["relion4", "relion5"])
-def test_both_dialects(here: Path, dialect: str) -> None:
+def test_alignment_by_beads_works_in_both_dialects(here: Path, dialect: str) -> None:
     errors = sim.AlignmentErrors(shift=2.0, rotation=0.15, tilt=0.15)
     of = series(replace(SMALL, errors=errors, seed=14))
     t = of.write(here)
@@ -251,7 +251,7 @@ def test_a_class_that_is_asked_for(here: Path, capsys: pytest.CaptureFixture[str
     assert main(["align", "fiducials", "tomograms.star", "--o", "A", "--tilt", "loose"]) == 2
 
 
-def test_images_of_unequal_size(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_of_unequal_size_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     smaller = replace(SMALL, image_size=(200, 190), beads=3, molecules=2)
     series(smaller).write(here, "other")
     names = [f"{i}@{'other' if i == 4 else 'TS_01'}.mrcs" for i in range(1, 22)]

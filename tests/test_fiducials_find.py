@@ -153,7 +153,7 @@ def test_profile_has_energy_one() -> None:
     assert isinstance(profile, Profile)
 
 
-def test_patches_over_the_edge() -> None:
+def test_patches_over_the_edge_are_masked() -> None:
     image = np.arange(30, dtype=np.float32).reshape(5, 6)
     patches, middles = cut(image, np.array([[5.4, 0.3]]), 1)
     assert middles.tolist() == [[5.0, 0.0]]
@@ -195,7 +195,7 @@ def strewn(seed: int, n: int = 12) -> np.ndarray:
     return rng.uniform((60, 60, 20), (340, 340, 100), (n, 3))
 
 
-def test_seeing_is_projecting() -> None:
+def test_positions_in_images_are_those_of_the_projections() -> None:
     of, places = space(), strewn(1)
     at, inside = of.see(places)
     np.testing.assert_allclose(at, geometry.apply(of.projections, places)[..., :2], atol=1e-9)
@@ -221,7 +221,7 @@ def test_maps_against_looking_at_every_peak() -> None:
     np.testing.assert_allclose(maps.support(at, inside), expected, atol=1e-5)
 
 
-def test_ranked_against_sorting() -> None:
+def test_ranks_agree_with_sorting() -> None:
     rng = np.random.default_rng(1)
     values, where = rng.random((9, 40)), rng.random((9, 40)) < 0.6
     where[:, 0] = False
@@ -244,7 +244,7 @@ def test_places_among_false_peaks(seed: int) -> None:
     assert (apart.min(axis=0) < 1.5).all()
 
 
-def test_chance_is_what_chance_brings() -> None:
+def test_the_bound_on_chance_agreement_holds() -> None:
     """Peaks that have nothing in common make no more places than the bound allows."""
     bounds = []
     for seed in range(20):
@@ -263,7 +263,7 @@ def test_false_discovery_of_benjamini_and_hochberg() -> None:
 
 
 @pytest.mark.parametrize(("shift", "turn"), [(8.0, 1.0), (0.5, 0.0)])
-def test_rough_correction(shift: float, turn: float) -> None:
+def test_rough_correction_recovers_shifts_and_rotation(shift: float, turn: float) -> None:
     of, places, rng = space(), strewn(4, 15), np.random.default_rng(5)
     seen = of.see(places)[0] + rng.normal(0, 0.2, (31, 15, 2))
     false = rng.random((31, 15)) < 0.15
@@ -359,7 +359,7 @@ def test_no_beads_in_noise_alone() -> None:
     assert len(find(of.given, of, FindOptions()).fiducials) == 0
 
 
-def test_again_with_a_better_alignment() -> None:
+def test_a_second_search_uses_the_better_alignment() -> None:
     of = series()
     finder = Finder(of.given, of, FindOptions())
     before, after = finder.find(), finder.find(of.true.projections)
@@ -370,7 +370,7 @@ def test_again_with_a_better_alignment() -> None:
     assert np.sqrt(((before.fiducials.points - of.beads[worse]) ** 2).mean()) > 0.3
 
 
-def test_what_cannot_show_beads() -> None:
+def test_images_that_cannot_show_beads_are_refused() -> None:
     of = series()
     one = of.given.select([10])
     with pytest.raises(tomoset.ModelError, match="1 tilt image over 0 degrees"):

@@ -261,7 +261,7 @@ def test_tilt_angles_of_the_other_sign_make_mirror_images():
     assert answer(odds, 0.001) == MIRRORED
 
 
-def test_noise_cannot_tell():
+def test_noise_gives_no_geometric_hand():
     s = series()
     noise = np.random.default_rng(4).normal(1000, 30, s.images.shape)
     made = accumulate(s.given, Images(noise), s.particles, OPTIONS)
@@ -270,7 +270,7 @@ def test_noise_cannot_tell():
     assert "show nothing of the map" in reason(odds, 0.0, 0.001)
 
 
-def test_a_ball_has_no_hand():
+def test_a_symmetric_map_gives_no_geometric_hand():
     odds, turned = told(ball())
     assert answer(odds, 0.001) == UNKNOWN
     alike = likeness(sums(), turned, odds.best, 2)
@@ -278,7 +278,7 @@ def test_a_ball_has_no_hand():
     assert "equals its own mirror image" in reason(odds, alike, 0.001)
 
 
-def test_another_molecule_cannot_tell():
+def test_the_map_of_another_molecule_gives_no_geometric_hand():
     rng = np.random.default_rng(1)
     other = scipy.ndimage.gaussian_filter(rng.standard_normal((50,) * 3), 2.5) * ball(radius=19)
     odds, _ = told(np.maximum(other, 0))
@@ -358,7 +358,9 @@ def test_a_tomogram_that_contradicts_is_named(here: Path, capsys: pytest.Capture
     assert len(json.loads(capsys.readouterr().out)["skipped"]) == 3
 
 
-def test_without_a_folder_it_is_told(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_without_an_output_folder_the_verdict_is_printed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
     before = sorted(here.iterdir())
     assert run(*ASKED, "--ref", "map.mrc", "--b", "48", "--lowpass", "30") == 0
     out = capsys.readouterr().out
@@ -367,7 +369,7 @@ def test_without_a_folder_it_is_told(here: Path, capsys: pytest.CaptureFixture[s
     assert sorted(here.iterdir()) == before
 
 
-def test_wrong_use(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_wrong_options_are_refused(here: Path, capsys: pytest.CaptureFixture[str]):
     both = ("--ref", "map.mrc", "--b", "48")
     for args, match in (
         (("hand", "--geometric"), "no map (--ref)"),
@@ -404,7 +406,7 @@ def changed(p: ParticleSet, **values) -> ParticleSet:
         ("nothing to see", "none of its 30 particles is visible"),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_inconsistent_maps_and_sums_are_refused(
     here: Path, what: str, match: str, capsys: pytest.CaptureFixture[str]
 ):
     s = series()

@@ -51,7 +51,7 @@ def test_one_based_is_a_step_of_one_voxel(
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 8), st.integers(1, 5))
-def test_triangulation_is_the_way_back(seed: int, n_tilts: int, n_points: int) -> None:
+def test_triangulation_inverts_projection(seed: int, n_tilts: int, n_points: int) -> None:
     rng = np.random.default_rng(seed)
     tilts = np.linspace(-50, 50, n_tilts) + rng.normal(0, 1, n_tilts)
     matrices = g.translation(rng.normal(0, 20, (n_tilts, 3))) @ g.rotation_z(85)
@@ -70,7 +70,7 @@ def test_triangulation_of_what_is_not_fixed_is_nan() -> None:
 
 
 @given(st.floats(-89, 89), st.floats(-179, 179), st.floats(0.9, 1.1))
-def test_angles_come_back(tilt: float, axis: float, scale: float) -> None:
+def test_angles_of_a_projection_are_recovered(tilt: float, axis: float, scale: float) -> None:
     matrix = (g.rotation_z(axis) @ g.rotation_y(tilt))[None]
     matrix[:, :3, :3] *= scale
     assert g.tilt_angles(matrix)[0] == pytest.approx(tilt, abs=1e-9)

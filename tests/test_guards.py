@@ -284,7 +284,9 @@ def test_decimal_commas_in_an_order_list(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--angpix", "--fd", "--Cs", "--voltage", "--thick", "--offx"])
 @pytest.mark.parametrize("value", ["inf", "nan", "1_0", "x"])
-def test_numbers_that_are_none(run: Run, tmp_path: Path, option: str, value: str) -> None:
+def test_text_where_numbers_belong_is_refused(
+    run: Run, tmp_path: Path, option: str, value: str
+) -> None:
     make_folder(tmp_path / "TS")
     code, _, errors = run("TS", *COMMON, option, value)
     assert code == 2
@@ -345,7 +347,7 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mistake_of_ours_is_no_traceback(
+def test_an_internal_error_shows_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -57,7 +57,7 @@ def told(wanted: Wanted) -> Measured:
     ],
     ids=str,
 )
-def test_the_hand_is_found(wanted: Wanted) -> None:
+def test_the_hand_of_a_series_is_found(wanted: Wanted) -> None:
     found = told(wanted)
     assert decide(found.log_odds, 0.001) == wanted.hand
     assert found.shows_rings.all()
@@ -140,7 +140,7 @@ def test_the_other_row_of_depth_is_the_other_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", ["white", "lines"])
-def test_noise_has_no_echo(kind: str) -> None:
+def test_images_without_thon_rings_have_no_correlation_of_phases(kind: str) -> None:
     rng = np.random.default_rng(3)
     size = (400, 384)
     bands, tiles = Bands.of(5.4, 300.0, 15000.0), Tiles.of(size, 5.4)
@@ -257,7 +257,7 @@ def test_kernels_do_what_slow_code_does() -> None:
 
 
 @given(st.floats(-50, 50), st.floats(0.01, 100))
-def test_odds_are_only_taken_down(log_odds: float, spread: float) -> None:
+def test_tempering_only_lowers_the_odds(log_odds: float, spread: float) -> None:
     less = tempered(log_odds, spread)
     assert less * log_odds >= 0
     assert abs(less) <= abs(log_odds)

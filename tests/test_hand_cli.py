@@ -54,7 +54,7 @@ def run(*args: str) -> int:
 
 
 @pytest.mark.parametrize("dialect", ["relion4", "relion5"])
-def test_from_the_images_to_a_set(
+def test_the_hand_is_measured_and_written_to_a_set(
     here: Path, dialect: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     TomogramSet([written(here, "TS_01", 1)]).write("tomograms.star", dialect)
@@ -102,7 +102,7 @@ def test_a_series_that_contradicts_is_named(here: Path, capsys: pytest.CaptureFi
     assert {name: t.hand for name, t in after.items()} == own
 
 
-def test_noise_cannot_tell_and_changes_nothing(
+def test_noise_gives_no_hand_and_changes_nothing(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tomogram = written(here, "TS_01", 1)
@@ -123,7 +123,9 @@ def test_noise_cannot_tell_and_changes_nothing(
     assert run("hand", "tomograms.star", "--strict", "--j", "2") == 1
 
 
-def test_links_go_on_and_others_stay(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_linked_sets_are_passed_on_and_other_tomograms_kept(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     both = [written(here, name, 1) for name in ("TS_01", "TS_02")]
     TomogramSet(both).write("tomograms.star", "relion4")
     Path("links.star").write_text(
@@ -138,7 +140,7 @@ def test_links_go_on_and_others_stay(here: Path, capsys: pytest.CaptureFixture[s
     assert {name: t.hand for name, t in after.items()} == {"TS_01": 1, "TS_02": -1}
 
 
-def test_wrong_use(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     TomogramSet([written(here, "TS_01", 1)]).write("tomograms.star", "relion4")
     for args, match in (
         (["--apply"], "--o DIR"),

@@ -95,12 +95,12 @@ CASES: dict[str, Callable[[], tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("operation", CASES)
-def test_what_flips_what(operation: str) -> None:
+def test_each_operation_flips_the_hands_that_the_table_says(operation: str) -> None:
     rows = {tuple(line.strip().split("  ")[:1]): line.split() for line in EXPLANATION.splitlines()}
     assert tuple(rows[(operation,)][-2:]) == CASES[operation]()
 
 
-def test_every_line_is_proved() -> None:
+def test_every_line_of_the_table_has_its_test() -> None:
     lines = [line for line in EXPLANATION.splitlines() if line.endswith(("flipped", "stays"))]
     assert len(lines) == len(CASES)
 
@@ -141,7 +141,7 @@ def rise_to_the_right(matrices: np.ndarray, hand: int, axis: float) -> np.ndarra
     return np.asarray((right * defocus).sum(axis=1) / (right**2).sum(axis=1))
 
 
-def test_it_is_short() -> None:
+def test_the_explanation_is_short_and_ascii() -> None:
     lines = EXPLANATION.splitlines()
     assert len(lines) <= 60
     assert max(map(len, lines)) <= 79

@@ -86,7 +86,7 @@ def test_lines_rise_as_predicted(tmp_path: Path) -> None:
     assert not is_of(part, WHITE).any()
 
 
-def test_errors_are_bars(tmp_path: Path) -> None:
+def test_errors_are_drawn_as_bars(tmp_path: Path) -> None:
     part = first_panel(drawn(tmp_path, series(41, error=500.0)))
     column = is_of(part, WHITE)[:, 70:82].sum(axis=0)
     # Panels show 1.3 times what is predicted at most, 5196 Å, over half their height.
@@ -134,7 +134,7 @@ def test_as_many_panels_as_can_be_seen(tmp_path: Path, number: int, panels: int)
     assert (picture[:, -16:] == GROUND).all()
 
 
-def test_nothing_known(tmp_path: Path) -> None:
+def test_nothing_is_drawn_of_values_that_are_not_known(tmp_path: Path) -> None:
     nothing = np.full(7, np.nan)
     panels = series(
         41, position=nothing, measured=nothing, error=nothing, slope=nothing, log_odds=np.nan
@@ -161,7 +161,7 @@ def test_the_order_of_panels_does_not_matter(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == content
 
 
-def test_refusals(tmp_path: Path) -> None:
+def test_inconsistent_panels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="one tilt image or more"):
         write_hand_png(tmp_path / "a.png", [], HandOdds(0.0, 0), "TS_01")
     with pytest.raises(ModelError, match="arrays of one length"):

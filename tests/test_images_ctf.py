@@ -19,7 +19,7 @@ BASE = {
 }  # fmt: skip
 
 
-def test_worked_numbers() -> None:
+def test_ctf_agrees_with_worked_numbers() -> None:
     """Specification 2.4."""
     assert wavelength(300) == pytest.approx(0.0196876, abs=2e-7)
     ctf = Ctf(**BASE)
@@ -53,7 +53,7 @@ def test_phase_shift_scale_and_b_factor() -> None:
     assert quarter.at(0.1, 0) == pytest.approx(float(np.cos(plain.phase(0.1, 0))) * damped)
 
 
-def test_on_the_half_plane() -> None:
+def test_ctf_on_the_half_plane_is_that_of_the_whole() -> None:
     ctf = Ctf(**BASE)
     image = ctf.image((8, 6), 2.0)
     x, y = frequencies((8, 6), 2.0)
@@ -62,7 +62,7 @@ def test_on_the_half_plane() -> None:
     assert (x[0, 4], y[3, 0], y[5, 0]) == pytest.approx((0.25, -0.25, -1 / 12))
 
 
-def test_voltage_of_200() -> None:
+def test_dose_weights_at_200_kv_count_the_dose_more() -> None:
     assert dose_weight(0.1, 48.0, voltage=200) == pytest.approx(float(dose_weight(0.1, 60.0)))
 
 
@@ -111,7 +111,9 @@ def test_cropping_nothing_takes_the_mean_only() -> None:
     st.integers(1, 5000),
     st.one_of(st.integers(1, 16), st.floats(1, 16)),
 )
-def test_lengths(width: int, height: int, binning: float) -> None:
+def test_padded_and_cropped_lengths_fit_the_binning(
+    width: int, height: int, binning: float
+) -> None:
     c = Cropping.of((width, height), binning)
     for size, padded, cropped, factor, kept in zip(
         c.size, c.padded, c.cropped, c.factors, c.kept, strict=True

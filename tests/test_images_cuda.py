@@ -57,7 +57,7 @@ def bend(n: int, image: tuple[int, int], size: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("size", "image"), [((23, 19, 8), (21, 26)), ((1, 1, 1), (1, 1)), ((40, 33, 3), (64, 60))]
 )
-def test_projectors(
+def test_projectors_agree_with_the_cpu(
     cuda: Device, axis: float, bent: float, size: tuple[int, int, int], image: tuple[int, int]
 ) -> None:
     rng = np.random.default_rng(1)
@@ -95,7 +95,7 @@ def test_large_images_keep_their_precision(cuda: Device) -> None:
 
 
 @pytest.mark.parametrize("axis", [2.0, 80.0])
-def test_levels_and_parts(cuda: Device, axis: float) -> None:
+def test_levels_and_parts_agree_with_the_cpu(cuda: Device, axis: float) -> None:
     p = make_projector(3, axis, (16, 21, 10), (16, 22))
     p.matrices[:, 2] = [0.011, 0.023, 0.3, -0.71]
     images = np.random.default_rng(3).standard_normal((3, 4, 22, 16)).astype(np.float32)
@@ -109,7 +109,9 @@ def test_levels_and_parts(cuda: Device, axis: float) -> None:
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "int8", "float32"])
 @pytest.mark.parametrize("size", [(98, 94), (51, 77)])
 @pytest.mark.parametrize("binning", [1.0, 2.0, 3.3])
-def test_cropping(cuda: Device, dtype: str, size: tuple[int, int], binning: float) -> None:
+def test_cropping_agrees_with_the_cpu(
+    cuda: Device, dtype: str, size: tuple[int, int], binning: float
+) -> None:
     rng = np.random.default_rng(6)
     image = rng.integers(-99, 99, size[::-1]).astype(dtype)
     crop = Cropping.of(size, binning)
@@ -133,7 +135,9 @@ def test_cropping(cuda: Device, dtype: str, size: tuple[int, int], binning: floa
         ({"method": "sirt", "iterations": 2}, True),
     ],
 )
-def test_tomograms(cuda: Device, tmp_path: Path, options: dict[str, Any], bent: bool) -> None:
+def test_reconstructions_agree_with_the_cpu(
+    cuda: Device, tmp_path: Path, options: dict[str, Any], bent: bool
+) -> None:
     changes: dict[str, Any] = {}
     if bent:
         normal = np.random.default_rng(2).normal(0, 2.0, (29, 72))
@@ -146,7 +150,7 @@ def test_tomograms(cuda: Device, tmp_path: Path, options: dict[str, Any], bent: 
         same(read_volume(str(there[which])), read_volume(str(ours[which])))
 
 
-def test_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_a_missing_gpu_is_reported(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     modules = stand_in(folder)
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)

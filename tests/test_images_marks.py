@@ -92,7 +92,7 @@ def test_arrows_are_enlarged_residuals(tmp_path: Path) -> None:
     assert len(places(picture[:top], ORANGE)[0]) > 0
 
 
-def test_bars(tmp_path: Path) -> None:
+def test_residuals_are_drawn_as_bars_of_their_height(tmp_path: Path) -> None:
     picture = drawn(tmp_path, [panel()])
     chart = picture[MARGIN + 2 * (400 + GAP) :]
     columns, rows = places(chart, GREY)
@@ -136,13 +136,13 @@ def test_panels_side_by_side_and_numbers(tmp_path: Path) -> None:
         panel(angle=np.nan),
     ],
 )
-def test_what_is_small_empty_or_far_away(tmp_path: Path, one: BeadPanel) -> None:
+def test_small_empty_and_extreme_values_are_drawn(tmp_path: Path, one: BeadPanel) -> None:
     drawn(tmp_path, [one])
     drawn(tmp_path, [one, one], rms=np.full(3, np.nan))
     drawn(tmp_path, [one], rms=np.array([0, 1e9, 1e-9]))
 
 
-def test_what_does_not_belong_together(tmp_path: Path) -> None:
+def test_inconsistent_panels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="one tilt image or more"):
         drawn(tmp_path, [])
     with pytest.raises(ModelError, match="all of one size"):
@@ -154,5 +154,5 @@ def test_what_does_not_belong_together(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_nice_numbers() -> None:
+def test_nice_numbers_are_one_two_or_five_times_a_power_of_ten() -> None:
     assert [nice_number(x) for x in (1.0, 0.99, 4.9, 700.0)] == pytest.approx([1, 0.5, 2, 500])

@@ -22,7 +22,7 @@ def noise(shape: tuple[int, int, int]) -> np.ndarray:
     return np.random.default_rng(5).normal(0, 1, shape).astype(np.float32)
 
 
-def test_where_things_are(tmp_path: Path) -> None:
+def test_slices_lie_where_they_should_with_y_upwards(tmp_path: Path) -> None:
     volume = noise((60, 320, 400))
     volume[:, 20:40, 100:140] = 50  # low y, left of the middle, all z
     write_slices_png(tmp_path / "a.png", *slices(volume), 0.0, "TS_01")
@@ -36,7 +36,7 @@ def test_where_things_are(tmp_path: Path) -> None:
     assert (xy[20:40, 100:140] != 255).any()
 
 
-def test_z_runs_away_from_xy(tmp_path: Path) -> None:
+def test_z_increases_away_from_the_xy_slice(tmp_path: Path) -> None:
     volume = noise((60, 320, 400))
     volume[:10] = 50
     write_slices_png(tmp_path / "a.png", *slices(volume), 0.0, "")
@@ -45,7 +45,7 @@ def test_z_runs_away_from_xy(tmp_path: Path) -> None:
     assert (picture[100:330, 16 + 400 + 8 :][:, :10] == 255).all()
 
 
-def test_scale_bar(tmp_path: Path) -> None:
+def test_the_scale_bar_has_its_length(tmp_path: Path) -> None:
     volume = np.zeros((40, 320, 400), np.float32)
     write_slices_png(tmp_path / "a.png", *slices(volume), 6.25, "")
     picture, _ = decode(tmp_path / "a.png")
@@ -66,7 +66,7 @@ def test_scale_bar(tmp_path: Path) -> None:
         (0.4, 1.0, "1 Å"),
     ],
 )
-def test_nice_lengths(longest: float, length: float, label: str) -> None:
+def test_lengths_of_scale_bars_are_round(longest: float, length: float, label: str) -> None:
     assert _nice_length(longest) == (pytest.approx(length), label)
     assert text(label, 2).shape == (14, 2 * (6 * len(label) - 1))
 
@@ -109,7 +109,7 @@ def test_slices_without_contrast(tmp_path: Path, value: float) -> None:
     decode(tmp_path / "a.png")
 
 
-def test_title(tmp_path: Path) -> None:
+def test_the_title_is_written_into_the_file(tmp_path: Path) -> None:
     write_slices_png(tmp_path / "a.png", *slices(noise((6, 40, 50))), 1.35, "TS_01 å")
     _, chunks = decode(tmp_path / "a.png")
     assert chunks[b"iTXt"] == b"Title\0\0\0\0\0" + "TS_01 å".encode()

@@ -15,7 +15,7 @@ from tomoset.images.projector import Projector
 
 
 @pytest.mark.parametrize("axis", [3.0, 45.0, 85.0, 181.0, -95.0])
-def test_the_fast_forms_are_the_slow_ones(axis: float) -> None:
+def test_projectors_agree_with_plain_numpy(axis: float) -> None:
     rng = np.random.default_rng(1)
     size, image = (23, 19, 8), (21, 26)
     fast = make_projector(5, axis, size, image)
@@ -34,7 +34,9 @@ def test_the_fast_forms_are_the_slow_ones(axis: float) -> None:
     st.tuples(st.integers(1, 24), st.integers(1, 24), st.integers(1, 9)),
     st.tuples(st.integers(1, 30), st.integers(1, 30)),
 )
-def test_adjoint(n: int, axis: float, size: tuple[int, int, int], image: tuple[int, int]) -> None:
+def test_back_projection_is_the_adjoint_of_projection(
+    n: int, axis: float, size: tuple[int, int, int], image: tuple[int, int]
+) -> None:
     rng = np.random.default_rng(n)
     p = make_projector(n, axis, size, image)
     x = rng.standard_normal(size[::-1]).astype(np.float32)
@@ -55,7 +57,7 @@ def test_parts_of_a_volume_are_the_volume() -> None:
     np.testing.assert_allclose(some, whole, atol=1e-5)
 
 
-def test_each_voxel_sees_its_level() -> None:
+def test_each_voxel_takes_the_image_of_its_own_depth() -> None:
     size, image = (16, 12, 10), (16, 12)
     p = make_projector(3, 0.0, size, image)
     matrices = p.matrices.copy()
@@ -70,7 +72,7 @@ def test_each_voxel_sees_its_level() -> None:
         np.testing.assert_allclose(got[z : z + 1], one, atol=1e-6)
 
 
-def test_deformed_images() -> None:
+def test_projectors_follow_deformed_images() -> None:
     rng = np.random.default_rng(4)
     size, image = (12, 11, 5), (14, 13)
     straight = make_projector(3, 80.0, size, image)

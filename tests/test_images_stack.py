@@ -103,7 +103,9 @@ def test_four_bits_the_low_ones_first(tmp_path: Path, width: int) -> None:
         hnp.array_shapes(min_dims=3, max_dims=3, max_side=4),
     )
 )
-def test_what_mrcfile_writes(tmp_path_factory: pytest.TempPathFactory, data: np.ndarray) -> None:
+def test_whatever_mrcfile_writes_is_read(
+    tmp_path_factory: pytest.TempPathFactory, data: np.ndarray
+) -> None:
     path = tmp_path_factory.mktemp("any") / "a.mrcs"
     content = mrc_bytes(
         data.tobytes(),
@@ -114,7 +116,7 @@ def test_what_mrcfile_writes(tmp_path_factory: pytest.TempPathFactory, data: np.
     assert read_all(write(path, content)).tobytes() == data.tobytes()
 
 
-def test_files_by_mrcfile(tmp_path: Path) -> None:
+def test_stacks_written_by_mrcfile_are_read(tmp_path: Path) -> None:
     expected = images("f4")
     with mrcfile.new(tmp_path / "a.mrc") as out:
         out.set_data(expected)
@@ -210,14 +212,14 @@ def test_threads_may_read_at_once(tmp_path: Path) -> None:
         (b"II*\0" + bytes(100), "expected a TIFF file"),
     ],
 )
-def test_what_is_no_stack(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_that_are_no_stacks_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = write(tmp_path / "a.st", content)
     with pytest.raises(FileFormatError, match=message) as caught:
         open_stack(path)
     assert caught.value.path == str(path)
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_absent_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError):
         open_stack(tmp_path / "a.st")
     with pytest.raises(FileFormatError, match="folder"):
@@ -239,7 +241,7 @@ def test_an_image_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", TYPES)
-def test_float32(tmp_path: Path, mode: int) -> None:
+def test_images_are_read_as_float32(tmp_path: Path, mode: int) -> None:
     expected = images(TYPES[mode])
     path = write(tmp_path / "a.st", mrc_bytes(expected.tobytes(), mode))
     with open_stack(path) as stack:
@@ -297,7 +299,7 @@ def test_pixel_size_of_tiff(
         assert stack.pixel_size == pytest.approx(pixel_size, rel=1e-4)
 
 
-def test_tiff_of_imagej(tmp_path: Path) -> None:
+def test_tiff_of_imagej_is_read(tmp_path: Path) -> None:
     expected = images("u2")
     tifffile.imwrite(tmp_path / "a.tif", expected, imagej=True)
     assert np.array_equal(read_all(tmp_path / "a.tif"), expected[:, ::-1])
@@ -315,7 +317,9 @@ def test_tiff_of_imagej(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_tiff_that_is_no_stack(tmp_path: Path, pages: list[np.ndarray], message: str) -> None:
+def test_tiff_that_is_no_stack_is_refused(
+    tmp_path: Path, pages: list[np.ndarray], message: str
+) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as out:
         for page in pages:
             out.write(page, contiguous=False, metadata=None)
@@ -324,7 +328,7 @@ def test_tiff_that_is_no_stack(tmp_path: Path, pages: list[np.ndarray], message:
 
 
 @pytest.mark.parametrize("part", [0.01, 0.5, 0.98])
-def test_tiff_that_is_cut_short(tmp_path: Path, part: float) -> None:
+def test_truncated_tiff_is_refused(tmp_path: Path, part: float) -> None:
     data = images("u2", 4, (40, 30))
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as out:
@@ -367,7 +371,7 @@ def test_tiff_needs_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         open_stack(path)
 
 
-def test_eer_holds_events(tmp_path: Path) -> None:
+def test_eer_files_are_refused_as_electron_events(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", images("u2"), photometric="minisblack")
     path = (tmp_path / "a.tif").rename(tmp_path / "a.eer")
     with pytest.raises(FileFormatError, match="electron events"):

@@ -83,7 +83,7 @@ def test_mrc_as_mrcfile_reads_it(tmp_path: Path, dtype: str) -> None:
     st.integers(1, 7),
     st.sampled_from(["float32", "float16", "int8"]),
 )
-def test_slabs_do_not_matter(
+def test_the_size_of_slabs_does_not_change_the_file(
     tmp_path_factory: pytest.TempPathFactory, size: tuple[int, int, int], step: int, dtype: str
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "a.rec"
@@ -106,7 +106,7 @@ def test_statistics_far_from_zero_and_over_many_blocks(tmp_path: Path, offset: f
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-def test_any_array_will_do(tmp_path: Path, dtype: str) -> None:
+def test_any_kind_of_array_is_written(tmp_path: Path, dtype: str) -> None:
     values = volume()
     put(tmp_path / "a.mrc", np.asfortranarray(values.astype(">f8")), spec(dtype))
     with mrcfile.open(tmp_path / "a.mrc") as found:
@@ -148,7 +148,7 @@ SUFFIXES = pytest.mark.parametrize("suffix", [".mrc", ".zarr"])
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_slices_that_do_not_fit(
+def test_slices_of_wrong_shape_are_refused(
     tmp_path: Path, suffix: str, slab: np.ndarray, message: str, dtype: str
 ) -> None:
     with (
@@ -227,12 +227,12 @@ def test_an_error_of_the_caller_leaves_nothing(tmp_path: Path, suffix: str) -> N
         ({"dtype": "int8"}, "int8 needs a scale"),
     ],
 )
-def test_what_is_no_volume(change: dict[str, Any], message: str) -> None:
+def test_impossible_volumes_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         VolumeSpec(**{"size": SIZE, "pixel_size": 1.0, **change})
 
 
-def test_names_decide(tmp_path: Path) -> None:
+def test_the_suffix_decides_the_format(tmp_path: Path) -> None:
     assert isinstance(open_volume("a.MRC", spec()), VolumeWriter)
     assert isinstance(open_volume(tmp_path / "a.zarr", spec()), ZarrWriter)
     with pytest.raises(UnsupportedError, match=r"a\.hdf: expected .* \.mrc, \.rec or \.zarr"):
@@ -253,7 +253,9 @@ def halved(values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("size", [(21, 13, 9), (6, 5, 71), (1, 1, 1)])
-def test_levels_of_zarr(tmp_path: Path, size: tuple[int, int, int], dtype: str) -> None:
+def test_levels_of_zarr_are_averages(
+    tmp_path: Path, size: tuple[int, int, int], dtype: str
+) -> None:
     path, values = tmp_path / "TS_01.zarr", volume(size)
     put(path, values, spec(dtype, size), 7)
     group = zarr.open_group(path, mode="r")
@@ -268,7 +270,7 @@ def test_levels_of_zarr(tmp_path: Path, size: tuple[int, int, int], dtype: str) 
         expected = halved(expected)
 
 
-def test_metadata_of_zarr(tmp_path: Path) -> None:
+def test_metadata_of_zarr_are_ome_ngff(tmp_path: Path) -> None:
     path = tmp_path / "TS_01.zarr"
     put(path, volume(), spec())
     found = json.loads((path / "zarr.json").read_text())

@@ -20,7 +20,7 @@ def projections(n: int, axis: float = 85.0) -> np.ndarray:
 @pytest.mark.parametrize("size", [(40, 40), (40, 36)])
 @pytest.mark.parametrize("with_powers", [False, True])
 @pytest.mark.parametrize("thickness", [100.0, 800.0])
-def test_the_fast_form_is_the_slow_one(
+def test_the_filter_agrees_with_the_slow_form(
     size: tuple[int, int], with_powers: bool, thickness: float
 ) -> None:
     cropping = Cropping(size, size, size)

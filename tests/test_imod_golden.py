@@ -22,7 +22,9 @@ TEXTS = ("rlnTomoName", "rlnTomoTiltSeriesName", "rlnOpticsGroupName")
 
 @pytest.mark.skipif(not CASES, reason="RELION's golden output (../shared/golden) is not there")
 @pytest.mark.parametrize("case", CASES)
-def test_equals_relion(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_equals_relions_own_output(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / case
     shutil.copytree(ROOT / case, folder)
     monkeypatch.chdir(folder)
@@ -89,7 +91,9 @@ def _excluded_of(folder: Path) -> list[int]:
 
 @pytest.mark.skipif(not CASES, reason="RELION's golden output (../shared/golden) is not there")
 @pytest.mark.parametrize("case", CASES)
-def test_doses(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doses_agree_with_the_best_assignment(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Doses against a slow assignment of our own, and RELION's where its is as good.
 
     RELION gives each image the nearest line of the order list, whoever else has it

@@ -70,7 +70,9 @@ def test_line_ends_and_blanks_do_no_harm(
         ("#EXCLUDELIST 1", []),
     ],
 )
-def test_exclusion_lists(run: Run, tmp_path: Path, lines: str, excluded: list[int]) -> None:
+def test_exclusion_lists_leave_views_out(
+    run: Run, tmp_path: Path, lines: str, excluded: list[int]
+) -> None:
     make_folder(tmp_path / "TS", tilt=TILT_COM + lines + "\n")
     t = imported(run)
     kept = [i for i in range(5) if i not in excluded]
@@ -194,7 +196,7 @@ def test_binning_that_does_not_divide(run: Run, tmp_path: Path) -> None:
     same(plain, imported(run))
 
 
-def test_exact_depth(run: Run, tmp_path: Path) -> None:
+def test_exact_depth_is_one_and_a_half_voxels_from_relions_frame(run: Run, tmp_path: Path) -> None:
     make_folder(tmp_path / "TS")
     relion, exact = imported(run), imported(run, "--exact-depth")
     # With --flipYZ --flipZ RELION's frame is 1.5 voxels off (specification 4.7 #12).
@@ -273,7 +275,7 @@ def test_without_ctf_and_order(run: Run, tmp_path: Path) -> None:
 # Choices
 
 
-def test_two_choices_ask(run: Run, tmp_path: Path) -> None:
+def test_two_files_that_would_do_are_a_question(run: Run, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "TS")
     shutil.copy(folder / "TS_order.csv", folder / "other_order.csv")
     code, _, errors = run("TS", *COMMON)
@@ -351,7 +353,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_refused(run: Run, tmp_path: Path, mistake: str) -> None:
+def test_mistakes_in_a_folder_are_refused_and_the_old_output_stays(
+    run: Run, tmp_path: Path, mistake: str
+) -> None:
     spoil, says = MISTAKES[mistake]
     folder = make_folder(tmp_path / "TS")
     spoil(folder)
@@ -430,7 +434,9 @@ def test_order_list_beside_root_is_found_and_said(run: Run, tmp_path: Path) -> N
         ("a TS/TS.st TS\na TS/TS.st TS", "TomoName TomoTiltSeriesName TomoImportImodDir", "called 'a'"),
     ],
 )  # fmt: skip
-def test_bad_import_tables(run: Run, tmp_path: Path, row: str, labels: str, says: str) -> None:
+def test_damaged_import_tables_are_refused(
+    run: Run, tmp_path: Path, row: str, labels: str, says: str
+) -> None:
     make_folder(tmp_path / "TS")
     import_table(tmp_path, row, labels)
     (tmp_path / "out.star").write_text("the old output")
@@ -449,7 +455,7 @@ def test_excluded_views_need_a_place_for_the_stack(run: Run, tmp_path: Path) -> 
     assert run("--i", "in.star", "--no-cull", *COMMON)[0] == 0
 
 
-def test_appending(run: Run, tmp_path: Path) -> None:
+def test_new_series_are_appended_to_a_set(run: Run, tmp_path: Path) -> None:
     make_folder(tmp_path / "A")
     make_folder(tmp_path / "B")
     assert run("A", *COMMON)[0] == 0
@@ -476,7 +482,9 @@ def test_appending(run: Run, tmp_path: Path) -> None:
         (("TS", "--wrong"), "No such option"),
     ],
 )
-def test_wrong_use(run: Run, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+def test_wrong_options_are_refused(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
     make_folder(tmp_path / "TS")
     code, _, errors = run(*arguments)
     assert code == 2
@@ -484,7 +492,7 @@ def test_wrong_use(run: Run, tmp_path: Path, arguments: tuple[str, ...], says: s
     assert not (tmp_path / "out.star").exists()
 
 
-def test_json(run: Run, tmp_path: Path) -> None:
+def test_json_lists_what_was_imported_and_what_failed(run: Run, tmp_path: Path) -> None:
     import json
 
     make_folder(tmp_path / "TS")

@@ -39,7 +39,7 @@ def test_manifolds_keep_their_texts(tmp_path: Path) -> None:
         assert same_texts(sets.manifolds_to_star(m, dialect), star.loads(MANIFOLDS))
 
 
-def test_changed_manifolds(tmp_path: Path) -> None:
+def test_changed_manifolds_get_new_texts_and_others_keep_theirs(tmp_path: Path) -> None:
     m = manifolds(tmp_path)
     ball, blob = m["TS_01"]
     bigger = Manifold(index=1, kind="sphere", params=[*ball.centre, 6.5])  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def test_changed_manifolds(tmp_path: Path) -> None:
     assert out["002"].comments == ("# version 50001",)
 
 
-def test_spheroids() -> None:
+def test_surfaces_of_spheroids_are_sums_of_harmonics() -> None:
     """Specification 7.2: Y_0 = 1 / (2 sqrt(pi)); Y_1..3 are -y, z, -x of the direction."""
     a = [2 * math.sqrt(math.pi) * 10, 0.3, -0.7, 1.1]
     blob = Manifold(index=1, kind="spheroid", params=[5, 6, 7, *a])  # type: ignore[arg-type]
@@ -102,12 +102,12 @@ def test_harmonics_are_orthonormal() -> None:
         ("Manifold", "Moon", "not a manifold set"),
     ],
 )  # fmt: skip
-def test_wrong_manifolds(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_damaged_manifolds_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     with pytest.raises(tomoset.FileFormatError, match=says):
         manifolds(tmp_path, MANIFOLDS.replace(old, new))
 
 
-def test_one_index_once() -> None:
+def test_two_manifolds_of_one_index_are_refused() -> None:
     ball = Manifold(index=1, kind="sphere", params=[0, 0, 0, 1])  # type: ignore[arg-type]
     with pytest.raises(tomoset.ModelError, match="2 manifolds have index 1"):
         ManifoldSet({"a": [ball, ball]})
@@ -133,7 +133,7 @@ def test_trajectories_keep_their_texts(tmp_path: Path, particles: ParticleSet | 
         assert same_texts(sets.trajectories_to_star(t, dialect), star.loads(MOTION))
 
 
-def test_changed_trajectories(tmp_path: Path) -> None:
+def test_changed_trajectories_get_new_texts_and_others_keep_theirs(tmp_path: Path) -> None:
     t = motion(tmp_path)
     moved = t["001/1"] + [[0, 0, 0], [0.5, 0, 0]]
     out = sets.trajectories_to_star(
@@ -188,7 +188,7 @@ def test_trajectories_without_their_count(tmp_path: Path) -> None:
         ("data_moon\n_rlnMoon 1\n", "not a trajectory set"),
     ],
 )  # fmt: skip
-def test_wrong_trajectories(tmp_path: Path, text: str, says: str) -> None:
+def test_damaged_trajectories_are_refused(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(tomoset.FileFormatError, match=says):
         motion(tmp_path, text)
 
@@ -197,7 +197,7 @@ def test_wrong_trajectories(tmp_path: Path, text: str, says: str) -> None:
     ("value", "says"),
     [([[1, 2]], r"\(n_tilts, 3\)"), ([[1, 2, np.nan]], "tilt image 1, is not finite")],
 )
-def test_impossible_trajectories(value: list[list[float]], says: str) -> None:
+def test_impossible_trajectories_are_refused(value: list[list[float]], says: str) -> None:
     with pytest.raises(tomoset.ModelError, match=says):
         TrajectorySet({"a": value})
 
@@ -250,7 +250,7 @@ def test_no_fiducials_are_no_bytes(tmp_path: Path) -> None:
     assert list(star.read(tmp_path / "out.star").first["rlnOriginZAngst"]) == ["8.0"]
 
 
-def test_wrong_fiducials(tmp_path: Path) -> None:
+def test_damaged_fiducials_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "f.star", FIDUCIALS)
     with pytest.raises(tomoset.FileFormatError, match="no pixel size"):
         sets.read_fiducials(path, dialect="relion4", pixel_size=None)
@@ -274,7 +274,7 @@ REAL = sorted((SHARED / "data/relion5").rglob("*optimisation_set.star"))
 
 @pytest.mark.skipif(not REAL, reason="the folder ../shared is not there")
 @pytest.mark.parametrize("path", REAL, ids=lambda p: f"{p.parent.parent.name}/{p.parent.name}")
-def test_real_optimisation_sets(path: Path) -> None:
+def test_real_optimisation_sets_come_back(path: Path) -> None:
     found = sets.read_optimisation_set(path)
     assert found.entries["rlnTomoTomogramsFile"].endswith("tomograms.star")
     assert all(found.entries.values())
@@ -283,7 +283,7 @@ def test_real_optimisation_sets(path: Path) -> None:
     )
 
 
-def test_optimisation_sets() -> None:
+def test_optimisation_sets_keep_unknown_entries() -> None:
     text = 'data_\n_rlnTomoTomogramsFile a\n_rlnTomoTrajectoriesFile ""\n_rlnMine b\n'
     found = sets.read_optimisation_set(star.loads(text))
     assert dict(found.entries) == {"rlnTomoTomogramsFile": "a", "rlnMine": "b"}
@@ -303,7 +303,7 @@ def test_optimisation_sets() -> None:
     assert not new.first.is_loop
 
 
-def test_wrong_optimisation_sets() -> None:
+def test_damaged_optimisation_sets_are_refused() -> None:
     with pytest.raises(tomoset.MissingFieldError, match=r"in.star: not an optimisation set"):
         sets.read_optimisation_set(star.loads("data_\n_rlnMoon a\n", "in.star"))
     two = "data_optimisation_set\nloop_\n_rlnTomoParticlesFile\na\nb\n"

@@ -95,7 +95,7 @@ def test_arrays_cannot_be_changed_in_place() -> None:
          "for 2"),
     ],
 )  # fmt: skip
-def test_refusals(changes: dict[str, object], says: str) -> None:
+def test_impossible_tomograms_are_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(ModelError, match=says):
         tomogram(**changes)
 
@@ -110,7 +110,7 @@ def test_refusals(changes: dict[str, object], says: str) -> None:
         ({"pixel_size": 1.0, "amplitude_contrast": 1.5}, "fraction"),
     ],
 )
-def test_impossible_optics(values: dict[str, float], says: str) -> None:
+def test_impossible_optics_are_refused(values: dict[str, float], says: str) -> None:
     with pytest.raises(ModelError, match=says):
         Optics(**values)  # type: ignore[arg-type]
 
@@ -132,7 +132,7 @@ def test_what_is_not_known_is_said() -> None:
         tomogram().triangulate(np.zeros((4, 1, 2)))
 
 
-def test_sets() -> None:
+def test_sets_are_mappings_by_name() -> None:
     names = ["001", "1e5", "nan", "None", "TS 1"]
     s = TomogramSet([tomogram(name=name) for name in names])
     assert list(s) == names

@@ -212,7 +212,7 @@ def test_a_bent_and_stretched_tomogram_moves_too(move: Array, mirrored: bool) ->
     assert moved.deformation is bent
 
 
-def test_what_lies_where_it_lay_keeps_its_defocus() -> None:
+def test_depths_that_do_not_change_keep_their_defocus() -> None:
     t = tomogram()
     about = geometry.translation(np.array(SIZE) / 2)
     moved = move_tomogram(t, about @ geometry.rotation_y(10) @ np.linalg.inv(about).round(12))
@@ -256,7 +256,9 @@ def test_what_shows_the_old_frame_is_not_named(tmp_path: Path) -> None:
         ({"size": None}, r"its defocus holds in the middle of a size that is not known; .*--size"),
     ],
 )
-def test_a_tomogram_that_cannot_move(changes: dict[str, object], says: str) -> None:
+def test_tomograms_that_cannot_be_transformed_are_refused(
+    changes: dict[str, object], says: str
+) -> None:
     with pytest.raises(tomoset.ModelError, match=says):
         move_tomogram(replace(tomogram(), **changes), geometry.rotation_x(5))  # type: ignore[arg-type]
 
@@ -291,7 +293,7 @@ def test_an_alignment_that_waits_for_sizes(tmp_path: Path) -> None:
         (np.full((4, 4), np.nan), "a matrix of 4 x 4 numbers"),
     ],
 )
-def test_moves_that_are_none(move: Array, says: str) -> None:
+def test_matrices_that_are_no_rigid_transforms_are_refused(move: Array, says: str) -> None:
     with pytest.raises(tomoset.ModelError, match=says):
         move_tomogram(tomogram(), move)
 
@@ -335,7 +337,7 @@ def everything(names: tuple[str, ...] = ("TS_01", "other")) -> Project:
 
 
 @pytest.mark.parametrize("dialect", ["relion4", "relion5"])
-def test_all_sets_follow(dialect: str) -> None:
+def test_all_linked_sets_are_transformed_along(dialect: str) -> None:
     before = everything()
     after = again(move_project(before, {"TS_01": MOVE}), dialect)
     t, u = before.tomograms["TS_01"], after.tomograms["TS_01"]

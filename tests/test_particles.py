@@ -127,12 +127,12 @@ def test_names_are_made_as_relion_makes_them() -> None:
         ({"source": load(PARTICLES_4).select([0]).source}, "3 particles but 1 rows of text"),
     ],
 )
-def test_the_model_refuses(changes: dict[str, object], says: str) -> None:
+def test_inconsistent_particle_sets_are_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(tomoset.ModelError, match=says):
         replace(load(PARTICLES_4), **changes)  # type: ignore[arg-type]
 
 
-def test_visible_tilts() -> None:
+def test_visible_tilts_are_a_sequence_of_masks() -> None:
     v = VisibleTilts.of([[1, 0, 1], [], [0, 1]])
     assert [m.tolist() for m in v] == [[True, False, True], [], [False, True]]
     assert [m.tolist() for m in v[1:]] == [[], [False, True]]
@@ -177,7 +177,7 @@ def test_only_what_changed_is_written_anew(text: str, dialect: str) -> None:
     )
 
 
-def test_relion_4_to_5() -> None:
+def test_relion_4_particles_are_written_as_relion_5() -> None:
     p = load(PARTICLES_4)
     out = particles_to_star(p, "relion5", TOMOGRAMS)
     assert out.names == ("optics", "particles")  # no data_general where there was none
@@ -194,7 +194,7 @@ def test_relion_4_to_5() -> None:
     assert float(after[CENTRED[0]][0]) == (100 - 2000) * 1.35
 
 
-def test_relion_5_to_4() -> None:
+def test_relion_5_particles_are_written_as_relion_4() -> None:
     out = particles_to_star(load(PARTICLES_5), "relion4", TOMOGRAMS)
     assert out.names == ("general", "optics", "particles")
     table = out["particles"]
@@ -334,7 +334,7 @@ sizes = st.tuples(*[st.integers(1, 9000)] * 3)
     pixel=st.floats(0.1, 20),
     first=st.sampled_from(["relion4", "relion5"]),
 )
-def test_there_and_back(
+def test_positions_survive_the_round_trip_through_both_dialects(
     coordinates: np.ndarray, origins: np.ndarray, angles: np.ndarray, size: tuple[int, int, int], pixel: float, first: str
 ) -> None:  # fmt: skip
     tomograms = TomogramSet(
@@ -407,7 +407,7 @@ def test_text_through_the_other_dialect(text: str, other: str, own: str) -> None
         ("data_moon\n_rlnMoon a\n", "found data_moon"),
     ],
 )  # fmt: skip
-def test_refusals(text: str, says: str) -> None:
+def test_damaged_particle_sets_are_refused(text: str, says: str) -> None:
     with pytest.raises(tomoset.FileFormatError, match=says):
         load(text)
 
@@ -429,7 +429,7 @@ def test_centred_coordinates_need_sizes() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["relion4", "relion5"])
-def test_no_particles(dialect: str) -> None:
+def test_sets_without_particles_are_written(dialect: str) -> None:
     none = load(PARTICLES_5).select([])
     assert none.positions.shape == (0, 3)
     out = particles_to_star(none, dialect, TOMOGRAMS)
@@ -472,7 +472,7 @@ def test_particles_of_other_tomograms_can_be_left_out() -> None:
         (PARTICLES_4.replace("2 second 1.3505 b\n", "").replace("0.5 0 0 2", "0.5 0 0 1").replace("_rlnOpticsGroup #15", "_rlnMoon"), "only group, 1"),
     ],
 )  # fmt: skip
-def test_assumptions(text: str, says: str) -> None:
+def test_assumptions_are_warnings_and_texts_stay(text: str, says: str) -> None:
     with pytest.warns(tomoset.AssumptionWarning, match=says):
         p = load(text)
     out = particles_to_star(p, "relion4", TOMOGRAMS)
@@ -490,7 +490,7 @@ def test_picks_of_relion_5_count_binned_voxels() -> None:
         load(text, TomogramSet(TOMOGRAMS.values(), format="relion5"))
 
 
-def test_an_angle_may_be_alone() -> None:
+def test_an_angle_may_be_given_without_the_others() -> None:
     """RELION's import of filaments writes rlnAngleTilt without the others."""
     text = (
         "data_\nloop_\n_rlnTomoName\n"
@@ -509,7 +509,7 @@ def test_an_angle_may_be_alone() -> None:
 # ---- real and large --------------------------------------------------------------------------
 
 
-def test_real_picks(shared: Path, tmp_path: Path) -> None:
+def test_real_picks_keep_every_text(shared: Path, tmp_path: Path) -> None:
     path = shared / "data/relion5/EMPIAR-10164/Picks/job019/particles.star"
     names = ["TS_01", "TS_03", "TS_43", "TS_45", "TS_54"]
     tomograms = TomogramSet([unaligned_tomogram(name, n=41) for name in names], format="relion5")
@@ -531,7 +531,7 @@ def test_real_picks(shared: Path, tmp_path: Path) -> None:
         )
 
 
-def test_many_particles(tmp_path: Path) -> None:
+def test_many_particles_follow_the_same_rules(tmp_path: Path) -> None:
     """200,000 in the packed columns of a big file: the same rules, and unchanged ones unread."""
     n, rng = 200_000, np.random.default_rng(3)
     tomograms = TomogramSet(

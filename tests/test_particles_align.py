@@ -93,7 +93,9 @@ def test_the_alignment_gets_better_and_all_sets_say_so(
     assert main(["check", "A/tomograms.star"]) == 0
 
 
-def test_the_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_lists_what_was_determined(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert align("--json") == 0
     said = json.loads(capsys.readouterr().out)
     result = said["results"]["TS_01"]
@@ -196,7 +198,7 @@ def test_what_lies_at_the_edge_of_the_range_is_found_in_a_second_round(here: Pat
 # what is held
 
 
-def test_held_classes_stay(here: Path) -> None:
+def test_parameter_groups_that_are_not_refined_stay(here: Path) -> None:
     of = series()
     assert align("--const_a", "--const_p") == 0
     t = tomoset.read("A/tomograms.star")["TS_01"]
@@ -211,7 +213,7 @@ def test_held_classes_stay(here: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--shift_only", "--shift_only_by_particles"])
-def test_shifts_only(here: Path, option: str) -> None:
+def test_shifts_only_changes_shifts_alone(here: Path, option: str) -> None:
     of = series()
     assert align(option) == 0
     t = tomoset.read("A/tomograms.star")["TS_01"]
@@ -292,7 +294,9 @@ def test_images_of_nothing_are_not_shifted(here: Path) -> None:
     assert np.abs(t.projections[4] - of.given.projections[4]).max() < 8
 
 
-def test_magnification(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_magnification_is_refined_in_common_or_by_tilt(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert align("--magnification", "common", "--aniso", "--no_whiten", "--pad", "2") == 0
     assert "magnification:" in capsys.readouterr().out
     write_project(here, series(), "relion5")
@@ -308,7 +312,7 @@ def nothing_written(folder: str = "A") -> bool:
     return not (Path(folder) / "tomograms.star").exists()
 
 
-def test_maps_that_do_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_maps_that_do_not_fit_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = np.random.default_rng(1).standard_normal((30, 30, 30))
     write_map("half2.mrc", good)
     assert align() == 1
@@ -370,7 +374,9 @@ def test_waves_that_are_not_there(here: Path, capsys: pytest.CaptureFixture[str]
     assert not Path("A/tomograms.star").exists()
 
 
-def test_angles_that_nobody_says(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_angles_are_an_error_under_strict(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = star.read("particles.star")
     columns = {k: v for k, v in file["particles"].columns.items() if k != "rlnAngleRot"}
     tables = tuple(
@@ -434,7 +440,7 @@ def test_an_image_that_shows_particles_elsewhere_is_named(
     assert "particles are faint in 1 image (8)" in capsys.readouterr().out
 
 
-def test_what_is_missing(
+def test_missing_inputs_are_named(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rest = ["--t", "tomograms.star", *BOX, "--o", "A"]
@@ -455,14 +461,16 @@ def test_what_is_missing(
     assert not Path("A").exists()
 
 
-def test_no_particles_at_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_set_without_particles_is_an_error(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     nobody = ParticleSet(tomogram_names=[], coordinates=np.empty((0, 3)))
     write_particles("particles.star", nobody, tomoset.read("tomograms.star"), "relion4")
     assert align() == 1
     assert "there are no particles" in capsys.readouterr().err
 
 
-def test_a_box_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_box_that_does_not_fit_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert align("--b", "310") == 1
     assert "larger than the tilt images of 320 x 300 px" in capsys.readouterr().err
     assert nothing_written()
@@ -485,7 +493,7 @@ def test_a_box_that_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str])
         ["--per_frame_deformation", "--motion"],
     ],
 )
-def test_wrong_use(here: Path, options: list[str]) -> None:
+def test_wrong_options_are_refused(here: Path, options: list[str]) -> None:
     assert align(*options) == 2
     assert not Path("A").exists()
 

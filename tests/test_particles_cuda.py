@@ -49,7 +49,7 @@ def same(got: np.ndarray, expected: np.ndarray, within: float) -> None:
     np.testing.assert_allclose(got, expected, rtol=0, atol=within * np.abs(expected).max())
 
 
-def test_kernels(cuda: Device) -> None:
+def test_kernels_agree_with_the_cpu(cuda: Device) -> None:
     ours, there = CpuParticles(), CudaParticles()
     rng = np.random.default_rng(1)
     transform = reference().transforms[0]
@@ -79,7 +79,7 @@ def test_kernels(cuda: Device) -> None:
 
 
 @pytest.mark.parametrize("padding", [1, 2])
-def test_windows(cuda: Device, padding: int) -> None:
+def test_correlations_agree_with_the_cpu(cuda: Device, padding: int) -> None:
     _, tomogram, _ = seven()
     optics = f"rlnEvenZernike={vector_text([0.5, 0, 3])} rlnOddZernike={vector_text([9, -30])}"
     particles = relion_particles([1, 2, 2, 1, 2, 1, 1], optics)
@@ -95,7 +95,7 @@ def test_windows(cuda: Device, padding: int) -> None:
     same(found.information, expected.information, 1e-4)
 
 
-def test_two_groups_and_two_halves(cuda: Device) -> None:
+def test_predictions_of_two_groups_and_halves_agree_with_the_cpu(cuda: Device) -> None:
     _, tomogram, _ = seven()
     density = reference().half1
     halves = Reference(half1=density, half2=np.roll(density, 2, axis=1), pixel_size=8.0)
@@ -110,7 +110,7 @@ def test_two_groups_and_two_halves(cuda: Device) -> None:
     assert expected[:, 0, 11].all()  # the last ring counts
 
 
-def test_an_alignment(cuda: Device, here: Path) -> None:
+def test_an_alignment_agrees_with_the_cpu(cuda: Device, here: Path) -> None:
     assert align() == 0
     assert align("--device", "cuda", o="B") == 0
     of = series()

@@ -376,7 +376,7 @@ def write_map(path: Path, volume, pixel_size=PIXEL) -> Path:
     return path
 
 
-def test_references_from_files(tmp_path):
+def test_references_are_read_from_files(tmp_path):
     volume = molecule_map()
     noisy = volume + np.random.default_rng(1).normal(0, 0.1 * volume.std(), volume.shape)
     one, two = write_map(tmp_path / "1.mrc", volume), write_map(tmp_path / "2.mrc", noisy, 1.0)
@@ -395,7 +395,7 @@ def test_references_from_files(tmp_path):
     np.testing.assert_allclose(by_number.frequency[:3], [0, 1 / 36, 2 / 36])
 
 
-def test_files_that_are_no_references(tmp_path):
+def test_files_that_are_no_references_are_refused(tmp_path):
     volume = molecule_map()
     one = write_map(tmp_path / "1.mrc", volume)
     with pytest.raises(MissingFileError, match="no such reference map"):
@@ -443,18 +443,18 @@ def test_files_that_are_no_references(tmp_path):
         ({"threads": 0}, "1 or more"),
     ],
 )
-def test_options_that_cannot_be(given, message):
+def test_impossible_options_are_refused(given, message):
     with pytest.raises(ModelError, match=message):
         CorrelationOptions(**{"box": BOX, "range": 6, **given})
 
 
-def test_weightings_that_cannot_be():
+def test_impossible_weightings_are_refused():
     for wrong in ({"cutoff": 1.0}, {"cutoff": -0.1}, {"high_pass": 0.0}):
         with pytest.raises(ModelError):
             Weighting(**wrong)
 
 
-def test_data_that_cannot_be():
+def test_impossible_data_are_refused():
     _, tomogram, particles = series()
     with pytest.raises(
         ModelError, match="a box of 190 px is larger than the tilt images of 200 x 180"
@@ -483,7 +483,7 @@ def test_data_that_cannot_be():
         windows(particles=replace(particles, angles=angles))
 
 
-def test_optics_that_cannot_be():
+def test_impossible_optics_are_refused():
     ones = [1] * 7
     assert windows(particles=relion_particles(ones, "rlnVoltage=300")).visible.any()
     with pytest.raises(ModelError, match="says 200, tomogram 'a' 300"):
@@ -496,7 +496,7 @@ def test_optics_that_cannot_be():
         windows(particles=replace(series()[2], pixel_sizes=np.full(7, 8.1)))
 
 
-def test_maps_that_cannot_be():
+def test_impossible_maps_are_refused():
     volume = molecule_map()
     for changed, message in (
         ({"half2": volume[:30, :30, :30]}, "of one size"),
@@ -520,7 +520,7 @@ def test_maps_that_cannot_be():
             Fsc(**curve)
 
 
-def test_windows_check_themselves():
+def test_inconsistent_windows_are_refused():
     found = windows()
     fields = {
         name: getattr(found, name)

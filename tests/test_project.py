@@ -117,7 +117,7 @@ def test_the_working_folder_is_looked_at_last(
     assert open_project(away).particles is not None
 
 
-def test_missing_links(folder: Path) -> None:
+def test_missing_linked_files_are_refused_or_left_out(folder: Path) -> None:
     (folder / "Polish/job004/motion.star").unlink()
     with pytest.raises(
         tomoset.MissingFileError,
@@ -152,7 +152,7 @@ def test_folders_that_mean_several_sets(folder: Path) -> None:
         open_project(job)
 
 
-def test_sets_that_do_not_fit(folder: Path) -> None:
+def test_sets_that_do_not_fit_are_refused(folder: Path) -> None:
     path = folder / "Import/job001/tomograms.star"
     path.write_text((TOMOGRAMS + tilts("TS_02", 3) + tilts("001", 2)).replace("TS_01", "TS_02"))
     with pytest.raises(
@@ -261,7 +261,7 @@ def test_nothing_is_written_of_sets_that_do_not_fit(tmp_path: Path) -> None:
         )
 
 
-def test_missing_fiducials(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_fiducials_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     text = (
         TOMOGRAMS.replace("_rlnMyOwn", "_rlnTomoFiducialsStarFile")
@@ -278,7 +278,9 @@ def test_missing_fiducials(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not p.fiducials
 
 
-def test_a_real_project(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_project_is_opened_with_its_particles(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its tomograms of which the tilt series are there, with the particles picked in them."""
     root = shared / "data/relion5/EMPIAR-10164"
     for job in ("CtfRefine/job027", "Picks/job019"):

@@ -64,7 +64,7 @@ def test_a_bead_comes_back_at_its_voxel(
 
 
 @pytest.mark.parametrize("binning", [4, 8])
-def test_coarse_voxels(tmp_path: Path, binning: float) -> None:
+def test_a_bead_comes_back_in_coarse_voxels(tmp_path: Path, binning: float) -> None:
     size, image_size = (384, 361, 200), (385, 380)
     s = bead_set(tmp_path, size=size, image_size=image_size, width=1.6 * binning)
     v = read_volume(str(made(s, tmp_path, binning=binning)["path"]))
@@ -73,7 +73,7 @@ def test_coarse_voxels(tmp_path: Path, binning: float) -> None:
 
 
 @pytest.mark.parametrize("method", ["wiener", "sirt"])
-def test_other_methods_put_it_there_too(tmp_path: Path, method: str) -> None:
+def test_other_methods_reconstruct_a_bead_at_its_voxel(tmp_path: Path, method: str) -> None:
     size = (192, 181, 100)
     s = bead_set(tmp_path, size=size, image_size=(193, 190))
     v = read_volume(str(made(s, tmp_path, binning=2, method=method, iterations=15)["path"]))
@@ -108,7 +108,7 @@ def test_density_is_in_image_units_per_voxel(tmp_path: Path) -> None:
         assert max(found) < 0.3
 
 
-def test_halves(tmp_path: Path) -> None:
+def test_halves_add_up_to_the_whole(tmp_path: Path) -> None:
     done = made(bead_set(tmp_path), tmp_path, binning=2, halves=True)
     whole, half1, half2 = (read_volume(str(done[k])) for k in ("path", "half1", "half2"))
     for bead in beads_at((96, 90, 48)) / 2:
@@ -118,7 +118,7 @@ def test_halves(tmp_path: Path) -> None:
     assert np.abs(half1 - half2).max() > 0.01 * whole.max()
 
 
-def test_halves_of_frames(tmp_path: Path) -> None:
+def test_half_images_make_half_volumes(tmp_path: Path) -> None:
     s = bead_set(tmp_path)
     t = s["TS_01"]
     assert t.source is not None
@@ -226,7 +226,7 @@ def test_pixel_size_and_its_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data_type", ["float16", "int8"])
-def test_small_data_types(tmp_path: Path, data_type: str) -> None:
+def test_small_data_types_keep_four_standard_deviations(tmp_path: Path, data_type: str) -> None:
     s = bead_set(tmp_path)
     whole = read_volume(str(made(s, tmp_path, binning=2)["path"]))
     small = read_volume(str(made(s, tmp_path, binning=2, data_type=data_type)["path"]))
@@ -288,7 +288,7 @@ def test_depths_see_their_own_ctf(tmp_path: Path) -> None:
     assert abs(float(change)) == pytest.approx(np.pi / 8)
 
 
-def test_faulty_stacks(tmp_path: Path) -> None:
+def test_faulty_stacks_are_refused(tmp_path: Path) -> None:
     s = bead_set(tmp_path)
     stack = tmp_path / "TS_01.mrcs"
     whole = stack.read_bytes()
@@ -348,7 +348,7 @@ def test_sirts_views_are_adjoint(tmp_path: Path) -> None:
         np.testing.assert_allclose(sums, inside.sum(), rtol=1e-4)
 
 
-def test_a_real_needle_is_round(shared: Path, tmp_path: Path) -> None:
+def test_a_real_needle_is_reconstructed_round(shared: Path, tmp_path: Path) -> None:
     """A layered needle in a scanning microscope: 77 real images, -76° to 76°."""
     import importlib.util
 

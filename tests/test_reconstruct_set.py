@@ -50,7 +50,9 @@ def volumes(path: str = "T/tomograms.star") -> dict[str, tuple[float, str] | Non
     return found
 
 
-def test_all_of_a_set(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_series_of_a_set_are_reconstructed(
+    three: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert go("--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert said["done"] == list(NAMES)
@@ -68,7 +70,7 @@ def test_all_of_a_set(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert os.stat("T/tomograms/rec_TS_01.mrc").st_mtime_ns != stamp
 
 
-def test_one_after_the_other_keeps_the_others(three: Path) -> None:
+def test_reconstructing_one_series_keeps_the_volumes_of_others(three: Path) -> None:
     assert go("--tn", "TS_01") == 0
     assert go("--tn", "TS_03") == 0
     assert [name for name, made in volumes().items() if made] == ["TS_01", "TS_03"]
@@ -181,7 +183,7 @@ def test_check_looks_at_volumes(three: Path, capsys: pytest.CaptureFixture[str])
     assert "F04 TS_02: voxels of T/tomograms/rec_TS_02.mrc have 9 Å, the set says 8 Å" in said
 
 
-def test_from_another_folder(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_hold_from_another_folder(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = three / "elsewhere"
     there.mkdir()
     monkeypatch.chdir(there)
@@ -247,7 +249,7 @@ def test_nothing_empty_is_called_done(three: Path, capsys: pytest.CaptureFixture
     assert not Path("T/tomograms.star").exists()
 
 
-def test_a_stop_in_the_middle_and_the_rest(three: Path) -> None:
+def test_continue_does_the_rest_of_an_interrupted_run(three: Path) -> None:
     """SIGTERM in the middle: nothing half-written, and --continue does the rest."""
     command = [sys.executable, "-m", "tomoset", "reconstruct", "tomograms.star", "--o", "T"]
     with subprocess.Popen(
@@ -309,7 +311,7 @@ def test_a_full_disk_leaves_nothing(
     assert not list(Path("T/tomograms").iterdir())
 
 
-def test_time_does_not_matter(three: Path) -> None:
+def test_repeated_runs_give_the_same_bytes(three: Path) -> None:
     """Two runs give the same bytes."""
     assert go("--j", "1") == 0
     first = Path("T/tomograms/rec_TS_01.mrc").read_bytes()

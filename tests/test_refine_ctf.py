@@ -192,7 +192,7 @@ def test_ice_is_found_where_it_is_inclined_and_within_its_errors():
 # The fit
 
 
-def test_a_true_table_stays():
+def test_a_true_defocus_table_is_not_changed():
     _, tomogram, _ = series()
     fit = refined(tomogram)
     assert (np.abs(fit.changes) <= 3 * fit.errors).all()
@@ -200,7 +200,7 @@ def test_a_true_table_stays():
     assert not fit.astigmatism
 
 
-def test_defocus_that_is_off_comes_back():
+def test_defocus_errors_are_recovered():
     _, tomogram, _ = series()
     rng = np.random.default_rng(2)
     n = tomogram.n_tilts
@@ -222,7 +222,7 @@ def test_what_all_images_are_off_is_known_best():
     assert not fit.kept.any()
 
 
-def test_astigmatism_comes_back():
+def test_astigmatism_is_recovered():
     _, tomogram, _ = series()
     fit = refined(with_changes(tomogram, np.tile([0.0, 700, -500], (tomogram.n_tilts, 1))))
     assert fit.astigmatism
@@ -331,7 +331,7 @@ GIVEN = [
 ]
 
 
-def test_the_set_is_written(here, capsys):
+def test_refined_values_are_written_to_the_set(here, capsys):
     assert main(["refine-ctf", *GIVEN]) == 0
     out = capsys.readouterr()
     assert "only one reference map" in out.err
@@ -440,7 +440,7 @@ def changed(**columns):
         ("--b 64", 2, "--i"),
     ],
 )
-def test_what_is_wrong_is_said(here, capsys, options, code, says):
+def test_impossible_requests_are_refused_with_their_reason(here, capsys, options, code, says):
     if "bad.star" in options:
         changed(defocus_u=None, defocus_v=None, defocus_angle=None)
     assert main(["refine-ctf", *options.split(), "--o", "R"]) == code

@@ -71,7 +71,7 @@ def test_only_what_changed_is_written_anew(tmp_path: Path) -> None:
     assert texts(tmp_path / "out.star")[2] == texts(tmp_path / "in.star")[2]
 
 
-def test_frames(tmp_path: Path) -> None:
+def test_voxels_count_from_one_in_the_file_and_from_zero_here(tmp_path: Path) -> None:
     """Voxels are counted from 0 here, from 1 in the file: its identity moves a point by one."""
     t = read(tmp_path, tomograms_text())["TS_01"]
     np.testing.assert_allclose(t.project([[0, 0, 0]])[0, 0], [4.5, -1])
@@ -81,14 +81,14 @@ def test_frames(tmp_path: Path) -> None:
     assert t.defocus([[31, 23, 24]])[0, 0, 0] == pytest.approx(20000 - 13.5)
 
 
-def test_legacy_names_of_tables(tmp_path: Path) -> None:
+def test_legacy_names_of_tables_are_read(tmp_path: Path) -> None:
     with pytest.warns(tomoset.AssumptionWarning, match="legacy"):
         s = read(tmp_path, tomograms_text(tables=tilt_table("tomo_0") + tilt_table("tomo_1")))
     s.write(tmp_path / "out.star")
     assert list(star.read(tmp_path / "out.star").names) == ["global", "TS_01", "nan"]
 
 
-def test_a_global_list(tmp_path: Path) -> None:
+def test_a_global_table_may_be_a_list(tmp_path: Path) -> None:
     labels = [line.split()[0] for line in GLOBAL.splitlines() if line.startswith("_")]
     values = ROWS[0].split()
     text = "data_global\n\n" + "".join(f"{a} {b}\n" for a, b in zip(labels, values, strict=True))
@@ -122,7 +122,7 @@ def test_selected_tilt_images_keep_their_unknown_columns(tmp_path: Path) -> None
     assert index.tolist() == [1]
 
 
-def test_deformations(tmp_path: Path) -> None:
+def test_deformations_come_back(tmp_path: Path) -> None:
     s = read(tmp_path, tomograms_text())
     bent = Deformation(kind="linear", grid=(3, 3), coefficients=[[0.1, 0, 0], [0, 0.2, 0]])
     s.with_tomograms([replace(s["TS_01"], deformation=bent), s["nan"]]).write(tmp_path / "o.star")
@@ -157,7 +157,9 @@ def test_deformations(tmp_path: Path) -> None:
         ([ROWS[0]], tilt_table("TS_01", [TILTS[0], TILTS[1].replace("[0,0,0,1]", "[0,0,0,2]")]), "fourth row"),
     ],
 )  # fmt: skip
-def test_refusals(tmp_path: Path, rows: list[str], tables: str | None, says: str) -> None:
+def test_damaged_sets_are_refused(
+    tmp_path: Path, rows: list[str], tables: str | None, says: str
+) -> None:
     with pytest.raises(tomoset.FileFormatError, match=says):
         read(tmp_path, tomograms_text(rows, tables))
 

@@ -50,7 +50,7 @@ def test_every_stage_reads_and_comes_back(
         assert new.comments == old.comments
 
 
-def test_values_of_a_stage(project: Path) -> None:
+def test_values_of_a_real_stage_are_read(project: Path) -> None:
     t = tomoset.read(project / "Tomograms/job006/tomograms.star")["TS_01"]
     assert (t.n_tilts, t.size, t.optics.pixel_size) == (40, (4000, 4000, 2000), 1.35)
     assert t.alignment is not None
@@ -120,7 +120,7 @@ def test_imods_alignment_as_relion_5_reads_it(shared: Path) -> None:
     st.tuples(*[st.integers(20, 400)] * 3),
     st.tuples(*[st.integers(20, 400)] * 2),
 )
-def test_parameters_come_back(
+def test_rigid_parameters_come_back(
     seed: int, size: tuple[int, int, int], image_size: tuple[int, int]
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -138,7 +138,7 @@ def test_parameters_come_back(
 
 
 @pytest.mark.parametrize("y", [90.0, -90.0])
-def test_looking_along_an_axis(y: float) -> None:
+def test_parameters_come_back_when_looking_along_an_axis(y: float) -> None:
     P = g.rigid_projections(
         np.array([[0, y, 30.0]]), np.zeros((1, 2)), size=(9, 9, 9), image_size=(9, 9)
     )
@@ -203,7 +203,7 @@ def refused(tmp_path: Path, head: str, series: str) -> str:
     return str(problem.value)
 
 
-def test_bad_input(tmp_path: Path) -> None:
+def test_damaged_sets_are_refused_with_file_and_line(tmp_path: Path) -> None:
     good = "A a.star 300 2.7 0.1 -1 1.35\n"
     assert "b.star is not there" in refused(tmp_path, good.replace("a.star", "b.star"), SERIES)
     assert "set.star:11" in refused(tmp_path, good.replace("a.star", "b.star"), SERIES)
@@ -282,7 +282,7 @@ def test_selected_tilt_images(tmp_path: Path) -> None:
     assert written.floats("rlnTomoYTilt").tolist() == [40, -40]
 
 
-def test_names_with_slashes(tmp_path: Path) -> None:
+def test_names_with_slashes_are_written_and_read(tmp_path: Path) -> None:
     write_stack(tmp_path / "a.mrc", 5, (65, 47))
     tomoset.TomogramSet([replace(rigid_tomogram(), name="a/b 1")]).write(
         tmp_path / "set.star", "relion5"

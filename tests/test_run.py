@@ -111,7 +111,7 @@ def test_traceback_only_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n" not in failed["b"]
 
 
-def test_nothing_to_do() -> None:
+def test_a_run_of_no_tasks_succeeds() -> None:
     report = run(work, {}, RunOptions("dask://nowhere:1", quiet=True))
     assert report.lines("made", "tomogram") == ["made 0 of 0 tomograms in 0.0 s"]
     assert report.exit_code == 0
@@ -124,7 +124,7 @@ def test_killed_worker_is_named_and_the_others_are_done() -> None:
     assert report.failed == {"kill": KILLED}
 
 
-def test_killed_when_alone() -> None:
+def test_a_killed_single_job_is_reported() -> None:
     report = run(work, {"a": "kill"}, RunOptions(workers=2, quiet=True))
     assert report.failed == {"a": KILLED}
 
@@ -161,7 +161,7 @@ def test_warnings_reach_the_user(workers: int, tmp_path: Path) -> None:
 # Records.
 
 
-def test_record(tmp_path: Path) -> None:
+def test_a_record_holds_the_name_result_and_description(tmp_path: Path) -> None:
     run(work, {"a/b": "x"}, QUIET, records(tmp_path))
     record = json.loads((tmp_path / "run" / "a_b.json").read_text())
     assert record["name"] == "a/b"
@@ -218,7 +218,7 @@ def test_resume_sees_that_the_output_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe", b'{"name": "a"}', b'"a"'])
-def test_damaged_record(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_record_is_done_again(tmp_path: Path, damage: bytes) -> None:
     run(work, {"a": "x"}, QUIET, records(tmp_path))
     path = tmp_path / "run" / "a.json"
     whole = path.read_bytes()
@@ -363,7 +363,7 @@ class Clock:
         return self.now
 
 
-def test_time_left() -> None:
+def test_the_time_left_is_estimated() -> None:
     clock = Clock()
     pace = Pace(6, there=1, clock=clock)
     assert pace.left() is None
@@ -427,7 +427,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return stream
 
 
-def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = terminal(monkeypatch)
     run(work, {"TS_[1]": "a", "TS_2": "bad"})
     drawn = stream.getvalue()
@@ -444,7 +444,7 @@ def test_no_bar_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def test_words_beside_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_beside_the_bar_say_what_is_left_and_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal(monkeypatch)
     clock = Clock()
     bar = Bar(Pace(50, there=2, clock=clock))
@@ -469,7 +469,7 @@ def test_rich_is_not_loaded_without_a_terminal() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_report(tmp_path: Path) -> None:
+def test_the_report_is_text_and_json(tmp_path: Path) -> None:
     done = {f"TS_{i}": {"volume": f"rec_{i}.mrc"} for i in range(3)}
     report = Report(done, {"TS_9": "no images"}, ("TS_0",), 320.4, {"TS_1": "done again"})
     assert report.lines("reconstructed", "tomogram") == [
@@ -484,7 +484,7 @@ def test_report(tmp_path: Path) -> None:
     assert summary["skipped"] == ["TS_0"]
 
 
-def test_times_in_words() -> None:
+def test_durations_are_written_in_words() -> None:
     assert duration(0) == "0.0 s"
     assert duration(9.96) == "10 s"
     assert duration(59.7) == "1 min"
@@ -505,7 +505,7 @@ def test_reasons_of_failures_are_lines_for_the_user() -> None:
 # Engines and options.
 
 
-def test_engines() -> None:
+def test_engines_are_parsed() -> None:
     assert Engine.parse("local").kind == "local"
     assert Engine.parse("tcp://10.0.0.1:8786/").address == "tcp://10.0.0.1:8786"
     assert Engine.parse("slurm") == Engine("slurm")
@@ -519,13 +519,13 @@ def test_engines() -> None:
     ["", "Local", "dask://", "dask://host", "slurm?cores=0", "slurm?gpus=1"]
     + ["slurm?cores=eight", "slurm?cores", "slurm?queue=", "local?cores=3", "ssh://a:1"],
 )
-def test_wrong_engines(engine: str) -> None:
+def test_wrong_engines_are_refused(engine: str) -> None:
     with pytest.raises(ModelError, match=r"no engine|no setting|number of cores"):
         RunOptions(engine)
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads": 0}])
-def test_wrong_numbers(wrong: dict[str, int]) -> None:
+def test_wrong_numbers_of_workers_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ModelError, match="must be 1 or more"):
         RunOptions(**wrong)  # type: ignore[arg-type]
 
@@ -602,7 +602,7 @@ def scheduler() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def test_dask_cluster(scheduler: str, tmp_path: Path) -> None:
+def test_jobs_run_on_a_dask_cluster(scheduler: str, tmp_path: Path) -> None:
     engine = scheduler.replace("tcp", "dask")
     tasks = {name: name for name in ("a", "bad", "b", "kill", "c")}
     report = run(work, tasks, RunOptions(engine, quiet=True), records(tmp_path))
@@ -613,7 +613,7 @@ def test_dask_cluster(scheduler: str, tmp_path: Path) -> None:
     assert again.skipped == ("a",)
 
 
-def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_scheduler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     from tomoset.run import _cluster
 
@@ -720,7 +720,7 @@ def test_slurm_that_takes_no_job(slurm: type[FakeSlurm], monkeypatch: pytest.Mon
         run(work, {"a": 1}, RunOptions("slurm?cores=2", quiet=True))
 
 
-def test_no_slurm_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_slurm_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(TomosetError, match="there is no sbatch here"):
         run(work, {"a": 1}, RunOptions("slurm?cores=2", quiet=True))

@@ -178,7 +178,7 @@ def test_beads_are_drawn_to_a_hundredth_of_a_pixel() -> None:
     assert np.abs(off).max() < 0.01
 
 
-def test_tilted_ice_is_darker() -> None:
+def test_ice_is_darker_at_high_tilt() -> None:
     nominal, rank = sim.dose_symmetric(9)
     taken = sim.Acquisition(nominal=nominal, rank=rank, image_size=(64, 60), noise=0.0)
     specimen = sim.Specimen.random((*taken.aligned_size, 50), 5.4, sim.Contents(beads=0), seed=1)
@@ -210,7 +210,7 @@ def test_ice_belongs_to_the_specimen() -> None:
             assert drawn[y, x] == pytest.approx(density.mean() * thickness / cos, abs=1e-3)
 
 
-def test_one_seed_one_project(project: Path, tmp_path: Path) -> None:
+def test_one_seed_gives_one_project(project: Path, tmp_path: Path) -> None:
     assert main(["simulate", str(tmp_path / "same"), *SMALL]) == 0
     assert main(["simulate", str(tmp_path / "other"), *SMALL, "--seed", "2"]) == 0
     made = sorted(p.relative_to(tmp_path / "same") for p in (tmp_path / "same").rglob("*.*"))
@@ -240,7 +240,9 @@ def test_says_what_it_made_and_what_is_next(
         assert main(command[1:]) == 0
 
 
-def test_leaves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_project_is_replaced_with_overwrite_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "project"
     assert main(["simulate", str(out), *TINY]) == 0
     before = (out / "TS_01" / "TS_01.xf").read_bytes()
@@ -260,7 +262,7 @@ def test_overwrites_only_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / "thesis" / "chapter1.tex").exists()
 
 
-def test_not_where_one_is(
+def test_simulating_into_the_working_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -269,7 +271,7 @@ def test_not_where_one_is(
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_nothing_half_written(
+def test_a_failed_simulation_leaves_nothing(
     problem: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "project"

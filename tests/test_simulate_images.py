@@ -240,7 +240,7 @@ def test_errors_are_as_large_as_asked() -> None:
     np.testing.assert_array_equal(same.xf, true.xf)
 
 
-def test_radiation_spares_gold() -> None:
+def test_dose_damps_protein_but_not_gold() -> None:
     """The same image, early and late: fine structure of protein goes, beads stay."""
     for matter in ("gold", "protein"):
         seen = []
@@ -284,7 +284,7 @@ def test_density_is_where_things_are() -> None:
     np.testing.assert_allclose(centre, [30.4, 40.6, 20.3], atol=2e-3)
 
 
-def test_density_of_gold() -> None:
+def test_gold_beads_have_their_density() -> None:
     specimen = sim.Specimen(
         size=(60, 50, 40), beads=np.array([[29.5, 25, 18]]), slab=0.0, waves=np.empty((0, 5))
     )
@@ -297,7 +297,7 @@ def test_density_of_gold() -> None:
         np.testing.assert_allclose(centre, [29.5, 25, 18], atol=0.05)
 
 
-def test_things_do_not_touch() -> None:
+def test_contents_of_a_specimen_do_not_overlap() -> None:
     contents = sim.Contents(beads=10, vesicles=3, molecules=20, bead_radius=40.0)
     specimen = sim.Specimen.random((420, 400, 160), PX, contents, seed=1)
     molecules, vesicles = specimen.molecules, specimen.vesicles
@@ -368,14 +368,16 @@ def test_a_map_becomes_the_same_density() -> None:
         (sim.Contents(beads=0, vesicles=50), "room for [0-9]+ vesicles, not for 50"),
     ],
 )
-def test_no_room(contents: sim.Contents, message: str) -> None:
+def test_a_specimen_too_small_for_its_contents_is_refused(
+    contents: sim.Contents, message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
         sim.Specimen.random((120, 110, 80), PX, contents, seed=1)
     with pytest.raises(ModelError, match="has no room for vesicles"):
         sim.Specimen.random((120, 110, 10), PX, sim.Contents(vesicles=1), seed=1)
 
 
-def test_a_map_of_nothing() -> None:
+def test_empty_maps_are_refused() -> None:
     with pytest.raises(ModelError, match="nothing stands out"):
         sim.Molecule.from_map(np.zeros((8, 8, 8)), 2.0, pixel_size=2.0)
     with pytest.raises(ModelError, match="three axes"):

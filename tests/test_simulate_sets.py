@@ -126,7 +126,7 @@ def test_bytes_are_unsigned(tmp_path: Path) -> None:
     np.testing.assert_allclose(pixels, (counts - low) * 255 / (high - low), atol=0.501)
 
 
-def test_one_seed_one_project(project: Path, tmp_path: Path) -> None:
+def test_one_seed_gives_one_project(project: Path, tmp_path: Path) -> None:
     errors = ["--shift-error", "1.5", "--tilt-offset", "2", "--hand", "1"]
     same = tmp_path / "same"
     assert main(["simulate", str(same), *MANY, *errors, "--format", "relion4"]) == 0
@@ -136,7 +136,7 @@ def test_one_seed_one_project(project: Path, tmp_path: Path) -> None:
         assert (same / file).read_bytes() == (project / file).read_bytes(), file
 
 
-def test_molecules_of_a_map(project: Path, tmp_path: Path) -> None:
+def test_molecules_are_taken_from_a_map(project: Path, tmp_path: Path) -> None:
     out, given = tmp_path / "mapped", str(project / "truth" / "molecule.mrc")
     copies = ["--molecules", "2", "--map", given, "--angpix", "10", "--no-ctf"]
     assert main(["simulate", str(out), *SMALL, *copies, "--format", "relion4"]) == 0
@@ -151,7 +151,7 @@ def test_molecules_of_a_map(project: Path, tmp_path: Path) -> None:
     assert np.corrcoef(one, other)[0, 1] > 0.9
 
 
-def test_vesicles_are_told(tmp_path: Path) -> None:
+def test_vesicles_are_in_the_truth(tmp_path: Path) -> None:
     out = tmp_path / "project"
     assert main(["simulate", str(out), *SMALL, "--angpix", "12", "--vesicles", "2"]) == 0
     truth = truth_of(out)
@@ -176,7 +176,7 @@ def test_vesicles_are_told(tmp_path: Path) -> None:
         (["--format", "relion5", "--magnification-error", "0.01"], 2, "cannot say magnification"),
     ],
 )
-def test_what_cannot_be(
+def test_impossible_requests_are_refused(
     options: list[str],
     code: int,
     message: str,

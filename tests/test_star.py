@@ -116,7 +116,7 @@ READS = {
 
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize("pack", [False, True], ids=["plain", "packed"])
-def test_reads(name: str, pack: bool) -> None:
+def test_texts_are_read_as_listed(name: str, pack: bool) -> None:
     text, expected = READS[name]
     if pack:
         from tomoset.star._parse import _load_bytes
@@ -159,7 +159,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("pack", [False, True], ids=["plain", "packed"])
-def test_refuses(name: str, pack: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_texts_are_refused_with_their_line(
+    name: str, pack: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text, line, message = REFUSED[name]
     if pack:
         monkeypatch.setattr("tomoset.star._parse._PACK_FROM_BYTES", 0)
@@ -210,7 +212,7 @@ def test_comments_of_an_empty_loop_go_to_what_follows() -> None:
     assert [table.comments for table in file] == [("# 1",), ("# 2",)]
 
 
-def test_layout_is_relions() -> None:
+def test_the_layout_is_relions() -> None:
     tables = [
         Table(
             "global",
@@ -293,7 +295,7 @@ def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "module", ["", "._tokens", "._numbers", "._table", "._cursor", "._parse", "._write"]
 )
-def test_examples_run(module: str) -> None:
+def test_examples_of_docstrings_run(module: str) -> None:
     assert doctest.testmod(importlib.import_module("tomoset.star" + module)).failed == 0
 
 

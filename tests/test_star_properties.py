@@ -131,7 +131,7 @@ def test_floats_are_those_of_python_bit_for_bit(cells: list[str]) -> None:
 
 @quick
 @given(st.lists(numbers.filter(bool), min_size=1, max_size=5))
-def test_ints_agree(cells: list[str]) -> None:
+def test_integers_of_both_readers_agree(cells: list[str]) -> None:
     text = "data_t\nloop_\n_x\n_y\n" + "".join(f"{cell} 1\n" for cell in cells)
     answers = []
     for pack_from in (0, 1 << 30):

@@ -18,7 +18,7 @@ def columns(table: Table) -> dict[str, list[str]]:
     return {label: list(values) for label, values in table.columns.items()}
 
 
-def test_numbers() -> None:
+def test_columns_become_numbers() -> None:
     table = star.loads(
         "data_t\nloop_\n_f\n_i\n_v\n"
         "1.5 12 [1,2]\n-1e-05 -3.000 '[ 3 , nan ]'\nnan 9007199254740993 [inf,-.5e1]\n"
@@ -30,7 +30,7 @@ def test_numbers() -> None:
     assert np.array_equal(table.vectors("v"), expected, equal_nan=True)
 
 
-def test_numbers_of_no_rows() -> None:
+def test_columns_without_rows_are_empty_arrays() -> None:
     table = Table("t", {"a": []})
     assert table.floats("a").shape == (0,)
     assert table.ints("a").dtype == np.int64
@@ -142,11 +142,11 @@ def test_tables_can_go_to_another_process() -> None:
         (True, "1"),
     ],
 )
-def test_format_number(number: float, text: str) -> None:
+def test_numbers_are_formatted(number: float, text: str) -> None:
     assert star.format_number(number) == text
 
 
-def test_format_vectors() -> None:
+def test_vectors_are_formatted() -> None:
     array = np.array([[1, -0.5, 1e-12, 123456.789012345]])
     assert star.format_vectors(array) == ["[1,-0.5,1e-12,123456.789012]"]
     assert star.format_vector(array[0], digits=15).endswith("123456.789012345]")
