@@ -9,7 +9,7 @@ import numpy as np
 
 from tomoset.check._rule import Found
 from tomoset.errors import TomosetError
-from tomoset.formats._files import find_file, image_places
+from tomoset.formats._files import find_file
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack, read_header
 from tomoset.model import Tomogram, TomogramSet
@@ -61,7 +61,7 @@ def images(tomograms: TomogramSet) -> Found:
         if t.stack is None and t.images is None:
             yield name, "no tilt images are named"
         elif t.image_size is None:
-            file = t.stack or image_places(t.images or ())[0][0]
+            file = t.stack or (t.images or ("",))[0].rpartition("@")[2]
             found = _found(tomograms, stack_path(file))
             what = f"image stack {t.stack} is" if t.images is None else "tilt images are"
             problem = f"the {what} not there" if found is None else _problem(found)
