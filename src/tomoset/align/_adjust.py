@@ -24,8 +24,8 @@ from tomoset.align.parameters import (
     turned_by,
 )
 from tomoset.align.robust import Fitted, settled
-from tomoset.blas import one_thread
 from tomoset.model import Observations
+from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 

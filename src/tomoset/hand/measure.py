@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.blas import one_thread
 from tomoset.errors import ModelError
 from tomoset.hand.evidence import HANDS, SCATTER, Evidence, Prior, Series, weigh
 from tomoset.hand.listen import listen
@@ -16,6 +15,7 @@ from tomoset.hand.rough import off_table, one_for_all, table_of
 from tomoset.hand.tables import AMPLITUDES
 from tomoset.images.ctf import Ctf
 from tomoset.model import Tomogram
+from tomoset.run import one_thread
 from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]

@@ -4,5 +4,6 @@ from tomoset.run._options import RunOptions, cores_of_engine
 from tomoset.run._records import Records, file_stamp
 from tomoset.run._report import Report
 from tomoset.run._run import run
+from tomoset.run._threads import one_thread
 
-__all__ = ["Records", "Report", "RunOptions", "cores_of_engine", "file_stamp", "run"]
+__all__ = ["Records", "Report", "RunOptions", "cores_of_engine", "file_stamp", "one_thread", "run"]

@@ -13,7 +13,7 @@ from tomoset.align.particles.cameras import tilting
 from tomoset.align.particles.freedom import Freedom
 from tomoset.align.particles.motion import Modes
 from tomoset.align.particles.newton import Rest, build, reduce
-from tomoset.blas import one_thread
+from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 

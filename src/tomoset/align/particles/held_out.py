@@ -15,7 +15,7 @@ from tomoset.align.particles.algebra import factored, solved
 from tomoset.align.particles.likelihood import Evaluation, Noise, Problem, evaluate
 from tomoset.align.particles.model import View, view
 from tomoset.align.particles.newton import Rest, build, curvature, reduce
-from tomoset.blas import one_thread
+from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

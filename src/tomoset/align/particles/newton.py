@@ -19,7 +19,7 @@ from tomoset.align.particles.likelihood import (
 )
 from tomoset.align.particles.model import design
 from tomoset.align.particles.motion_evidence import learn_courses
-from tomoset.blas import one_thread
+from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 

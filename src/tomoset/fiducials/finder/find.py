@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.blas import one_thread
 from tomoset.errors import ModelError
 from tomoset.fiducials.finder.centre import first_profile
 from tomoset.fiducials.finder.confirm import Expected, Sights, confirm, patch_half
@@ -23,6 +22,7 @@ from tomoset.fiducials.finder.whiten import Whitening
 from tomoset.fiducials.options import FindOptions
 from tomoset.images.device import Cpu
 from tomoset.model import Fiducials, Observations, Tomogram
+from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]

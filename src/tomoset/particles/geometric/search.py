@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.blas import one_thread
 from tomoset.errors import ModelError
 from tomoset.particles.geometric.sums import Complex, Sums
 from tomoset.particles.slices import MapTransform
+from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 Volume = npt.NDArray[np.float32]
