@@ -101,7 +101,6 @@ DOOR: dict[str, int] = {
     "run/_records.py": 1,
 }
 CIRCLES = {
-    "images": {"cuda.py", "device.py"},
     "run": {"_cluster.py", "_engines.py", "_local.py", "_options.py"},
 }
 HEAVY = {

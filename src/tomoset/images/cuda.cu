@@ -2,7 +2,7 @@
 // behind. Matrices are rows of 4, three a tilt image.
 //
 // A thread has TALL voxels, a column along y: where the first one is seen takes doubles, in which
-// most GPUs are slow, the others follow in floats. cuda.py says what TALL is.
+// most GPUs are slow, the others follow in floats. device.py says what TALL is.
 
 struct Track
 {

@@ -293,7 +293,6 @@ class MrcStack(Stack):
         self._stored = np.dtype(header.byte_order + kind)
 
     def check_whole(self) -> None:
-        """Raise FileFormatError if the file is shorter than its header promises."""
         header = self.header
         expected = header.data_offset + header.n_images * header.image_bytes
         found = Path(header.path).stat().st_size
@@ -323,11 +322,9 @@ class MrcStack(Stack):
         return image if header.mode != 101 else _unpacked(image)[:, : self.size[0]].copy()
 
     def mrc_header(self, n_images: int, values: Values | None, label: str) -> bytes:
-        """As `header_like`."""
         return header_like(self.header, n_images, values, label)
 
     def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:
-        """As the file has them."""
         pixels = image if self.header.mode != 101 else _packed(image)
         return pixels.astype(self._stored).tobytes()
 

@@ -212,8 +212,8 @@ def _check_alike(stack: Stack, section: int, first: Stack) -> None:
     a, b = stack.header, first.header
     if (a.size, a.mode, stack.dtype) != (b.size, b.mode, first.dtype):
         raise FileFormatError(
-            f"expected images of {b.size[0]} x {b.size[1]} px in mode {b.mode}, found {a.size[0]} "
-            f"x {a.size[1]} in {a.mode}",
+            f"expected images of {b.size[0]} x {b.size[1]} px of type {first.dtype}, found "
+            f"{a.size[0]} x {a.size[1]} of {stack.dtype}",
             path=stack.path,
         )
     if not 0 <= section < a.n_images:

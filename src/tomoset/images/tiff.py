@@ -105,7 +105,6 @@ class TiffStack(Stack):
         return ""
 
     def check_whole(self) -> None:
-        """Raise FileFormatError if pixels of a page lie beyond the end of the file."""
         for number, page in enumerate(self._pages, 1):
             parts = zip(page.dataoffsets, page.databytecounts, strict=True)
             if any(start + count > self._file.filehandle.size for start, count in parts):
@@ -126,16 +125,13 @@ class TiffStack(Stack):
         return np.ascontiguousarray(image[::-1], self.dtype)
 
     def mrc_header(self, n_images: int, values: Values | None, label: str) -> bytes:
-        """A new header: of TIFF's own, only the pixel size goes over."""
         size = (*self.size, n_images)
         return new_header(size, self._stored, self.pixel_size, values or Values(), [label])
 
     def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:
-        """Little-endian, in a type that MRC has."""
         return image.astype(self._stored).tobytes()
 
     def close(self) -> None:
-        """Let the file go."""
         if hasattr(self, "_file"):
             self._file.close()
 
