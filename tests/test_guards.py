@@ -365,7 +365,7 @@ def test_culling_keeps_odd_stacks(tmp_path: Path) -> None:
     """Big-endian, an extended header, and packed half bytes."""
     import struct
 
-    from tomoset.images.stack import copy_images, open_stack
+    from tomoset.images.stack import join_images, open_stack
 
     header = bytearray(1024)
     struct.pack_into(">10i", header, 0, 5, 3, 4, 101, 0, 0, 0, 5, 3, 4)
@@ -373,7 +373,7 @@ def test_culling_keeps_odd_stacks(tmp_path: Path) -> None:
     struct.pack_into(">i", header, 92, 128)
     images = [bytes([i] * 9) for i in range(4)]  # 3 bytes a row of five half bytes
     (tmp_path / "a.mrc").write_bytes(bytes(header) + b"e" * 128 + b"".join(images))
-    copy_images(tmp_path / "a.mrc", tmp_path / "b.mrc", [3, 1])
+    join_images([(tmp_path / "a.mrc", 3), (tmp_path / "a.mrc", 1)], tmp_path / "b.mrc")
     out = open_stack(tmp_path / "b.mrc").header
     assert (out.size, out.n_images, out.mode, out.pixel_size) == ((5, 3), 2, 101, 2.0)
     assert (out.data_offset, out.byte_order) == (1024, ">")

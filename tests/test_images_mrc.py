@@ -86,8 +86,11 @@ def test_no_more_than_ten_labels() -> None:
     header = mrc.parse_header(old, "a.mrc")
     assert header.field("n_labels") == (10,)
     assert header.field("labels")[9].rstrip() == b"label 9"
-    assert mrc.header_like(header, 1, None, "more") == old
+    assert mrc.header_like(header, 1, Values(), "more") == old
 
 
-def test_statistics_of_nothing_are_unknown() -> None:
-    assert Statistics().values == Values(0, -1, -2, -1)
+@pytest.mark.parametrize("pixels", [[], [1.0, np.nan], [1.0, -np.inf]])
+def test_statistics_that_are_unknown(pixels: list[float]) -> None:
+    of = Statistics()
+    of.add(np.array(pixels, np.float32))
+    assert of.values == Values(0, -1, -2, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,15 @@ from tomoset.errors import (
 )
 from tomoset.files import AtomicFiles
 from tomoset.formats._files import file_names, find_file, image_places, path_from_here
-from tomoset.images.mrc import stack_path, write_stack
-from tomoset.images.stack import Stack, check_finite, join_images, open_stack, read_float32
-from tomoset.images.statistics import Statistics
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import (
+    Stack,
+    check_finite,
+    join_images,
+    open_stack,
+    read_float32,
+    write_like,
+)
 from tomoset.model import Tomogram, TomogramSet
 
 #: Columns with the names of images made of half of each movie's frames (specification 3.1).
@@ -159,48 +165,8 @@ class TiltSeries:
     def write_like(
         self, target: str | os.PathLike[str], images: Iterable[npt.NDArray[Any]], label: str
     ) -> None:
-        """Write changed images, in the order of the table, as an MRC stack like the own one.
-
-        Mode, pixel size and labels stay.
-
-        Parameters
-        ----------
-        target : path-like
-            Its folder is made when missing; it appears whole or not at all.
-        images : iterable of (h, w) arrays
-            As many as there are, of the type that `stored` gives; one is in memory at a time.
-        label : str
-            What was done, for the header.
-
-        Raises
-        ------
-        FileFormatError
-            If the target is one of the files that are read, or those hold different types.
-        """
-        if os.path.realpath(target) in {os.path.realpath(path) for path, _ in self.found}:
-            raise FileFormatError(
-                "a stack cannot be written over the one it is made from: give another folder",
-                path=target,
-            )
-        first = next(iter(self._stacks.values()))
-        for stack in self._stacks.values():
-            if stack.dtype != first.dtype:
-                raise FileFormatError(
-                    f"tomogram {self.name!r}: expected pixels of type {first.dtype} as in "
-                    f"{first.path}, found {stack.dtype}; one stack has one type",
-                    path=stack.path,
-                )
-        of = Statistics()
-
-        def pixels() -> Iterator[bytes]:
-            for image in images:
-                of.add(image)
-                yield first.mrc_bytes(image)
-
-        def header() -> bytes:
-            return first.mrc_header(len(self), of.values, label)
-
-        write_stack(target, header, pixels())
+        """Write changed images, in the order of the table, as `images.stack.write_like` does."""
+        write_like(list(self._stacks.values()), target, images, label)
 
     def __enter__(self) -> TiltSeries:
         return self

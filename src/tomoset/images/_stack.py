@@ -95,11 +95,8 @@ class Stack(ABC):
         """Raise FileFormatError if the file is shorter than its header promises."""
 
     @abstractmethod
-    def mrc_header(self, n_images: int, values: Values | None, label: str) -> bytes:
-        """The header of an MRC stack of so many images like these, with one more label.
-
-        `values` are those of its pixels; None: what the file says of its own.
-        """
+    def mrc_header(self, n_images: int, values: Values, label: str) -> bytes:
+        """The header of an MRC stack of so many images like these, with one more label."""
 
     @abstractmethod
     def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:

@@ -148,7 +148,7 @@ def parse_header(raw: bytes, path: str) -> MrcHeader:
     )
 
 
-def header_like(header: MrcHeader, n_images: int, values: Values | None, label: str = "") -> bytes:
+def header_like(header: MrcHeader, n_images: int, values: Values, label: str) -> bytes:
     """The header of a stack of other images of the same kind.
 
     Mode, pixel size and labels stay; the extended header, which counts the old images, is
@@ -160,10 +160,10 @@ def header_like(header: MrcHeader, n_images: int, values: Values | None, label: 
         Of the file that the images are from.
     n_images : int
         How many there are.
-    values : Values or None
-        Of their pixels; None: what the file says of its own.
+    values : Values
+        Of their pixels.
     label : str
-        Another label, if there is room for one.
+        Another label, if there is room for one; empty: none.
     """
     raw, order = bytearray(header.raw), header.byte_order
     (mx, my, sections), cell = header.field("sampling"), header.field("cell")
@@ -171,8 +171,7 @@ def header_like(header: MrcHeader, n_images: int, values: Values | None, label: 
         _put(raw, order, sampling=(mx, my, n_images))
         _put(raw, order, cell=(*cell[:2], cell[2] / sections * n_images))
     _put(raw, order, size=(*header.size, n_images), extended=(0,))
-    if values is not None:
-        _put_values(raw, order, values)
+    _put_values(raw, order, values)
     _add_labels(raw, order, [label] if label else [])
     return bytes(raw)
 
@@ -321,7 +320,7 @@ class MrcStack(Stack):
         image = flat.astype(self.dtype, copy=False).reshape(self.size[1], -1)
         return image if header.mode != 101 else _unpacked(image)[:, : self.size[0]].copy()
 
-    def mrc_header(self, n_images: int, values: Values | None, label: str) -> bytes:
+    def mrc_header(self, n_images: int, values: Values, label: str) -> bytes:
         return header_like(self.header, n_images, values, label)
 
     def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:

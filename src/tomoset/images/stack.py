@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +16,10 @@ import numpy.typing as npt
 from tomoset.errors import FileAccessError, FileFormatError, MissingFileError
 from tomoset.files import AtomicFiles, read_bytes
 from tomoset.images import tiff
-from tomoset.images._stack import ImageHeader, Stack
+from tomoset.images._stack import ImageHeader as ImageHeader
+from tomoset.images._stack import Stack as Stack
 from tomoset.images.mrc import HEADER_BYTES, MrcStack, parse_header, stack_path, write_stack
-
-__all__ = [
-    "ImageHeader",
-    "Stack",
-    "check_finite",
-    "copy_images",
-    "join_images",
-    "open_stack",
-    "read_float32",
-    "read_header",
-]
+from tomoset.images.statistics import Statistics
 
 _FOREIGN = {
     b"\x1f\x8b": "compressed by gzip: decompress it first (gunzip)",
@@ -153,70 +145,82 @@ def check_finite(image: npt.NDArray[np.generic], stack: Stack, i: int) -> None:
             )
 
 
-def copy_images(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    sections: Sequence[int],
-    files: AtomicFiles | None = None,
-) -> None:
-    """Write some images of a stack, from 0 and in this order, as `join_images` does."""
-    join_images([(source, section) for section in sections], target, files)
-
-
 def join_images(
     images: Sequence[tuple[str | os.PathLike[str], int]],
     target: str | os.PathLike[str],
     files: AtomicFiles | None = None,
 ) -> None:
-    """Write images of several files as one MRC stack, one image in memory at a time.
-
-    Of MRC, pixels are the same bit for bit, mode, pixel size and labels stay, and the extended
-    header, which counts the old images, is left out. Of TIFF, rows are turned round, and bytes
-    become 16 bits wide.
+    """Write images of several files, or some of one, as one stack; see `write_like`.
 
     Parameters
     ----------
     images : sequence of (path-like, int)
-        Files and images in them, from 0; all of one size and type.
+        Files and images in them, from 0, in the order of the stack.
+    target, files
+        As `write_like` has them.
+    """
+    with contextlib.ExitStack() as exits:
+        paths = dict.fromkeys(path for path, _ in images)
+        stacks = {path: exits.enter_context(open_stack(path)) for path in paths}
+        pixels = (stacks[path].read(section) for path, section in images)
+        write_like(list(stacks.values()), target, pixels, files=files)
+
+
+def write_like(
+    stacks: Sequence[Stack],
+    target: str | os.PathLike[str],
+    images: Iterable[npt.NDArray[Any]],
+    label: str = "",
+    files: AtomicFiles | None = None,
+) -> None:
+    """Write images as an MRC stack like those that they are made of, one in memory at a time.
+
+    Of MRC, mode, pixel size and labels stay, and the extended header, which counts the old images,
+    is left out. Of TIFF, bytes become 16 bits wide.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        From which they are: of one size and type.
     target : path-like
-        The stack. Its folder is made when missing; it appears whole or not at all.
+        Its folder is made when missing; it appears whole or not at all.
+    images : iterable of (h, w) arrays
+        Of the type of the stacks.
+    label : str
+        What was done, for the header, if there is room for one more.
     files : AtomicFiles, optional
         With which the stack takes its place; by itself if not given.
 
     Raises
     ------
     FileFormatError
-        If an image is not whole, not there, or differs from the first, or the target is one of the
-        files.
+        If the stacks differ, or the target is one of them.
     """
-    with contextlib.ExitStack() as exits:
-        paths = {path for path, _ in images}
-        stacks = {path: exits.enter_context(open_stack(path)) for path in paths}
-        first = stacks[images[0][0]]
-        for path, section in images:
-            _check_alike(stacks[path], section, first)
-        if os.path.realpath(target) in {os.path.realpath(stack.path) for stack in stacks.values()}:
+    first = stacks[0]
+    for stack in stacks:
+        kinds = {(s.size, s.header.mode, s.dtype) for s in (stack, first)}
+        if len(kinds) > 1:
+            raise FileFormatError(
+                f"expected images of {first.size[0]} x {first.size[1]} px and type {first.dtype} "
+                f"as in {first.path}, found {stack.size[0]} x {stack.size[1]} of {stack.dtype}; "
+                "one stack has one type",
+                path=stack.path,
+            )
+        if os.path.realpath(target) == os.path.realpath(stack.path):
             raise FileFormatError(
                 "a stack cannot be written over the one it is made from: give another folder",
                 path=target,
             )
-        write_stack(
-            target,
-            lambda: first.mrc_header(len(images), None, ""),
-            (first.mrc_bytes(stacks[path].read(section)) for path, section in images),
-            files,
-        )
+    statistics, n_images = Statistics(), 0
 
+    def pixels() -> Iterator[bytes]:
+        nonlocal n_images
+        for image in images:
+            n_images += 1
+            statistics.add(image)
+            yield first.mrc_bytes(image)
 
-def _check_alike(stack: Stack, section: int, first: Stack) -> None:
-    a, b = stack.header, first.header
-    if (a.size, a.mode, stack.dtype) != (b.size, b.mode, first.dtype):
-        raise FileFormatError(
-            f"expected images of {b.size[0]} x {b.size[1]} px of type {first.dtype}, found "
-            f"{a.size[0]} x {a.size[1]} of {stack.dtype}",
-            path=stack.path,
-        )
-    if not 0 <= section < a.n_images:
-        raise FileFormatError(
-            f"image {section + 1} is asked for, there are {a.n_images}", path=stack.path
-        )
+    def header() -> bytes:
+        return first.mrc_header(n_images, statistics.values, label)
+
+    write_stack(target, header, pixels(), files)

@@ -44,15 +44,16 @@ class Statistics:
             block = flat[start : start + _BLOCK].astype(np.float64)
             self._low = min(self._low, float(block.min()))
             self._high = max(self._high, float(block.max()))
-            block -= self._shift
-            self._sum += float(block.sum())
-            self._squares += float(block @ block)
+            with np.errstate(invalid="ignore", over="ignore"):  # then nothing is known
+                block -= self._shift
+                self._sum += float(block.sum())
+                self._squares += float(block @ block)
         self._n += flat.size
 
     @property
     def values(self) -> Values:
-        """Of all that was taken in; unknown if that is nothing."""
-        if not self._n:
+        """Of all that was taken in; unknown if that is nothing, or not all of it is finite."""
+        if not self._n or not math.isfinite(self._squares):
             return Values()
         mean = self._sum / self._n
         rms = math.sqrt(max(0.0, self._squares / self._n - mean**2))

@@ -124,9 +124,9 @@ class TiffStack(Stack):
             raise FileFormatError(f"image {i + 1} is damaged: {problem}", path=self.path) from None
         return np.ascontiguousarray(image[::-1], self.dtype)
 
-    def mrc_header(self, n_images: int, values: Values | None, label: str) -> bytes:
+    def mrc_header(self, n_images: int, values: Values, label: str) -> bytes:
         size = (*self.size, n_images)
-        return new_header(size, self._stored, self.pixel_size, values or Values(), [label])
+        return new_header(size, self._stored, self.pixel_size, values, [label])
 
     def mrc_bytes(self, image: npt.NDArray[Any]) -> bytes:
         return image.astype(self._stored).tobytes()

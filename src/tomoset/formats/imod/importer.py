@@ -41,7 +41,7 @@ from tomoset.formats.imod.folder import named_or_only
 from tomoset.formats.imod.frame import volume_of
 from tomoset.formats.imod.series import ImportOptions, Series
 from tomoset.images.mrc import stack_path
-from tomoset.images.stack import ImageHeader, copy_images, read_header
+from tomoset.images.stack import ImageHeader, join_images, read_header
 from tomoset.model import Optics, Tomogram
 
 Array = npt.NDArray[np.float64]
@@ -409,5 +409,6 @@ def _cull(series: Series, project: _Project, files: AtomicFiles) -> str:
             "table has no rlnTomoImportCulledFile for the stack without them; add it, or use "
             "--no-cull"
         )
-    copy_images(series.stack, stack_path(series.culled), project.views.kept, files)
+    kept = [(series.stack, view) for view in project.views.kept]
+    join_images(kept, stack_path(series.culled), files)
     return series.culled
