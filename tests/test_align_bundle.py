@@ -228,7 +228,7 @@ def system(seed: int) -> tuple[Problem, State, np.ndarray]:
 
 def test_derivatives_are_those_of_finite_differences() -> None:
     given, state, _ = system(1)
-    ours = bundle.derivatives(state.cameras, state.beads - given.centre)
+    ours = parameters.derivatives(state.cameras, state.beads - given.centre)
     for column in range(9):
         step = np.zeros(9)
         step[column] = 1e-6
@@ -245,11 +245,11 @@ def dense(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slow reference: derivatives of all residuals by all numbers and beads, and residuals."""
     arms = state.beads - given.centre
-    by_camera = bundle.derivatives(state.cameras, arms) * given.units
+    by_camera = parameters.derivatives(state.cameras, arms) * given.units
     numbers = free.expand(np.eye(free.size))
     n, m = weights.shape
     J = np.zeros((n, m, 2, free.size + 3 * m))
-    linear = parameters.planes(state.cameras) @ parameters.turns(state.cameras)[:, :2]
+    linear = parameters.linear(state.cameras)
     for i in range(n):
         for j in range(m):
             J[i, j, :, : free.size] = by_camera[i, j] @ numbers[i]

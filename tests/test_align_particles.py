@@ -110,6 +110,21 @@ def test_projections_are_those_of_the_written_model():
     )
 
 
+def test_slopes_of_cameras_are_finite_differences():
+    P, middle = projections(5), (np.array(SIZE) - 1) / 2
+    points = rng.uniform(0, 900, (4, 3))
+    numbers = rng.standard_normal((5, 8)) * [0.1, 0.1, 0.1, 2, 2, 0.02, 0.02, 0.02]
+    cameras = Cameras.of(P, middle, numbers)
+    arms = cameras.seen(points)[1]
+    for column in range(8):
+        h = 1e-6 * np.eye(8)[column]
+        ends = [Cameras.of(P, middle, numbers + sign * h).seen(points)[0] for sign in (1, -1)]
+        numeric = (ends[0] - ends[1]) / 2e-6
+        for tilt in range(5):
+            ours = cameras.slopes_at(tilt, arms[tilt])[..., column]
+            np.testing.assert_allclose(ours, numeric[tilt], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "grid", "per_tilt", "magnification"),
     [

@@ -13,18 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.freedoms import Basis
-from tomoset.align.parameters import (
-    BEAM_TILT,
-    COLUMNS,
-    MAGNIFICATION,
-    ROTATION,
-    SKEW,
-    STRETCH,
-    TILT,
-    X_TILT,
-    planes,
-    turns,
-)
+from tomoset.align.parameters import COLUMNS, derivatives, linear
 
 Array = npt.NDArray[np.float64]
 
@@ -109,56 +98,15 @@ class State:
 
 def predicted(problem: Problem, state: State) -> Array:
     """Where the cameras see the beads: (n, m, 2) [px]."""
-    linear = planes(state.cameras) @ turns(state.cameras)[:, :2]
     arms = (state.beads - problem.centre).T
-    return np.asarray((linear @ arms).transpose(0, 2, 1) + state.cameras[:, None, :2])
+    return np.asarray(
+        (linear(state.cameras) @ arms).transpose(0, 2, 1) + state.cameras[:, None, :2]
+    )
 
 
 def residuals(problem: Problem, state: State) -> Array:
     """Seen less predicted: (n, m, 2) [px], 0 where nothing was seen."""
     return np.where(problem.precision[..., None] > 0, problem.seen - predicted(problem, state), 0.0)
-
-
-def derivatives(cameras: Array, arms: Array) -> Array:
-    """How the image of every point changes with each column of its camera.
-
-    Parameters
-    ----------
-    cameras : (n, 9) array
-    arms : (m, 3) array
-        Points from the centre [voxels].
-
-    Returns
-    -------
-    (n, m, 2, 9) float64 array
-        [px per radian, per 1]
-    """
-    plane, turn = planes(cameras), turns(cameras)
-    turned = (turn @ arms.T).transpose(0, 2, 1)
-    flat = turned[..., :2]
-    at = flat @ plane.transpose(0, 2, 1)  # from where the centre lies
-    change = np.zeros((*at.shape, len(COLUMNS)))
-    change[..., 0, 0] = change[..., 1, 1] = 1.0
-    change[..., 0, ROTATION], change[..., 1, ROTATION] = -at[..., 1], at[..., 0]
-    change[..., MAGNIFICATION] = at
-    # Within the image, in front of the rotation and the scale alone.
-    bare = cameras.copy()
-    bare[:, [STRETCH, SKEW]] = 0.0
-    rigid = planes(bare).transpose(0, 2, 1)
-    change[..., STRETCH] = (flat * (1.0, -1.0)) @ rigid
-    change[..., SKEW] = flat[..., ::-1] @ rigid
-    # Turns: y' and x' of the turned point, each in the frame where its angle acts.
-    lean = cameras[:, BEAM_TILT, None]
-    c, s = np.cos(lean), np.sin(lean)
-    z = c * turned[..., 2] - s * turned[..., 1]  # in front of the beam tilt
-    moved = {
-        TILT: np.stack([z, s * turned[..., 0]], axis=-1),
-        BEAM_TILT: np.stack([np.zeros_like(z), -turned[..., 2]], axis=-1),
-        X_TILT: (turn[:, :2] @ (np.cross((1.0, 0.0, 0.0), arms)).T).transpose(0, 2, 1),
-    }
-    for column, by in moved.items():
-        change[..., column] = by @ plane.transpose(0, 2, 1)
-    return change
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,22 +154,22 @@ def linearise(problem: Problem, state: State, weights: Array, prior: Prior) -> S
     strength = weights * problem.precision**2
     arms = state.beads - problem.centre
     change = derivatives(state.cameras, arms) * problem.units
-    linear = planes(state.cameras) @ turns(state.cameras)[:, :2]
+    by_bead = linear(state.cameras)
     pull = strength[..., None] * residuals(problem, state)
     heavy = change * strength[..., None, None]
     blocks = change.reshape(n, 2 * m, -1).transpose(0, 2, 1) @ heavy.reshape(n, 2 * m, -1)
     diagonal = range(len(COLUMNS))
     blocks[:, diagonal, diagonal] += prior.start + prior.mean
-    outer = (linear.transpose(0, 2, 1) @ linear).reshape(n, 9)
+    outer = (by_bead.transpose(0, 2, 1) @ by_bead).reshape(n, 9)
     normal = (strength.T @ outer).reshape(m, 3, 3)
     normal += np.eye(3) * (_FLOOR * np.trace(normal, axis1=1, axis2=2).max(initial=0.0) + 1e-30)
     root = np.linalg.inv(np.linalg.cholesky(normal))
-    mixed = np.einsum("imka,iks->imas", heavy, linear, optimize=True) @ root.transpose(0, 2, 1)
+    mixed = np.einsum("imka,iks->imas", heavy, by_bead, optimize=True) @ root.transpose(0, 2, 1)
     off = (state.cameras - problem.start) / problem.units
     camera_side = np.einsum("imka,imk->ia", change, pull) - prior.pull(off)
-    bead_side = root @ np.einsum("iks,imk->ms", linear, pull)[..., None]
+    bead_side = root @ np.einsum("iks,imk->ms", by_bead, pull)[..., None]
     mixed = mixed.transpose(0, 2, 1, 3)
-    return System(change, linear, blocks, mixed, root, camera_side, bead_side[..., 0], prior)
+    return System(change, by_bead, blocks, mixed, root, camera_side, bead_side[..., 0], prior)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.bundle import Problem, derivatives
+from tomoset.align.bundle import Problem
 from tomoset.align.freedoms import Basis
 from tomoset.align.gauge import Gauge, motion, motions
 from tomoset.align.leverage import camera_blocks, inverse
-from tomoset.align.parameters import ANGLES, compose, decompose
+from tomoset.align.parameters import ANGLES, compose, decompose, derivatives
 from tomoset.align.robust import Fitted, slope
 
 Array = npt.NDArray[np.float64]

@@ -82,12 +82,8 @@ def motions(points: Array, linear: Array, count: int) -> Array:
 
 def motion(by: Array, about: Array) -> Array:
     """The 4x4 matrix of a motion: turns about x, y, z [rad], shifts, and the log of a scale."""
-    angle = float(np.linalg.norm(by[:3]))
-    x, y, z = by[:3] / max(angle, 1e-300)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
     matrix = np.eye(4)
-    matrix[:3, :3] = turn * (np.exp(by[6]) if len(by) > 6 else 1.0)
+    matrix[:3, :3] = geometry.rotation_about(by[:3]) * (np.exp(by[6]) if len(by) > 6 else 1.0)
     matrix[:3, 3] = about - matrix[:3, :3] @ about + by[3:6]
     return matrix
 

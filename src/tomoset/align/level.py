@@ -140,10 +140,7 @@ def _halves(heights: Array) -> npt.NDArray[np.int64]:
 def _turn_about(normal: Array, middle: Array) -> Array:
     """The smallest turn that brings a direction to z: (4, 4)."""
     axis = np.cross(normal, [0.0, 0.0, 1.0])
-    cosine = float(normal[2])
-    cross = np.array(
-        [[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]], dtype=np.float64
-    )
+    angle = np.arctan2(np.linalg.norm(axis), normal[2])
     turn = np.eye(4)
-    turn[:3, :3] += cross + cross @ cross / (1 + cosine)
+    turn[:3, :3] = geometry.rotation_about(axis / np.sinc(angle / np.pi))
     return np.asarray(geometry.translation(middle) @ turn @ geometry.translation(-middle))

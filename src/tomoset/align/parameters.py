@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.geometry import DualMatrix
 
 Array = npt.NDArray[np.float64]
 
@@ -84,11 +85,10 @@ def decompose(projections: Array, centre: Array) -> Array:
     plane = rows @ np.swapaxes(turns(cameras)[:, :2], 1, 2)
     rotation = np.arctan2(plane[:, 1, 0] - plane[:, 0, 1], plane[:, 0, 0] + plane[:, 1, 1])
     stretched = np.swapaxes(_in_plane(rotation), 1, 2) @ plane
-    scale = (stretched[:, 0, 0] + stretched[:, 1, 1]) / 2
+    scale, stretch, skew = geometry.strains(stretched).T
     cameras[:, ROTATION] = rotation
     cameras[:, MAGNIFICATION] = np.log(scale)
-    cameras[:, STRETCH] = (stretched[:, 0, 0] - stretched[:, 1, 1]) / (2 * scale)
-    cameras[:, SKEW] = (stretched[:, 0, 1] + stretched[:, 1, 0]) / (2 * scale)
+    cameras[:, STRETCH], cameras[:, SKEW] = stretch / scale, skew / scale
     cameras[:, :2] = rows @ centre + projections[:, :2, 3]
     return cameras
 
@@ -114,6 +114,38 @@ def _in_plane(angle: Array) -> Array:
     return np.asarray(geometry.rotation_z(np.rad2deg(angle))[:, :2, :2])
 
 
+def linear(cameras: Array) -> Array:
+    """Rows x and y of the projections: derivatives of image points by voxels, (n, 2, 3)."""
+    return planes(cameras) @ turns(cameras)[:, :2]
+
+
+def derivatives(cameras: Array, arms: Array) -> Array:
+    """How the image of every point changes with each column of its camera.
+
+    Parameters
+    ----------
+    cameras : (n, 9) array
+    arms : (m, 3) array
+        Points from the centre [voxels].
+
+    Returns
+    -------
+    (n, m, 2, 9) float64 array
+        [px per radian, per 1]
+    """
+    rotation, strain = DualMatrix.rotation, DualMatrix.strain
+    product = (
+        DualMatrix.scaling(cameras[:, MAGNIFICATION])
+        @ rotation(2, cameras[:, ROTATION])
+        @ strain(cameras[:, [STRETCH, SKEW]], 1)
+        @ rotation(0, cameras[:, BEAM_TILT])
+        @ rotation(1, cameras[:, TILT])
+        @ rotation(0, cameras[:, X_TILT])
+    )
+    columns = MAGNIFICATION, ROTATION, STRETCH, SKEW, BEAM_TILT, TILT, X_TILT
+    return geometry.image_derivatives(product.in_images(columns, len(COLUMNS)), arms, SHIFT_X)
+
+
 def compose(cameras: Array, centre: Array, like: Array) -> Array:
     """Projections of cameras: the way back of `decompose`.
 
@@ -133,7 +165,7 @@ def compose(cameras: Array, centre: Array, like: Array) -> Array:
     """
     matrices = np.zeros((len(cameras), 4, 4))
     turn = turns(cameras)
-    matrices[:, :2, :3] = planes(cameras) @ turn[:, :2]
+    matrices[:, :2, :3] = linear(cameras)
     matrices[:, :2, 3] = cameras[:, :2] - matrices[:, :2, :3] @ centre
     # Depth in the frame of the beam, where it is the same before and after.
     turned = turns(decompose(like, centre)) @ like[:, 2, :3, None]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.align.bundle import Problem, State, predicted
 from tomoset.align.freedoms import Freedoms, basis
-from tomoset.align.parameters import TILT, decompose, planes, turns
+from tomoset.align.parameters import TILT, decompose, linear
 from tomoset.align.robust import MIN_VIEWS, TUKEY, Fitted, settle
 from tomoset.model import Observations
 
@@ -148,13 +148,13 @@ def _confirmed(
     none = np.zeros(len(usable), dtype=bool)
     if not len(some):
         return fitted.state.beads[bead], none
-    linear = planes(cameras) @ turns(cameras)[:, :2]
+    by_voxel = linear(cameras)
     target = given.seen[:, bead] - cameras[:, :2]
-    rows = np.concatenate([linear[first[some]], linear[second[some]]], axis=1)
+    rows = np.concatenate([by_voxel[first[some]], by_voxel[second[some]]], axis=1)
     sides = np.concatenate([target[first[some]], target[second[some]]], axis=1)
     normal = rows.transpose(0, 2, 1) @ rows + 1e-9 * np.eye(3)
     places = np.linalg.solve(normal, rows.transpose(0, 2, 1) @ sides[..., None])[..., 0]
-    off = np.linalg.norm(places @ linear.transpose(0, 2, 1) - target[:, None], axis=2)
+    off = np.linalg.norm(places @ by_voxel.transpose(0, 2, 1) - target[:, None], axis=2)
     scaled = off * (given.precision[:, bead] / fitted.scale)[:, None]
     near = (scaled < TUKEY) & usable[:, None] & (given.precision[:, bead] > 0)[:, None]
     best = int(np.argmax(near.sum(axis=0) - 1e-3 * np.minimum(scaled, TUKEY).sum(axis=0)))

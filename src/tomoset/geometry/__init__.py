@@ -19,6 +19,7 @@ from tomoset.geometry._basic import (
     apply,
     corners,
     from_one_based,
+    rotation_about,
     rotation_x,
     rotation_y,
     rotation_z,
@@ -29,10 +30,12 @@ from tomoset.geometry._basic import (
     triangulate,
 )
 from tomoset.geometry._deformation import DeformationBasis
+from tomoset.geometry._dual import DualMatrix, image_derivatives, strains
 from tomoset.geometry._euler import euler_matrix
 from tomoset.geometry._imod import ImodVolume, imod_projections
 from tomoset.geometry._rigid import (
     nearest_rotation,
+    rigid_angles,
     rigid_loss,
     rigid_parameters,
     rigid_projections,
@@ -41,20 +44,25 @@ from tomoset.geometry._rigid import (
 
 __all__ = [
     "DeformationBasis",
+    "DualMatrix",
     "ImodVolume",
     "apply",
     "corners",
     "euler_matrix",
     "from_one_based",
+    "image_derivatives",
     "imod_projections",
     "nearest_rotation",
+    "rigid_angles",
     "rigid_loss",
     "rigid_parameters",
     "rigid_projections",
     "rigid_rotations",
+    "rotation_about",
     "rotation_x",
     "rotation_y",
     "rotation_z",
+    "strains",
     "tilt_angles",
     "tilt_axis_angles",
     "to_one_based",

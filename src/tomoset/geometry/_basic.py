@@ -72,6 +72,22 @@ def _rotation(degrees: npt.ArrayLike, first: int, second: int) -> Array:
     return matrix
 
 
+def rotation_about(vector: npt.ArrayLike) -> Array:
+    """3x3 right-handed rotation about a vector, by its length [rad].
+
+    Examples
+    --------
+    >>> (rotation_about([0, 0, np.pi / 2]) @ [1, 0, 0]).round(12).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    x, y, z = np.asarray(vector, dtype=np.float64)
+    angle = np.sqrt(x * x + y * y + z * z)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    # sin(angle) / angle and (1 - cos(angle)) / angle², exact near 0 as well.
+    along, across = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi)) ** 2 / 2
+    return np.asarray(np.eye(3) + along * cross + across * (cross @ cross))
+
+
 def apply(matrices: Array, points: npt.ArrayLike) -> Array:
     """Points carried by one or several affine matrices.
 

@@ -29,6 +29,20 @@ def rigid_rotations(angles: Array) -> Array:
     return np.asarray(rotation_z(z) @ rotation_y(y) @ rotation_x(x))
 
 
+def rigid_angles(rotations: Array) -> Array:
+    """The way back of `rigid_rotations`: (n, 3, 3) to angles x, y, z (n, 3) [deg].
+
+    Where y is 90 degrees, x and z turn about the same axis: all of it is z.
+    """
+    R = rotations
+    # Not asin, which loses half the digits near 90 degrees.
+    y = np.arctan2(-R[:, 2, 0], np.hypot(R[:, 2, 1], R[:, 2, 2]))
+    level = np.abs(R[:, 2, 0]) < 1 - 1e-12
+    x = np.where(level, np.arctan2(R[:, 2, 1], R[:, 2, 2]), 0.0)
+    z = np.where(level, np.arctan2(R[:, 1, 0], R[:, 0, 0]), np.arctan2(-R[:, 0, 1], R[:, 1, 1]))
+    return np.asarray(np.rad2deg(np.stack([x, y, z], axis=1)))
+
+
 def rigid_projections(
     angles: Array, shifts: Array, *, size: tuple[int, int, int], image_size: tuple[int, int]
 ) -> Array:
@@ -93,15 +107,10 @@ def rigid_parameters(
     linear = projections[:, :3, :3].copy()
     linear[np.linalg.det(linear) < 0, 2] *= -1
     R = nearest_rotation(linear)
-    # Not asin, which loses half the digits near 90 degrees.
-    y = np.arctan2(-R[:, 2, 0], np.hypot(R[:, 2, 1], R[:, 2, 2]))
-    level = np.abs(R[:, 2, 0]) < 1 - 1e-12
-    x = np.where(level, np.arctan2(R[:, 2, 1], R[:, 2, 2]), 0.0)
-    z = np.where(level, np.arctan2(R[:, 1, 0], R[:, 0, 0]), np.arctan2(-R[:, 0, 1], R[:, 1, 1]))
     middle = (np.array(size, dtype=np.float64) - 1) / 2
     at = apply(projections, middle[None])[:, 0, :2]
     to_centre = R[:, :2] @ (np.array(size) // 2 - middle)
-    return np.rad2deg(np.stack([x, y, z], axis=1)), at + to_centre - np.array(image_size) // 2
+    return rigid_angles(R), at + to_centre - np.array(image_size) // 2
 
 
 def rigid_loss(projections: Array, rigid: Array, points: Array) -> Array:

@@ -7,7 +7,8 @@
 `start`, `stages` (which model) and `certainty`.
 """
 
-from tomoset.align.particles._fit import PARAMETERS, changes_between, fit_particles
+from tomoset.align.particles._fit import fit_particles
+from tomoset.align.particles.cameras import PARAMETERS, changes_between
 from tomoset.align.particles.problem import (
     DeformationOptions,
     MotionOptions,

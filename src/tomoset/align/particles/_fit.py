@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.align.particles.cameras import COLUMNS, tilting
+from tomoset.align.particles.cameras import UNITS, changes_between
 from tomoset.align.particles.certainty import Certainty, certainty
 from tomoset.align.particles.freedom import GROUPS
 from tomoset.align.particles.newton import Rest
@@ -19,11 +19,6 @@ from tomoset.model import Deformation
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-
-#: Columns of `ParticleFit.changes`: degrees, pixels, factors less 1. Turns are about the axis that
-#: is across the tilt axis, about the tilt axis, and about the beam.
-PARAMETERS = ("x_tilt", "tilt", "rotation", *COLUMNS[3:])
-_UNITS = np.array([*[np.rad2deg(1.0)] * 3, *[1.0] * 5])
 
 
 def fit_particles(problem: ParticleProblem, options: ParticleOptions | None = None) -> ParticleFit:
@@ -89,7 +84,7 @@ def _result(task: Task, best: Climbed, kept: Mask, sure: Certainty) -> ParticleF
         trajectories=trajectories,
         deformation=deformation,
         changes=changes_between(old, projections, task.problem.size),
-        deviations=np.where(free, sure.cameras * _UNITS, np.nan),
+        deviations=np.where(free, sure.cameras * UNITS, np.nan),
         position_deviations=sure.places,
         spreads=_spreads(rest),
         expected=sure.expected,
@@ -109,42 +104,9 @@ def _result(task: Task, best: Climbed, kept: Mask, sure: Certainty) -> ParticleF
     )
 
 
-def changes_between(old: Array, new: Array, size: tuple[int, int, int]) -> Array:
-    """`PARAMETERS` of the changes of cameras.
-
-    Parameters
-    ----------
-    old, new : (n_tilts, 4, 4) arrays
-        Projections.
-    size : (int, int, int)
-        x, y, z of the tomogram [voxels].
-
-    Returns
-    -------
-    (n_tilts, 8) float64 array
-        Degrees, pixels, factors less 1. Turns are those of small angles; shifts are those of the
-        tomogram's middle.
-    """
-    middle = (np.array(size, dtype=np.float64) - 1) / 2
-    change = new[:, :3, :3] @ np.linalg.inv(old[:, :3, :3])
-    turn = geometry.nearest_rotation(change)
-    M = np.swapaxes(turn, 1, 2) @ change
-    found = np.zeros((len(old), len(COLUMNS)))
-    found[:, 0] = np.arctan2(turn[:, 2, 1], turn[:, 2, 2])
-    found[:, 1] = np.arcsin(np.clip(-turn[:, 2, 0], -1, 1))
-    found[:, 2] = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
-    found[:, :2] = (tilting(old) @ found[:, :2, None])[..., 0]
-    shift = geometry.apply(new, middle[None]) - geometry.apply(old, middle[None])
-    found[:, 3:5] = shift[:, 0, :2]
-    found[:, 5] = (M[:, 0, 0] + M[:, 1, 1]) / 2 - 1
-    found[:, 6] = (M[:, 0, 0] - M[:, 1, 1]) / 2
-    found[:, 7] = (M[:, 0, 1] + M[:, 1, 0]) / 2
-    return np.asarray(found * _UNITS)
-
-
 def _spreads(rest: Rest) -> dict[str, float]:
     prior = rest.problem.prior
-    units = np.concatenate([_UNITS, np.ones(len(GROUPS) - len(_UNITS))])
+    units = np.concatenate([UNITS, np.ones(len(GROUPS) - len(UNITS))])
     free = np.unique(prior.group)
     found = {
         name: float(np.sqrt(prior.variance[g]) * units[g])

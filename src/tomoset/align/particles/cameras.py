@@ -12,13 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
+from tomoset.geometry import DualMatrix
 
 Array = npt.NDArray[np.float64]
 
 #: Columns of changes of cameras: radians, pixels, factors less 1.
 COLUMNS = ("phi", "theta", "psi", "shift_x", "shift_y", "magnification", "stretch", "skew")
-#: What each of the last three adds to M, rows and columns x and y.
-_FACTORS = np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]], [[0.0, 1.0], [1.0, 0.0]]])
+#: Columns of `ParticleFit.changes`: degrees, pixels, factors less 1. Turns are about the axis that
+#: is across the tilt axis, about the tilt axis, and about the beam.
+PARAMETERS = ("x_tilt", "tilt", "rotation", *COLUMNS[3:])
+UNITS = np.array([*[np.rad2deg(1.0)] * 3, *[1.0] * 5])
+#: Columns of the derivatives of Rz Ry Rx M, from left to right.
+_FACTORS, _SHIFT = (2, 1, 0, 5, 6, 7), 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +37,8 @@ class Cameras:
         c [px].
     change : (n, 3, 3) array
         Rz Ry Rx M.
-    slopes : (n, 6, 3, 3) array
-        Derivatives of `change` by phi, theta, psi, magnification, stretch, skew.
+    slopes : (n, 3, 2, 8) array
+        Derivatives of rows x and y of `change`, as `geometry.image_derivatives` takes them.
     shift : (n, 2) array
         [px]
     """
@@ -58,25 +63,10 @@ class Cameras:
             `COLUMNS`.
         """
         centre = geometry.apply(old, middle[None])[:, 0]
-        x, y, z = (
-            turn(np.rad2deg(angle))[..., :3, :3]
-            for turn, angle in zip(
-                (geometry.rotation_x, geometry.rotation_y, geometry.rotation_z),
-                columns[:, :3].T,
-                strict=True,
-            )
-        )
-        # The derivative of a rotation about an axis is the rotation times that axis' generator.
-        by_x, by_y, by_z = (np.cross(np.eye(3), np.eye(3)[axis]) for axis in range(3))
-        M = np.tile(np.eye(3), (len(old), 1, 1))
-        M[:, :2, :2] += np.einsum("nk,kij->nij", columns[:, 5:], _FACTORS)
-        turned = z @ y @ x
-        parts = [z @ y @ x @ by_x @ M, z @ y @ by_y @ x @ M, z @ by_z @ y @ x @ M]
-        for factor in _FACTORS:
-            wide = np.zeros((3, 3))
-            wide[:2, :2] = factor
-            parts.append(turned @ wide)
-        return cls(old, centre, turned @ M, np.stack(parts, axis=1), columns[:, 3:5])
+        x, y, z = (DualMatrix.rotation(axis, columns[:, axis]) for axis in range(3))
+        change = z @ y @ x @ DualMatrix.strain(columns[:, 5:])
+        slopes = change.in_images(_FACTORS, len(COLUMNS))
+        return cls(old, centre, change.matrix, slopes, columns[:, 3:5])
 
     def seen(self, points: Array) -> tuple[Array, Array]:
         """Where points are in the images, and from their c in the old ones: see `slopes_at`.
@@ -100,12 +90,7 @@ class Cameras:
 
     def slopes_at(self, tilt: int, arms: Array) -> Array:
         """Derivatives of places by the `COLUMNS`: arms (p, 3) of one tilt image to (p, 2, 8)."""
-        by = np.zeros((len(arms), 2, 8))
-        by[:, :, [0, 1, 2, 5, 6, 7]] = np.einsum(
-            "kij,pj->pik", self.slopes[tilt, :, :2], arms, optimize=True
-        )
-        by[:, 0, 3] = by[:, 1, 4] = 1.0
-        return by
+        return geometry.image_derivatives(self.slopes[tilt], arms, _SHIFT)
 
     @property
     def linear(self) -> Array:
@@ -137,3 +122,31 @@ def tilting(projections: Array) -> Array:
     sign = np.where(np.linalg.det(projections[:, :3, :3]) < 0, -1.0, 1.0)
     c, s = sign * np.cos(axis), sign * np.sin(axis)
     return np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1)
+
+
+def changes_between(old: Array, new: Array, size: tuple[int, int, int]) -> Array:
+    """`PARAMETERS` of the changes of cameras.
+
+    Parameters
+    ----------
+    old, new : (n_tilts, 4, 4) arrays
+        Projections.
+    size : (int, int, int)
+        x, y, z of the tomogram [voxels].
+
+    Returns
+    -------
+    (n_tilts, 8) float64 array
+        Degrees, pixels, factors less 1. Turns are those of small angles; shifts are those of the
+        tomogram's middle.
+    """
+    middle = (np.array(size, dtype=np.float64) - 1) / 2
+    change = new[:, :3, :3] @ np.linalg.inv(old[:, :3, :3])
+    turn = geometry.nearest_rotation(change)
+    found = np.zeros((len(old), len(COLUMNS)))
+    found[:, :3] = np.deg2rad(geometry.rigid_angles(turn))
+    found[:, :2] = (tilting(old) @ found[:, :2, None])[..., 0]
+    shift = geometry.apply(new, middle[None]) - geometry.apply(old, middle[None])
+    found[:, 3:5] = shift[:, 0, :2]
+    found[:, 5:] = geometry.strains((np.swapaxes(turn, 1, 2) @ change)[:, :2, :2]) - [1, 0, 0]
+    return np.asarray(found * UNITS)

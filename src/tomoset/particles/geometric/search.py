@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.geometry import rotation_about
 from tomoset.particles.geometric.sums import Complex, Sums
 from tomoset.particles.slices import MapTransform
 from tomoset.run import one_thread
@@ -313,16 +314,6 @@ def _distinct(poses: Sequence[Pose] | Iterator[Pose], number: int) -> list[Pose]
     return kept
 
 
-def _rotation(vector: Array) -> Array:
-    """By a vector along the axis, as long as the angle [radians]."""
-    angle = float(np.linalg.norm(vector))
-    x, y, z = vector
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    square = cross @ cross
-    out = np.eye(3) + np.sinc(angle / np.pi) * cross + np.sinc(angle / 2 / np.pi) ** 2 / 2 * square
-    return np.asarray(out)
-
-
 class _Refinement:
     """Moves a map to where it fits best, near where it is."""
 
@@ -332,7 +323,7 @@ class _Refinement:
         self._bands = Bands(sums)
         self._reach = _SHIFT * sums.box
         steps = np.concatenate([np.zeros((1, 3)), _STEP * np.eye(3), -_STEP * np.eye(3)])
-        self._steps = np.stack([_rotation(s) for s in steps])
+        self._steps = np.stack([rotation_about(s) for s in steps])
 
     def __call__(self, pose: Pose) -> Pose:
         from scipy.optimize import minimize
@@ -340,7 +331,7 @@ class _Refinement:
         at, unit = pose, self._turned.gyration
 
         def moved(p: Array) -> tuple[Array, Array]:
-            return _rotation(p[:3] / unit) @ at.matrix, at.shift + p[3:]
+            return rotation_about(p[:3] / unit) @ at.matrix, at.shift + p[3:]
 
         # Derivatives are for turns about where one is, which small turns from the start are.
         for _ in range(2):
