@@ -190,7 +190,7 @@ def residual(
 
     middle = points.mean(axis=0)
     off = (geometry.apply(projections, points) - geometry.apply(true, points))[..., :2]
-    by = motions(points - middle, true[:, :2, :3], 12)[..., : 12 if affine else 6]
+    by = motions(points - middle, true[:, :2, :3], slice(12 if affine else 6))
     flat = by.reshape(-1, by.shape[-1])
     left = off.ravel() - flat @ np.linalg.lstsq(flat, off.ravel(), rcond=None)[0]
     return float(np.sqrt((left**2).sum() / (len(left) / 2)))

@@ -135,7 +135,7 @@ def _placed(
         gauge.reference_points(fitted.state.beads[good], options.size),
         scaled=chosen.freedoms.magnification != "fixed",
     )
-    new = turned_by(new @ np.linalg.inv(found.motion), projections, problem.centre)
+    new = turned_by(found.moved(new), projections, problem.centre)
     # What nobody saw keeps its place; its turn follows the parameters that images share.
     to = problem.start[~used, :2] - decompose(new[~used], problem.centre)[:, :2]
     new[~used, :2, 3] += to

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tomoset.align.bundle import Problem
 from tomoset.align.freedoms import Basis
-from tomoset.align.gauge import Gauge, motion, motions
+from tomoset.align.gauge import AFFINE, Gauge, compensation, motion, motions
 from tomoset.align.leverage import camera_blocks, inverse
 from tomoset.align.parameters import ANGLES, compose, decompose, derivatives
 from tomoset.align.robust import Fitted, slope
@@ -18,8 +18,6 @@ Array = npt.NDArray[np.float64]
 
 #: Of differences, in pixels at the beads.
 _STEP = 1e-5
-#: Motions of a specimen that no set of images shows, if all cameras may follow: affine ones.
-_AFFINE = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,29 +71,20 @@ def certainty(
     change = derivatives(fitted.state.cameras, gauge.points - problem.centre) * problem.units
     arms = (gauge.points - gauge.points.mean(axis=0)) @ gauge.motion[:3, :3].T
     used = (fitted.weights > 0).any(axis=1)
-    by_motion = motions(arms, old[:, :2, :3], gauge.count)[used]
-    answer = _answer(by_motion, change[used], gauge.weights, numbers[used])
+    by_motion = motions(arms, old[:, :2, :3], gauge.free)[used]
+    followed = compensation(by_motion, gauge.weights, change[used], numbers[used])
     by_camera, by_gauge = _readings(problem, fitted.state.cameras, gauge, final)
-    rows = np.einsum("nac,ncp->nap", by_camera, numbers, optimize=True) - by_gauge @ answer
+    rows = np.einsum("nac,ncp->nap", by_camera, numbers, optimize=True) - by_gauge @ followed
     deviations = np.sqrt(np.maximum(((rows @ covariance) * rows).sum(axis=2), 0.0))
     # What no affine motion of the specimen makes up for: the trace over the images of points.
-    by_motion = motions(arms, final[:, :2, :3], _AFFINE)[used]
+    by_motion = motions(arms, final[:, :2, :3], AFFINE)[used]
     change, alike = change[used], np.ones(by_motion.shape[:2])
-    answer = _answer(by_motion, change, alike, numbers[used])
+    followed = compensation(by_motion, alike, change, numbers[used])
     squares = np.einsum("nkic,nkid->ncd", change, change, optimize=True)
     total = float((squares * camera_blocks(covariance, basis)[used]).sum())
     made_up = np.einsum("nkia,nkib->ab", by_motion, by_motion, optimize=True)
-    total -= float(((answer @ covariance @ answer.T) * made_up).sum())
+    total -= float(((followed @ covariance @ followed.T) * made_up).sum())
     return Certainty(deviations, float(np.sqrt(max(total, 0.0) / alike.size)))
-
-
-def _answer(by_motion: Array, change: Array, weights: Array, numbers: Array) -> Array:
-    """Motions of the specimen that make up for changes of the free numbers: (count, p)."""
-    heavy = by_motion * weights[..., None, None]
-    normal = np.einsum("nkia,nkib->ab", heavy, by_motion, optimize=True)
-    pull = np.einsum("nkia,nkic->anc", heavy, change, optimize=True)
-    by_number = np.einsum("anc,ncp->ap", pull, numbers, optimize=True)
-    return np.asarray(np.linalg.pinv(normal, rcond=1e-9) @ by_number)
 
 
 def _readings(
@@ -116,10 +105,10 @@ def _readings(
             for x in (cameras + step, cameras - step)
         ]
         by_camera[:, :, column] = _difference(*ends)
-    by_motion = np.zeros((*cameras.shape, gauge.count))
-    lever = np.array([problem.lever] * 3 + [1.0] * 3 + [problem.lever])[: gauge.count]
-    for axis in range(gauge.count):
-        step = np.zeros(gauge.count)
+    lever = np.array([problem.lever] * 3 + [1.0] * 3 + [problem.lever])[gauge.free]
+    by_motion = np.zeros((*cameras.shape, len(lever)))
+    for axis in range(len(lever)):
+        step = np.zeros(len(lever))
         step[axis] = _STEP / lever[axis]
         ends = [decompose(projections @ motion(x, about), problem.centre) for x in (step, -step)]
         by_motion[:, :, axis] = _difference(*ends) * lever[axis]

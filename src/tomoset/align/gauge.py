@@ -12,6 +12,8 @@ from tomoset.align.robust import weigh
 
 Array = npt.NDArray[np.float64]
 
+#: All `motions`.
+AFFINE = slice(12)
 #: Beads as few as this, or as close to a line or to each other (the second largest extent over
 #: the largest), do not say how a tomogram lies; its corners do.
 _FEW, _NARROW = 6, 0.1
@@ -31,14 +33,20 @@ class Gauge:
         In the frame of the fit, by which it was found.
     weights : (n, k) array
         Of tilt images and points.
-    count : int
-        Of the motions that were free: 6, or 7 with a scale.
+    free : slice
+        Which of `motions` there could be: none where what is held says where the tomogram lies.
     """
 
     motion: Array
     points: Array
     weights: Array
-    count: int
+    free: slice
+
+    def moved(self, projections: Array) -> Array:
+        """Projections of the fit, in the frame of the input."""
+        matrices = projections @ np.linalg.inv(self.motion)
+        matrices[:, 3] = [0.0, 0.0, 0.0, 1.0]
+        return np.asarray(matrices)
 
 
 def reference_points(beads: Array, size: tuple[int, int, int] | None) -> Array:
@@ -51,7 +59,7 @@ def reference_points(beads: Array, size: tuple[int, int, int] | None) -> Array:
     return np.concatenate([beads, geometry.corners(size)])
 
 
-def motions(points: Array, linear: Array, count: int) -> Array:
+def motions(points: Array, linear: Array, free: slice) -> Array:
     """How images of points change when these turn about and move along x, y, z, grow, and shear.
 
     The first 6 are the rigid motions, 7 with a scale, all 12 the affine ones.
@@ -62,6 +70,8 @@ def motions(points: Array, linear: Array, count: int) -> Array:
         From what they turn about.
     linear : (n, 2, 3) array
         Rows x and y of projections.
+    free : slice
+        Which of them.
 
     Returns
     -------
@@ -76,7 +86,7 @@ def motions(points: Array, linear: Array, count: int) -> Array:
     space[:, 1, 8], space[:, 2, 8] = points[:, 1], -points[:, 2]
     for shear, (a, b) in enumerate(((0, 1), (1, 2), (2, 0)), 9):
         space[:, a, shear], space[:, b, shear] = points[:, b], points[:, a]
-    moved = np.einsum("nij,kjm->nkim", linear, space[..., :count], optimize=True)
+    moved = np.einsum("nij,kjm->nkim", linear, space[..., free], optimize=True)
     return np.asarray(moved)
 
 
@@ -105,7 +115,7 @@ def find(old: Array, new: Array, points: Array, *, scaled: bool) -> Gauge:
     target = geometry.apply(new, points)[..., :2]
     matrix = np.eye(4)
     about = points.mean(axis=0)
-    count = 7 if scaled else 6
+    free = slice(7 if scaled else 6)
     linear = old[:, :2, :3]
     weights = np.ones(target.shape[:2])
     for _ in range(_STEPS):
@@ -113,7 +123,7 @@ def find(old: Array, new: Array, points: Array, *, scaled: bool) -> Gauge:
         off = target - geometry.apply(old, here)[..., :2]
         length = np.linalg.norm(off, axis=2)
         weights = weigh(length / max(float(np.median(length)), 1e-6), "huber")
-        change = motions(here - about, linear, count)
+        change = motions(here - about, linear, free)
         heavy = change * weights[..., None, None]
         normal = np.einsum("nkia,nkib->ab", heavy, change, optimize=True)
         side = np.einsum("nkia,nki->a", heavy, off, optimize=True)
@@ -122,4 +132,34 @@ def find(old: Array, new: Array, points: Array, *, scaled: bool) -> Gauge:
         matrix = motion(by, about) @ matrix
         if np.abs(np.einsum("nkia,a->nki", change, by, optimize=True)).max() < 1e-9:
             break
-    return Gauge(matrix, points, weights, count)
+    return Gauge(matrix, points, weights, free)
+
+
+def find_shift(old: Array, new: Array, points: Array) -> Gauge:
+    """The same by shifts alone, where nothing may turn."""
+    off = (geometry.apply(new, points) - geometry.apply(old, points))[..., :2].mean(axis=1)
+    by = np.linalg.lstsq(old[:, :2, :3].reshape(-1, 3), off.ravel(), rcond=1e-9)[0]
+    weights = np.ones((len(old), len(points)))
+    return Gauge(geometry.translation(by), points, weights, slice(3, 6))
+
+
+def compensation(by_motion: Array, weights: Array, by_camera: Array, numbers: Array) -> Array:
+    """Motions of the specimen that make up for changes of free numbers: (count, p).
+
+    Parameters
+    ----------
+    by_motion : (n, k, 2, count) array
+        Of `motions`.
+    weights : (n, k) array
+        Of images of points.
+    by_camera : (n, k, 2, c) array
+        How images of points change with the columns of cameras.
+    numbers : (n, c, p) array
+        How these follow the free numbers.
+    """
+    heavy = by_motion * weights[..., None, None]
+    normal = np.einsum("nkia,nkib->ab", heavy, by_motion, optimize=True)
+    pull = np.einsum("nkia,nkic->anc", heavy, by_camera, optimize=True)
+    by_number = np.einsum("anc,ncp->ap", pull, numbers, optimize=True)
+    # What points on a line leave open is left alone.
+    return np.asarray(np.linalg.pinv(normal, rcond=1e-9) @ by_number)

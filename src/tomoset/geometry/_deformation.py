@@ -88,7 +88,8 @@ class DeformationBasis:
         if self.kind == "linear":
             return points - self._size / 2
         if self.kind == "spline":
-            return _products(self._along(points, 0), self._along(points, 1))
+            (x, _), (y, _) = (self._along(points, axis) for axis in (0, 1))
+            return _products(x, y)
         phase = points @ self._waves.T
         waves = np.stack([np.cos(phase), np.sin(phase)], axis=-1)
         return waves.reshape(len(points), 2 * phase.shape[1])
@@ -98,10 +99,7 @@ class DeformationBasis:
         if self.kind == "linear":
             return np.broadcast_to(np.eye(2), (len(points), 2, 2))
         if self.kind == "spline":
-            (x, y), (dx, dy) = (
-                [along(points, axis) for axis in (0, 1)]
-                for along in (self._along, self._slopes_along)
-            )
+            (x, dx), (y, dy) = (self._along(points, axis) for axis in (0, 1))
             return np.stack([_products(dx, y), _products(x, dy)], axis=1)
         phase = points @ self._waves.T
         turned = np.stack([-np.sin(phase), np.cos(phase)], axis=-1)
@@ -120,10 +118,10 @@ class DeformationBasis:
         if self.kind != "spline":
             return np.asarray(self.values(points) @ self.matrix(coefficients).T)
         # One axis after the other, which is faster: functions are products.
-        (gx, gy), n = self.grid, len(points)
-        x, y = (self._along(points, axis).reshape(n, 2 * self.grid[axis]) for axis in (0, 1))
+        gx, gy = self.grid
+        (x, _), (y, _) = (self._along(points, axis) for axis in (0, 1))
         C = coefficients.reshape(2, gy, gx, 2, 2).transpose(2, 4, 0, 1, 3).reshape(2 * gx, -1)
-        return np.asarray(np.einsum("nk,ndk->nd", y, (x @ C).reshape(n, 2, 2 * gy)))
+        return np.asarray(np.einsum("nk,ndk->nd", y, (x @ C).reshape(len(x), 2, 2 * gy)))
 
     def nearest(self, coefficients: Array, other: DeformationBasis) -> Array:
         """Coefficients (n, k) for the displacements of those of another model, as far as possible.
@@ -166,49 +164,38 @@ class DeformationBasis:
         """Wave vectors of the Fourier model [rad/px]: (N, 2)."""
         return frequencies(self.grid) * np.pi / self._size
 
-    def _along(self, points: Array, axis: int) -> Array:
-        """Cubic Hermite functions along one axis; beyond the ends they go on level.
+    def _along(self, points: Array, axis: int) -> tuple[Array, Array]:
+        """Cubic Hermite functions along one axis and their slopes: (n, 2 nodes) each.
 
-        Returns
-        -------
-        (n, nodes, 2) float64 array
-            What the value and the slope of each node are multiplied with.
+        Those of the value and of the slope of each node; beyond the ends they go on level.
         """
-        cell, s, _ = self._cell(points, axis)
-        t = 1 - s
-        return _on_nodes(
-            self.grid[axis], cell, (t * t * (1 + 2 * s), s * t * t, s * s * (3 - 2 * s), -s * s * t)
-        )
-
-    def _slopes_along(self, points: Array, axis: int) -> Array:
-        """Derivatives of the same [1/px]."""
-        cell, s, per_px = self._cell(points, axis)
-        t, steep = 1 - s, -6 * s * (1 - s)
-        four = (steep, t * (1 - 3 * s), -steep, s * (3 * s - 2))
-        return _on_nodes(self.grid[axis], cell, tuple(per_px * by for by in four))
-
-    def _cell(self, points: Array, axis: int) -> tuple[Index, Array, Array]:
-        """The node before each point, how far it is to the next one, and how fast that changes."""
         last = self.grid[axis] - 1
         per_px = last / self.image_size[axis]
         u = points[:, axis] * per_px
         inside = np.clip(u, 0.0, last)
         cell = np.minimum(inside.astype(np.int64), last - 1)
-        return cell, inside - cell, np.where(inside == u, per_px, 0.0)
-
-
-def _on_nodes(nodes: int, cell: Index, four: tuple[Array, ...]) -> Array:
-    """Functions of value and slope of the node before and the one after: (n, nodes, 2)."""
-    out = np.zeros((len(cell), 2 * nodes))
-    for place, function in enumerate(four):
-        out[np.arange(len(cell)), 2 * cell + place] = function
-    return out.reshape(len(cell), nodes, 2)
+        s, rate = inside - cell, np.where(inside == u, per_px, 0.0)
+        t = 1 - s
+        values, slopes = np.zeros((2, len(u), 2 * self.grid[axis]))
+        every = np.arange(len(u))
+        for place, (value, slope) in enumerate(
+            (
+                (t * t * (1 + 2 * s), -6 * s * t),
+                (s * t * t, t * (1 - 3 * s)),
+                (s * s * (3 - 2 * s), 6 * s * t),
+                (-s * s * t, s * (3 * s - 2)),
+            )
+        ):
+            values[every, 2 * cell + place] = value
+            slopes[every, 2 * cell + place] = rate * slope
+        return values, slopes
 
 
 def _products(x: Array, y: Array) -> Array:
     """Of node y and node x, each a value, a slope along x, one along y, and a twist: (n, m)."""
-    each = y[:, :, None, :, None] * x[:, None, :, None, :]
-    return np.asarray(each.reshape(len(x), 4 * x.shape[1] * y.shape[1]))
+    n, gx, gy = len(x), x.shape[1] // 2, y.shape[1] // 2
+    each = y.reshape(n, gy, 1, 2, 1) * x.reshape(n, 1, gx, 1, 2)
+    return np.asarray(each.reshape(n, 4 * gx * gy))
 
 
 def frequencies(grid: tuple[int, int]) -> Array:

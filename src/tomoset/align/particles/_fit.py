@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.align.particles.cameras import UNITS, changes_between
 from tomoset.align.particles.certainty import Certainty, certainty
+from tomoset.align.particles.frame import HELD
 from tomoset.align.particles.freedom import GROUPS
 from tomoset.align.particles.newton import Rest
 from tomoset.align.particles.problem import ParticleOptions, ParticleProblem
@@ -47,8 +48,7 @@ def fit_particles(problem: ParticleProblem, options: ParticleOptions | None = No
     if not (best.choice.shifts or best.choice.angles or best.choice.magnification):
         kept = np.zeros(len(kept), dtype=bool)
     # Tilt images that were put back hold the tomogram where it was.
-    lies = best.frame if (kept == task.movable).all() else replace(best.frame, found=None)
-    sure = certainty(ended, lies.found, lies.first)
+    sure = certainty(ended, best.frame if (kept == task.movable).all() else HELD)
     return _result(task, replace(best, rest=ended), kept, sure)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.gauge import Gauge, motions
+from tomoset.align.gauge import Gauge, compensation, motions
 from tomoset.align.particles.algebra import factored, inverse
 from tomoset.align.particles.cameras import tilting
 from tomoset.align.particles.freedom import Freedom
@@ -17,8 +17,8 @@ from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 
-#: Rigid motions, and the columns of a camera that make up for them: angles and shifts.
-_RIGID, _OWN = 6, 5
+#: The columns of a camera that make up for rigid motions: angles and shifts.
+_OWN = 5
 #: A motion is told if it is so many times its error.
 _CLEAR = 1.5
 #: Particles by which it is told how sure motions are.
@@ -50,16 +50,13 @@ class Certainty:
     motion: Array
 
 
-def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
+def certainty(rest: Rest, gauge: Gauge) -> Certainty:
     """From the information and the prior; without what the gauge takes out.
 
     Parameters
     ----------
     rest : Rest
-    gauge : Gauge or None
-        None: nothing was turned or moved.
-    first : int
-        Which motions the gauge could make, of `tomoset.align.gauge.motions`: this and all after.
+    gauge : Gauge
     """
     problem, seen = rest.problem, rest.found.seen
     with one_thread():
@@ -69,12 +66,12 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
         covariance = inverse(factored(reduced.normal, stiff))
         numbers = _numbers(problem.free)
         by_place = -(reduced.blocks @ reduced.cross.transpose(1, 2, 0))
-        if gauge is not None:
-            numbers, by_place = _less_gauge(rest, gauge, first, numbers, by_place)
+        if gauge.free.stop:
+            numbers, by_place = _less_gauge(rest, gauge, numbers, by_place)
         each = numbers @ covariance @ np.swapaxes(numbers, 1, 2)
         spread = np.einsum("pig,gh,pih->pi", by_place, covariance, by_place, optimize=True)
         deformation = _deformation(rest, covariance)
-        motion = _motion(rest, problem.model.modes, covariance)
+        motion = _motion(rest, problem.moving, covariance)
     if problem.free.particles:
         spread = spread + np.diagonal(reduced.blocks, axis1=1, axis2=2)
     out = np.tile(np.eye(each.shape[1]), (len(each), 1, 1))
@@ -96,8 +93,8 @@ def certainty(rest: Rest, gauge: Gauge | None, first: int) -> Certainty:
 
 def motion_stands_out(rest: Rest) -> bool:
     """Whether motions are clearly larger than what is uncertain of them, but for what all share."""
-    problem, modes = rest.problem, rest.problem.model.modes
-    if not problem.free.moving or modes is None:
+    problem, modes = rest.problem, rest.problem.moving
+    if modes is None:
         return False
     with one_thread():
         system = build(problem, rest.found, rest.noise)
@@ -112,11 +109,11 @@ def motion_stands_out(rest: Rest) -> bool:
 
 def _deformation(rest: Rest, covariance: Array) -> Array:
     """Rms error of the deformation at the particles: (n_tilts,) [px]."""
-    free, basis = rest.problem.free.deformation, rest.problem.model.basis
+    free, basis = rest.problem.free, rest.problem.model.basis
     found = np.full(len(rest.found.values), np.nan)
-    if basis is None or not free.size or free[0, 0] < 0 or not len(rest.moved):
+    if basis is None or not free.deforming or not len(rest.moved):
         return found
-    for t, which in enumerate(free):
+    for t, which in enumerate(free.deformation):
         design = basis.design(rest.found.seen.places[t])
         block = covariance[np.ix_(which, which)]
         squares = sum(float(_quadratic(design[:, axis], block).mean()) for axis in (0, 1))
@@ -128,7 +125,7 @@ def _motion(rest: Rest, modes: Modes | None, covariance: Array) -> Array:
     """Rms error of displacements: (n_tilts, 3) [voxels]."""
     free = rest.problem.free
     found = np.full((len(rest.found.values), 3), np.nan)
-    if not free.moving or modes is None or not len(rest.moved):
+    if modes is None or not len(rest.moved):
         return found
     some = modes.space[:: max(len(modes.space) // _SOME, 1), modes.which]
     for axis in range(3):
@@ -156,9 +153,7 @@ def _numbers(free: Freedom) -> Array:
     return by
 
 
-def _less_gauge(
-    rest: Rest, gauge: Gauge, first: int, numbers: Array, by_place: Array
-) -> tuple[Array, Array]:
+def _less_gauge(rest: Rest, gauge: Gauge, numbers: Array, by_place: Array) -> tuple[Array, Array]:
     """The same in the frame of before: less the motion of the specimen that makes up for them.
 
     To first order, where motions of the specimen are the same in the frames of fit and input.
@@ -167,18 +162,14 @@ def _less_gauge(
     about = gauge.points.mean(axis=0)
     arms = seen.cameras.seen(gauge.points)[1]
     by_camera = np.stack([seen.cameras.slopes_at(t, a) for t, a in enumerate(arms)])
-    by_motion = motions(gauge.points - about, seen.cameras.linear, _RIGID)[..., first:]
+    by_motion = motions(gauge.points - about, seen.cameras.linear, gauge.free)
     moves = free.applies
-    heavy = by_motion[moves] * gauge.weights[..., None, None]
-    normal = np.einsum("tpia,tpib->ab", heavy, by_motion[moves], optimize=True)
-    side = np.einsum("tpia,tpic->tac", heavy, by_camera[moves], optimize=True)
-    pulled = np.einsum("tac,tcg->ag", side, numbers[moves], optimize=True)
-    answer = np.linalg.lstsq(normal, pulled, rcond=1e-9)[0]
-    followed = np.zeros((len(numbers), numbers.shape[1], len(answer)))
+    made_up = compensation(by_motion[moves], gauge.weights, by_camera[moves], numbers[moves])
+    followed = np.zeros((len(numbers), numbers.shape[1], len(made_up)))
     for t in np.flatnonzero(moves):
         flat = by_camera[t].reshape(-1, by_camera.shape[-1])[:, :_OWN]
         target = by_motion[t].reshape(len(flat), -1)
         followed[t, :_OWN] = np.linalg.lstsq(flat, target, rcond=1e-9)[0]
     points = rest.problem.model.positions + rest.moved
-    in_space = motions(points - about, np.eye(3)[None], _RIGID)[0][..., first:]
-    return numbers - followed @ answer, by_place + in_space @ answer
+    in_space = motions(points - about, np.eye(3)[None], gauge.free)[0]
+    return numbers - followed @ made_up, by_place + in_space @ made_up

@@ -109,6 +109,11 @@ class Freedom:
         return bool(self.motion.size and self.motion[0, 0] >= 0)
 
     @property
+    def deforming(self) -> bool:
+        """Whether a deformation is fitted."""
+        return bool(self.deformation.size and self.deformation[0, 0] >= 0)
+
+    @property
     def applies(self) -> npt.NDArray[np.bool_]:
         """Tilt images whose cameras may change: those that the common changes act on."""
         return np.asarray(self.tilt[:, 0] >= -1)
@@ -295,7 +300,7 @@ def prior(
     mean, scale, ridge = np.zeros(free.size), np.ones(free.size), np.zeros(free.size)
     shared = free.common >= 0
     scale[free.common[shared]] = _SHARED[shared]
-    if basis is not None and free.deformation.size and free.deformation[0, 0] >= 0:
+    if basis is not None and free.deforming:
         mean[free.deformation] = old.deformation
         scale[free.deformation] = basis.scale
         ridge[free.deformation] = 2 * regularisation * basis.penalty

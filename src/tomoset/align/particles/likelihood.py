@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tomoset.align.particles.freedom import Freedom, Parameters, Prior
 from tomoset.align.particles.model import Model, View, design, view
+from tomoset.align.particles.motion import Modes
 from tomoset.align.particles.surface import Surface
 
 Array = npt.NDArray[np.float64]
@@ -55,16 +56,21 @@ class Problem:
         """All parameters, of the free ones."""
         return self.free.unpack(vector, moved, self.held)
 
+    @property
+    def moving(self) -> Modes | None:
+        """The modes of motion, where particles may move."""
+        return self.model.modes if self.free.moving else None
+
     def anchored(self, vector: Array, moved: Array) -> Array:
         """How far particles are from where they were said to be, by the prior: (n, 3) [voxels]."""
-        if not self.anchors or self.model.modes is None:
+        if self.anchoring is None:
             return moved
-        return moved + self.prior.anchor * self.model.modes.averages(vector[self.free.motion])
+        return moved + self.prior.anchor * self.anchoring.averages(vector[self.free.motion])
 
     @property
-    def anchors(self) -> bool:
-        """Whether places that were given say something of motions."""
-        return self.free.particles and self.free.moving and self.prior.anchor != 0
+    def anchoring(self) -> Modes | None:
+        """The modes of motion, where places that were given say something of them."""
+        return self.moving if self.free.particles and self.prior.anchor != 0 else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,17 +145,17 @@ def objective(
     found = evaluate(problem, problem.numbers(vector, moved), noise)
     expected, by_number, _ = problem.prior.terms(vector)
     place, by_place, _ = problem.prior.place_terms(problem.anchored(vector, moved))
-    if problem.anchors and problem.model.modes is not None:
+    if problem.anchoring is not None:
         by_average = problem.prior.anchor * by_place
-        by_number[problem.free.motion] += problem.model.modes.averages_slope(by_average)
+        by_number[problem.free.motion] += problem.anchoring.averages_slope(by_average)
     reached = np.zeros((*found.slopes.shape[:2], 3))
     for t in range(len(found.slopes)):
         slopes, which = design(problem.model, problem.free, found.seen, t)
         by_number[which] += np.einsum("pif,pi->f", slopes, found.slopes[t], optimize=True)
         reached[t] = np.einsum("pij,pi->pj", found.seen.by_voxel(t), found.slopes[t], optimize=True)
     by_place = by_place + reached.sum(axis=0)
-    if problem.free.moving and problem.model.modes is not None:
-        by_number[problem.free.motion] += problem.model.modes.slope(reached)
+    if problem.moving is not None:
+        by_number[problem.free.motion] += problem.moving.slope(reached)
     return found.total + expected + place, by_number, by_place
 
 

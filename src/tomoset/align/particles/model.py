@@ -123,7 +123,7 @@ def design(model: Model, free: Freedom, seen: View, tilt: int) -> tuple[Array, I
         which.append(where[where >= 0])
     if seen.stretch is not None:
         parts = [seen.stretch[tilt] @ part for part in parts]
-    if free.deformation.size and free.deformation[tilt, 0] >= 0 and model.basis is not None:
+    if free.deforming and model.basis is not None:
         parts.append(model.basis.design(seen.places[tilt]))
         which.append(free.deformation[tilt])
     if not parts:

@@ -97,7 +97,7 @@ def curvature(problem: Problem, found: Evaluation, noise: Noise) -> Array:
 
 def build(problem: Problem, found: Evaluation, noise: Noise) -> System:
     """Information and slopes of all that has been evaluated."""
-    free, modes = problem.free, problem.model.modes
+    free, modes = problem.free, problem.moving
     size, count = free.size, found.slopes.shape[1]
     normal, slope = np.zeros((size, size)), np.zeros(size)
     cross = np.zeros((size, count, 3))
@@ -115,11 +115,11 @@ def build(problem: Problem, found: Evaluation, noise: Noise) -> System:
         cross[which] += shared.transpose(1, 0, 2)
         data[t] = turned @ weight[t] @ by_voxel
         slopes_by_place[t] = (turned @ found.slopes[t][..., None])[..., 0]
-        if free.moving and modes is not None and len(which):
+        if modes is not None and len(which):
             mixed = modes.with_others(t, shared).reshape(len(which), -1)
             normal[np.ix_(which, free.motion.ravel())] += mixed
             normal[np.ix_(free.motion.ravel(), which)] += mixed.T
-    if free.moving and modes is not None:
+    if modes is not None:
         of = free.motion.ravel()
         normal[np.ix_(of, of)] += modes.normal(data).reshape(len(of), len(of))
         slope[of] += modes.slope(slopes_by_place).ravel()
@@ -162,8 +162,8 @@ def reduce(system: System, problem: Problem, vector: Array, moved: Array) -> Red
 
 def _anchored(system: System, problem: Problem, expected: Array, stiff: Array) -> System:
     """With what the prior of places, where they average motions, says of these."""
-    modes, anchor = problem.model.modes, problem.prior.anchor
-    if not problem.anchors or modes is None:
+    modes, anchor = problem.anchoring, problem.prior.anchor
+    if modes is None:
         return system
     of = problem.free.motion.ravel()
     normal, slope, cross = system.normal.copy(), system.slope.copy(), system.cross.copy()
@@ -253,17 +253,16 @@ def _learned(rest: Rest, step: _Step, turn: int) -> Rest:
         prior = _anchor_learned(rest, prior)
         away = replace(problem, prior=prior).anchored(rest.vector, rest.moved)
         prior = prior.place_learned(away, np.trace(step.reduced.blocks, axis1=1, axis2=2))
-    modes = problem.model.modes
-    if turn in _LEARN_COURSES and problem.free.moving and modes is not None:
+    if turn in _LEARN_COURSES and problem.moving is not None:
         known = step.reduced.normal, step.reduced.slope
-        prior = learn_courses(prior, modes, known, step.start)
+        prior = learn_courses(prior, problem.moving, known, step.start)
     return replace(rest, problem=replace(problem, prior=prior))
 
 
 def _anchor_learned(rest: Rest, known: Prior) -> Prior:
     """What the places that were given are: by the plane in which the first image shows them."""
-    problem, modes = rest.problem, rest.problem.model.modes
-    if not problem.free.moving or modes is None:
+    problem, modes = rest.problem, rest.problem.moving
+    if modes is None:
         return known
     first = int(np.argmin(np.abs(modes.time).sum(axis=1)))
     plane = problem.model.projections[first, :2, :3].T

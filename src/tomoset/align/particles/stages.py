@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.align.gauge import Gauge
 from tomoset.align.particles.certainty import motion_stands_out
 from tomoset.align.particles.courses import COURSES, Motions
-from tomoset.align.particles.frame import Frame, frame
+from tomoset.align.particles.frame import frame
 from tomoset.align.particles.freedom import MOTION, Choice, Parameters, freedom, prior
 from tomoset.align.particles.held_out import Predicted, held_out
 from tomoset.align.particles.likelihood import Noise, Problem, evaluate
@@ -98,14 +99,14 @@ class Climbed:
     gains : tuple of Gain
     predicted : Predicted or None
         None without cross-validation.
-    frame : Frame
+    frame : Gauge
     """
 
     rest: Rest
     choice: Choice
     gains: tuple[Gain, ...]
     predicted: Predicted | None
-    frame: Frame
+    frame: Gauge
 
 
 def begin(task: Task) -> Rest:
@@ -189,7 +190,7 @@ def entered(task: Task, rest: Rest, choice: Choice, moves: Mask) -> Rest:
     """The same state, with other numbers free."""
     model, numbers = rest.problem.model, rest.problem.numbers(rest.vector, rest.moved)
     wanted = task.options.deformation
-    if choice.deformation and wanted is not None and not _has(rest):
+    if choice.deformation and wanted is not None and not rest.problem.free.deforming:
         size, old = task.problem.image_size, task.problem.deformation
         basis = DeformationBasis(wanted.kind, wanted.grid, size)
         found = np.zeros((len(numbers.tilt), basis.count))
@@ -210,55 +211,47 @@ def _standing(rest: Rest, problem: Problem, numbers: Parameters) -> Rest:
 
 def in_detail(task: Task, rest: Rest, choice: Choice) -> Rest:
     """The same state, with as many modes of motion as are allowed, those that move most."""
-    assert task.motions is not None
     model, numbers = rest.problem.model, rest.problem.numbers(rest.vector, rest.moved)
-    assert model.modes is not None
-    variances = rest.problem.prior.variance[MOTION : MOTION + len(COURSES)]
-    modes = task.motions.detailed(variances)
-    motion = model.modes.carried(numbers.motion, modes)
-    model, numbers = replace(model, modes=modes), replace(numbers, motion=motion)
+    if task.motions is not None and model.modes is not None:
+        modes = task.motions.detailed(rest.problem.prior.variance[MOTION : MOTION + len(COURSES)])
+        motion = model.modes.carried(numbers.motion, modes)
+        model, numbers = replace(model, modes=modes), replace(numbers, motion=motion)
     return _standing(rest, _entered(task, model, numbers, choice, task.movable, rest), numbers)
-
-
-def _has(rest: Rest) -> bool:
-    """Whether a deformation is free already."""
-    free = rest.problem.free.deformation
-    return bool(free.size and free[0, 0] >= 0)
 
 
 def climbed(task: Task) -> Climbed:
     """Fit one model after the other, and keep what predicts particles better."""
-    rest, o = begin(task), task.options
-    best: Climbed | None = None
-    for name, choice in task.choices():
-        if best is not None:
-            extra = {name: getattr(choice, name)}
-            if name == "magnification":
-                extra["anisotropic"] = choice.anisotropic
-            choice = replace(best.choice, **extra)
-            rest = entered(task, best.rest, choice, task.movable)
-        rest = climb(rest, o.iterations)
-        if name == "motion":
-            rest = climb(in_detail(task, rest, choice), o.iterations)
-        lies = frame(rest, choice, task.problem.size)
-        given = rest.problem.model.projections @ lies.motion
-        predicted = held_out(rest, given) if o.cross_validation else None
-        now = Climbed(rest=rest, choice=choice, gains=(), predicted=predicted, frame=lies)
-        if best is None:
-            best = now
-            continue
+    (_, first), *richer = task.choices()
+    best = _at_rest(task, begin(task), first)
+    for name, choice in richer:
+        extra = {name: getattr(choice, name)}
+        if name == "magnification":
+            extra["anisotropic"] = choice.anisotropic
+        choice = replace(best.choice, **extra)
+        now = _at_rest(task, entered(task, best.rest, choice, task.movable), choice)
         gain, error = np.nan, np.nan
-        if predicted is not None and best.predicted is not None:
-            gain, error = predicted.over(best.predicted)
+        if now.predicted is not None and best.predicted is not None:
+            gain, error = now.predicted.over(best.predicted)
         kept = not gain <= _SURE * error + _ANYTHING
         # What is not there may still predict a little of what else is missing in the model.
         doubtful = name == "motion" and kept and gain <= _BEYOND_DOUBT * error
-        small = doubtful and not motion_stands_out(rest)
+        small = doubtful and not motion_stands_out(now.rest)
         kept = kept and not small
         gains = (*best.gains, Gain(name=name, gain=gain, error=error, kept=kept, small=small))
         best = replace(now if kept else best, gains=gains)
-    assert best is not None
     return best
+
+
+def _at_rest(task: Task, rest: Rest, choice: Choice) -> Climbed:
+    """One model, fitted from where the one before it came to rest."""
+    o = task.options
+    rest = climb(rest, o.iterations)
+    if choice.motion:
+        rest = climb(in_detail(task, rest, choice), o.iterations)
+    lies = frame(rest, choice, task.problem.size)
+    given = rest.problem.model.projections @ lies.motion
+    predicted = held_out(rest, given) if o.cross_validation else None
+    return Climbed(rest=rest, choice=choice, gains=(), predicted=predicted, frame=lies)
 
 
 def put_back(task: Task, best: Climbed) -> tuple[Rest, Mask]:
