@@ -14,9 +14,6 @@ from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
 
-#: Names of `PARAMETERS` in columns.
-_NAMES = ("ShiftX", "ShiftY", "Rotation", "Tilt", "Magnification", "Stretch", "Skew", "XTilt")
-
 
 def alignment_to_star(
     tomogram: Tomogram, aligned: Aligned, coverage: dict[str, float]
@@ -51,7 +48,7 @@ def alignment_to_star(
         "tomosetBeamTilt": fit.beam_tilt,
         **coverage,
     }
-    one = star.Table("alignment", {k: [_text(v)] for k, v in whole.items()}, is_loop=False)
+    one = star.summary_table("alignment", whole)
     return star.StarFile((one, _tilts(tomogram, aligned), _beads(aligned), _outliers(aligned)))
 
 
@@ -69,17 +66,15 @@ def _tilts(tomogram: Tomogram, aligned: Aligned) -> star.Table:
         "tomosetSeen": np.bincount(seen.tilt[~fit.outliers], minlength=n),
         "tomosetResidual": fit.by_tilt,
     }
-    for i, name in enumerate(_NAMES[: len(PARAMETERS)]):
-        columns[f"tomoset{name}"] = fit.parameters[:, i]
-        columns[f"tomoset{name}Change"] = fit.changes[:, i]
-        columns[f"tomoset{name}Error"] = fit.deviations[:, i]
-    return _table("tilts", columns)
+    each = {"": fit.parameters, "Change": fit.changes, "Error": fit.deviations}
+    columns |= star.parameter_columns(PARAMETERS, **each)
+    return star.report_table("tilts", columns)
 
 
 def _beads(aligned: Aligned) -> star.Table:
     fit, seen = aligned.fit, aligned.seen
     number = np.bincount(seen.bead[~fit.outliers], minlength=len(fit.beads))
-    return _table(
+    return star.report_table(
         "beads",
         {
             "tomosetBead": range(1, len(fit.beads) + 1),
@@ -95,7 +90,7 @@ def _beads(aligned: Aligned) -> star.Table:
 def _outliers(aligned: Aligned) -> star.Table:
     fit, seen = aligned.fit, aligned.seen
     out = np.flatnonzero(fit.outliers)
-    return _table(
+    return star.report_table(
         "outliers",
         {
             "tomosetBead": seen.bead[out] + 1,
@@ -106,14 +101,3 @@ def _outliers(aligned: Aligned) -> star.Table:
             "tomosetResidualY": fit.residuals[out, 1],
         },
     )
-
-
-def _table(name: str, columns: dict[str, Iterable[object]]) -> star.Table:
-    return star.Table(
-        name, {label: [_text(v) for v in values] for label, values in columns.items()}
-    )
-
-
-def _text(value: object) -> str:
-    """A number as people read it; what is not known is ``nan``."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

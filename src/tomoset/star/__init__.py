@@ -11,6 +11,7 @@ when it cannot.
 ``_packed``, ``_kernels``   the same for big loops: a column is a view of the file
 ``_numbers``              text <-> numbers
 ``_write``                the writer
+``_report``               tables of numbers for people
 ========================  =====================================================
 
 Examples
@@ -33,6 +34,7 @@ array([-1.,  1.])
 
 from ._numbers import format_number, format_vector, format_vectors
 from ._parse import loads, read
+from ._report import parameter_columns, report_label, report_table, summary_table
 from ._table import StarFile, Table
 from ._write import dumps, write
 
@@ -44,6 +46,10 @@ __all__ = [
     "format_vector",
     "format_vectors",
     "loads",
+    "parameter_columns",
     "read",
+    "report_label",
+    "report_table",
+    "summary_table",
     "write",
 ]

@@ -14,8 +14,6 @@ from tomoset.particles.align.one import Aligned
 
 Array = npt.NDArray[np.float64]
 
-#: Names of `PARAMETERS` in columns.
-_NAMES = ("XTilt", "Tilt", "Rotation", "ShiftX", "ShiftY", "Magnification", "Stretch", "Skew")
 #: An image with particles at less than this part of the usual strength may lie further off.
 _FAINT = 0.3
 #: A particle that is there with less than this probability is doubtful.
@@ -98,11 +96,8 @@ def alignment_to_star(aligned: Aligned) -> star.StarFile:
         "tomosetMotionErrorAngst": said["motion_error"],
         "tomosetDeformation": "none" if bent is None else bent.kind,
     }
-    whole |= {
-        f"tomosetSpread{''.join(part.title() for part in name.split('_'))}": spread
-        for name, spread in aligned.fit.spreads.items()
-    }
-    one = star.Table("alignment", {k: [_text(v)] for k, v in whole.items()}, is_loop=False)
+    whole |= {star.report_label(f"spread_{name}"): x for name, x in aligned.fit.spreads.items()}
+    one = star.summary_table("alignment", whole)
     return star.StarFile((one, _tilts(aligned), _particles(aligned), _gains(aligned)))
 
 
@@ -122,10 +117,8 @@ def _tilts(aligned: Aligned) -> star.Table:
     }
     for i, axis in enumerate("XYZ"):
         columns[f"tomosetMotion{axis}ErrorAngst"] = fit.motion_deviations[:, i]
-    for i, name in enumerate(_NAMES):
-        columns[f"tomoset{name}Change"] = fit.changes[:, i]
-        columns[f"tomoset{name}Error"] = fit.deviations[:, i]
-    return _table("tilts", columns)
+    columns |= star.parameter_columns(PARAMETERS, Change=fit.changes, Error=fit.deviations)
+    return star.report_table("tilts", columns)
 
 
 def _particles(aligned: Aligned) -> star.Table:
@@ -140,12 +133,12 @@ def _particles(aligned: Aligned) -> star.Table:
         columns[f"tomoset{axis}"] = fit.positions[:, i]
         columns[f"tomosetMove{axis}Angst"] = aligned.moved[:, i]
         columns[f"tomosetMove{axis}ErrorAngst"] = fit.position_deviations[:, i] * px
-    return _table("particles", columns)
+    return star.report_table("particles", columns)
 
 
 def _gains(aligned: Aligned) -> star.Table:
     gains = aligned.fit.gains
-    return _table(
+    return star.report_table(
         "gains",
         {
             "tomosetClass": [g.name for g in gains],
@@ -154,19 +147,6 @@ def _gains(aligned: Aligned) -> star.Table:
             "tomosetKept": [int(g.kept) for g in gains],
         },
     )
-
-
-def _table(name: str, columns: dict[str, Iterable[object]]) -> star.Table:
-    return star.Table(
-        name, {label: [_text(v) for v in values] for label, values in columns.items()}
-    )
-
-
-def _text(value: object) -> str:
-    """A number as people read it; what is not known is ``nan``."""
-    if value is None:
-        return "nan"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _mean_square(values: Array) -> float:

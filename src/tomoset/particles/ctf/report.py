@@ -79,7 +79,7 @@ def refined_to_star(refined: Refined) -> star.StarFile:
         "tomosetIceInclinationError": fit.ice.inclination_error,
         "tomosetIceChiSquare": fit.ice.chi2,
     }
-    one = star.Table("ctf", {k: [_text(v)] for k, v in whole.items()}, is_loop=False)
+    one = star.summary_table("ctf", whole)
     return star.StarFile((one, _tilts(refined)))
 
 
@@ -108,17 +108,12 @@ def _tilts(refined: Refined) -> star.Table:
         "tomosetScale": fit.scales,
         "tomosetScaleError": fit.scale_errors,
     }
-    return star.Table("tilts", {k: [_text(v) for v in values] for k, values in columns.items()})
+    return star.report_table("tilts", columns)
 
 
 def astigmatism_error(fit: CtfFit) -> Array:
     """Standard deviation of half of U - V along any direction [Å]: (n_tilts,)."""
     return np.asarray(np.hypot(fit.errors[:, 1], fit.errors[:, 2]) / np.sqrt(2))
-
-
-def _text(value: object) -> str:
-    """A number as people read it; what is not known is ``nan``."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def write_refined_png(refined: Refined, path: str | os.PathLike[str]) -> None:
