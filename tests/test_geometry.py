@@ -119,3 +119,31 @@ def test_exact_depth_is_imods_own(
             None, np.array([tilt]), np.array([alpha]), volume=volume, raw_size=(64, 48)
         )
         np.testing.assert_allclose(g.apply(matrix, [ours])[0, 0, :2], expected, atol=1e-9)
+
+
+@given(st.integers(0, 10**6))
+def test_a_rotation_about_a_vector_is_that_of_the_exponential(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vector = rng.normal(0, 1, 3) * 10.0 ** rng.integers(-9, 1)
+    x, y, z = vector
+    generator = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    terms = [np.eye(3)]
+    for k in range(1, 60):
+        terms.append(terms[-1] @ generator / k)
+    np.testing.assert_allclose(g.rotation_about(vector), np.sum(terms, axis=0), atol=1e-9)
+
+
+@given(st.integers(0, 10**6))
+def test_products_have_the_derivatives_of_finite_differences(seed: int) -> None:
+    numbers = np.random.default_rng(seed).normal(0, 0.3, (3, 7))
+    dual = g.DualMatrix
+
+    def product(n: np.ndarray) -> g.DualMatrix:
+        bent = dual.rotation(2, n[:, 0]) @ dual.strain(n[:, 1:4]) @ dual.rotation(0, n[:, 4])
+        return bent @ dual.scaling(n[:, 5]) @ dual.rotation(1, n[:, 6])
+
+    found = product(numbers)
+    for column in range(7):
+        h = 1e-6 * np.eye(7)[column]
+        numeric = (product(numbers + h).matrix - product(numbers - h).matrix) / 2e-6
+        np.testing.assert_allclose(found.slopes[:, column], numeric, atol=1e-7)

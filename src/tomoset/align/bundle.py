@@ -7,7 +7,7 @@ where nothing was seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -253,4 +253,4 @@ def step(
         new = moved(problem, state, basis, solve(system, reduced, damping))
         if cost(problem, new, weights, prior) <= before * (1 + 1e-9) + 1e-20:
             return new, system, reduced
-    return replace(state), system, reduced
+    return state, system, reduced

@@ -66,10 +66,7 @@ class DualMatrix:
     def in_images(self, columns: Sequence[int], count: int) -> Array:
         """Derivatives of x and y, for `image_derivatives`: (n, 3, 2, count).
 
-        Parameters
-        ----------
-        columns : sequence of k int
-            Where the derivatives by each parameter are to stand among `count`; 0 elsewhere.
+        Those by the k parameters stand in these columns of `count`; the others are 0.
         """
         by = np.zeros((len(self.matrix), 3, 2, count))
         by[..., columns] = self.slopes[:, :, :2].transpose(0, 3, 2, 1)
@@ -77,20 +74,16 @@ class DualMatrix:
 
 
 def image_derivatives(in_images: Array, arms: Array, shift: int) -> Array:
-    """How the images of points change with each parameter of a camera.
+    """How images of points change with each parameter of a camera: (..., p, 2, k).
 
     Parameters
     ----------
     in_images : (..., 3, 2, k) array
-        As `DualMatrix.in_images` gives it.
+        Of `DualMatrix.in_images`.
     arms : (..., p, 3) array
         What the matrices act on.
     shift : int
         The parameter that moves images along x; the next one does along y.
-
-    Returns
-    -------
-    (..., p, 2, k) float64 array
     """
     k = in_images.shape[-1]
     flat = arms @ in_images.reshape(*in_images.shape[:-2], 2 * k)

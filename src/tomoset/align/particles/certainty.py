@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.gauge import Gauge, compensation, motions
-from tomoset.align.particles.algebra import factored, inverse
+from tomoset.align.particles.algebra import inverse
 from tomoset.align.particles.cameras import tilting
 from tomoset.align.particles.freedom import Freedom
 from tomoset.align.particles.motion import Modes
-from tomoset.align.particles.newton import Rest, build, reduce
+from tomoset.align.particles.newton import Rest, Step
 from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
@@ -60,10 +60,8 @@ def certainty(rest: Rest, gauge: Gauge) -> Certainty:
     """
     problem, seen = rest.problem, rest.found.seen
     with one_thread():
-        system = build(problem, rest.found, rest.noise)
-        reduced = reduce(system, problem, rest.vector, rest.moved)
-        stiff = problem.prior.terms(rest.vector)[2]
-        covariance = inverse(factored(reduced.normal, stiff))
+        step = Step.of(rest)
+        reduced, covariance = step.reduced, inverse(step.factor)
         numbers = _numbers(problem.free)
         by_place = -(reduced.blocks @ reduced.cross.transpose(1, 2, 0))
         if gauge.free.stop:
@@ -97,11 +95,8 @@ def motion_stands_out(rest: Rest) -> bool:
     if modes is None:
         return False
     with one_thread():
-        system = build(problem, rest.found, rest.noise)
-        reduced = reduce(system, problem, rest.vector, rest.moved)
-        stiff = problem.prior.terms(rest.vector)[2]
         own = replace(modes, space=modes.space - modes.space.mean(axis=0))
-        error = _motion(rest, own, inverse(factored(reduced.normal, stiff)))
+        error = _motion(rest, own, inverse(Step.of(rest).factor))
     size = own.displacements(rest.vector[problem.free.motion])
     ratio = float((size**2).sum(axis=2).mean()) / max(float((error**2).sum(axis=1).mean()), 1e-12)
     return ratio > _CLEAR**2

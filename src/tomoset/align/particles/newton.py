@@ -179,7 +179,7 @@ def climb(rest: Rest, iterations: int) -> Rest:
     """Go on from a state to the nearest most likely one, learning what to expect on the way."""
     with one_thread():
         for turn in range(iterations):
-            step = _Step.of(rest)
+            step = Step.of(rest)
             rest, better = _along(rest, step.vector, step.moved)
             if not better:
                 return rest
@@ -189,13 +189,13 @@ def climb(rest: Rest, iterations: int) -> Rest:
             if step.promised < _REST * (len(rest.vector) + rest.moved.size):
                 break
         # What was learned last is followed.
-        step = _Step.of(rest)
+        step = Step.of(rest)
         rest, _ = _along(rest, step.vector, step.moved)
         return settled(rest, step.system.data)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Step:
+class Step:
     """From where a fit stands to where it would be best, were everything linear.
 
     Parameters
@@ -222,7 +222,7 @@ class _Step:
     promised: float
 
     @classmethod
-    def of(cls, rest: Rest) -> _Step:
+    def of(cls, rest: Rest) -> Step:
         """From a state."""
         problem = rest.problem
         system = build(problem, rest.found, rest.noise)
@@ -244,7 +244,7 @@ class _Step:
         )
 
 
-def _learned(rest: Rest, step: _Step, turn: int) -> Rest:
+def _learned(rest: Rest, step: Step, turn: int) -> Rest:
     """With what a step has shown of what to expect."""
     problem, prior = rest.problem, rest.problem.prior
     if problem.free.size < _LEARN_ALL or turn % _LEARN_EVERY == 1:

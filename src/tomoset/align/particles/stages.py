@@ -114,15 +114,14 @@ def begin(task: Task) -> Rest:
     problem, choice = task.problem, task.choices()[0][1]
     found = start(problem, task.surface, shifts=choice.shifts, particles=choice.particles)
     n_tilts = len(problem.projections)
-    old = problem.deformation
-    basis = None if old is None else old.basis(problem.image_size)
+    basis, coefficients = _given_deformation(problem)
     modes = None if task.motions is None else task.motions.coarse()
     tilt = np.zeros((n_tilts, 8))
     tilt[:, 3:5] = found.shifts
     numbers = Parameters(
         tilt=tilt,
         common=np.zeros(8),
-        deformation=np.zeros((n_tilts, 0)) if old is None else np.array(old.coefficients),
+        deformation=coefficients,
         motion=np.zeros((modes.count if modes is not None else 0, 3)),
         moved=found.moved,
     )
@@ -144,6 +143,14 @@ def begin(task: Task) -> Rest:
     # All particles alike, so that amplitudes are at least right on the average.
     state = replace(state, found=replace(first, weights=np.ones(len(found.moved))))
     return settled(state, build(rest, state.found, noise).data)
+
+
+def _given_deformation(problem: ParticleProblem) -> tuple[DeformationBasis | None, Array]:
+    """Basis and coefficients of the one of before: (n_tilts, k)."""
+    old = problem.deformation
+    if old is None:
+        return None, np.zeros((len(problem.projections), 0))
+    return old.basis(problem.image_size), np.array(old.coefficients)
 
 
 def _given(problem: ParticleProblem) -> Array | None:
@@ -273,12 +280,11 @@ def put_back(task: Task, best: Climbed) -> tuple[Rest, Mask]:
 def before(task: Task, rest: Rest) -> float:
     """Log-likelihood of what was given, all else alike."""
     problem = rest.problem
-    old = task.problem.deformation
-    basis = None if old is None else old.basis(task.problem.image_size)
+    basis, coefficients = _given_deformation(task.problem)
     held = problem.held
     numbers = replace(
         held,
-        deformation=np.zeros((len(held.tilt), 0)) if old is None else np.array(old.coefficients),
+        deformation=coefficients,
         motion=0 * held.motion,
         moved=0 * held.moved,
     )
