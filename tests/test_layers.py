@@ -67,7 +67,7 @@ DIALECTS: dict[str, int] = {
     "summary.py": 1,
 }
 FORMAT_MODULES: dict[str, int] = {
-    "check/_files.py": 2,
+    "check/_files.py": 1,
     "cli/_particle_options.py": 4,
     "cli/_simulated.py": 3,
     "cli/_simulated_picks.py": 2,
