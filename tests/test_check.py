@@ -17,7 +17,7 @@ from tomoset import Tomogram, TomogramSet, star
 from tomoset import geometry as g
 from tomoset.check import RULES, check
 from tomoset.cli import main
-from tomoset.model import HAND_LOG_ODDS, Reconstruction, Source
+from tomoset.model import Reconstruction
 
 
 @pytest.fixture
@@ -28,8 +28,7 @@ def sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tomogram:
     centre = g.translation((31.5, 23.5, 0))
     back = g.translation((-31.5, -23.5, -14.5))
     matrices = centre @ g.rotation_y(np.array([-40.0, -20, 0, 20, 40])) @ back
-    known = Source(format="", row={HAND_LOG_ODDS: "-20"})
-    return tomogram(stack="a.mrc", image_size=(64, 48), projections=matrices, source=known)
+    return tomogram(stack="a.mrc", image_size=(64, 48), projections=matrices, hand_log_odds=-20.0)
 
 
 def codes(*tomograms: Tomogram) -> list[str]:
@@ -92,7 +91,7 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "G10": [replace(t, size=(64, 48, 31))],
         "H01": [t, other, replace(t, name="third", hand=1)],
         "H02": [replace(t, hand=1)],
-        "H03": [replace(t, source=None)],
+        "H03": [replace(t, hand_log_odds=None)],
     }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tomoset import star
 from tomoset.check import check
 from tomoset.cli import main
 from tomoset.images.stack import read_header
-from tomoset.model import HAND_LOG_ODDS, Tomogram, TomogramSet
+from tomoset.model import Tomogram, TomogramSet
 
 
 @cache
@@ -70,7 +70,7 @@ def test_the_hand_is_measured_and_written_to_a_set(
     assert Path("Hand/TS_01.png").stat().st_size > 5000
     report = star.read("Hand/hand_TS_01.star")
     whole, tilts = report.tables
-    assert float(whole[HAND_LOG_ODDS][0]) > 7
+    assert float(whole["tomosetHandLogOdds"][0]) > 7
     assert len(tilts["tomosetDefocus"]) == 11
 
     assert run("hand", "tomograms.star", "--o", "Hand", "--apply", "--continue", "--j", "2") == 0

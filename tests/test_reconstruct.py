@@ -121,25 +121,21 @@ def test_halves_add_up_to_the_whole(tmp_path: Path) -> None:
 def test_half_images_make_half_volumes(tmp_path: Path) -> None:
     s = bead_set(tmp_path)
     t = s["TS_01"]
-    assert t.source is not None
     for name, factor in (("even", 2.0), ("odd", 3.0)):
         with mrcfile.new(tmp_path / f"{name}.mrcs") as file:
             file.set_data(
                 np.float32(factor) * read_volume(str(tmp_path / "TS_01.mrcs")).astype("f4")
             )
             file.set_image_stack()
-    named = {
-        f"rlnMicrographName{kind}": [
-            f"{i + 1:06d}@{tmp_path}/{kind.lower()}.mrcs" for i in range(N)
-        ]
-        for kind in ("Even", "Odd")
-    }
-    of_frames = replace(t, source=replace(t.source, tilts={**t.source.tilts, **named}))
+    even, odd = (
+        tuple(f"{i + 1:06d}@{tmp_path}/{kind}.mrcs" for i in range(N)) for kind in ("even", "odd")
+    )
+    of_frames = replace(t, half_images=(even, odd))
     done = made(TomogramSet([of_frames]), tmp_path, binning=2, halves=True)
-    whole, even, odd = (read_volume(str(done[k])) for k in ("path", "half1", "half2"))
-    np.testing.assert_allclose(even, 2 * whole, atol=1e-5)
-    np.testing.assert_allclose(odd, 3 * whole, atol=1e-5)
-    lame = replace(t, source=replace(t.source, tilts={**t.source.tilts, **dict([named.popitem()])}))
+    whole, half1, half2 = (read_volume(str(done[k])) for k in ("path", "half1", "half2"))
+    np.testing.assert_allclose(half1, 2 * whole, atol=1e-5)
+    np.testing.assert_allclose(half2, 3 * whole, atol=1e-5)
+    lame = replace(t, half_images=((), odd))
     with pytest.raises(ValueError, match="one half of the frames only"):
         made(TomogramSet([lame]), tmp_path, binning=2, halves=True)
 

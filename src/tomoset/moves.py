@@ -17,7 +17,6 @@ import numpy.typing as npt
 from tomoset import geometry, star
 from tomoset.errors import AssumptionWarning, LossyWarning, MissingFieldError, ModelError
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._relion_labels import NO_TEXT
 from tomoset.formats._relion_sets._columns import SUBTOMOGRAM, ParticleSource
 from tomoset.formats._relion_sets.optimisation import MANIFOLDS, PARTICLES, TRAJECTORIES
 from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
@@ -29,17 +28,6 @@ Array = npt.NDArray[np.float64]
 _RIGID = 1e-9
 #: A voxel that moves by less has not moved [px].
 _NOTHING = 1e-9
-
-#: Volumes and pictures of them that only the row of a tomogram names (specification 3.1).
-_VOLUMES = (
-    "rlnTomoReconstructedTomogramDenoised",
-    "rlnTomoDenoisedTomogram",
-    "rlnTomogramProjection",
-    "rlnTomogramProjectionHalf1",
-    "rlnTomogramHProjectionalf2",
-)
-#: A direction in the tomogram that RELION 4's refinement of scales leaves (6.2).
-_NORMAL = ("rlnTomoIceNormalX", "rlnTomoIceNormalY", "rlnTomoIceNormalZ")
 
 
 def move_project(
@@ -193,21 +181,18 @@ def move_tomogram(tomogram: Tomogram, move: npt.ArrayLike) -> Tomogram:
 
 def _row_moved(tomogram: Tomogram, move: Array) -> Tomogram:
     """Volumes and fiducials of the old frame are not named any more; the normal of ice turns."""
-    row = {} if tomogram.source is None else dict(tomogram.source.row)
-    made = [label for label in _VOLUMES if row.pop(label, NO_TEXT) not in ("", NO_TEXT)]
-    if tomogram.reconstruction is not None or made:
+    if tomogram.reconstruction is not None:
         warnings.warn(
             f"tomogram {tomogram.name!r} is turned: the volumes that were made of it are in its "
             "old frame, and no longer named; reconstruct it again",
             LossyWarning,
             stacklevel=3,
         )
-    if all(row.get(label, NO_TEXT) not in ("", NO_TEXT) for label in _NORMAL):
-        table = star.Table("global", {label: [row[label]] for label in _NORMAL})
-        normal = move[:3, :3] @ [table.floats(label)[0] for label in _NORMAL]
-        row |= dict(zip(_NORMAL, map(star.format_number, normal), strict=True))
-    source = None if tomogram.source is None else replace(tomogram.source, row=row)
-    return replace(tomogram, source=source, reconstruction=None, fiducials=None)
+    ice = tomogram.ice
+    if ice is not None and ice.normal is not None:
+        x, y, z = (move[:3, :3] @ ice.normal).tolist()
+        ice = replace(ice, normal=(x, y, z))
+    return replace(tomogram, ice=ice, reconstruction=None, fiducials=None)
 
 
 def _refuse_unread(project: Project) -> None:

@@ -34,9 +34,6 @@ from tomoset.images.stack import (
 )
 from tomoset.model import Tomogram, TomogramSet
 
-#: Columns with the names of images made of half of each movie's frames (specification 3.1).
-HALVES = ("rlnMicrographNameEven", "rlnMicrographNameOdd")
-
 
 class TiltSeries:
     """The tilt images of a tomogram, in the order of its table.
@@ -184,15 +181,13 @@ def half_places(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[s
     MissingFieldError
         If it names only one of the two.
     """
-    tilts = {} if tomogram.source is None else tomogram.source.tilts
-    named = [tilts.get(label) for label in HALVES]
-    even, odd = named
-    if even is None and odd is None:
+    if tomogram.half_images is None:
         return None
-    if even is None or odd is None:
+    even, odd = tomogram.half_images
+    if not even or not odd:
         raise MissingFieldError(
-            f"tomogram {tomogram.name!r} names images of one half of the frames only; "
-            f"{' and '.join(HALVES)} belong together"
+            f"tomogram {tomogram.name!r} names images of one half of the frames only; those of "
+            "even and of odd frames belong together"
         )
     return image_places(even), image_places(odd)
 
@@ -209,23 +204,15 @@ def found_from_here(tomogram: Tomogram, set_path: str | None) -> Tomogram:
         changes["stack"] = here(tomogram.stack)
     if tomogram.fiducials is not None:
         changes["fiducials"] = path_from_here(tomogram.fiducials, set_path)
+
+    def all_here(names: Iterable[str]) -> tuple[str, ...]:
+        parts = [name.rpartition("@") for name in names]
+        return tuple(f"{number}{at}{here(path)}" for number, at, path in parts)
+
     if tomogram.images is not None:
-        parts = [name.rpartition("@") for name in tomogram.images]
-        images = tuple(f"{number}{at}{here(path)}" for number, at, path in parts)
-        if images != tomogram.images:
-            changes["images"] = images
-    source = tomogram.source
-    if source is not None:
-        moved = {
-            label: [
-                f"{number}{at}{here(path)}"
-                for number, at, path in (name.rpartition("@") for name in source.tilts[label])
-            ]
-            for label in HALVES
-            if label in source.tilts
-        }
-        if moved:
-            changes["source"] = replace(source, tilts={**source.tilts, **moved})
+        changes["images"] = all_here(tomogram.images)
+    if tomogram.half_images is not None:
+        changes["half_images"] = tuple(map(all_here, tomogram.half_images))
     return replace(tomogram, **changes) if changes else tomogram  # type: ignore[arg-type]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tomoset.check._rule import Found, rows
-from tomoset.model import HAND_LOG_ODDS, Tomogram, TomogramSet
+from tomoset.model import Tomogram, TomogramSet
 
 #: Odds of 20 to 1 are worth a word; at 1000 to 1 the hand is determined [natural logarithms].
 _LIKELY, _SURE = 3.0, 6.9
@@ -63,24 +63,15 @@ def defocus_jump(t: Tomogram) -> str | None:
     return f"{rows(bad)}: the defocus is more than 1 µm from the series' median"
 
 
-def _hand_odds(t: Tomogram) -> float | None:
-    """Natural logarithm of the odds of +1 against -1 that ``tomoset hand`` has written."""
-    text = None if t.source is None else t.source.row.get(HAND_LOG_ODDS)
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
-
-
 def hand_unknown(tomograms: TomogramSet) -> Found:
-    unknown = [name for name, t in tomograms.items() if abs(_hand_odds(t) or 0.0) < _SURE]
+    unknown = [name for name, t in tomograms.items() if abs(t.hand_log_odds or 0.0) < _SURE]
     if unknown:
         some = ", ".join(unknown[:3]) + (" ..." if len(unknown) > 3 else "")
         yield None, f"the hand of {some} has not been determined from the images"
 
 
 def hand_contradicted(t: Tomogram) -> str | None:
-    odds = _hand_odds(t)
+    odds = t.hand_log_odds
     if odds is None or abs(odds) < _LIKELY or (odds > 0) == (t.hand > 0):
         return None
     return f"the hand is {t.hand:+d}, but its images say {-t.hand:+d} (log-odds {odds:+.1f})"

@@ -30,17 +30,6 @@ from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 
-#: Columns of a tilt table: the standard deviation of each parameter, if it was free.
-_DEVIATIONS = {
-    "shift_x": "tomosetShiftXError",
-    "shift_y": "tomosetShiftYError",
-    "rotation": "tomosetRotationError",
-    "tilt": "tomosetTiltError",
-    "magnification": "tomosetMagnificationError",
-    "stretch": "tomosetStretchError",
-    "skew": "tomosetSkewError",
-    "x_tilt": "tomosetXTiltError",
-}
 #: A specimen is turned to be level if the angle is so many times its standard deviation.
 _SURE = 3.0
 #: What RELION 5's angles and shifts cannot say.
@@ -243,13 +232,13 @@ def _numbers(tomogram: Tomogram, fit: Fit) -> dict[str, Any]:
     }
 
 
-def _deviations(fit: Fit) -> dict[str, list[str]]:
-    """Texts of the columns; none for what was not free."""
-    columns = {}
-    for i, name in enumerate(PARAMETERS):
-        if getattr(fit.model, name.removesuffix("_x").removesuffix("_y"), "free") != "fixed":
-            columns[_DEVIATIONS[name]] = [f"{value:.4g}" for value in fit.deviations[:, i]]
-    return columns
+def _deviations(fit: Fit) -> dict[str, list[float | None]]:
+    """Standard deviations of each parameter that was free, as `Tomogram.deviations`."""
+    return {
+        name: [float(f"{v:.4g}") if np.isfinite(v) else None for v in fit.deviations[:, i]]
+        for i, name in enumerate(PARAMETERS)
+        if getattr(fit.model, name.removesuffix("_x").removesuffix("_y"), "free") != "fixed"
+    }
 
 
 def _describe(task: Task) -> dict[str, Any]:
@@ -293,8 +282,7 @@ def _updated(tomogram: Tomogram, result: dict[str, Any]) -> Tomogram:
     motion = _moved(result)
     if motion is not None:
         aligned = move_tomogram(aligned, motion)
-    source = aligned.source
-    if source is not None and result["deviations"]:
-        tilts = {k: v for k, v in source.tilts.items() if k not in _DEVIATIONS.values()}
-        source = replace(source, tilts=tilts | result["deviations"])
-    return replace(aligned, fiducials=result["fiducials"], source=source)
+    if result["deviations"]:
+        kept = {k: v for k, v in aligned.deviations.items() if k not in PARAMETERS}
+        aligned = replace(aligned, deviations=kept | result["deviations"])
+    return replace(aligned, fiducials=result["fiducials"])

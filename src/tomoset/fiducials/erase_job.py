@@ -21,7 +21,7 @@ from tomoset.formats._files import fiducials_file
 from tomoset.model import Fiducials, Tomogram
 from tomoset.project import fiducials_of
 from tomoset.run import file_stamp
-from tomoset.tilt_series import HALVES, TiltSeries, half_places
+from tomoset.tilt_series import TiltSeries, half_places
 
 Array = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def erase_one(task: EraseTask) -> dict[str, Any]:
     Returns
     -------
     dict
-        For JSON: ``path`` of the stack, ``halves`` (label of each to its stack), ``beads``,
+        For JSON: ``path`` of the stack, ``halves`` (those of even and odd frames), ``beads``,
         ``files`` and ``of``.
 
     Raises
@@ -108,7 +108,7 @@ def erase_one(task: EraseTask) -> dict[str, Any]:
             _write(task, fiducials, places, path)
         return {
             "path": paths[0],
-            "halves": dict(zip(HALVES, paths[1:], strict=False)),
+            "halves": paths[1:],
             "beads": len(fiducials),
             "files": file_sizes(paths),
             "of": of,

@@ -22,7 +22,6 @@ from tomoset.fiducials.erase_job import (
     stack_paths,
 )
 from tomoset.formats._files import file_names
-from tomoset.formats._relion_labels import image_names
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.project import Project, fiducials_of
 from tomoset.run import RunOptions
@@ -137,14 +136,12 @@ def _refuse_others(tasks: Sequence[EraseTask]) -> None:
 
 def _updated(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
     """The tomogram with its new stack, whose images are in the order of its table."""
-    order, source = np.arange(tomogram.n_tilts), tomogram.source
-    if source is not None and result["halves"]:
-        halves = {label: image_names(path, order) for label, path in result["halves"].items()}
-        source = replace(source, tilts={**source.tilts, **halves})
+    order = np.arange(tomogram.n_tilts)
+    halves = [tuple(f"{i + 1:06d}@{path}:mrcs" for i in order) for path in result["halves"]]
     return replace(
         tomogram,
         stack=result["path"],
         images=None,
         image_index=None if tomogram.image_index is None else order,
-        source=source,
+        half_images=(halves[0], halves[1]) if halves else tomogram.half_images,
     )

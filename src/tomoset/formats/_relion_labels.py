@@ -1,21 +1,25 @@
 """RELION's labels for what the model holds, and texts that stay as they were.
 
-Specification 2.1, 2.2 and 3.1. Both dialects write most of these alike.
+Specification 2.1, 2.2 and 3.1. Both dialects write most of these alike. A column is known by
+what a tomogram says there; its text in a file is good for as long as that is what it said when
+it was read (`recorded`), and all that RELION ignores has labels of our own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
+from tomoset.formats._texts import exact_texts, kept, number_texts, vector_texts, whole_texts
 from tomoset.images.mrc import stack_path
 from tomoset.images.tiff import TIFF_ENDINGS
-from tomoset.model import Deformation, Reconstruction, Tomogram, TomogramSet
+from tomoset.model import Deformation, Ice, Reconstruction, Source, Tomogram
 
 Array = npt.NDArray[np.float64]
 Value = str | int | float | None
@@ -37,17 +41,39 @@ class GlobalColumn:
 
 @dataclass(frozen=True)
 class TiltColumn:
-    """A column of numbers, one per tilt image: its label and the model's field."""
+    """A column with a value per tilt image: its label, what a tomogram says there, as text.
+
+    `get` gives an array or a tuple of texts, None for nothing. Where the same text means
+    something else in the other dialect, `own` is the dialect in which it means this.
+    """
 
     label: str
-    field: str
+    get: Callable[[Tomogram], Any]
+    texts: Callable[[Any], Iterable[str]] = number_texts
+    own: str | None = None
 
 
 def _made(tomogram: Tomogram) -> Reconstruction:
     return tomogram.reconstruction or _NO_RECONSTRUCTION
 
 
-_NO_RECONSTRUCTION = Reconstruction()
+def _other_volume(what: str) -> Callable[[Tomogram], str | None]:
+    return lambda t: _made(t).others.get(what)
+
+
+def _ice(tomogram: Tomogram) -> Ice:
+    return tomogram.ice or _NO_ICE
+
+
+def _normal(axis: int) -> Callable[[Tomogram], float | None]:
+    return lambda t: None if (normal := _ice(t).normal) is None else normal[axis]
+
+
+def _grid(axis: int) -> Callable[[Tomogram], int | None]:
+    return lambda t: None if t.deformation is None else t.deformation.grid[axis]
+
+
+_NO_RECONSTRUCTION, _NO_ICE = Reconstruction(), Ice()
 
 BINNING = "rlnTomoTomogramBinning"
 VOLUMES = (
@@ -55,12 +81,28 @@ VOLUMES = (
     "rlnTomoReconstructedTomogramHalf1",
     "rlnTomoReconstructedTomogramHalf2",
 )
+#: Of `Reconstruction.others`; RELION has spelled the last one so.
+OTHER_VOLUMES = {
+    "reconstructed_denoised": "rlnTomoReconstructedTomogramDenoised",
+    "denoised": "rlnTomoDenoisedTomogram",
+    "projection": "rlnTomogramProjection",
+    "projection_half1": "rlnTomogramProjectionHalf1",
+    "projection_half2": "rlnTomogramHProjectionalf2",
+}
+STACK, FRAME_COUNT = "rlnTomoTiltSeriesName", "rlnTomoFrameCount"
+FIDUCIALS = "rlnTomoFiducialsStarFile"
+HAND_LOG_ODDS = "tomosetHandLogOdds"
+#: What RELION 4's refinement of scales leaves (6.2).
+LUMINANCE, THICKNESS = "rlnTomoRelativeLuminance", "rlnTomoRelativeIceThickness"
+NORMAL = ("rlnTomoIceNormalX", "rlnTomoIceNormalY", "rlnTomoIceNormalZ")
+GRID_LABELS = ("rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY")
+DEFORMATION_TYPE = "rlnTomoDeformationType"
 
 #: In the order in which RELION's import writes them.
 GLOBAL_COLUMNS = (
     GlobalColumn("rlnTomoName", lambda t: t.name),
-    GlobalColumn("rlnTomoTiltSeriesName", lambda t: t.stack),
-    GlobalColumn("rlnTomoFrameCount", lambda t: t.n_tilts),
+    GlobalColumn(STACK, lambda t: t.stack),
+    GlobalColumn(FRAME_COUNT, lambda t: t.n_tilts),
     GlobalColumn("rlnTomoSizeX", lambda t: t.size and t.size[0]),
     GlobalColumn("rlnTomoSizeY", lambda t: t.size and t.size[1]),
     GlobalColumn("rlnTomoSizeZ", lambda t: t.size and t.size[2]),
@@ -71,24 +113,53 @@ GLOBAL_COLUMNS = (
     GlobalColumn("rlnSphericalAberration", lambda t: t.optics.spherical_aberration),
     GlobalColumn("rlnAmplitudeContrast", lambda t: t.optics.amplitude_contrast),
     GlobalColumn("rlnTomoImportFractionalDose", lambda t: t.fractional_dose),
-    GlobalColumn("rlnTomoFiducialsStarFile", lambda t: t.fiducials),
+    GlobalColumn(FIDUCIALS, lambda t: t.fiducials),
     GlobalColumn("rlnTomoDefocusSlope", lambda t: t.defocus_slope, default=1.0),
-    GlobalColumn(BINNING, lambda t: _made(t).binning, default=1.0),
+    GlobalColumn(BINNING, lambda t: t.reconstruction.binning if t.reconstruction else None, 1.0),
     GlobalColumn(VOLUMES[0], lambda t: _made(t).path),
     GlobalColumn(VOLUMES[1], lambda t: _made(t).half1),
     GlobalColumn(VOLUMES[2], lambda t: _made(t).half2),
+    *(GlobalColumn(label, _other_volume(what)) for what, label in OTHER_VOLUMES.items()),
+    GlobalColumn(LUMINANCE, lambda t: _ice(t).luminance),
+    GlobalColumn(THICKNESS, lambda t: _ice(t).thickness),
+    *(GlobalColumn(label, _normal(axis)) for axis, label in enumerate(NORMAL)),
+    GlobalColumn(HAND_LOG_ODDS, lambda t: t.hand_log_odds),
+    *(GlobalColumn(label, _grid(axis)) for axis, label in enumerate(GRID_LABELS)),
+    GlobalColumn(DEFORMATION_TYPE, lambda t: t.deformation.kind if t.deformation else None),
 )
 
-#: Numbers per tilt image, besides the projections.
-TILT_COLUMNS = (
-    TiltColumn("rlnDefocusU", "defocus_u"),
-    TiltColumn("rlnDefocusV", "defocus_v"),
-    TiltColumn("rlnDefocusAngle", "defocus_angle"),
-    TiltColumn("rlnPhaseShift", "phase_shift"),
-    TiltColumn("rlnCtfScalefactor", "ctf_scale"),
-    TiltColumn("rlnCtfBfactor", "b_factor"),
-    TiltColumn("rlnMicrographPreExposure", "pre_exposure"),
-)
+#: Numbers per tilt image, and the model's fields.
+NUMBERS = {
+    "rlnDefocusU": "defocus_u",
+    "rlnDefocusV": "defocus_v",
+    "rlnDefocusAngle": "defocus_angle",
+    "rlnPhaseShift": "phase_shift",
+    "rlnCtfScalefactor": "ctf_scale",
+    "rlnCtfBfactor": "b_factor",
+    "rlnMicrographPreExposure": "pre_exposure",
+    "tomosetExposure": "exposure",
+}
+#: Of `Tomogram.deviations`.
+DEVIATIONS = {
+    "x_tilt": "tomosetXTiltError",
+    "tilt": "tomosetTiltError",
+    "rotation": "tomosetRotationError",
+    "shift_x": "tomosetShiftXError",
+    "shift_y": "tomosetShiftYError",
+    "magnification": "tomosetMagnificationError",
+    "stretch": "tomosetStretchError",
+    "skew": "tomosetSkewError",
+    "defocus": "tomosetDefocusError",
+    "astigmatism": "tomosetAstigmatismError",
+    "defocus_angle": "tomosetDefocusAngleError",
+    "ctf_scale": "tomosetCtfScaleError",
+}
+DEFORMATION_COEFFICIENTS = "rlnTomoDeformationCoefficients"
+ACQUISITION = "tomosetAcquisition"
+MOVIE = "rlnMicrographMovieName"
+IMAGE_NAME = "rlnMicrographName"
+#: Images made of the even and of the odd frames of each movie (specification 3.1).
+HALF_NAMES = ("rlnMicrographNameEven", "rlnMicrographNameOdd")
 
 PROJECTION_LABELS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ", "rlnTomoProjW")
 #: RELION 5's alignment: turns about x, y, z [deg], shifts [Å].
@@ -100,98 +171,20 @@ ALIGNMENT_LABELS = (
     "rlnTomoYShiftAngst",
 )
 STAR_FILE = "rlnTomoTiltSeriesStarFile"
-GRID_LABELS = ("rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY")
-DEFORMATION_TYPE = "rlnTomoDeformationType"
-DEFORMATION_COEFFICIENTS = "rlnTomoDeformationCoefficients"
-IMAGE_NAME = "rlnMicrographName"
 
 #: What RELION puts into a text column of rows that had no value.
 NO_TEXT = "empty"
 
 
-def global_text(tomogram: Tomogram, column: GlobalColumn) -> str | None:
-    """The text of a global value: the one it was read from, as long as it says the same."""
-    value = column.get(tomogram)
-    old = None if tomogram.source is None else tomogram.source.row.get(column.label)
-    if value is None:
-        # A text that means "nothing", such as an empty path, is still what the file said.
-        return old if old in ("", NO_TEXT) else None
-    if old is None and value == column.default and (tomogram.source or not column.usual):
-        return None
-    if old is not None and not isinstance(value, str) and _as_float(old) == value:
-        return old
-    return plain_text(value)
+def image_texts(tomogram: Tomogram) -> tuple[str, ...] | None:
+    """Names of single images, or of slices of the stack."""
+    if tomogram.images is not None or tomogram.stack is None:
+        return tomogram.images
+    index = tomogram.image_index
+    return image_names(tomogram.stack, np.arange(tomogram.n_tilts) if index is None else index)
 
 
-def plain_text(value: Value) -> str | None:
-    """A value as text, in the shortest way that gives it back."""
-    return value if value is None or isinstance(value, str) else star.format_number(value)
-
-
-def _as_float(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def tilt_texts(tomogram: Tomogram, column: TiltColumn) -> Sequence[str] | None:
-    """Texts of numbers per tilt image; those that nobody changed as they were read."""
-    values = getattr(tomogram, column.field)
-    if values is None:
-        return None
-    source = tomogram.source
-    old = None if source is None else source.tilts.get(column.label)
-    if source is None or old is None:
-        return number_texts(values)
-    if source.values.get(column.label) is values:
-        return old
-    new = number_texts(values)
-    return [
-        text if _as_float(text) == value else now
-        for text, value, now in zip(old, values.tolist(), new, strict=True)
-    ]
-
-
-#: Decimals of what tomoset computes: degrees, Å and e/Å² beyond any meaning, and no 1e-17.
-DECIMALS = 9
-
-
-def number_texts(values: Array) -> list[str]:
-    """Texts of many numbers; a column of one value is made once."""
-    numbers = (values.round(DECIMALS) + 0.0).tolist()  # + 0.0: no -0.0
-    if numbers and numbers.count(numbers[0]) == len(numbers):
-        return [star.format_number(numbers[0])] * len(numbers)
-    return list(map(repr, numbers))  # star.format_number of floats, without 100,000 calls
-
-
-def vector_texts(values: Array) -> list[str]:
-    """Texts of many vectors; those that are all one, as the last row of matrices, are made once."""
-    if len(values) and (values == values[0]).all():
-        return star.format_vectors(values[:1]) * len(values)
-    return star.format_vectors(values)
-
-
-def read_floats(table: star.Table, label: str) -> Array | None:
-    """A column of numbers, read-only, or None where the table has no such column."""
-    if label not in table:
-        return None
-    values = table.floats(label)
-    values.flags.writeable = False
-    return values
-
-
-def same_rows(new: Array, old: Array) -> npt.NDArray[np.bool_]:
-    """Which rows of two arrays of one shape are equal to the last bit."""
-    return np.asarray((new == old).reshape(len(new), -1).all(axis=1))
-
-
-def pick(old: Sequence[str], new: Sequence[str], keep: npt.NDArray[np.bool_]) -> list[str]:
-    """Old texts where they are kept, new ones elsewhere."""
-    return [o if k else n for o, n, k in zip(old, new, keep.tolist(), strict=True)]
-
-
-def image_names(stack: str, index: Any) -> list[str]:
+def image_names(stack: str, index: Any) -> tuple[str, ...]:
     """RELION's names of single images in a stack, counted from 1: ``000003@TS.mrc:mrcs``.
 
     By such a name RELION 5 reads a stack only if it is called .mrcs, or told to be one
@@ -200,36 +193,94 @@ def image_names(stack: str, index: Any) -> list[str]:
     """
     plain = stack_path(stack)
     file = plain if plain.endswith((".mrcs", *TIFF_ENDINGS)) else f"{plain}:mrcs"
-    return [f"{i + 1:06d}@{file}" for i in index.tolist()]
+    return tuple(f"{i + 1:06d}@{file}" for i in index.tolist())
 
 
-def deformation_columns(tomograms: TomogramSet) -> dict[str, list[str | None]]:
-    """Grid and kind for all, as soon as one has a deformation: RELION asks for all."""
-    if not any(t.deformation for t in tomograms.values()):
-        return {}
-    of = [t.deformation or _NO_DEFORMATION for t in tomograms.values()]
-    return {
-        GRID_LABELS[0]: [str(d.grid[0]) for d in of],
-        GRID_LABELS[1]: [str(d.grid[1]) for d in of],
-        DEFORMATION_TYPE: [d.kind for d in of],
-    }
+def _deviations(what: str) -> Callable[[Tomogram], Array | None]:
+    return lambda t: t.deviations.get(what)
 
 
-_NO_DEFORMATION = Deformation(kind="linear", grid=(3, 3), coefficients=np.zeros((0, 3)))
+def _half_images(half: int) -> Callable[[Tomogram], tuple[str, ...] | None]:
+    return lambda t: (t.half_images[half] if t.half_images else None) or None
 
 
-def coefficient_texts(tomogram: Tomogram, *, needed: bool) -> Sequence[str] | None:
-    """Coefficients of the deformation; zeros where there is none but others have one."""
-    source = tomogram.source
-    old = None if source is None else source.tilts.get(DEFORMATION_COEFFICIENTS)
-    if tomogram.deformation is None:
-        return ["[0,0,0]"] * tomogram.n_tilts if old is None and needed else old
-    new = star.format_vectors(tomogram.deformation.coefficients)
-    if old is None:
-        return new
-    table = star.Table(tomogram.name, {DEFORMATION_COEFFICIENTS: old})
-    before = table.vectors(DEFORMATION_COEFFICIENTS)
-    after = tomogram.deformation.coefficients
-    if before.shape != after.shape:
-        return new
-    return pick(old, new, same_rows(after, before))
+def _numbered(acquisition: Any) -> list[str]:
+    return whole_texts(acquisition + 1)
+
+
+#: What both dialects say alike of each tilt image, but for its name and alignment.
+TILT_COLUMNS = (
+    *(TiltColumn(label, attrgetter(field)) for label, field in NUMBERS.items()),
+    *(TiltColumn(label, _deviations(what), exact_texts) for what, label in DEVIATIONS.items()),
+    TiltColumn(ACQUISITION, lambda t: t.acquisition, _numbered),
+    TiltColumn(MOVIE, lambda t: t.movies, iter),
+    *(TiltColumn(label, _half_images(half), iter) for half, label in enumerate(HALF_NAMES)),
+    TiltColumn(
+        DEFORMATION_COEFFICIENTS,
+        lambda t: t.deformation and t.deformation.coefficients,
+        vector_texts,
+    ),
+)
+
+
+def poses(tomogram: Tomogram) -> Array | None:
+    """The alignment as one array, an entry per tilt image: matrices, or angles with shifts."""
+    if tomogram.projections is not None or tomogram.alignment is None:
+        return tomogram.projections
+    return np.concatenate([tomogram.alignment.angles, tomogram.alignment.shifts], axis=1)
+
+
+def recorded(
+    tomogram: Tomogram,
+    source: Source,
+    columns: Iterable[GlobalColumn],
+    tilt_columns: Iterable[TiltColumn],
+) -> Tomogram:
+    """The tomogram with its texts, and with what it says where they are."""
+    rows = {c.label: c.get(tomogram) for c in columns if c.label in source.row}
+    tilts = {c.label: c.get(tomogram) for c in tilt_columns if c.label in source.tilts}
+    return replace(tomogram, source=replace(source, row_values=rows, tilt_values=tilts))
+
+
+def global_text(tomogram: Tomogram, column: GlobalColumn) -> str | None:
+    """The text of a global value: the one it was read from, as long as it says the same."""
+    value, source = column.get(tomogram), tomogram.source
+    if source is not None and column.label in source.row:
+        if source.row_values.get(column.label) == value:
+            return source.row[column.label]
+    elif value == column.default and (source or not column.usual):
+        return None
+    return plain_text(value)
+
+
+def plain_text(value: Value) -> str | None:
+    """A value as text, in the shortest way that gives it back."""
+    return value if value is None or isinstance(value, str) else star.format_number(value)
+
+
+def tilt_texts(tomogram: Tomogram, column: TiltColumn) -> Sequence[str] | None:
+    """Texts of a value per tilt image; those that nobody changed as they were read."""
+    now, source = column.get(tomogram), tomogram.source
+    if source is not None and column.own in (None, source.format):
+        old, before = source.tilts.get(column.label), source.tilt_values.get(column.label)
+    else:
+        old, before = None, None
+    if now is None:  # what a text says that means nothing here is still what the file said
+        return old if before is None else None
+    return kept(old, before, now, column.texts)
+
+
+def with_deformations(tomograms: Iterable[Tomogram]) -> list[Tomogram]:
+    """The tomograms, each with a deformation as soon as one has one: RELION asks for all."""
+    every = list(tomograms)
+    if not any(t.deformation for t in every):
+        return every
+    none = {n: np.zeros((n, 3)) for n in {t.n_tilts for t in every}}
+    return [
+        t
+        if t.deformation
+        else replace(
+            t, deformation=Deformation(kind="linear", grid=(3, 3), coefficients=none[t.n_tilts])
+        )
+        for t in every
+    ]

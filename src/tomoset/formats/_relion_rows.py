@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,32 @@ from tomoset import star
 from tomoset.errors import FileFormatError, ModelError
 from tomoset.formats._files import find_file
 from tomoset.formats._relion_labels import (
+    ACQUISITION,
     BINNING,
     DEFORMATION_COEFFICIENTS,
     DEFORMATION_TYPE,
+    DEVIATIONS,
+    FIDUCIALS,
+    FRAME_COUNT,
     GRID_LABELS,
+    HALF_NAMES,
+    HAND_LOG_ODDS,
     IMAGE_NAME,
+    LUMINANCE,
+    MOVIE,
     NO_TEXT,
-    TILT_COLUMNS,
+    NORMAL,
+    NUMBERS,
+    OTHER_VOLUMES,
+    STACK,
+    THICKNESS,
     VOLUMES,
-    image_names,
-    read_floats,
 )
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, read_header
-from tomoset.model import Deformation, Optics, Reconstruction, Source, Tomogram
+from tomoset.model import Deformation, Ice, Optics, Reconstruction, Source, Tomogram
 
+Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 
@@ -47,6 +58,10 @@ class GlobalRow:
     def says(self, label: str) -> bool:
         """Whether there is such a column with something in it."""
         return label in self.table and self.table[label][self.row] not in ("", NO_TEXT)
+
+    def said(self, label: str) -> str | None:
+        """A text; None as `number`."""
+        return self.text(label) if self.says(label) else None
 
     def required(self, label: str) -> float:
         text = self.table[label][self.row]
@@ -105,14 +120,14 @@ class GlobalRow:
         )
 
 
-def read_common(reader: GlobalRow, tilts: star.Table, name: str, format: str) -> Tomogram:
+def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     """A tomogram with all that both dialects say alike: everything but the alignment."""
-    stack = reader.text("rlnTomoTiltSeriesName")
     named, index, images = image_names_of(tilts)
-    stack = stack or named
+    stack = reader.text(STACK) or named
     header = find_stack(stack, reader.table.path)
-    columns: dict[str, Any] = {c.field: read_floats(tilts, c.label) for c in TILT_COLUMNS}
-    fiducials = reader.text("rlnTomoFiducialsStarFile")
+    fields: dict[str, Any] = {field: read_floats(tilts, label) for label, field in NUMBERS.items()}
+    deviations = {what: read_floats(tilts, label) for what, label in DEVIATIONS.items()}
+    even, odd = (tuple(tilts.get(label) or ()) for label in HALF_NAMES)
     slope = reader.number("rlnTomoDefocusSlope")
     with reader.errors():
         return Tomogram(
@@ -123,45 +138,71 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str, format: str) ->
             stack=stack,
             image_index=index,
             images=images,
+            half_images=(even, odd),
+            movies=None if MOVIE not in tilts else tuple(tilts[MOVIE]),
             image_size=None if header is None else header.size,
             size=reader.size(),
             fractional_dose=reader.number("rlnTomoImportFractionalDose"),
+            acquisition=None if ACQUISITION not in tilts else tilts.ints(ACQUISITION) - 1,
             defocus_slope=1.0 if slope is None else slope,
-            fiducials=None if fiducials in ("", NO_TEXT) else fiducials,
+            fiducials=reader.said(FIDUCIALS),
             deformation=read_deformation(reader, tilts),
             reconstruction=_reconstruction(reader),
-            source=Source(
-                format=format,
-                row={label: texts[reader.row] for label, texts in reader.table.columns.items()},
-                tilts=tilts.columns,
-                values={c.label: v for c in TILT_COLUMNS if (v := columns[c.field]) is not None},
-            ),
-            **columns,
+            deviations={what: v for what, v in deviations.items() if v is not None},
+            hand_log_odds=reader.number(HAND_LOG_ODDS),
+            ice=_ice(reader),
+            **fields,
         )
 
 
-def _reconstruction(reader: GlobalRow) -> Reconstruction | None:
-    paths = [reader.text(label) for label in VOLUMES]
-    if not reader.says(BINNING) and not any(map(reader.says, VOLUMES)):
+def read_floats(table: star.Table, label: str) -> Array | None:
+    """A column of numbers, read-only, or None where the table has no such column."""
+    if label not in table:
         return None
-    path, half1, half2 = (None if text in ("", NO_TEXT) else text for text in paths)
+    values = table.floats(label)
+    values.flags.writeable = False
+    return values
+
+
+def source_of(reader: GlobalRow, tilts: star.Table, format: str) -> Source:
+    """The texts of a tomogram."""
+    row = {label: texts[reader.row] for label, texts in reader.table.columns.items()}
+    return Source(format=format, row=row, tilts=tilts.columns)
+
+
+def _reconstruction(reader: GlobalRow) -> Reconstruction | None:
+    path, half1, half2 = (reader.said(label) for label in VOLUMES)
+    others = {w: text for w, label in OTHER_VOLUMES.items() if (text := reader.said(label))}
+    if not (reader.says(BINNING) or path or half1 or half2 or others):
+        return None
     binning = reader.number(BINNING)
     return Reconstruction(
-        binning=1.0 if binning is None else binning, path=path, half1=half1, half2=half2
+        binning=1.0 if binning is None else binning,
+        path=path,
+        half1=half1,
+        half2=half2,
+        others=others,
     )
 
 
+def _ice(reader: GlobalRow) -> Ice | None:
+    luminance, thickness, x, y, z = map(reader.number, (LUMINANCE, THICKNESS, *NORMAL))
+    normal = None if x is None or y is None or z is None else (x, y, z)
+    if (luminance, thickness, normal) == (None, None, None):
+        return None
+    return Ice(luminance=luminance, thickness=thickness, normal=normal)
+
+
 def check_count(reader: GlobalRow, tilts: star.Table) -> None:
-    label = "rlnTomoFrameCount"
-    if label not in reader.table:
+    if FRAME_COUNT not in reader.table:
         return
-    count = reader.integer(label)
+    count = reader.integer(FRAME_COUNT)
     if count != len(tilts):
         raise reader.table.error(
             f"{count} tilt images are announced, but table data_{tilts.name} has {len(tilts)} "
             "rows; correct the count or the table",
             row=reader.row,
-            label=label,
+            label=FRAME_COUNT,
         )
 
 
@@ -189,22 +230,6 @@ def image_names_of(
         index = np.array([int(n) - 1 for n, _, _ in parts], dtype=np.int64)
         return stack_path(stacks.pop()), index, None
     return None, None, tuple(names)
-
-
-def image_texts(tomogram: Tomogram) -> Sequence[str] | None:
-    """Names of single images, or of slices of the stack; as they were where they say the same."""
-    old = None if tomogram.source is None else tomogram.source.tilts.get(IMAGE_NAME)
-    if tomogram.images is not None:
-        return tomogram.images
-    if tomogram.stack is None:
-        return old
-    index = np.arange(tomogram.n_tilts) if tomogram.image_index is None else tomogram.image_index
-    if old is not None:
-        stack, said, _ = image_names_of(star.Table(tomogram.name, {IMAGE_NAME: old}))
-        same = stack is not None and stack_path(stack) == stack_path(tomogram.stack)
-        if same and said is not None and np.array_equal(said, index):
-            return old
-    return image_names(tomogram.stack, index)
 
 
 def check_images(names: tuple[str, ...], tilts: star.Table) -> tuple[int, int] | None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from tomoset import star
 from tomoset.formats._relion_labels import (
-    DEFORMATION_COEFFICIENTS,
     NO_TEXT,
-    TILT_COLUMNS,
     GlobalColumn,
-    coefficient_texts,
-    deformation_columns,
+    TiltColumn,
     global_text,
     plain_text,
     tilt_texts,
 )
 from tomoset.model import Tomogram, TomogramSet
-
-Columns = Mapping[str, Sequence[str] | None]
 
 
 def global_table(
@@ -45,7 +41,6 @@ def global_table(
             texts[column.label] = [v if text is None else text for text, v in pairs]
         else:
             texts.pop(column.label, None)
-    texts |= deformation_columns(tomograms)
     known = {column.label for column in columns}
     for tomogram in tomograms.values():
         for label in () if tomogram.source is None else tomogram.source.row:
@@ -67,24 +62,24 @@ def _kept(tomograms: TomogramSet, label: str) -> list[str | None]:
 
 def tilt_table(
     tomogram: Tomogram,
-    own: Columns,
+    columns: Sequence[TiltColumn],
     old: star.Table | None,
     *,
     version: str,
-    bent: bool,
+    own: Mapping[str, Sequence[str] | None] = MappingProxyType({}),
     leave_out: Collection[str] = (),
 ) -> star.Table:
-    """The table of one tomogram: `own` are the columns that only this dialect writes so."""
-    known = dict(own)
-    for column in TILT_COLUMNS:
-        known[column.label] = tilt_texts(tomogram, column)
-    known[DEFORMATION_COEFFICIENTS] = coefficient_texts(tomogram, needed=bent)
-    columns: dict[str, Sequence[str]] = {}
-    for label, texts in () if tomogram.source is None else tomogram.source.tilts.items():
-        now = known.pop(label, None if label in leave_out else texts)
+    """The table of one tomogram: known columns, and what nobody knows but for `leave_out`.
+
+    `own` are texts of columns that only this dialect writes so.
+    """
+    known = {**own, **{column.label: tilt_texts(tomogram, column) for column in columns}}
+    texts: dict[str, Sequence[str]] = {}
+    for label, before in () if tomogram.source is None else tomogram.source.tilts.items():
+        now = known.pop(label, None if label in leave_out else before)
         if now is not None:
-            columns[label] = now
-    columns |= {label: texts for label, texts in known.items() if texts is not None}
+            texts[label] = now
+    texts |= {label: now for label, now in known.items() if now is not None}
     is_loop = True if old is None else old.is_loop or tomogram.n_tilts != 1
     comments = (version,) if old is None else old.comments
-    return star.Table(tomogram.name, columns, is_loop=is_loop, comments=comments)
+    return star.Table(tomogram.name, texts, is_loop=is_loop, comments=comments)

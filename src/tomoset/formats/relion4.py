@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -32,12 +32,16 @@ from tomoset.formats._relion_labels import (
     IMAGE_NAME,
     PROJECTION_LABELS,
     STAR_FILE,
-    pick,
-    same_rows,
-    vector_texts,
+    TILT_COLUMNS,
+    TiltColumn,
+    image_texts,
+    poses,
+    recorded,
+    with_deformations,
 )
-from tomoset.formats._relion_rows import GlobalRow, check_count, image_texts, read_common
+from tomoset.formats._relion_rows import GlobalRow, check_count, read_common, source_of
 from tomoset.formats._relion_tables import global_table, tilt_table
+from tomoset.formats._texts import same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
 
 NAME = "relion4"
@@ -118,21 +122,23 @@ def _read_tomogram(text: star.StarFile, table: star.Table, row: int, name: str) 
     reader = GlobalRow(table, row)
     check_count(reader, tilts)
     reader.required("rlnTomoTiltSeriesPixelSize")
-    tomogram = read_common(reader, tilts, name, NAME)
+    tomogram = read_common(reader, tilts, name)
     origin = None if tomogram.size is None else np.asarray(tomogram.size) / 2 - 1
-    matrices = _read_matrices(tilts)
-    if matrices is None:
-        return replace(tomogram, depth_origin=origin)
-    source = tomogram.source
-    assert source is not None
-    source = replace(source, values={**source.values, PROJECTION_LABELS[0]: matrices})
+    tomogram = replace(tomogram, depth_origin=origin)
     with reader.errors():
-        if not matrices[:, :3, 3].any() and (np.linalg.det(matrices[:, :3, :3]) > 0).all():
-            return replace(tomogram, depth_origin=origin, alignment=_directions(matrices))
-        projections = geometry.from_one_based(matrices)
-        projections.flags.writeable = False
-        source = replace(source, values={**source.values, PROJECTION_LABELS[0]: projections})
-        return replace(tomogram, projections=projections, depth_origin=origin, source=source)
+        tomogram = _with_alignment(tomogram, tilts)
+    return recorded(tomogram, source_of(reader, tilts, NAME), GLOBAL_COLUMNS, _TILT_COLUMNS)
+
+
+def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
+    if not any(label in tilts for label in PROJECTION_LABELS):
+        return tomogram
+    matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
+    if not matrices[:, :3, 3].any() and (np.linalg.det(matrices[:, :3, :3]) > 0).all():
+        return replace(tomogram, alignment=_directions(matrices))
+    projections = geometry.from_one_based(matrices)
+    projections.flags.writeable = False
+    return replace(tomogram, projections=projections)
 
 
 def _directions(matrices: Array) -> Alignment:
@@ -140,12 +146,6 @@ def _directions(matrices: Array) -> Alignment:
     middle = (1, 1, 1)
     angles, _ = geometry.rigid_parameters(matrices, size=middle, image_size=(1, 1))
     return Alignment(angles=angles, shifts=np.zeros((len(angles), 2)))
-
-
-def _read_matrices(tilts: star.Table) -> Array | None:
-    if not any(label in tilts for label in PROJECTION_LABELS):
-        return None
-    return np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
 
 
 def write(tomograms: TomogramSet, path: str | os.PathLike[str]) -> None:
@@ -160,10 +160,9 @@ def to_star(tomograms: TomogramSet) -> star.StarFile:
         raise ModelError("the set holds no tomogram, and RELION reads no empty set")
     old = tomograms.source if isinstance(tomograms.source, star.StarFile) else None
     template = None if old is None else _global_of(old)
-    head = global_table(
-        tomograms, GLOBAL_COLUMNS, template, version=_VERSION, leave_out=(STAR_FILE,)
-    )
-    tables = _tilt_tables(tomograms, old)
+    ready = tomograms.with_tomograms(with_deformations(map(_ready, tomograms.values())))
+    head = global_table(ready, GLOBAL_COLUMNS, template, version=_VERSION, leave_out=(STAR_FILE,))
+    tables = _tilt_tables(ready, old)
     if old is None:
         return star.StarFile((head, *tables.values()))
     written: list[star.Table] = [] if template is not None else [head]
@@ -181,31 +180,19 @@ def to_star(tomograms: TomogramSet) -> star.StarFile:
     return star.StarFile((*written, *tables.values()), comments=old.comments, path=old.path)
 
 
-def _tilt_tables(tomograms: TomogramSet, old: star.StarFile | None) -> dict[str, star.Table]:
+def _tilt_tables(ready: TomogramSet, old: star.StarFile | None) -> dict[str, star.Table]:
     before = {} if old is None else {t.name: t for t in reversed(old.tables)}
-    bent = any(t.deformation for t in tomograms.values())
     return {
         t.name: tilt_table(
             t,
-            _own_columns(t),
+            _TILT_COLUMNS,
             before.get(t.name),
             version=_VERSION,
-            bent=bent,
-            leave_out=_left_out(t),
+            # Angles beside the matrices go when they come from RELION 5, or the matrices change.
+            leave_out=() if _as_read(t) else ALIGNMENT_LABELS,
         )
-        for t in (_ready(t) for t in tomograms.values())
+        for t in ready.values()
     }
-
-
-def _left_out(tomogram: Tomogram) -> tuple[str, ...]:
-    """Angles beside the matrices go when they come from RELION 5, or the matrices change."""
-    source = tomogram.source
-    unchanged = (
-        source is not None
-        and source.format == NAME
-        and source.values.get(PROJECTION_LABELS[0]) is tomogram.projections
-    )
-    return () if unchanged else ALIGNMENT_LABELS
 
 
 def _ready(tomogram: Tomogram) -> Tomogram:
@@ -227,35 +214,32 @@ def _ready(tomogram: Tomogram) -> Tomogram:
 
 
 def _as_read(tomogram: Tomogram) -> bool:
-    source = tomogram.source
-    return source is not None and source.format == NAME and PROJECTION_LABELS[0] in source.tilts
+    """Whether the alignment is the one that the file says in matrices."""
+    source, now = tomogram.source, poses(tomogram)
+    if source is None or source.format != NAME or now is None:
+        return source is not None and source.format == NAME and now is None
+    return bool(same_entries(source.tilt_values.get(PROJECTION_LABELS[0]), now).all())
 
 
-def _own_columns(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
-    own = _projection_texts(tomogram)
-    if tomogram.image_index is not None:
-        own[IMAGE_NAME] = image_texts(tomogram)
-    elif tomogram.images is None:
-        own[IMAGE_NAME] = None  # rows mean the images of the stack in their order
-    return own
+def _image_names(tomogram: Tomogram) -> tuple[str, ...] | None:
+    """None where rows mean the images of the stack in their order."""
+    if tomogram.images is None and tomogram.image_index is None:
+        return None
+    return image_texts(tomogram)
 
 
-def _projection_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
-    projections, source = tomogram.projections, tomogram.source
-    old = source.tilts if source is not None and _as_read(tomogram) else {}
-    if projections is None:
-        waiting = tomogram.alignment is not None
-        return {label: old.get(label) if waiting else None for label in PROJECTION_LABELS}
-    if source is not None and old and source.values.get(PROJECTION_LABELS[0]) is projections:
-        return {label: old[label] for label in PROJECTION_LABELS}
-    matrices = geometry.to_one_based(projections)
-    texts = {label: vector_texts(matrices[:, i]) for i, label in enumerate(PROJECTION_LABELS)}
-    if not old:
-        return dict(texts)
-    before = _read_matrices(star.Table(tomogram.name, {label: old[label] for label in texts}))
-    assert before is not None
-    keep = same_rows(projections, geometry.from_one_based(before))
-    return {label: pick(old[label], new, keep) for label, new in texts.items()}
+def _matrix_texts(row: int) -> Callable[[Array], list[str]]:
+    return lambda matrices: vector_texts(geometry.to_one_based(matrices)[:, row])
+
+
+_TILT_COLUMNS = (
+    *(
+        TiltColumn(label, poses, _matrix_texts(row), own=NAME)
+        for row, label in enumerate(PROJECTION_LABELS)
+    ),
+    TiltColumn(IMAGE_NAME, _image_names, iter),
+    *TILT_COLUMNS,
+)
 
 
 RELION4 = Format(

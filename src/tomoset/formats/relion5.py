@@ -28,22 +28,29 @@ from tomoset.formats._files import file_names, find_file, refuse_unless_set
 from tomoset.formats._format import Format
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
+    FRAME_COUNT,
     GLOBAL_COLUMNS,
     IMAGE_NAME,
     PROJECTION_LABELS,
+    STACK,
     STAR_FILE,
+    TILT_COLUMNS,
     GlobalColumn,
-    number_texts,
-    vector_texts,
+    TiltColumn,
+    image_texts,
+    poses,
+    recorded,
+    with_deformations,
 )
 from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
     check_images,
-    image_texts,
     read_common,
+    source_of,
 )
 from tomoset.formats._relion_tables import global_table, tilt_table
+from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
 
 NAME = "relion5"
@@ -123,41 +130,33 @@ def _read_tomogram(reader: GlobalRow, file: star.StarFile, name: str) -> Tomogra
             path=file.path,
         )
     check_count(reader, tilts)
-    tomogram = read_common(reader, tilts, name, NAME)
+    tomogram = read_common(reader, tilts, name)
     if tomogram.images is not None:
         tomogram = replace(tomogram, image_size=check_images(tomogram.images, tilts))
     if tomogram.size is not None:
         tomogram = replace(tomogram, depth_origin=np.asarray(tomogram.size) / 2)
     with reader.errors():
-        return _with_alignment(tomogram, tilts)
+        tomogram = _with_alignment(tomogram, tilts)
+    return recorded(tomogram, source_of(reader, tilts, NAME), _COLUMNS, _READ_COLUMNS)
 
 
 def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
     """Projections from angles and shifts, or from matrices, which RELION 5 prefers."""
     alignment = _read_alignment(tilts)
     placed = replace(tomogram, alignment=alignment).placed()
-    said_by = ALIGNMENT_LABELS[0]
-    if any(label in tilts for label in PROJECTION_LABELS):
-        matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
-        _compare(placed, matrices)
-        placed = replace(tomogram, projections=matrices)
-        said_by = PROJECTION_LABELS[0]
-    source = placed.source
-    if source is None or placed.projections is None:
+    if not any(label in tilts for label in PROJECTION_LABELS):
         return placed
-    values = {**source.values, said_by: placed.projections}
-    return replace(placed, source=replace(source, values=values))
+    matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
+    _compare(placed, matrices)
+    return replace(tomogram, projections=matrices)
 
 
 def _as_read(tomogram: Tomogram, label: str) -> bool:
-    """Whether the projections are those that these columns of the file said."""
-    source = tomogram.source
-    return (
-        source is not None
-        and source.format == NAME
-        and tomogram.projections is not None
-        and source.values.get(label) is tomogram.projections
-    )
+    """Whether the file has such a column, and the alignment is still the one that it says."""
+    source, now = tomogram.source, poses(tomogram)
+    if source is None or source.format != NAME or label not in source.tilts or now is None:
+        return False
+    return bool(same_entries(source.tilt_values[label], now).all())
 
 
 def _read_alignment(tilts: star.Table) -> Alignment | None:
@@ -200,7 +199,7 @@ def _named_in_rows(tomogram: Tomogram) -> bool:
         source is not None
         and source.format == NAME
         and IMAGE_NAME in source.tilts
-        and "rlnTomoTiltSeriesName" not in source.row
+        and STACK not in source.row
     )
 
 
@@ -216,12 +215,19 @@ def _has_stack(tomogram: Tomogram) -> bool:
 
 
 _STACK_COLUMNS = {
-    "rlnTomoTiltSeriesName": lambda t: t.stack if _has_stack(t) else None,
-    "rlnTomoFrameCount": lambda t: t.n_tilts if _has_stack(t) else None,
+    STACK: lambda t: t.stack if _has_stack(t) else None,
+    FRAME_COUNT: lambda t: t.n_tilts if _has_stack(t) else None,
 }
 _COLUMNS = tuple(
     GlobalColumn(c.label, _STACK_COLUMNS.get(c.label, c.get), c.default, c.usual)
     for c in GLOBAL_COLUMNS
+)
+
+
+_COLUMNS_OF_SERIES = (TiltColumn(IMAGE_NAME, image_texts, iter), *TILT_COLUMNS)
+_READ_COLUMNS = (
+    *(TiltColumn(label, poses) for label in (*ALIGNMENT_LABELS, *PROJECTION_LABELS)),
+    *_COLUMNS_OF_SERIES,
 )
 
 
@@ -258,14 +264,15 @@ def write(
     names = file_names(tomograms)
     old = tomograms.source if isinstance(tomograms.source, Files) else None
     ready = tomograms.with_tomograms(
-        [_ready(t, keep_matrices=keep_matrices, max_loss=max_loss) for t in tomograms.values()]
+        with_deformations(
+            _ready(t, keep_matrices=keep_matrices, max_loss=max_loss) for t in tomograms.values()
+        )
     )
     head = _head(ready, path, old)
-    bent = any(t.deformation for t in ready.values())
     with AtomicFiles() as files:
         for tomogram in ready.values():
             before = None if old is None else old.series.get(tomogram.name)
-            series = _series(tomogram, before, bent=bent, keep_matrices=keep_matrices)
+            series = _series(tomogram, before, keep_matrices=keep_matrices)
             files.write(series_path(path, names[tomogram.name]), star.dumps(series).encode(*_TEXT))
         files.write(path, star.dumps(head).encode(*_TEXT))
 
@@ -377,10 +384,8 @@ def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
     return star.StarFile(tuple(others), comments=old.head.comments)
 
 
-def _series(
-    tomogram: Tomogram, old: star.StarFile | None, *, bent: bool, keep_matrices: bool
-) -> star.StarFile:
-    own = {**_alignment_texts(tomogram), IMAGE_NAME: image_texts(tomogram)}
+def _series(tomogram: Tomogram, old: star.StarFile | None, *, keep_matrices: bool) -> star.StarFile:
+    own = _alignment_texts(tomogram)
     unchanged = _as_read(tomogram, PROJECTION_LABELS[0])
     if keep_matrices and tomogram.projections is not None and not unchanged:
         own |= {
@@ -390,10 +395,10 @@ def _series(
     before = None if old is None else next((t for t in old.tables if t.name == tomogram.name), None)
     table = tilt_table(
         tomogram,
-        own,
+        _COLUMNS_OF_SERIES,
         before,
         version=_VERSION,
-        bent=bent,
+        own=own,
         leave_out=() if unchanged else PROJECTION_LABELS,
     )
     if old is None:
@@ -403,29 +408,38 @@ def _series(
 
 
 def _alignment_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
-    source = tomogram.source
+    """Angles and shifts; of tilt images whose alignment nobody changed as they were read."""
+    source, now = tomogram.source, poses(tomogram)
     old = source.tilts if source is not None and source.format == NAME else {}
-    if tomogram.projections is None and tomogram.alignment is None:
-        return {}  # what the file says of angles, if anything, is no alignment
-    unchanged = tomogram.projections is None or any(
-        _as_read(tomogram, labels[0]) for labels in (ALIGNMENT_LABELS, PROJECTION_LABELS)
-    )
-    if unchanged and all(label in old for label in ALIGNMENT_LABELS[1:]):
-        return {label: old.get(label) for label in ALIGNMENT_LABELS}
-    alignment = tomogram.alignment or _alignment_of(tomogram)
-    numbers = np.concatenate([alignment.angles, alignment.shifts], axis=1)
-    return {label: number_texts(numbers[:, i]) for i, label in enumerate(ALIGNMENT_LABELS)}
+    complete = all(label in old for label in ALIGNMENT_LABELS[1:])
+    before = None if source is None else source.tilt_values.get(ALIGNMENT_LABELS[1])
+    if now is None:  # what the file says of angles, if anything, is no alignment
+        return {} if before is None else dict.fromkeys(ALIGNMENT_LABELS)
+    same = np.zeros(len(now), np.bool_)
+    if complete:
+        same = same_entries(before, now)
+        if same.all():
+            return {label: old.get(label) for label in ALIGNMENT_LABELS}
+        if PROJECTION_LABELS[0] in old:  # by which the angles beside them were not needed
+            same[:] = False
+    numbers = _parameters(tomogram, now[~same])
+    none = ["0.0"] * len(now)
+    return {
+        label: merge(old.get(label, none), same, number_texts(numbers[:, i]))
+        for i, label in enumerate(ALIGNMENT_LABELS)
+    }
 
 
-def _alignment_of(tomogram: Tomogram) -> Alignment:
-    projections, size, image_size = tomogram.projections, tomogram.size, tomogram.image_size
-    pixel_size = tomogram.optics.pixel_size
-    assert projections is not None
+def _parameters(tomogram: Tomogram, poses: Array) -> Array:
+    """Angles and shifts [Å] of some tilt images: (n, 5)."""
+    if tomogram.projections is None:
+        return poses
+    size, image_size, pixel_size = tomogram.size, tomogram.image_size, tomogram.optics.pixel_size
     assert size is not None
     assert image_size is not None
     assert pixel_size is not None
-    angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
-    return Alignment(angles=angles, shifts=shifts * pixel_size)
+    angles, shifts = geometry.rigid_parameters(poses, size=size, image_size=image_size)
+    return np.concatenate([angles, shifts * pixel_size], axis=1)
 
 
 RELION5 = Format(

@@ -28,7 +28,7 @@ from tomoset.hand.measure import Measured, measure
 from tomoset.hand.options import HandOptions
 from tomoset.hand.report import hand_to_star, write_hand_picture
 from tomoset.hand.verdict import Verdict, verdict
-from tomoset.model import HAND_LOG_ODDS, Tomogram, TomogramSet
+from tomoset.model import Tomogram, TomogramSet
 from tomoset.project import Project
 from tomoset.run import Records, Report, RunOptions, run
 from tomoset.tilt_series import TiltSeries, found_from_here
@@ -293,7 +293,4 @@ def _with_hand(tomogram: Tomogram, found: Verdict) -> Tomogram:
     hand, odds = found.of(tomogram.name), found.odds_of(tomogram.name)
     if hand is not None:
         tomogram = replace(tomogram, hand=hand)
-    if odds is None or tomogram.source is None:
-        return tomogram
-    row = {**tomogram.source.row, HAND_LOG_ODDS: f"{odds:.3f}"}
-    return replace(tomogram, source=replace(tomogram.source, row=row))
+    return tomogram if odds is None else replace(tomogram, hand_log_odds=round(odds, 3))

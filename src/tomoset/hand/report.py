@@ -9,7 +9,7 @@ from tomoset import geometry, star
 from tomoset.hand.measure import Measured
 from tomoset.hand.picture import HandOdds, HandPanel, write_hand_png
 from tomoset.hand.verdict import decide
-from tomoset.model import HAND_LOG_ODDS, Tomogram
+from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def hand_to_star(tomogram: Tomogram, measured: Measured) -> star.StarFile:
     whole = {
         "rlnTomoName": tomogram.name,
         "rlnTomoHand": str(tomogram.hand),
-        HAND_LOG_ODDS: f"{measured.log_odds:.3f}",
+        "tomosetHandLogOdds": f"{measured.log_odds:.3f}",
         "tomosetHandSpread": f"{measured.spread:.3f}",
         "tomosetInclinedAboutAxis": f"{measured.inclined[0]:.1f}",
         "tomosetInclinedAcross": f"{measured.inclined[1]:.1f}",
@@ -42,7 +42,7 @@ def hand_to_star(tomogram: Tomogram, measured: Measured) -> star.StarFile:
     columns: dict[str, tuple[Array, str]] = {
         "tomosetTiltImage": (np.arange(1.0, tomogram.n_tilts + 1), ".0f"),
         "tomosetTiltAngle": (geometry.tilt_angles(tomogram.projections), ".2f"),
-        HAND_LOG_ODDS: (measured.by_tilt, ".3f"),
+        "tomosetHandLogOdds": (measured.by_tilt, ".3f"),
         "tomosetRingsLogOdds": (measured.rings, ".3f"),
         "tomosetDefocus": (measured.defocus, ".0f"),
         "tomosetDefocusError": (measured.error, ".0f"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tomoset.errors import ModelError
 
@@ -20,6 +21,8 @@ class Reconstruction:
         Voxel size against the pixel size of the tilt images.
     path, half1, half2 : str, optional
         Of the volume, and of those from two halves of the data.
+    others : mapping of str to str
+        Of what else was made of these volumes, by what it is: ``denoised``, ``projection`` ...
 
     Raises
     ------
@@ -31,6 +34,7 @@ class Reconstruction:
     path: str | None = None
     half1: str | None = None
     half2: str | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.binning) and self.binning > 0):

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
-import numpy.typing as npt
-
-#: Our column of what the images say of the hand: natural logarithm of the odds of +1 against -1.
-HAND_LOG_ODDS = "tomosetHandLogOdds"
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """Texts of one tomogram, by column.
+    """Texts of one tomogram, by column, and what they said when they were read.
 
     Parameters
     ----------
@@ -28,17 +23,26 @@ class Source:
         What the global table says of this tomogram.
     tilts : mapping of str to sequence of str
         What the tomogram's own table says, one text per tilt image.
-    values : mapping of str to array
-        The arrays that were read from `tilts`: as long as the model still holds the very
-        same array, its text is good.
+    row_values, tilt_values : mapping of str to value
+        What the model took of each column that it knows: its text is good for as long as the
+        model says the same. Of `tilts`, an array or a tuple with an entry per tilt image.
     """
 
     format: str
     row: Mapping[str, str] = field(default_factory=dict)
     tilts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    values: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    row_values: Mapping[str, Any] = field(default_factory=dict)
+    tilt_values: Mapping[str, Any] = field(default_factory=dict)
 
     def take(self, rows: Sequence[int]) -> Source:
         """The texts of some tilt images, in the order asked for."""
         tilts = {label: [texts[i] for i in rows] for label, texts in self.tilts.items()}
-        return replace(self, tilts=tilts, values={})
+        values = {label: take(value, rows) for label, value in self.tilt_values.items()}
+        return replace(self, tilts=tilts, tilt_values=values)
+
+
+def take(values: Any, rows: Sequence[int]) -> Any:
+    """Some entries of an array or a tuple with one per tilt image; of None, None."""
+    if values is None or not isinstance(values, tuple):
+        return None if values is None else values[rows]
+    return tuple(values[i] for i in rows)

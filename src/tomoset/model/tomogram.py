@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from tomoset.images.ctf import Ctf
 from tomoset.model._checks import Checks
 from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
+from tomoset.model.ice import Ice
 from tomoset.model.optics import Optics
 from tomoset.model.reconstruction import Reconstruction
-from tomoset.model.source import Source
+from tomoset.model.source import Source, take
 
 Array = npt.NDArray[np.float64]
 
@@ -30,6 +31,7 @@ PER_TILT = (
     "ctf_scale",
     "b_factor",
     "pre_exposure",
+    "exposure",
 )
 
 
@@ -57,6 +59,11 @@ class Tomogram:
         Slice of the stack, from 0, that each row means; None: row i is slice i.
     images : tuple of str, optional
         Paths of single tilt images, where there is no stack.
+    half_images : (tuple of str, tuple of str), optional
+        Images made of the even and of the odd frames of each movie, ``number@stack`` or single
+        ones. One of the two may be empty, and is then not known.
+    movies : tuple of str, optional
+        The movie that each tilt image was made of.
     image_size : (int, int), optional
         Width and height of the tilt images [px]. Needed for a deformation.
     size : (int, int, int), optional
@@ -75,6 +82,10 @@ class Tomogram:
         Factor on the CTF; B-factor [Å²].
     pre_exposure : (n,) array, optional
         What the specimen had received before each image [e/Å²].
+    exposure : (n,) array, optional
+        What it received while each image was taken [e/Å²].
+    acquisition : (n,) int array, optional
+        When each image was taken, from 0 for the first one. `acquisition_order` has the rows.
     fractional_dose : float, optional
         Dose of one tilt image [e/Å²].
     defocus_slope : float
@@ -88,6 +99,15 @@ class Tomogram:
         2D deformation of the tilt images.
     reconstruction : Reconstruction, optional
         The volumes that were made of it.
+    deviations : mapping of str to (n,) array
+        Standard deviation of what was determined of each tilt image, NaN where it was not:
+        ``x_tilt``, ``tilt``, ``rotation`` [deg], ``shift_x``, ``shift_y`` [px],
+        ``magnification``, ``stretch``, ``skew`` of the alignment; ``defocus``,
+        ``astigmatism`` [Å], ``defocus_angle`` [deg], ``ctf_scale`` of the CTF.
+    hand_log_odds : float, optional
+        What the images say of the hand: natural logarithm of the odds of +1 against -1.
+    ice : Ice, optional
+        What the contrast of the images says of the ice.
     source : Source, optional
         Text it was read from.
 
@@ -129,6 +149,13 @@ class Tomogram:
     fiducials: str | None = None
     deformation: Deformation | None = None
     reconstruction: Reconstruction | None = None
+    exposure: Array | None = None
+    acquisition: npt.NDArray[np.int64] | None = None
+    half_images: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    movies: tuple[str, ...] | None = None
+    deviations: Mapping[str, Array] = field(default_factory=dict)
+    hand_log_odds: float | None = None
+    ice: Ice | None = None
     source: Source | None = None
 
     def __post_init__(self) -> None:
@@ -145,18 +172,29 @@ class Tomogram:
             raise ModelError(f"tomogram {self.name!r}: impossible dose {self.fractional_dose}")
         checked = Checks(self.name)
         n = (self.n_tilts,)
-        for field, value in (
+        for name, value in (
             ("hand", int(self.hand)),
             ("size", checked.size("size", self.size, 3)),
             ("image_size", checked.size("image_size", self.image_size, 2)),
             ("projections", checked.matrices("projections", self.projections, self.n_tilts)),
             ("depth_origin", checked.array("depth_origin", self.depth_origin, (3,))),
             ("image_index", checked.indices("image_index", self.image_index, n)),
-            *((name, checked.array(name, getattr(self, name), n)) for name in PER_TILT),
+            ("acquisition", checked.indices("acquisition", self.acquisition, n)),
+            ("deviations", {k: checked.array(k, v, n) for k, v in self.deviations.items()}),
+            *((each, checked.array(each, getattr(self, each), n)) for each in PER_TILT),
         ):
-            object.__setattr__(self, field, value)
+            object.__setattr__(self, name, value)
+        for name in ("images", "movies"):
+            if (names := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(names))
+        even, odd = self.half_images or ((), ())
+        halves = (tuple(even), tuple(odd)) if even or odd else None
+        object.__setattr__(self, "half_images", halves)
         for what, length in (
             ("names", None if self.images is None else len(self.images)),
+            ("names of even frames", len(even) or None),
+            ("names of odd frames", len(odd) or None),
+            ("movies", None if self.movies is None else len(self.movies)),
             (
                 "deformation coefficients",
                 None if self.deformation is None else len(self.deformation.coefficients),
@@ -202,12 +240,14 @@ class Tomogram:
 
     @property
     def acquisition_order(self) -> npt.NDArray[np.int64]:
-        """Rows in the order of their dose: (n,) int array; equal doses keep the table's order.
+        """Rows in the order in which they were taken: (n,) int array.
+
+        As `acquisition` says, or else in that of their dose; equal doses keep the table's order.
 
         Raises
         ------
         ModelError
-            If there are no doses.
+            If there is neither.
 
         Examples
         --------
@@ -216,9 +256,10 @@ class Tomogram:
         >>> t.acquisition_order.tolist()
         [1, 2, 0]
         """
-        if self.pre_exposure is None:
+        when = self.pre_exposure if self.acquisition is None else self.acquisition
+        if when is None:
             raise ModelError(f"tomogram {self.name!r} has no doses, so its order is not known")
-        return np.argsort(self.pre_exposure, kind="stable")
+        return np.argsort(when, kind="stable")
 
     @property
     def tilt_angles(self) -> Array:
@@ -486,12 +527,15 @@ class Tomogram:
         asked = np.asarray(rows)
         index = np.flatnonzero(asked) if asked.dtype == bool else asked.astype(np.int64)
         changes: dict[str, object] = {"n_tilts": len(index)}
-        for field in ("projections", *PER_TILT):
-            value = getattr(self, field)
-            changes[field] = None if value is None else value[index]
-        if self.images is not None:
-            changes["images"] = tuple(self.images[i] for i in index)
-        else:
+        which = index.tolist()
+        for name in ("projections", "images", "movies", "acquisition", *PER_TILT):
+            changes[name] = take(getattr(self, name), which)
+        changes["deviations"] = {k: v[index] for k, v in self.deviations.items()}
+        if self.half_images is not None:
+            changes["half_images"] = tuple(
+                take(half, which) if half else half for half in self.half_images
+            )
+        if self.images is None:
             slices = np.arange(self.n_tilts) if self.image_index is None else self.image_index
             changes["image_index"] = slices[index]
         if self.alignment is not None:
@@ -502,7 +546,7 @@ class Tomogram:
             kept = self.deformation.coefficients[index]
             changes["deformation"] = replace(self.deformation, coefficients=kept)
         if self.source is not None:
-            changes["source"] = self.source.take(index.tolist())
+            changes["source"] = self.source.take(which)
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:

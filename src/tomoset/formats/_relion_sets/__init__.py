@@ -14,7 +14,6 @@ fiducials only; the rest is the same text in both.
 ``trajectories``   ``motion.star``: a table a particle
 ``fiducials``      ``fiducials_NAME.star``
 ``optimisation``   ``optimisation_set.star``: which files belong together
-``_texts``         texts that stay as they were
 =================  ============================================================
 """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.formats._relion_sets._links import Links
-from tomoset.formats._relion_sets._texts import Array, Ints
+from tomoset.formats._texts import Array, Ints
 from tomoset.model import Optics
 
 TOMOGRAM = "rlnTomoName"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tomoset.errors import ModelError
-from tomoset.formats._relion_sets._texts import Array, Ints, some
+from tomoset.formats._texts import Array, Ints, some
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.model.particles import distinct
 

@@ -13,7 +13,7 @@ from tomoset import star
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._relion_sets._columns import ParticleSource
 from tomoset.formats._relion_sets._links import Links
-from tomoset.formats._relion_sets._texts import VERSIONS, Array, Ints, int_texts, merge
+from tomoset.formats._texts import VERSIONS, Array, Ints, int_texts, merge
 from tomoset.model import Optics, ParticleSet
 
 GROUP = "rlnOpticsGroup"

@@ -22,7 +22,8 @@ from tomoset.formats._relion_sets._columns import (
 )
 from tomoset.formats._relion_sets._links import Links
 from tomoset.formats._relion_sets._optics import GROUP, optics_table
-from tomoset.formats._relion_sets._texts import (
+from tomoset.formats._relion_sets._visible import VISIBLE, visible_texts
+from tomoset.formats._texts import (
     VERSIONS,
     Array,
     exact_texts,
@@ -31,7 +32,6 @@ from tomoset.formats._relion_sets._texts import (
     int_texts,
     merge,
 )
-from tomoset.formats._relion_sets._visible import VISIBLE, visible_texts
 from tomoset.model import ParticleSet, TomogramSet
 
 Columns = Mapping[str, Sequence[str] | None]

@@ -26,7 +26,7 @@ import numpy as np
 from tomoset import star
 from tomoset.errors import FileFormatError, LossyWarning, MissingFieldError, MissingFileError
 from tomoset.formats._relion_sets._columns import ORIGINS
-from tomoset.formats._relion_sets._texts import (
+from tomoset.formats._texts import (
     VERSIONS,
     Array,
     Mask,

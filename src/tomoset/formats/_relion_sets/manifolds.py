@@ -17,7 +17,7 @@ from tomoset import star
 from tomoset.errors import FileFormatError, MissingFieldError, ModelError
 from tomoset.formats._relion_labels import NO_TEXT
 from tomoset.formats._relion_sets._links import unknown, unknown_message
-from tomoset.formats._relion_sets._texts import VERSIONS
+from tomoset.formats._texts import VERSIONS
 from tomoset.model import Manifold, ManifoldSet, TomogramSet
 
 INDEX = "rlnTomoManifoldIndex"

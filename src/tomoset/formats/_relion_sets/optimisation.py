@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tomoset import star
 from tomoset.errors import FileFormatError, MissingFieldError
-from tomoset.formats._relion_sets._texts import VERSIONS
+from tomoset.formats._texts import VERSIONS
 
 PARTICLES = "rlnTomoParticlesFile"
 TOMOGRAMS = "rlnTomoTomogramsFile"

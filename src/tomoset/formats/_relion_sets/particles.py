@@ -36,8 +36,8 @@ from tomoset.formats._relion_sets._columns import (
 )
 from tomoset.formats._relion_sets._links import Links, unknown, unknown_message
 from tomoset.formats._relion_sets._optics import optics_of, read_optics
-from tomoset.formats._relion_sets._texts import Array, Ints
 from tomoset.formats._relion_sets._visible import read_visible
+from tomoset.formats._texts import Array, Ints
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.model.particles import distinct
 

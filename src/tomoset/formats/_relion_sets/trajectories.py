@@ -16,7 +16,7 @@ import numpy as np
 from tomoset import star
 from tomoset.errors import AssumptionWarning, LossyWarning, MissingFieldError
 from tomoset.formats._relion_sets._columns import ORIGINS
-from tomoset.formats._relion_sets._texts import VERSIONS, Array, float_texts, some
+from tomoset.formats._texts import VERSIONS, Array, float_texts, some
 from tomoset.model import ParticleSet, TomogramSet, TrajectorySet
 
 GENERAL = "general"

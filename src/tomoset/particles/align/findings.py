@@ -15,24 +15,6 @@ from tomoset.model import Deformation
 
 Array = npt.NDArray[np.float64]
 
-#: Columns of a tilt table: the standard deviation of each of `PARAMETERS`, if it was free.
-DEVIATIONS = dict(
-    zip(
-        PARAMETERS,
-        (
-            "tomosetXTiltError",
-            "tomosetTiltError",
-            "tomosetRotationError",
-            "tomosetShiftXError",
-            "tomosetShiftYError",
-            "tomosetMagnificationError",
-            "tomosetStretchError",
-            "tomosetSkewError",
-        ),
-        strict=True,
-    )
-)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Findings:
@@ -114,10 +96,10 @@ class Findings:
                 path=path,
             ) from problem
 
-    def deviation_texts(self) -> dict[str, list[str]]:
-        """Columns of a tilt table; none for what nothing could change, ``nan`` for what stays."""
+    def by_name(self) -> dict[str, Array]:
+        """Standard deviations as `Tomogram.deviations`; none for what nothing could change."""
         return {
-            DEVIATIONS[name]: [f"{value:.4g}" for value in values]
+            name: np.array([float(f"{value:.4g}") for value in values])
             for name, values in zip(PARAMETERS, self.deviations.T, strict=True)
             if np.isfinite(values).any()
         }

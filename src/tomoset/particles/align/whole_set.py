@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
+from tomoset.align.particles import PARAMETERS
 from tomoset.derived import (
     Derived,
     Recipe,
@@ -25,7 +26,7 @@ from tomoset.errors import ModelError, UnsupportedError
 from tomoset.formats import relion5
 from tomoset.formats._files import file_names
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.align.findings import DEVIATIONS, Findings
+from tomoset.particles.align.findings import Findings
 from tomoset.particles.align.followers import ParticleFollowers
 from tomoset.particles.align.one import Aligned, align
 from tomoset.particles.align.options import AlignOptions
@@ -236,8 +237,5 @@ def _updated(tomogram: Tomogram, result: dict[str, Any]) -> Tomogram:
         aligned = replace(aligned, projections=found.projections, alignment=None)
     if result["deformation"] is not None:
         aligned = replace(aligned, deformation=found.deformation)
-    source = aligned.source
-    if source is not None:
-        tilts = {k: v for k, v in source.tilts.items() if k not in DEVIATIONS.values()}
-        source = replace(source, tilts=tilts | found.deviation_texts())
-    return replace(aligned, source=source)
+    kept = {k: v for k, v in aligned.deviations.items() if k not in PARAMETERS}
+    return replace(aligned, deviations=kept | found.by_name())

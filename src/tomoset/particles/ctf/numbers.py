@@ -35,12 +35,12 @@ def numbers(refined: Refined, options: CtfFitOptions) -> dict[str, Any]:
         "changes": None if fit.kept.all() else fit.changes.tolist(),
         "scales": fit.scales.tolist() if scaled else None,
         "errors": {
-            "defocus": _texts(fit.errors[:, 0], seen) if refining else None,
-            "astigmatism": _texts(2 * astigmatism_error(fit), seen) if refining else None,
-            "angle": _texts(angle_errors(astigmatism, fit.errors[:, 1:]), seen)
+            "defocus": _values(fit.errors[:, 0], seen) if refining else None,
+            "astigmatism": _values(2 * astigmatism_error(fit), seen) if refining else None,
+            "defocus_angle": _values(angle_errors(astigmatism, fit.errors[:, 1:]), seen)
             if refining
             else None,
-            "scale": _texts(fit.scale_errors, seen) if options.scale else None,
+            "ctf_scale": _values(fit.scale_errors, seen) if options.scale else None,
         },
         "ice": _ice(fit) if scaled and not options.per_tilt_scale else None,
         "particles": refined.particles,
@@ -61,10 +61,14 @@ def numbers(refined: Refined, options: CtfFitOptions) -> dict[str, Any]:
     }
 
 
-def _texts(values: Array, seen: npt.NDArray[np.bool_]) -> list[str]:
-    """For a column; of images that show nothing, nothing is known."""
-    return [f"{v:.4g}" if s else "nan" for v, s in zip(values, seen, strict=True)]
+def _values(values: Array, seen: npt.NDArray[np.bool_]) -> list[float | None]:
+    """For `Tomogram.deviations`; of images that show nothing, nothing is known."""
+    return [
+        float(f"{v:.4g}") if s and np.isfinite(v) else None
+        for v, s in zip(values, seen, strict=True)
+    ]
 
 
 def _ice(fit: CtfFit) -> list[float]:
-    return [fit.ice.luminance, fit.ice.thickness, *fit.ice.normal.tolist()]
+    values = fit.ice.luminance, fit.ice.thickness, *fit.ice.normal.tolist()
+    return [float(f"{v:.6g}") for v in values]

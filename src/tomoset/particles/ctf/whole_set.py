@@ -27,7 +27,7 @@ from tomoset.derived import (
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._files import file_names
 from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
-from tomoset.model import Tomogram, TomogramSet
+from tomoset.model import Ice, Tomogram, TomogramSet
 from tomoset.particles.ctf.defocus import mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.fit import CtfFitOptions, fit_ctf
 from tomoset.particles.ctf.numbers import numbers
@@ -47,22 +47,6 @@ from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 Result = dict[str, Any]
-
-#: Columns of a tilt table: standard deviations of what was refined.
-ERRORS = {
-    "defocus": "tomosetDefocusError",
-    "astigmatism": "tomosetAstigmatismError",
-    "angle": "tomosetDefocusAngleError",
-    "scale": "tomosetCtfScaleError",
-}
-#: Columns of the global table, as RELION writes them: luminance, ice, its normal.
-_ICE = (
-    "rlnTomoRelativeLuminance",
-    "rlnTomoRelativeIceThickness",
-    "rlnTomoIceNormalX",
-    "rlnTomoIceNormalY",
-    "rlnTomoIceNormalZ",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,14 +278,11 @@ def _updated(tomogram: Tomogram, result: Result) -> Tomogram:
     if result["changes"] is not None:
         new = with_changes(new, result["changes"])
     if result["scales"] is not None:
-        new = replace(new, ctf_scale=np.array(result["scales"]))
-    source = new.source
-    if source is None:
-        return new
-    errors = {ERRORS[k]: texts for k, texts in result["errors"].items() if texts is not None}
-    row = dict(source.row)
-    if result["scales"] is not None:  # what another scale was made of is true no more
-        row = {k: v for k, v in row.items() if k not in _ICE}
+        # What another scale was made of is true no more.
+        new = replace(new, ctf_scale=np.array(result["scales"]), ice=None)
     if result["ice"] is not None:
-        row |= {label: f"{v:.6g}" for label, v in zip(_ICE, result["ice"], strict=True)}
-    return replace(new, source=replace(source, tilts={**source.tilts, **errors}, row=row))
+        luminance, thickness, *normal = result["ice"]
+        x, y, z = normal
+        new = replace(new, ice=Ice(luminance=luminance, thickness=thickness, normal=(x, y, z)))
+    found = {name: values for name, values in result["errors"].items() if values is not None}
+    return replace(new, deviations={**new.deviations, **found})
