@@ -100,10 +100,10 @@ def checked_moves(moves: Mapping[str, npt.ArrayLike], names: Iterable[str]) -> d
     ModelError
         With the name of the tomogram.
     """
-    there = list(names)
+    there = dict.fromkeys(names)
     for name in moves:
         if name not in there:
-            some = ", ".join(there[:5]) + (" ..." if len(there) > 5 else "")
+            some = ", ".join(list(there)[:5]) + (" ..." if len(there) > 5 else "")
             raise ModelError(f"no tomogram is called {name!r}, so none can move; there are {some}")
     return {name: _checked(name, move) for name, move in moves.items()}
 
@@ -339,8 +339,9 @@ def read_moves(path: str | os.PathLike[str]) -> dict[str, Array]:
         expected = ", ".join((_NAME, *_ROWS))
         raise MissingFieldError(f"no moves of tomograms: expected {expected}", path=path)
     names = list(table[_NAME])
+    first = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
     for row, name in enumerate(names):
-        if name in names[:row]:
+        if first[name] != row:
             raise table.error(
                 f"a second row is of tomogram {name!r}; keep the one that is meant", row
             )

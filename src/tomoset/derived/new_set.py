@@ -114,7 +114,7 @@ def refuse_unknown(tomograms: TomogramSet, names: Sequence[str]) -> None:
     ModelError
         With names that there are.
     """
-    unknown = [name for name in names if name not in list(tomograms)]
+    unknown = [name for name in names if name not in tomograms]
     if unknown:
         some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
         raise ModelError(f"no tomogram is called {unknown[0]!r}; there are {some}")

@@ -106,17 +106,16 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     ModelError
         If two would be the same.
     """
-    made: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for name in names:
         plain = name.replace("/", "_")
-        if plain in made.values():
-            twin = next(other for other, file in made.items() if file == plain)
+        twin = owners.setdefault(plain, name)
+        if twin != name:
             raise ModelError(
                 f"the files of tomograms {twin!r} and {name!r} would both be called {plain!r}; "
                 "rename one"
             )
-        made[name] = plain
-    return made
+    return {name: plain for plain, name in owners.items()}
 
 
 def refuse_unless_set(path: str | os.PathLike[str]) -> None:

@@ -36,8 +36,11 @@ def global_table(
     for column in columns:
         found = [global_text(t, column) for t in tomograms.values()]
         if any(text is not None for text in found):
-            values = [plain_text(column.get(t)) for t in tomograms.values()]
-            pairs = zip(found, values, strict=True)
+            # A number that is none would be "empty", at which RELION stops.
+            said = [
+                (column.default if (v := column.get(t)) is None else v) for t in tomograms.values()
+            ]
+            pairs = zip(found, map(plain_text, said), strict=True)
             texts[column.label] = [v if text is None else text for text, v in pairs]
         else:
             texts.pop(column.label, None)

@@ -70,9 +70,11 @@ def read(text: star.StarFile) -> TomogramSet:
     table = _global_of(text)
     assert table is not None
     _refuse_duplicates(text, table)
-    tomograms = [
-        _read_tomogram(text, table, row, name) for row, name in enumerate(table["rlnTomoName"])
-    ]
+    others = {t.name: t for t in reversed(text.tables) if t is not table}
+    tomograms = []
+    for row, name in enumerate(table["rlnTomoName"]):
+        tilts = _tilt_table(others, table, row, name)
+        tomograms.append(_read_tomogram(GlobalRow(table, row), tilts, name))
     return TomogramSet(tomograms, format=NAME, source=text)
 
 
@@ -94,32 +96,31 @@ def _refuse_duplicates(text: star.StarFile, table: star.Table) -> None:
             )
 
 
-def _tilt_table(text: star.StarFile, table: star.Table, row: int, name: str) -> star.Table:
-    others = [t for t in text.tables if t is not table]
-    for other in others:
-        if other.name == name:
-            return other
+def _tilt_table(
+    others: dict[str, star.Table], table: star.Table, row: int, name: str
+) -> star.Table:
+    """The table of a tomogram, among all but the global one by their names."""
+    if name in others:
+        return others[name]
     legacy = f"tomo_{row}"  # before RELION 4.0's release tables were numbered, from 0
-    for other in others:
-        if other.name == legacy:
-            warnings.warn(
-                f"{text.path}: table data_{legacy} taken for tomogram {name!r}, by its place: "
-                "the file has the legacy names of tables",
-                AssumptionWarning,
-                stacklevel=2,
-            )
-            return other
-    found = ", ".join(f"data_{t.name}" for t in others[:6]) + (" ..." if len(others) > 6 else "")
+    if legacy in others:
+        warnings.warn(
+            f"{table.path}: table data_{legacy} taken for tomogram {name!r}, by its place: "
+            "the file has the legacy names of tables",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+        return others[legacy]
+    there = list(reversed(others))
+    found = ", ".join(f"data_{t}" for t in there[:6]) + (" ..." if len(there) > 6 else "")
     raise MissingFieldError(
         f"tomogram {name!r} has no table: expected data_{name}, found {found or 'no other table'}",
-        path=text.path,
+        path=table.path,
         line=table.line_of(row),
     )
 
 
-def _read_tomogram(text: star.StarFile, table: star.Table, row: int, name: str) -> Tomogram:
-    tilts = _tilt_table(text, table, row, name)
-    reader = GlobalRow(table, row)
+def _read_tomogram(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     check_count(reader, tilts)
     reader.required("rlnTomoTiltSeriesPixelSize")
     tomogram = read_common(reader, tilts, name)
