@@ -171,7 +171,7 @@ def test_an_import_whose_proof_fails_has_failed(
     command = ["import", "imod", "TS", "--angpix", "2", "--fd", "3", "--to", "relion5", "--json"]
     assert main([*command, "-o", "a/"]) == 0
     assert json.loads(capsys.readouterr().out)["proof"]["failed"] == []
-    monkeypatch.setattr("tomoset.proof.Proof.holds", lambda *_: False)
+    monkeypatch.setattr("tomoset.project.verify.Proof.holds", lambda *_: False)
     assert main([*command, "-o", "b/"]) == 1
     assert json.loads(capsys.readouterr().out)["proof"]["failed"] == ["TS"]
     assert main([*command[:-1], "-o", "c/"]) == 1

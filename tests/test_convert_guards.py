@@ -17,7 +17,7 @@ from tests.builders.relion_project import small_project
 from tests.builders.tomograms import rigid_tomogram
 from tomoset import geometry as g
 from tomoset import star
-from tomoset.proof import prove
+from tomoset.project.verify import prove
 
 
 def write_rigid(path: str, **changes: object) -> tomoset.Tomogram:

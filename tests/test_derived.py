@@ -34,8 +34,8 @@ from tomoset.errors import (
     ModelError,
 )
 from tomoset.model import Optics, Reconstruction, Tomogram, TomogramSet
-from tomoset.moves import move_tomogram, read_moves
 from tomoset.project import Project, fiducials_of, open_project, open_tomograms
+from tomoset.project.transform import move_tomogram, read_moves
 from tomoset.run import RunOptions
 
 QUIET = RunOptions(quiet=True)

@@ -28,8 +28,8 @@ from tomoset.model import (
     TrajectorySet,
 )
 from tomoset.model.observations import Observations
-from tomoset.moves import move_project, move_tomogram, moves_to_star, read_moves
 from tomoset.project import Project, open_project, open_tomograms, read_linked, write_project
+from tomoset.project.transform import move_project, move_tomogram, moves_to_star, read_moves
 
 Array = npt.NDArray[np.float64]
 SIZE, IMAGE, PIXEL = (64, 47, 31), (60, 52), 2.0

@@ -359,10 +359,11 @@ def test_what_cannot_be_written_is_known_before(
     assert t.projections is not None
     stretched = t.projections.copy()
     stretched[:, 0] *= 1.01
-    from tomoset.formats import relion5
+    from tomoset.formats import Tolerance, format_named
 
     skewed = s.with_tomograms([replace(t, projections=stretched)])
-    relion5.write(skewed, "r5/tomograms.star", keep_matrices=True)
+    tolerance = Tolerance(keep_matrices=True)
+    format_named("relion5").write_set(skewed, "r5/tomograms.star", tolerance)
     more = ["--o", "B", "--bin", "2", "--size", "40", "40", "20"]
     assert main(["reconstruct", "r5/tomograms.star", *more]) == 1
     assert "rigid" in capsys.readouterr().err

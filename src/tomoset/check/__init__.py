@@ -7,8 +7,9 @@ ask of a validator (limits of defocus, of angles, of rigidity) and are stated in
 from __future__ import annotations
 
 from tomoset.check import _files, _space, _tables
-from tomoset.check._rule import Problem, Rule, each, mixed
+from tomoset.formats import FORMATS, format_of
 from tomoset.model import TomogramSet
+from tomoset.model.rules import Problem, Rule, each, mixed
 
 __all__ = ["RULES", "Problem", "Rule", "check"]
 
@@ -24,7 +25,7 @@ def check(tomograms: TomogramSet) -> list[Problem]:
     Returns
     -------
     list of Problem
-        In the order of `RULES`; empty if all is well.
+        In the order of `RULES`, those of other formats left out; empty if all is well.
 
     Examples
     --------
@@ -40,25 +41,20 @@ def check(tomograms: TomogramSet) -> list[Problem]:
             message=message,
             cure=rule.cure,
         )
-        for rule in RULES
+        for rule in (*format_of(tomograms).rules, *_RULES)
         for name, message in rule.test(tomograms)
     ]
 
 
-#: By the letters of their codes: S set and names, R RELION, F files, D dose, C CTF, G geometry,
-#: H hand.
-RULES = (
+#: By the letters of their codes: S set and names, F files, D dose, C CTF, G geometry, H hand.
+#: Formats have others, such as R, RELION.
+_RULES = (
     Rule("S01", "error", "the set holds a tomogram", "Import or select one.", _files.empty),
     Rule("S02", "warning", "names differ in more than case", "Rename one.", _files.similar_names),
     Rule("S03", "note", "names are plain", "Rename it if a program stumbles.",
          each(_files.odd_name)),
     Rule("S04", "warning", "pixel sizes agree", "Check the pixel size; use optics groups.",
          mixed("the pixel size", lambda t: t.optics.pixel_size)),
-    Rule("R01", "note", "RELION 5 reads the set as it is meant",
-         "For RELION 5: tomoset convert SET DST --to relion5.", _files.relion_5),
-    Rule("R02", "warning", "row i means image i of the stack",
-         "Use tomoset convert, to either dialect: it picks the images.",
-         each(_files.rows_out_of_order)),
     Rule("F01", "error", "the images are there", "Run in the project folder, or correct the path.",
          _files.images),
     Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",
@@ -109,3 +105,6 @@ RULES = (
     Rule("H03", "note", "the hand is determined", "tomoset hand SET --o DIR --apply.",
          _tables.hand_unknown),
 )  # fmt: skip
+
+#: All that is asked of sets of any format: each format's own, then those of all sets.
+RULES = (*dict.fromkeys(rule for format in FORMATS for rule in format.rules), *_RULES)

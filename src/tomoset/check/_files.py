@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
-from tomoset.check._rule import Found
 from tomoset.errors import TomosetError
 from tomoset.formats._files import find_file
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack, read_header
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.model.rules import Found
 
 
 def empty(tomograms: TomogramSet) -> Found:
@@ -36,24 +34,6 @@ def odd_name(t: Tomogram) -> str | None:
     except ValueError:
         return None
     return "the name is a number, which Python's STAR readers change (001 becomes 1)"
-
-
-def relion_5(tomograms: TomogramSet) -> Found:
-    if tomograms.format == "relion4" and tomograms.source is not None:
-        yield (
-            None,
-            "RELION 5 takes these matrices one voxel off on each axis, and drops them when its "
-            "programs write the set",
-        )
-
-
-def rows_out_of_order(t: Tomogram) -> str | None:
-    named = t.source is not None and "rlnTomoTiltSeriesName" in t.source.row
-    if t.image_index is None or not named or t.images is not None:
-        return None
-    if np.array_equal(t.image_index, np.arange(t.n_tilts)):
-        return None
-    return "rows name other images of the stack than their own numbers, which RELION ignores"
 
 
 def images(tomograms: TomogramSet) -> Found:

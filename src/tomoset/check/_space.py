@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.check._rule import rows
 from tomoset.model import Tomogram
+from tomoset.model.rules import rows
 
 Array = npt.NDArray[np.float64]
 

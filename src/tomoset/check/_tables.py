@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tomoset.check._rule import Found, rows
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.model.rules import Found, rows
 
 #: Odds of 20 to 1 are worth a word; at 1000 to 1 the hand is determined [natural logarithms].
 _LIKELY, _SURE = 3.0, 6.9

@@ -9,11 +9,14 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tomoset.errors import TomosetError, TomosetWarning
+
+if TYPE_CHECKING:
+    from tomoset.formats import Tolerance
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,6 +100,14 @@ def contradicting_losses(given: dict[str, Any]) -> None:
     """Refuse two answers to one question."""
     if given["nearest"] and given["keep_matrices"]:
         raise click.UsageError("--nearest and --keep-matrices contradict each other")
+
+
+def tolerance_of(given: dict[str, Any]) -> Tolerance:
+    """What may be lost, as `loss_options` name it."""
+    from tomoset.formats import Tolerance
+
+    names = ("max_loss", "nearest", "keep_matrices")
+    return Tolerance(**{name: given[name] for name in names})
 
 
 def print_proof(result: Any) -> int:

@@ -17,6 +17,7 @@ from tomoset.cli._shell import (
     print_json,
     print_proof,
     print_warnings,
+    tolerance_of,
 )
 
 
@@ -57,10 +58,15 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     if os.path.realpath(source) == os.path.realpath(target):
         raise click.UsageError("SRC and DST are the same file")
     lean_start()
-    from tomoset.convert import Options, convert_project, convert_set, is_project
+    from tomoset.project.convert import Options, convert_project, convert_set, is_project
 
     with collected_warnings(strict=strict) as warned:
-        options = Options(**given)
+        options = Options(
+            to=given["to"],
+            tolerance=tolerance_of(given),
+            size=given["size"],
+            image_size=given["image_size"],
+        )
         if is_project(source):
             result = convert_project(source, target, options)
         else:

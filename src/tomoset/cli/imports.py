@@ -19,6 +19,7 @@ from tomoset.cli._shell import (
     print_json,
     print_proof,
     print_warnings,
+    tolerance_of,
 )
 from tomoset.errors import LossyWarning
 
@@ -185,18 +186,10 @@ def _write(result: Any, output: str, given: dict[str, Any]) -> Any:
             )
         result.tomograms.write(output, "relion4")
         return None
-    from tomoset.convert import write_and_prove
+    from tomoset.project.convert import Options, write_and_verify
 
-    return write_and_prove(
-        result.tomograms, output, _losses(given), before_reading=result.files.commit
-    )
-
-
-def _losses(given: dict[str, Any]) -> Any:
-    from tomoset.convert import Options
-
-    names = ("to", "max_loss", "nearest", "keep_matrices")
-    return Options(**{name: given[name] for name in names})
+    options = Options(to=given["to"], tolerance=tolerance_of(given))
+    return write_and_verify(result.tomograms, output, options, before_reading=result.files.commit)
 
 
 def _options(given: dict[str, Any], *, folders: bool) -> Any:

@@ -25,8 +25,8 @@ from tomoset.cli._shell import (
 def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> None:
     """Show a tomogram set at a glance: series, tilts, doses, defocus, what is missing."""
     path = the_set(path, given)
+    from tomoset.check.summary import summarise
     from tomoset.formats import read
-    from tomoset.summary import summarise
 
     with collected_warnings(strict=strict) as warned:
         tomograms = read(path)

@@ -16,11 +16,12 @@ from tomoset import star
 from tomoset.derived.job import set_path
 from tomoset.errors import FileAccessError, LossyWarning, MissingFileError, TomosetError
 from tomoset.formats import _relion_sets as sets
+from tomoset.formats import working_format
 from tomoset.formats._files import file_names, find_file, path_from_here
 from tomoset.formats._relion_sets.optimisation import TOMOGRAMS
 from tomoset.model import Fiducials, TomogramSet
-from tomoset.moves import move_project, moves_to_star, read_moves
-from tomoset.project import Project, dialect_of, fiducials_of, linked_texts, read_linked
+from tomoset.project import Project, fiducials_of, linked_texts, read_linked
+from tomoset.project.transform import move_project, moves_to_star, read_moves
 
 Array = npt.NDArray[np.float64]
 
@@ -154,7 +155,7 @@ class Linked:
             warnings.warn(
                 "no particles are linked to the set, so none go with tomograms that are turned: "
                 "coordinates of before need the matrices of "
-                f"{os.path.join(folder, MOVES)} (tomoset.moves.move_project)",
+                f"{os.path.join(folder, MOVES)} (tomoset.project.transform.move_project)",
                 LossyWarning,
                 stacklevel=4,
             )
@@ -188,7 +189,7 @@ class Linked:
         found = {name: self._beads(name) for name in moves if tomograms[name].fiducials is None}
         beads = {name: fiducials for name, fiducials in found.items() if fiducials is not None}
         moved = move_project(replace(self._project, fiducials=beads), moves, moved=tomograms)
-        named, texts, entries = linked_texts(moved, self._folder, dialect_of(tomograms.format))
+        named, texts, entries = linked_texts(moved, self._folder, working_format(tomograms).name)
         texts[os.path.join(self._folder, MOVES)] = moves_to_star(moves)
         return Carried(tomograms=named, texts=texts, entries=entries)
 

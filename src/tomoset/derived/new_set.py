@@ -61,8 +61,8 @@ class Recipe(Generic[T]):
         By what matrix, (4, 4), a result has moved its tomogram: from voxels of before, 0-based
         at bin 1, to those of after; None if it has not, the default. Of every result that is
         there, also of a run with other options. `updated` then gives the tomogram in its new
-        frame (`tomoset.moves.move_tomogram`); sets that refer to it, and fiducials if it names
-        no others, are carried along.
+        frame (`tomoset.project.transform.move_tomogram`); sets that refer to it, and fiducials if
+        it names no others, are carried along.
     may_move : bool
         Whether results of this run move tomograms: then what is linked to them is read, and
         what cannot follow is refused, before the first job.
@@ -143,7 +143,7 @@ def derive(
         Made when missing. The set goes to ``tomograms.star``, links to
         ``optimisation_set.star``, what became of each to ``summary.json``. Where tomograms move,
         sets that go with them go to ``particles.star``, ``manifolds.star``, ``motion.star`` and
-        ``fiducials_NAME.star``, and the matrices to ``moves.star`` (`tomoset.moves`).
+        ``fiducials_NAME.star``, and the matrices to ``moves.star`` (`tomoset.project.transform`).
     running : RunOptions, optional
         Where and how to run.
     names : sequence of str

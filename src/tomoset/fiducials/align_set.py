@@ -14,17 +14,16 @@ from tomoset import geometry, star
 from tomoset.align import PARAMETERS, Fit
 from tomoset.align.level import Level, level
 from tomoset.derived import Derived, Recipe, as_project, derive, file_sizes, identity, in_folder
-from tomoset.errors import UnsupportedError
 from tomoset.fiducials.align_one import Aligned, Kept, align
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.align_report import alignment_to_star
 from tomoset.fiducials.outputs import write_beads, write_picture
 from tomoset.fiducials.task import BeadTask, common_fields
-from tomoset.formats import relion5
+from tomoset.formats import BEYOND_RIGID, refuse_unable, working_format
 from tomoset.formats._files import fiducials_file
 from tomoset.model import Deformation, Fiducials, Tomogram, TomogramSet
-from tomoset.moves import move_tomogram
 from tomoset.project import Project, fiducials_of
+from tomoset.project.transform import move_tomogram
 from tomoset.run import RunOptions, file_stamp
 from tomoset.tilt_series import TiltSeries
 
@@ -32,8 +31,6 @@ Array = npt.NDArray[np.float64]
 
 #: A specimen is turned to be level if the angle is so many times its standard deviation.
 _SURE = 3.0
-#: What RELION 5's angles and shifts cannot say.
-_NOT_RIGID = ("magnification", "stretch", "skew")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,12 +78,11 @@ def align_set(
     Raises
     ------
     UnsupportedError
-        If the set is RELION 5's, which cannot say what is to be free.
+        If the set's format cannot say what is to be free.
     """
     project, running = as_project(tomograms), running or RunOptions()
     options = replace(options, find=replace(options.find, threads=running.threads))
-    if project.tomograms.format == relion5.NAME:
-        options = replace(options, classes=_rigid(options.classes))
+    options = replace(options, classes=_sayable(project.tomograms, options.classes))
     tasks = {
         name: Task(**fields, options=options)
         for name, fields in common_fields(project, folder).items()
@@ -105,15 +101,12 @@ def align_set(
     return derive(recipe, project, tasks, folder, running, names)
 
 
-def _rigid(classes: Mapping[str, str]) -> dict[str, str]:
-    """What may change in a set of RELION 5: known before the jobs, not when the set is written."""
-    freed = [name for name in _NOT_RIGID if classes.get(name, "fixed") != "fixed"]
-    if freed:
-        raise UnsupportedError(
-            f"RELION 5 knows rigid alignments only, and cannot say {freed[0]}: leave it fixed, or "
-            "convert the set to RELION 4's dialect first (tomoset convert --to relion4)"
-        )
-    return dict.fromkeys(_NOT_RIGID, "fixed") | dict(classes)
+def _sayable(tomograms: TomogramSet, classes: Mapping[str, str]) -> dict[str, str]:
+    """What may change in a set: known before the jobs, not when the set is written."""
+    format = working_format(tomograms)
+    fixed = {name: "fixed" for name in BEYOND_RIGID if not format.can(name)} | dict(classes)
+    refuse_unable(tomograms, *(n for n in BEYOND_RIGID if fixed.get(n, "fixed") != "fixed"))
+    return fixed
 
 
 def align_one(task: Task) -> dict[str, Any]:
@@ -174,7 +167,7 @@ def _write_beads(task: Task, tomogram: Tomogram, fiducials: Fiducials, flat: Lev
         fiducials = replace(
             fiducials, points=geometry.apply(flat.motion, fiducials.points), source=None
         )
-    write_beads(fiducials, path, tomogram, task.dialect)
+    write_beads(fiducials, path, tomogram, task.format)
     return path
 
 
@@ -249,7 +242,7 @@ def _describe(task: Task) -> dict[str, Any]:
     return {
         "options": options,
         "target": task.target("fiducials_{name}.star"),
-        "dialect": task.dialect,
+        "format": task.format,
         "of": _identity(task),
     }
 

@@ -141,7 +141,7 @@ def find_one(task: Task) -> dict[str, Any]:
         with TiltSeries(task.tomogram, task.set_path) as images:
             found = _beads(task, images)
             tomogram = task.tomogram.placed(None, images.size)
-            write_beads(found.fiducials, path, tomogram, task.dialect)
+            write_beads(found.fiducials, path, tomogram, task.format)
             files = [path]
             if len(found.fiducials):
                 files.append(task.target("{name}.png"))
@@ -192,7 +192,7 @@ def _describe(task: Task) -> dict[str, Any]:
         "models": task.sources.models,
         "beads": beads,
         "target": task.target("fiducials_{name}.star"),
-        "dialect": task.dialect,
+        "format": task.format,
         "of": identity(task),
     }
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from tomoset import derived
 from tomoset.derived import set_path
+from tomoset.formats import working_format
 from tomoset.formats._files import file_names
-from tomoset.project import Project, dialect_of
+from tomoset.model import Project
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,14 +23,13 @@ class BeadTask(derived.Task):
         Where files go.
     file_name : str
         The tomogram's name, as files can have it.
-    format, dialect : str
-        Of the set, and of its fiducials: from where they are counted.
+    format : str
+        Of the set that is written, and of its fiducials: from where they are counted.
     """
 
     folder: str
     file_name: str
     format: str
-    dialect: str
 
     def target(self, pattern: str) -> str:
         """Path of a file in the folder, its name made of the tomogram's."""
@@ -47,8 +47,7 @@ def common_fields(project: Project, folder: str | os.PathLike[str]) -> dict[str,
             "root": os.getcwd(),
             "folder": os.fspath(folder),
             "file_name": files[name],
-            "format": tomograms.format,
-            "dialect": dialect_of(tomograms.format),
+            "format": working_format(tomograms).name,
         }
         for name, tomogram in tomograms.items()
     }

@@ -5,17 +5,49 @@ from __future__ import annotations
 import os
 
 from tomoset import star
-from tomoset.errors import FileFormatError, UnknownFormatError
-from tomoset.formats import relion4, relion5
+from tomoset.errors import FileFormatError, MissingFileError, UnknownFormatError, UnsupportedError
+from tomoset.files import read_bytes
 from tomoset.formats._files import wrong_stack
-from tomoset.formats._format import Format
+from tomoset.formats._format import (
+    BEYOND_RIGID,
+    Ability,
+    Failure,
+    Format,
+    Loss,
+    Option,
+    Reading,
+    StrPath,
+    Tolerance,
+)
+from tomoset.formats._relion import HEAD
+from tomoset.formats.relion4 import RELION4
+from tomoset.formats.relion5 import RELION5
 from tomoset.model import TomogramSet
 from tomoset.model.tomogram_set import WRITERS
 
-#: Formats of whole sets, in the order of the documentation.
-FORMATS: dict[str, Format] = {f.name: f for f in (relion5.RELION5, relion4.RELION4)}
+__all__ = [
+    "BEYOND_RIGID",
+    "FORMATS",
+    "Ability",
+    "Failure",
+    "Format",
+    "Loss",
+    "Option",
+    "Reading",
+    "Tolerance",
+    "TomogramSet",
+    "format_named",
+    "format_of",
+    "read",
+    "read_without_images",
+    "refuse_unable",
+    "working_format",
+]
 
-WRITERS.update({f.name: f.write for f in FORMATS.values()})
+#: The order is that of the documentation, and in which a file is asked what it is.
+FORMATS: tuple[Format, ...] = (RELION5, RELION4)
+
+WRITERS.update({f.name: f.write_set for f in FORMATS if "linked sets" in f.abilities})
 
 #: What else a STAR file may be, by a label that tells.
 _OTHERS = {
@@ -31,7 +63,7 @@ _OTHERS = {
 }
 
 
-def read(path: str | os.PathLike[str], format: str | None = None) -> TomogramSet:
+def read(path: StrPath, format: str | None = None) -> TomogramSet:
     """Read a tomogram set.
 
     Parameters
@@ -63,36 +95,82 @@ def read(path: str | os.PathLike[str], format: str | None = None) -> TomogramSet
     for tomogram in tomograms.values():
         wrong = wrong_stack(tomogram, os.fspath(path))
         if wrong:
-            raise FileFormatError(wrong, path=path, line=_line_of(tomograms, tomogram.name))
+            line = format_of(tomograms).line_of(tomograms, tomogram.name)
+            raise FileFormatError(wrong, path=path, line=line)
     return tomograms
 
 
-def read_without_images(path: str | os.PathLike[str], format: str | None = None) -> TomogramSet:
+def read_without_images(path: StrPath, format: str | None = None) -> TomogramSet:
     """Read a tomogram set as `read`, whatever its stacks hold.
 
     For programs that open the images themselves, and let one bad stack stop no other.
     """
-    text = star.read(path)
-    if format is not None:
-        if format not in FORMATS:
-            raise UnknownFormatError(
-                f"no format is called {format!r}; there are {', '.join(FORMATS)}", path=path
+    chosen = _format_at(path) if format is None else format_named(format)
+    return chosen.read([path]).project.tomograms
+
+
+def format_named(name: str) -> Format:
+    """The format of a name.
+
+    Raises
+    ------
+    UnknownFormatError
+        With the names that there are.
+    """
+    for format in FORMATS:
+        if format.name == name:
+            return format
+    names = ", ".join(format.name for format in FORMATS)
+    raise UnknownFormatError(f"no format is called {name!r}; there are {names}")
+
+
+def format_of(tomograms: TomogramSet) -> Format:
+    """The format that a set came in."""
+    return format_named(tomograms.format)
+
+
+def working_format(tomograms: TomogramSet) -> Format:
+    """The format in which programs write a set: its own, if it has files of whole sets.
+
+    Of the others, RELION 4's says most.
+    """
+    own = format_of(tomograms)
+    return own if own.can("linked sets") else RELION4
+
+
+def refuse_unable(tomograms: TomogramSet, *abilities: Ability) -> None:
+    """Refuse to give a set what its format cannot say.
+
+    Raises
+    ------
+    UnsupportedError
+        With formats that can.
+    """
+    format = working_format(tomograms)
+    for ability in abilities:
+        if not format.can(ability):
+            able = [f"--to {f.name}" for f in FORMATS if f.can(ability) and f.writes]
+            more = any(map(format.can, BEYOND_RIGID))
+            rigid = "" if more else "knows rigid alignments only, and "
+            raise UnsupportedError(
+                f"{format.package} {rigid}cannot say {ability}: leave it fixed, or convert the set "
+                f"first (tomoset convert {' or '.join(able)})"
             )
-        return FORMATS[format].read(text)
-    for candidate in FORMATS.values():
-        if candidate.detect(text):
-            return candidate.read(text)
-    raise UnknownFormatError(f"not a tomogram set: {_looks_like(text)}", path=path)
 
 
-def _line_of(tomograms: TomogramSet, name: str) -> int | None:
-    """The line of a tomogram in the global table."""
-    head = getattr(tomograms.source, "head", tomograms.source)
-    for table in head.tables if isinstance(head, star.StarFile) else ():
-        names = list(table.get("rlnTomoName") or ())
-        if name in names:
-            return table.line_of(names.index(name))
-    return None
+def _format_at(path: StrPath) -> Format:
+    """The format that recognises what is there."""
+    name = os.fspath(path)
+    is_folder = os.path.isdir(name)
+    if not is_folder and not os.path.exists(name):
+        raise MissingFileError(f"{name}: there is no such file or folder")
+    head = b"" if is_folder else read_bytes(name, HEAD)
+    for format in FORMATS:
+        if format.detect(name, head):
+            return format
+    if is_folder:
+        raise UnknownFormatError("a folder that no format recognises", path=path)
+    raise UnknownFormatError(f"not a tomogram set: {_looks_like(star.read(path))}", path=path)
 
 
 def _looks_like(text: star.StarFile) -> str:

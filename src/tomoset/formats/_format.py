@@ -1,38 +1,244 @@
 """What a file format is to tomoset."""
 
+# ruff: noqa: ARG002  - methods of the base class say what a format cannot, and need no argument
+
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from tomoset import star
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import TomosetError, UnsupportedError
+from tomoset.files import AtomicFiles
 from tomoset.model import TomogramSet
+from tomoset.model.project import Project
+from tomoset.model.rules import Rule
 
-Path = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
+
+#: What one format can say and another cannot.
+Ability = Literal[
+    "magnification",
+    "stretch",
+    "skew",
+    "deformation",
+    "single images",
+    "centred coordinates",
+    "linked sets",
+]
+
+
+#: What rigid alignments cannot say.
+BEYOND_RIGID: tuple[Ability, ...] = ("magnification", "stretch", "skew")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Format:
-    """A format of whole tomogram sets.
+class Failure:
+    """A tilt series that could not be read, and why."""
+
+    name: str
+    error: TomosetError | OSError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """What a format has read.
+
+    Parameters
+    ----------
+    project : Project
+        The tomograms, and what belongs to them.
+    notes : sequence of str
+        What was chosen or is missing, a line each. What was assumed is a warning.
+    failures : sequence of Failure
+        Series that could not be read; the others are in the project.
+    files : AtomicFiles
+        Files that the project names and that had to be made: they take their places with the
+        block of the files, or not at all.
+    """
+
+    project: Project
+    notes: Sequence[str] = ()
+    failures: Sequence[Failure] = ()
+    files: AtomicFiles = field(default_factory=AtomicFiles)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Loss:
+    """What a tomogram loses when it is written in a format.
+
+    Parameters
+    ----------
+    texts : tuple of str
+        Each follows the name of the tomogram in a message.
+    pixels : (n_tilts,) array
+        How far tilt images will be from where they were [px].
+    """
+
+    texts: tuple[str, ...]
+    pixels: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """What may be lost in writing.
+
+    Parameters
+    ----------
+    max_loss : float
+        How far a tilt image may be from where it was [px].
+    nearest, keep_matrices : bool
+        Beyond that: take the nearest that the format can say, or write the matrices next to
+        it where the format has a place for them; else the set is refused.
+    """
+
+    max_loss: float = 0.1
+    nearest: bool = False
+    keep_matrices: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """Something that a user may say about what is read.
 
     Parameters
     ----------
     name : str
+        The keyword of `Format.read`.
+    spellings : tuple of str
+        On the command line.
+    kind : {"number", "text", "path", "flag"}
+        What values are.
+    default : optional
+        If nothing is said.
+    metavar, help : str
+        For people.
+    """
+
+    name: str
+    spellings: tuple[str, ...]
+    kind: Literal["number", "text", "path", "flag"] = "number"
+    default: Any = None
+    metavar: str | None = None
+    help: str = ""
+
+
+class Format:
+    """The files of a package: recognised, read into the model, written from it.
+
+    There is one instance for each, in the list `tomoset.formats.FORMATS`. What a subclass leaves
+    as it is here, its package has not.
+
+    Attributes
+    ----------
+    name : str
         As the command line says it.
     package : str
-        The program it belongs to.
+        The program, as messages name it.
     url : str
         Its manual.
-    detect : callable
-        Whether a STAR file is of this format.
-    read, write : callable
-        From a STAR file into the model; from the model to a path.
+    reads, writes : str
+        What is read and written, in a few words; empty if nothing is.
+    abilities : frozenset of str
+        What it can say, of `Ability`.
+    labels : mapping of str to str
+        What it calls fields of the model.
+    rules : tuple of Rule
+        Its own traps, for `tomoset.check`.
+    options : tuple of Option
+        What `tomoset import` may be told; a format that has none is opened as it is.
+    about : str
+        What `tomoset import NAME --help` says.
     """
 
     name: str
     package: str
     url: str
-    detect: Callable[[star.StarFile], bool]
-    read: Callable[[star.StarFile], TomogramSet]
-    write: Callable[[TomogramSet, Path], None]
+    reads: str = ""
+    writes: str = ""
+    abilities: frozenset[Ability] = frozenset()
+    labels: Mapping[str, str] = {}
+    rules: tuple[Rule, ...] = ()
+    options: tuple[Option, ...] = ()
+    about: str = ""
+
+    def can(self, ability: Ability) -> bool:
+        """Whether files of this format can say something."""
+        return ability in self.abilities
+
+    def label(self, name: str) -> str:
+        """What a field of the model is called in these files.
+
+        Examples
+        --------
+        >>> from tomoset.formats import format_named
+        >>> format_named("relion5").label("pre_exposure")
+        'rlnMicrographPreExposure'
+        """
+        return self.labels.get(name, name.replace("_", " "))
+
+    def detect(self, path: str, head: bytes) -> bool:
+        """Whether a file, or a folder (whose `head` is empty), is of this format.
+
+        Parameters
+        ----------
+        path : str
+            Where it is.
+        head : bytes
+            Its beginning, all of a small file.
+        """
+        return False
+
+    def read(self, sources: Sequence[StrPath], **options: Any) -> Reading:
+        """Read files or folders into the model.
+
+        Parameters
+        ----------
+        sources : sequence of path-like
+            As `reads` says.
+        **options
+            By the names of `options`; and ``target``, the path of the set that will be made of
+            them, beside which further files may be made.
+
+        Raises
+        ------
+        TomosetError
+            If nothing can be read.
+        """
+        raise UnsupportedError(f"nothing of {self.package} is read")
+
+    def write_set(
+        self, tomograms: TomogramSet, path: StrPath, tolerance: Tolerance | None = None
+    ) -> None:
+        """Write a tomogram set, whole or not at all.
+
+        Raises
+        ------
+        UnsupportedError
+            If the set holds what cannot be said, or the format has no such files.
+        """
+        raise UnsupportedError(f"{self.package} has no file of a tomogram set")
+
+    def losses(self, project: Project) -> dict[str, Loss]:
+        """What writing would lose, by the names of tomograms that lose something."""
+        return {}
+
+    def files(self, tomograms: TomogramSet, path: StrPath) -> list[str]:
+        """The files that `write_set` makes of a set."""
+        return [os.fspath(path)]
+
+    def sources(self, tomograms: TomogramSet) -> list[str]:
+        """The files that a set was read from."""
+        path = getattr(tomograms.source, "path", None)
+        return [] if path is None else [os.fspath(path)]
+
+    def line_of(self, tomograms: TomogramSet, name: str) -> int | None:
+        """The line of a tomogram in the file of its set."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Format {self.name}>"

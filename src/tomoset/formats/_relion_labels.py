@@ -172,6 +172,28 @@ ALIGNMENT_LABELS = (
 )
 STAR_FILE = "rlnTomoTiltSeriesStarFile"
 
+#: What messages call fields of the model.
+LABELS = {
+    **{column.field: column.label for column in TILT_COLUMNS},
+    "name": "rlnTomoName",
+    "size": "rlnTomoSizeX, Y and Z",
+    "hand": "rlnTomoHand",
+    "stack": "rlnTomoTiltSeriesName",
+    "images": IMAGE_NAME,
+    "fiducials": "rlnTomoFiducialsStarFile",
+    "pixel_size": "rlnTomoTiltSeriesPixelSize",
+    "tomograms": "rlnTomoTomogramsFile",
+    "particles": "rlnTomoParticlesFile",
+    "manifolds": "rlnTomoManifoldsFile",
+    "trajectories": "rlnTomoTrajectoriesFile",
+    "half1": "rlnTomoReferenceMap1File",
+    "half2": "rlnTomoReferenceMap2File",
+    "mask": "rlnTomoReferenceMaskFile",
+    "fsc": "rlnTomoReferenceFscFile",
+    "halves": "rlnRandomSubset",
+    "angles": "rlnAngleRot, rlnAngleTilt and rlnAnglePsi",
+}
+
 #: What RELION puts into a text column of rows that had no value.
 NO_TEXT = "empty"
 

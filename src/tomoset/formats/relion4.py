@@ -7,10 +7,9 @@ https://relion.readthedocs.io/en/release-4.0/Reference/STA/Datatypes/tomogram_se
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +24,8 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.formats._files import refuse_unless_set
-from tomoset.formats._format import Format
+from tomoset.formats._format import Loss, StrPath, Tolerance
+from tomoset.formats._relion import ROWS_IN_ORDER, Relion
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
     GLOBAL_COLUMNS,
@@ -43,6 +43,8 @@ from tomoset.formats._relion_rows import GlobalRow, check_count, read_common, so
 from tomoset.formats._relion_tables import global_table, tilt_table
 from tomoset.formats._texts import same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
+from tomoset.model.project import Project
+from tomoset.model.rules import Found, Rule
 
 NAME = "relion4"
 _VERSION = "# version 30001"
@@ -50,22 +52,21 @@ _VERSION = "# version 30001"
 Array = npt.NDArray[np.float64]
 
 
-def detect(text: star.StarFile) -> bool:
-    """Whether some table names tomograms, and no other file holds their tilt images."""
-    return _global_of(text) is not None
-
-
-def _is_global(table: star.Table) -> bool:
+def _is_global(name: str, labels: Iterable[str]) -> bool:
+    """Whether a table names tomograms, and no other file holds their tilt images."""
+    said = set(labels)
     return (
-        table.name == "global" or "rlnTomoFrameCount" in table
-    ) and "rlnTomoTiltSeriesStarFile" not in table
+        "rlnTomoName" in said
+        and (name == "global" or "rlnTomoFrameCount" in said)
+        and STAR_FILE not in said
+    )
 
 
 def _global_of(text: star.StarFile) -> star.Table | None:
-    return next((t for t in text.tables if "rlnTomoName" in t and _is_global(t)), None)
+    return next((t for t in text.tables if _is_global(t.name, t.columns)), None)
 
 
-def read(text: star.StarFile) -> TomogramSet:
+def _read(text: star.StarFile) -> TomogramSet:
     """A set from the tables of ``tomograms.star``; its tables are matched by name."""
     table = _global_of(text)
     assert table is not None
@@ -146,16 +147,10 @@ def _directions(matrices: Array) -> Alignment:
     """What matrices without any translation say: Warp exports such beside cut-out particles."""
     middle = (1, 1, 1)
     angles, _ = geometry.rigid_parameters(matrices, size=middle, image_size=(1, 1))
-    return Alignment(angles=angles, shifts=np.zeros((len(angles), 2)))
+    return Alignment(angles=angles, shifts=np.zeros((len(angles), 2)), directions_only=True)
 
 
-def write(tomograms: TomogramSet, path: str | os.PathLike[str]) -> None:
-    """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
-    refuse_unless_set(path)
-    star.write(to_star(tomograms), path)
-
-
-def to_star(tomograms: TomogramSet) -> star.StarFile:
+def _to_star(tomograms: TomogramSet) -> star.StarFile:
     """The set as tables: those of its file, in their order, with what has changed."""
     if not tomograms:
         raise ModelError("the set holds no tomogram, and RELION reads no empty set")
@@ -243,11 +238,64 @@ _TILT_COLUMNS = (
 )
 
 
-RELION4 = Format(
-    name=NAME,
-    package="RELION 4",
-    url="https://relion.readthedocs.io/en/release-4.0/",
-    detect=detect,
-    read=read,
-    write=write,
-)
+def _read_by_relion_5(tomograms: TomogramSet) -> Found:
+    if tomograms.source is not None:
+        yield (
+            None,
+            "RELION 5 takes these matrices one voxel off on each axis, and drops them when its "
+            "programs write the set",
+        )
+
+
+class Relion4(Relion):
+    """RELION 4's dialect."""
+
+    name = NAME
+    package = "RELION 4"
+    url = "https://relion.readthedocs.io/en/release-4.0/"
+    abilities = frozenset({"magnification", "stretch", "skew", "deformation", "linked sets"})
+    rules = (
+        Rule(
+            "R01",
+            "note",
+            "RELION 5 reads the set as it is meant",
+            "For RELION 5: tomoset convert SET DST --to relion5.",
+            _read_by_relion_5,
+        ),
+        ROWS_IN_ORDER,
+    )
+
+    def is_global(self, name: str, labels: Iterable[str]) -> bool:
+        """Whether a table names tomograms, and no other file holds their tilt images."""
+        return _is_global(name, labels)
+
+    def from_star(self, text: star.StarFile) -> TomogramSet:
+        """A set from the tables of ``tomograms.star``; its tables are matched by name."""
+        return _read(text)
+
+    def write_set(
+        self, tomograms: TomogramSet, path: StrPath, tolerance: Tolerance | None = None
+    ) -> None:
+        """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
+        del tolerance
+        refuse_unless_set(path)
+        star.write(_to_star(tomograms), path)
+
+    def losses(self, project: Project) -> dict[str, Loss]:
+        """What RELION 4 asks of every set, where it is not there."""
+        lost = {}
+        for name, t in project.tomograms.items():
+            needed = {
+                "an alignment": t.projections,
+                "a size": t.size,
+                "defocus": t.defocus_u,
+                "doses": t.pre_exposure,
+            }
+            lacking = ", ".join(what for what, value in needed.items() if value is None)
+            if lacking:
+                text = f"has not {lacking}: RELION 4 reads no such set"
+                lost[name] = Loss(texts=(text,), pixels=np.zeros(t.n_tilts))
+        return lost
+
+
+RELION4 = Relion4()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,8 @@ from tomoset.errors import (
 )
 from tomoset.files import AtomicFiles
 from tomoset.formats._files import file_names, find_file, refuse_unless_set
-from tomoset.formats._format import Format
+from tomoset.formats._format import Loss, StrPath, Tolerance
+from tomoset.formats._relion import ROWS_IN_ORDER, Relion
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
     FRAME_COUNT,
@@ -42,6 +43,7 @@ from tomoset.formats._relion_labels import (
     recorded,
     with_deformations,
 )
+from tomoset.formats._relion_rigid import loss_of, nearest_rigid, rigid_loss, upright
 from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
@@ -52,14 +54,11 @@ from tomoset.formats._relion_rows import (
 from tomoset.formats._relion_tables import global_table, tilt_table
 from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
+from tomoset.model.project import Project
 
 NAME = "relion5"
 _VERSION = "# version 50001"
 _DOSE = "rlnMicrographPreExposure"
-
-#: How far a projection may be from rigid, over the corners of the tomogram, and still be
-#: written as angles and shifts [px].
-MAX_LOSS = 0.1
 
 Array = npt.NDArray[np.float64]
 
@@ -77,16 +76,11 @@ class Files:
         return self.head.path
 
 
-def detect(text: star.StarFile) -> bool:
-    """Whether a table names the STAR files of tilt series."""
-    return _global_of(text) is not None
-
-
 def _global_of(text: star.StarFile) -> star.Table | None:
     return next((t for t in text.tables if STAR_FILE in t and "rlnTomoName" in t), None)
 
 
-def read(text: star.StarFile) -> TomogramSet:
+def _read(text: star.StarFile) -> TomogramSet:
     """A set from its global file; the files of its tilt series are found from it."""
     table = _global_of(text)
     assert table is not None
@@ -231,32 +225,8 @@ _READ_COLUMNS = (
 )
 
 
-def write(
-    tomograms: TomogramSet,
-    path: str | os.PathLike[str],
-    *,
-    keep_matrices: bool = False,
-    max_loss: float = MAX_LOSS,
-) -> None:
-    """Write the global file, and ``tilt_series/NAME.star`` beside it: all of them or none.
-
-    Parameters
-    ----------
-    tomograms : TomogramSet
-        With doses; aligned or not.
-    path : path-like
-        The global STAR file.
-    keep_matrices : bool
-        Write the matrices next to the angles, where those cannot say all. RELION 5 uses them
-        until it writes the set itself.
-    max_loss : float
-        How far a projection may be from the nearest rigid one [px].
-
-    Raises
-    ------
-    UnsupportedError
-        If a projection is not rigid enough, or something that RELION 5 needs is not known.
-    """
+def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance) -> None:
+    """Write the global file, and ``tilt_series/NAME.star`` beside it: all of them or none."""
     path = os.fspath(path)
     refuse_unless_set(path)
     if not tomograms:
@@ -264,28 +234,26 @@ def write(
     names = file_names(tomograms)
     old = tomograms.source if isinstance(tomograms.source, Files) else None
     ready = tomograms.with_tomograms(
-        with_deformations(
-            _ready(t, keep_matrices=keep_matrices, max_loss=max_loss) for t in tomograms.values()
-        )
+        with_deformations(_ready(t, tolerance) for t in tomograms.values())
     )
     head = _head(ready, path, old)
     with AtomicFiles() as files:
         for tomogram in ready.values():
             before = None if old is None else old.series.get(tomogram.name)
-            series = _series(tomogram, before, keep_matrices=keep_matrices)
-            files.write(series_path(path, names[tomogram.name]), star.dumps(series).encode(*_TEXT))
+            series = _series(tomogram, before, keep_matrices=tolerance.keep_matrices)
+            files.write(_series_path(path, names[tomogram.name]), star.dumps(series).encode(*_TEXT))
         files.write(path, star.dumps(head).encode(*_TEXT))
 
 
 _TEXT = ("utf-8", "surrogateescape")
 
 
-def series_path(path: str, file_name: str) -> str:
+def _series_path(path: str, file_name: str) -> str:
     """Where the table of a tomogram goes: ``tilt_series/NAME.star`` beside the global file."""
     return os.path.join(os.path.dirname(path), "tilt_series", f"{file_name}.star")
 
 
-def _ready(tomogram: Tomogram, *, keep_matrices: bool, max_loss: float) -> Tomogram:
+def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     """The tomogram as RELION 5 can say it: depth counted upwards, its origin the middle."""
     if tomogram.pre_exposure is None:
         raise UnsupportedError(
@@ -301,68 +269,22 @@ def _ready(tomogram: Tomogram, *, keep_matrices: bool, max_loss: float) -> Tomog
             f"tomogram {tomogram.name!r}: angles and shifts of RELION 5 need the size of the tilt "
             "images, and the stack is not there; give it by --image-size W H"
         )
-    tomogram = _upright(tomogram)
-    if keep_matrices or _as_read(tomogram, PROJECTION_LABELS[0]):
-        return tomogram  # the matrices are written
-    loss = rigid_loss(tomogram)
-    if loss.max(initial=0.0) > max(max_loss, 1e-6):
-        worst = int(loss.argmax())
-        raise UnsupportedError(
-            f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
-            f"{worst + 1} would be off by up to {loss[worst]:.3g} px (magnification or skew). "
-            "Allow it by --nearest or --max-loss, or write matrices next to the angles by "
-            "--keep-matrices"
-        )
-    return tomogram
-
-
-def _upright(tomogram: Tomogram) -> Tomogram:
-    """The same tomogram with its depth counted so that no projection is a mirror image.
-
-    Depth and hand change sign together: defocus stays what it was (specification 3.7).
-    """
-    projections = tomogram.projections
-    assert projections is not None
-    mirrored = np.linalg.det(projections[:, :3, :3]) < 0
-    if not mirrored.any():
+    tomogram = upright(tomogram)
+    matrices_are_written = tolerance.keep_matrices or _as_read(tomogram, PROJECTION_LABELS[0])
+    if matrices_are_written and not tolerance.nearest:
         return tomogram
-    if not mirrored.all():
-        raise ModelError(
-            f"tomogram {tomogram.name!r}: tilt image {int(np.argmin(mirrored)) + 1} is no mirror "
-            "image, but others are; RELION 5 has one hand for all"
-        )
-    turned = projections.copy()
-    turned[:, 2] *= -1
-    return replace(tomogram, projections=turned, hand=-tomogram.hand)
-
-
-def nearest_rigid(tomogram: Tomogram) -> Array | None:
-    """The nearest rigid projections, mirrored where the tomogram's are: (n, 4, 4), or None.
-
-    None where there are no projections, or a size is not known.
-    """
-    projections, size, image_size = tomogram.projections, tomogram.size, tomogram.image_size
-    if projections is None or size is None or image_size is None:
-        return None
-    angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
-    rigid = geometry.rigid_projections(angles, shifts, size=size, image_size=image_size)
-    rigid[np.linalg.det(projections[:, :3, :3]) < 0, 2] *= -1
-    return rigid
-
-
-def rigid_loss(tomogram: Tomogram, points: Array | None = None) -> Array:
-    """How far each tilt image is from the nearest rigid projection [px]: (n,).
-
-    Over the corners of the tomogram, and further points (m, 3) [voxels]; nothing where a size
-    is not known.
-    """
-    rigid = nearest_rigid(tomogram)
-    if rigid is None or tomogram.projections is None or tomogram.size is None:
-        return np.zeros(tomogram.n_tilts)
-    every = geometry.corners(tomogram.size)
-    if points is not None:
-        every = np.concatenate([every, points])
-    return geometry.rigid_loss(tomogram.projections, rigid, every)
+    loss = rigid_loss(tomogram)
+    if loss.max(initial=0.0) <= max(tolerance.max_loss, 1e-6):
+        return tomogram
+    if tolerance.nearest:
+        return replace(tomogram, projections=nearest_rigid(tomogram))
+    worst = int(loss.argmax())
+    raise UnsupportedError(
+        f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
+        f"{worst + 1} would be off by up to {loss[worst]:.3g} px (magnification or skew). "
+        "Allow it by --nearest or --max-loss, or write matrices next to the angles by "
+        "--keep-matrices"
+    )
 
 
 def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
@@ -371,7 +293,7 @@ def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
     columns = dict(table.columns)
     names = columns.pop("rlnTomoName")
     plain = file_names(ready)
-    files = [series_path(path, plain[name]) for name in ready]
+    files = [_series_path(path, plain[name]) for name in ready]
     order = ["rlnTomoName", STAR_FILE, *columns]
     if template is not None:  # where the old file has it
         first = [label for label in template.columns if label in order]
@@ -442,11 +364,61 @@ def _parameters(tomogram: Tomogram, poses: Array) -> Array:
     return np.concatenate([angles, shifts * pixel_size], axis=1)
 
 
-RELION5 = Format(
-    name=NAME,
-    package="RELION 5",
-    url="https://relion.readthedocs.io/en/release-5.0/",
-    detect=detect,
-    read=read,
-    write=write,
-)
+class Relion5(Relion):
+    """RELION 5's dialect."""
+
+    name = NAME
+    package = "RELION 5"
+    url = "https://relion.readthedocs.io/en/release-5.0/"
+    abilities = frozenset({"deformation", "single images", "centred coordinates", "linked sets"})
+    rules = (ROWS_IN_ORDER,)
+
+    def is_global(self, name: str, labels: Iterable[str]) -> bool:
+        """Whether a table names the STAR files of tilt series."""
+        del name
+        return {STAR_FILE, "rlnTomoName"} <= set(labels)
+
+    def from_star(self, text: star.StarFile) -> TomogramSet:
+        """A set from its global file; the files of its tilt series are found from it."""
+        return _read(text)
+
+    def write_set(
+        self, tomograms: TomogramSet, path: StrPath, tolerance: Tolerance | None = None
+    ) -> None:
+        """Write the global file, and ``tilt_series/NAME.star`` beside it: all of them or none.
+
+        RELION 5 uses matrices next to the angles until it writes the set itself.
+
+        Raises
+        ------
+        UnsupportedError
+            If a projection is not rigid enough, or something that RELION 5 needs is not known.
+        """
+        _write(tomograms, path, tolerance or Tolerance())
+
+    def losses(self, project: Project) -> dict[str, Loss]:
+        """How far projections are from rigid ones, at the particles too."""
+        particles = project.particles
+        rows = {} if particles is None else particles.by_tomogram()
+        lost = {}
+        for name, t in project.tomograms.items():
+            seen = rows.get(name)
+            points = None if particles is None or seen is None else particles.positions[seen]
+            found = loss_of(t, points)
+            if found is not None:
+                lost[name] = found
+        return lost
+
+    def files(self, tomograms: TomogramSet, path: StrPath) -> list[str]:
+        """The global file and those of the tilt series."""
+        path = os.fspath(path)
+        return [path, *(_series_path(path, name) for name in file_names(tomograms).values())]
+
+    def sources(self, tomograms: TomogramSet) -> list[str]:
+        """The global file and those of the tilt series, as they were found."""
+        old = tomograms.source if isinstance(tomograms.source, Files) else None
+        files = () if old is None else (old.head, *old.series.values())
+        return [file.path for file in files if file.path is not None]
+
+
+RELION5 = Relion5()

@@ -11,6 +11,7 @@ from tomoset.model.manifolds import Manifold, ManifoldSet
 from tomoset.model.observations import Observations
 from tomoset.model.optics import Optics
 from tomoset.model.particles import ParticleSet, VisibleTilts
+from tomoset.model.project import Project
 from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source
 from tomoset.model.tomogram import Tomogram
@@ -27,6 +28,7 @@ __all__ = [
     "Observations",
     "Optics",
     "ParticleSet",
+    "Project",
     "Reconstruction",
     "Source",
     "Tomogram",

@@ -20,7 +20,11 @@ class Alignment:
         x_tilt, y_tilt, z_rot of each tilt image [deg]: a point turns by Rx, then Ry, then Rz.
     shifts : (n, 2) array
         x_shift, y_shift of each tilt image [Å].
+    directions_only : bool
+        Nothing said the shifts: the middle of the tomogram is taken to be in the middle of each
+        image.
     """
 
     angles: Array
     shifts: Array
+    directions_only: bool = False

@@ -26,7 +26,7 @@ from tomoset.model import (
     Tomogram,
     TomogramSet,
 )
-from tomoset.project._project import Project, StrPath, dialect_of
+from tomoset.model.project import Project, StrPath
 
 #: The entries that are read, with RELION's option and ours for each.
 _OPTIONS = {
@@ -323,7 +323,7 @@ def fiducials_of(tomogram: Tomogram, set_path: StrPath | None, format: str) -> F
         return None
     return sets.read_fiducials(
         found,
-        dialect=dialect_of(format),
+        dialect=format,
         pixel_size=tomogram.optics.pixel_size,
         n_tilts=tomogram.n_tilts,
     )

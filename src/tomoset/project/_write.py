@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
+from tomoset.formats import Tolerance, format_named
 from tomoset.formats import _relion_sets as sets
 from tomoset.formats._files import file_names
 from tomoset.formats._relion_sets.optimisation import (
@@ -23,7 +23,7 @@ from tomoset.formats._relion_sets.optimisation import (
 from tomoset.model import (
     TomogramSet,
 )
-from tomoset.project._project import Project, StrPath
+from tomoset.model.project import Project, StrPath
 
 
 def write_project(
@@ -31,7 +31,7 @@ def write_project(
     folder: StrPath,
     format: str,
     *,
-    write_set: Callable[[TomogramSet, str], None] | None = None,
+    tolerance: Tolerance | None = None,
 ) -> Path:
     """Write all sets of a project into one folder, under RELION's names.
 
@@ -47,8 +47,8 @@ def write_project(
         Where; made if it is not there.
     format : {"relion4", "relion5"}
         The dialect of all of them.
-    write_set : callable, optional
-        How the tomogram set is written, where the format has to be told more.
+    tolerance : Tolerance, optional
+        What the tomograms may lose.
 
     Returns
     -------
@@ -79,10 +79,7 @@ def write_project(
     last = sets.optimisation_set_to_star(
         {**project.references, **entries}, project.optimisation_set, format
     )
-    if write_set is None:
-        tomograms.write(entries[TOMOGRAMS], format)
-    else:
-        write_set(tomograms, entries[TOMOGRAMS])
+    format_named(format).write_set(tomograms, entries[TOMOGRAMS], tolerance)
     for path, text in texts.items():
         star.write(text, path)
     made = Path(folder) / "optimisation_set.star"

@@ -11,7 +11,7 @@ from typing import Any
 
 from tomoset.derived import Derived, Recipe, as_project, derive, refuse_unknown, set_path
 from tomoset.errors import LossyWarning
-from tomoset.formats import relion4
+from tomoset.formats import working_format
 from tomoset.formats._files import file_names
 from tomoset.images.device import open_device
 from tomoset.model import Reconstruction, Tomogram, TomogramSet
@@ -67,7 +67,7 @@ def reconstruct_set(
     if options.device != "cpu" and running.engine == "local":
         open_device(options.device)
     asked = [t for t in project.tomograms.values() if not names or t.name in names]
-    _warn_of_moves(asked, options)
+    _warn_of_moves(project.tomograms.with_tomograms(asked), options)
     _rehearse(project.tomograms, options)
     recipe = Recipe(
         command="reconstruct",
@@ -127,20 +127,23 @@ def _of_size(tomogram: Tomogram, size: tuple[int, ...]) -> Tomogram:
     return resized(tomogram, (x, y, z))
 
 
-def _warn_of_moves(tomograms: Sequence[Tomogram], options: Options) -> None:
-    """Say by how much another size moves what RELION 4 counts from the corner."""
+def _warn_of_moves(tomograms: TomogramSet, options: Options) -> None:
+    """Say by how much another size moves what is counted from the corner."""
+    format = working_format(tomograms)
+    if options.size is None or format.can("centred coordinates"):
+        return
     moved: dict[tuple[int, ...], list[str]] = {}
-    for t in tomograms:
-        if options.size is None or t.size is None or t.source is None:
+    for t in tomograms.values():
+        if t.size is None:
             continue
         by = tuple(a // 2 - b // 2 for a, b in zip(options.size, t.size, strict=True))
-        if t.source.format == relion4.NAME and any(by):
+        if any(by):
             moved.setdefault(by, []).append(t.name)
     for by, names in moved.items():
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         warnings.warn(
-            f"{some}: another size about the same middle, and RELION 4 counts coordinates from the "
-            f"corner: those of particles change by {', '.join(map(str, by))}",
+            f"{some}: another size about the same middle, and {format.package} counts coordinates "
+            f"from the corner: those of particles change by {', '.join(map(str, by))}",
             LossyWarning,
             stacklevel=4,
         )

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from tomoset.derived import Carried, source_path, targets_beside
 from tomoset.errors import AssumptionWarning
+from tomoset.formats import working_format
 from tomoset.model import ParticleSet, TomogramSet, TrajectorySet
 from tomoset.particles.align.findings import Findings
-from tomoset.project import Project, dialect_of, linked_texts
+from tomoset.project import Project, linked_texts
 
 Array = npt.NDArray[np.float64]
 
@@ -65,8 +66,7 @@ class ParticleFollowers:
             manifolds=None,
             fiducials={},
         )
-        format = dialect_of(tomograms.format)
-        named, texts, entries = linked_texts(project, self._folder, format)
+        named, texts, entries = linked_texts(project, self._folder, working_format(tomograms).name)
         return Carried(tomograms=named, texts=texts, entries={**self._entries, **entries})
 
     def _trajectories(

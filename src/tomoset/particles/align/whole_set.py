@@ -22,8 +22,8 @@ from tomoset.derived import (
     set_path,
     use_threads,
 )
-from tomoset.errors import ModelError, UnsupportedError
-from tomoset.formats import relion5
+from tomoset.errors import ModelError
+from tomoset.formats import refuse_unable
 from tomoset.formats._files import file_names
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.align.findings import Findings
@@ -84,7 +84,7 @@ def align_set(
     TomosetError
         If a file is missing or not what it should be.
     UnsupportedError
-        If the set is RELION 5's, which cannot say what is to be free, or there is no such device.
+        If the set's format cannot say what is to be free, or there is no such device.
     """
     running = running or RunOptions()
     options = replace(options, evidence=replace(options.evidence, threads=running.threads))
@@ -155,11 +155,8 @@ def _check(
     engine: str,
 ) -> None:
     """Refuse what cannot work, before the first job."""
-    if options.fit.magnification and project.tomograms.format == relion5.NAME:
-        raise UnsupportedError(
-            "RELION 5 knows rigid alignments only, and cannot say a magnification: leave it out, "
-            "or convert the set to RELION 4's dialect first (tomoset convert --to relion4)"
-        )
+    if options.fit.magnification:
+        refuse_unable(project.tomograms, "magnification")
     check_tasks(tasks.values(), files)
     if engine == "local":  # the nodes of a cluster are others
         open_particle_device(options.evidence.device)

@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tomoset import star
-from tomoset.errors import (
-    ModelError,
-)
-from tomoset.model import (
-    Fiducials,
-    ManifoldSet,
-    ParticleSet,
-    TomogramSet,
-    TrajectorySet,
-)
+from tomoset.errors import ModelError
+from tomoset.model.fiducials import Fiducials
+from tomoset.model.manifolds import ManifoldSet
+from tomoset.model.particles import ParticleSet
+from tomoset.model.tomogram_set import TomogramSet
+from tomoset.model.trajectories import TrajectorySet
 
 StrPath = str | os.PathLike[str]
 
@@ -79,8 +75,3 @@ class Project:
         if self.fiducials:
             parts.append(f"fiducials of {len(self.fiducials)}")
         return f"<Project: {', '.join(parts)}>"
-
-
-def dialect_of(format: str) -> str:
-    """Whose linked sets go with a format of tomogram sets."""
-    return "relion5" if format == "relion5" else "relion4"

@@ -1,4 +1,4 @@
-"""A rule, and what it finds."""
+"""A rule over tomogram sets, and what it finds: `tomoset.check` applies them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.model import Tomogram, TomogramSet
+from tomoset.model.tomogram import Tomogram
+from tomoset.model.tomogram_set import TomogramSet
 
 Severity = Literal["error", "warning", "note"]
 Found = Iterator[tuple[str | None, str]]

@@ -61,7 +61,7 @@ def _note(t: Tomogram) -> str | None:
     """What a reader has to know of an alignment that waits."""
     if t.projections is not None or t.alignment is None:
         return None
-    if t.source is not None and t.source.format == "relion4":
+    if t.alignment.directions_only:
         return (
             "its matrices have no translations, as Warp exports them beside cut-out particles: "
             "directions only, no places in the images"

@@ -20,7 +20,7 @@ from tomoset.formats import _relion_sets as sets
 from tomoset.formats._relion_sets._columns import SUBTOMOGRAM, ParticleSource
 from tomoset.formats._relion_sets.optimisation import MANIFOLDS, PARTICLES, TRAJECTORIES
 from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
-from tomoset.project import Project
+from tomoset.model.project import Project
 
 Array = npt.NDArray[np.float64]
 

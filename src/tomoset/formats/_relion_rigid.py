@@ -1,0 +1,80 @@
+"""Projections as RELION 5 can say them: rigid, and none of them a mirror image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.errors import ModelError
+from tomoset.formats._format import Loss
+from tomoset.model import Tomogram
+
+Array = npt.NDArray[np.float64]
+
+#: A loss of more than this is told [px].
+_TOLD = 1e-3
+
+
+def upright(tomogram: Tomogram) -> Tomogram:
+    """The same tomogram with its depth counted so that no projection is a mirror image.
+
+    Depth and hand change sign together: defocus stays what it was (specification 3.7).
+    """
+    projections = tomogram.projections
+    assert projections is not None
+    mirrored = np.linalg.det(projections[:, :3, :3]) < 0
+    if not mirrored.any():
+        return tomogram
+    if not mirrored.all():
+        raise ModelError(
+            f"tomogram {tomogram.name!r}: tilt image {int(np.argmin(mirrored)) + 1} is no mirror "
+            "image, but others are; RELION 5 has one hand for all"
+        )
+    turned = projections.copy()
+    turned[:, 2] *= -1
+    return replace(tomogram, projections=turned, hand=-tomogram.hand)
+
+
+def nearest_rigid(tomogram: Tomogram) -> Array | None:
+    """The nearest rigid projections, mirrored where the tomogram's are: (n, 4, 4), or None.
+
+    None where there are no projections, or a size is not known.
+    """
+    projections, size, image_size = tomogram.projections, tomogram.size, tomogram.image_size
+    if projections is None or size is None or image_size is None:
+        return None
+    angles, shifts = geometry.rigid_parameters(projections, size=size, image_size=image_size)
+    rigid = geometry.rigid_projections(angles, shifts, size=size, image_size=image_size)
+    rigid[np.linalg.det(projections[:, :3, :3]) < 0, 2] *= -1
+    return rigid
+
+
+def rigid_loss(tomogram: Tomogram, points: Array | None = None) -> Array:
+    """How far each tilt image is from the nearest rigid projection [px]: (n,).
+
+    Over the corners of the tomogram, and further points (m, 3) [voxels]; nothing where a size
+    is not known.
+    """
+    rigid = nearest_rigid(tomogram)
+    if rigid is None or tomogram.projections is None or tomogram.size is None:
+        return np.zeros(tomogram.n_tilts)
+    every = geometry.corners(tomogram.size)
+    if points is not None:
+        every = np.concatenate([every, points])
+    return geometry.rigid_loss(tomogram.projections, rigid, every)
+
+
+def loss_of(tomogram: Tomogram, points: Array | None) -> Loss | None:
+    """What angles and shifts alone lose, over the tomogram and points in it [voxels]."""
+    lost = rigid_loss(tomogram, points)
+    worst = int(lost.argmax()) if len(lost) else 0
+    if not len(lost) or lost[worst] <= _TOLD:
+        return None
+    text = (
+        f"is not rigid: angles and shifts are off by up to {lost[worst]:.3g} px (tilt image "
+        f"{worst + 1}; more than {_TOLD:g} px in {(lost > _TOLD).sum()} of {len(lost)})"
+    )
+    return Loss(texts=(text,), pixels=lost)
