@@ -174,7 +174,7 @@ STAR_FILE = "rlnTomoTiltSeriesStarFile"
 
 #: What messages call fields of the model.
 LABELS = {
-    **{column.field: column.label for column in TILT_COLUMNS},
+    **{field: label for label, field in NUMBERS.items()},
     "name": "rlnTomoName",
     "size": "rlnTomoSizeX, Y and Z",
     "hand": "rlnTomoHand",
