@@ -208,7 +208,7 @@ def test_a_whole_project_and_back(here: Path, capsys: pytest.CaptureFixture[str]
     for other in (five, back):
         assert other.particles is not None
         np.testing.assert_allclose(other.particles.positions, first.particles.positions, atol=1e-9)
-        assert other.references["rlnTomoReferenceMap1File"] == "ref1.mrc"
+        assert other.references["half1"] == "ref1.mrc"
         assert other.trajectories is not None
         assert len(other.trajectories) == 2
         np.testing.assert_allclose(other.fiducials["TS_01"].points, [[10, 20, 8]])

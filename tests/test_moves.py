@@ -28,7 +28,7 @@ from tomoset.model import (
     TrajectorySet,
 )
 from tomoset.model.observations import Observations
-from tomoset.project import Project, open_project, open_tomograms, read_linked, write_project
+from tomoset.project import Project, open_project, open_tomograms
 from tomoset.project.transform import move_project, move_tomogram, moves_to_star, read_moves
 
 Array = npt.NDArray[np.float64]
@@ -86,7 +86,7 @@ def seen(t: Tomogram, p: ParticleSet) -> tuple[Array, Array]:
 def again(project: Project, dialect: str) -> Project:
     """The same, written and read."""
     with tempfile.TemporaryDirectory() as folder:
-        read = open_project(write_project(project, folder, dialect))
+        read = open_project(project.write(folder, dialect))
     placed = [t.placed(None, IMAGE) for t in read.tomograms.values()]
     return replace(read, tomograms=read.tomograms.with_tomograms(placed))
 
@@ -172,7 +172,7 @@ def test_angles_that_relion_did_not_look_at(tmp_path: Path) -> None:
     path.write_text("data_\nloop_\n" + "".join(f"_{x}\n" for x in labels) + "TS_01 1 2 3 40 50\n")
     s = TomogramSet([tomogram()])
     with pytest.warns(tomoset.AssumptionWarning, match="without rlnTomoSubtomogramRot"):
-        p = read_linked(Project(tomograms=s), particles=path).particles
+        p = tomoset.read_particles(path, s)
     move = geometry.rotation_y(-5.0)
     q = move_project(Project(tomograms=s, particles=p), {"TS_01": move}).particles
     assert q is not None
@@ -383,7 +383,7 @@ def test_other_tomograms_keep_every_text(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     p = read_text(dialect)
-    write_project(move_project(p, {"TS_01": MOVE}), "moved", dialect)
+    move_project(p, {"TS_01": MOVE}).write("moved", dialect)
     for name in ("tomograms", "manifolds", "motion", "fiducials_other"):
         old, new = star.read(f"same/{name}.star"), star.read(f"moved/{name}.star")
         for table in old:
@@ -402,7 +402,7 @@ def test_other_tomograms_keep_every_text(
 
 def read_text(dialect: str) -> Project:
     """All of it, with texts that differ from those that tomoset would write."""
-    write_project(everything(), "same", dialect)
+    everything().write("same", dialect)
     for path in Path("same").rglob("*.star"):
         path.write_text(path.read_text().replace(".0 ", ".00 "))
     p = open_project("same")
@@ -448,15 +448,15 @@ def test_a_trajectory_of_two_particles() -> None:
 
 def test_what_was_not_read_cannot_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_project(everything(), "p", "relion4")
+    everything().write("p", "relion4")
     with pytest.raises(
         tomoset.ModelError,
-        match=r"rlnTomoParticlesFile is 'p/particles.star', which has not been read",
+        match=r"the particles of the project are in p/particles.star, which has not been read",
     ):
         move_project(open_tomograms("p"), {"TS_01": MOVE})
-    linked = read_linked(open_tomograms("p"))
+    linked = open_tomograms("p").load()
     assert repr(linked) == "<Project: 2 tomograms, 4 particles, 4 manifolds, 4 trajectories>"
-    assert read_linked(linked) is linked
+    assert linked.load() is linked
     with pytest.raises(
         tomoset.ModelError, match=r"names the fiducials 'p/fiducials_TS_01.star', which have not"
     ):
@@ -469,7 +469,7 @@ def test_what_was_not_read_cannot_follow(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(
         tomoset.MissingFileError, match=r"rlnTomoTrajectoriesFile is 'p/motion.star'"
     ):
-        read_linked(open_tomograms("p"))
+        open_tomograms("p").load()
 
 
 def test_tomograms_that_something_else_has_moved() -> None:
@@ -525,14 +525,14 @@ def test_picks_of_before_are_moved_later(tmp_path: Path, monkeypatch: pytest.Mon
     """As docs/conventions.md says: a plain set was moved, and particles come afterwards."""
     monkeypatch.chdir(tmp_path)
     p = everything()
-    write_project(p, "before", "relion4")
-    write_project(move_project(p, {"TS_01": MOVE}), "after", "relion4")
+    p.write("before", "relion4")
+    move_project(p, {"TS_01": MOVE}).write("after", "relion4")
     star.write(moves_to_star({"TS_01": MOVE}), "after/moves.star")
     picks = open_project("before/tomograms.star", particles="before/particles.star")
     moved = move_project(
         picks, read_moves("after/moves.star"), moved=tomoset.read("after/tomograms.star")
     )
-    again = open_project(write_project(moved, "picks", "relion4"))
+    again = open_project(moved.write("picks", "relion4"))
     expected = open_project("after").particles
     assert again.particles is not None
     assert expected is not None

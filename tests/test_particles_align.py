@@ -80,9 +80,9 @@ def test_the_alignment_gets_better_and_all_sets_say_so(
     assert rows["rlnWhatever"][7] == "w7"
     assert not rows.floats("rlnOriginXAngst").any()
     assert dict(project.references) == {
-        "rlnTomoReferenceMap1File": "half1.mrc",
-        "rlnTomoReferenceMap2File": "half2.mrc",
-        "rlnTomoReferenceMaskFile": "mask.mrc",
+        "half1": "half1.mrc",
+        "half2": "half2.mrc",
+        "mask": "mask.mrc",
     }
     assert not os.path.exists("A/motion.star")
     # A tomogram without particles stays as it was, text and all.
@@ -125,7 +125,7 @@ def test_an_optimisation_set_in_relion_5(here: Path) -> None:
     assert project.tomograms.format == "relion5"
     assert series().error(project.tomograms["TS_01"]) < 0.4  # less than rigid is not said there
     assert "rlnCenteredCoordinateXAngst" in table("A/particles.star")
-    assert project.references["rlnTomoReferenceMap2File"] == "half2.mrc"
+    assert project.references["half2"] == "half2.mrc"
 
 
 def test_motion_is_found_written_and_taken_up_again(here: Path) -> None:

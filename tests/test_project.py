@@ -21,7 +21,7 @@ from tests.builders.relion_texts import (
 )
 from tomoset import Optics, Tomogram, TomogramSet, geometry, star
 from tomoset.model import Fiducials, Manifold, ManifoldSet, ParticleSet, TrajectorySet
-from tomoset.project import Project, open_project, write_project
+from tomoset.project import Project, open_project
 
 TOMOGRAMS = (
     GLOBAL
@@ -69,14 +69,12 @@ def test_links_are_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert p.trajectories is not None
     assert p.particles.particle_names.tolist() == ["TS_01/1", "001/7", "TS_01/9"]
     assert p.trajectories["TS_01/9"][2].tolist() == [1, 1, 1]
-    assert dict(p.references) == {
-        "rlnTomoReferenceMap1File": "Reconstruct/half1.mrc", "rlnMine": "kept",
-    }  # fmt: skip
+    assert dict(p.references) == {"half1": "Reconstruct/half1.mrc"}  # not there: as it is said
     assert repr(p) == "<Project: 2 tomograms, 3 particles, 3 manifolds, 3 trajectories>"
     assert repr(open_project(folder / "Polish/job004")) == repr(p)
     alone = open_project(folder / "Import/job001")
     assert alone.particles is None
-    assert alone.optimisation_set is None
+    assert alone.source is None
 
 
 def test_options_come_before_entries(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,8 +123,11 @@ def test_missing_linked_files_are_refused_or_left_out(folder: Path) -> None:
     ):
         open_project(folder / "Polish/job004")
     p = open_project(folder / "Polish/job004", check_links=False)
-    assert p.trajectories is None
-    assert p.references["rlnTomoTrajectoriesFile"] == "Polish/job004/motion.star"
+    assert dict(p.unread) == {"trajectories": "Polish/job004/motion.star"}
+    with pytest.raises(tomoset.ModelError, match=r"Polish/job004/motion.star, which has not been"):
+        _ = p.trajectories
+    with pytest.raises(tomoset.MissingFileError, match=r"rlnTomoTrajectoriesFile is"):
+        p.load()
     path = folder / "Polish/job004/optimisation_set.star"
     path.write_text('data_\n_rlnTomoTomogramsFile ""\n_rlnTomoParticlesFile a\n')
     with pytest.raises(tomoset.MissingFieldError, match="no tomogram set"):
@@ -173,7 +174,7 @@ def test_projects_are_written_and_read(
         p, tomograms=p.tomograms.with_tomograms(rigid),
         fiducials={"TS_01": Fiducials(points=points), "001": Fiducials(points=np.zeros((0, 3)))},
     )  # fmt: skip
-    made = write_project(p, "out/all", format)
+    made = p.write("out/all", format)
     assert made == Path("out/all/optimisation_set.star")
     entries = {k: v[0] for k, v in star.read(made).first.columns.items()}
     assert entries == {
@@ -202,7 +203,7 @@ def test_projects_are_written_and_read(
         assert same_texts(star.read("out/all/particles.star"), star.loads(PARTICLES_4))
     placed = [t.placed(image_size=t.size[:2]) for t in q.tomograms.values() if t.size]
     q = replace(q, tomograms=q.tomograms.with_tomograms(placed))
-    back = write_project(q, "back", "relion4")
+    back = q.write("back", "relion4")
     r = open_project(back)
     assert r.particles is not None
     np.testing.assert_allclose(r.particles.coordinates, p.particles.coordinates, atol=1e-9)
@@ -221,7 +222,7 @@ def test_a_project_of_nothing_but_values(tmp_path: Path) -> None:
         trajectories=TrajectorySet({"a/b/1": [[0, 0, 0], [1, 1, 1]]}),
         fiducials={"a/b": Fiducials(points=[[1, 2, 3]])},  # type: ignore[arg-type]
     )
-    q = open_project(write_project(p, tmp_path, "relion4"))
+    q = open_project(p.write(tmp_path, "relion4"))
     assert (
         repr(q)
         == repr(p)
@@ -240,25 +241,20 @@ def test_nothing_is_written_of_sets_that_do_not_fit(tmp_path: Path) -> None:
         particles=ParticleSet(tomogram_names=["b"], coordinates=[[1, 2, 3]]),  # type: ignore[arg-type]
     )
     with pytest.raises(tomoset.ModelError, match="no tomogram is called 'b'"):
-        write_project(p, tmp_path / "out", "relion4")
+        p.write(tmp_path / "out", "relion4")
     with pytest.raises(tomoset.UnsupportedError, match="relion4 or relion5, not 'warp'"):
-        write_project(p, tmp_path / "out", "warp")
+        p.write(tmp_path / "out", "warp")
     assert not (tmp_path / "out").exists()
     bead = Fiducials(points=[[1, 2, 3]])  # type: ignore[arg-type]
     with pytest.raises(tomoset.ModelError, match="fiducials of 'b'"):
         Project(tomograms=TomogramSet([one]), fiducials={"b": bead})
     unknown = TomogramSet([replace(one, optics=Optics(pixel_size=None))])
     with pytest.raises(tomoset.ModelError, match="no pixel size"):
-        write_project(
-            Project(tomograms=unknown, fiducials={"a": bead}), tmp_path / "out", "relion4"
-        )
+        Project(tomograms=unknown, fiducials={"a": bead}).write(tmp_path / "out", "relion4")
     twins = TomogramSet([replace(one, name="a/b"), replace(one, name="a_b")])
+    both = Project(tomograms=twins, fiducials={"a/b": bead, "a_b": bead})
     with pytest.raises(tomoset.ModelError, match="would both be called"):
-        write_project(
-            Project(tomograms=twins, fiducials={"a/b": bead, "a_b": bead}),
-            tmp_path / "out",
-            "relion4",
-        )
+        both.write(tmp_path / "out", "relion4")
 
 
 def test_missing_fiducials_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +291,7 @@ def test_a_real_project_is_opened_with_its_particles(
     assert p.tomograms.format == "relion5"
     assert p.particles is not None
     assert sorted(p.particles.by_tomogram()) == sorted(there)
-    made = write_project(p, "out", "relion5")
+    made = p.write("out", "relion5")
     assert same_texts(star.read("out/particles.star"), star.read("Picks/job019/particles.star"))
     q = open_project(made)
     assert q.particles is not None
@@ -322,7 +318,7 @@ def test_particles_of_relion_5_in_a_set_of_relion_5(folder: Path) -> None:
     np.testing.assert_allclose(
         p.particles.coordinates[0], [2000 + 100 / 1.35, 2000 - 50 / 1.35, 1000 + 200 / 1.35]
     )
-    made = write_project(p, folder / "out", "relion4")
+    made = p.write(folder / "out", "relion4")
     first = star.read(made).first
     assert first.is_loop
     assert first["rlnTomoParticlesFile"][0] == str(folder / "out/particles.star")

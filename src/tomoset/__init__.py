@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from tomoset.errors import UnknownFormatError as UnknownFormatError
     from tomoset.errors import UnsupportedError as UnsupportedError
     from tomoset.formats import read as read
+    from tomoset.formats import read_particles as read_particles
     from tomoset.model import Deformation as Deformation
     from tomoset.model import Fiducials as Fiducials
     from tomoset.model import ManifoldSet as ManifoldSet
     from tomoset.model import Optics as Optics
     from tomoset.model import ParticleSet as ParticleSet
+    from tomoset.model import Project as Project
     from tomoset.model import Tomogram as Tomogram
     from tomoset.model import TomogramSet as TomogramSet
     from tomoset.model import TrajectorySet as TrajectorySet
-    from tomoset.project import Project as Project
     from tomoset.project import open_project as open_project
+    from tomoset.project import open_tomograms as open_tomograms
 
 __version__ = "0.1.0.dev0"
 
@@ -61,11 +63,13 @@ _HOME = {
     "geometry": "tomoset",
     "Fiducials": "tomoset.model",
     "ManifoldSet": "tomoset.model",
-    "ParticleSet": "tomoset.model",
-    "Project": "tomoset.project",
+    "ParticleSet": "tomoset.formats",
+    "Project": "tomoset.formats",
     "TrajectorySet": "tomoset.model",
     "open_project": "tomoset.project",
+    "open_tomograms": "tomoset.project",
     "read": "tomoset.formats",
+    "read_particles": "tomoset.formats",
     "star": "tomoset",
 }
 

@@ -109,6 +109,11 @@ class AtomicFiles:
             self._pending.pop()[0].unlink(missing_ok=True)
 
 
+def part_of(files: AtomicFiles | None) -> contextlib.AbstractContextManager[AtomicFiles]:
+    """These files, whose own block puts them in place; or, if there are none, new ones."""
+    return AtomicFiles() if files is None else contextlib.nullcontext(files)
+
+
 def _replaceable(path: str | os.PathLike[str]) -> Path:
     """The file that a path means, if it may be replaced: never a device or a folder."""
     if not os.fspath(path):

@@ -99,11 +99,10 @@ def geometric_hand(given: dict[str, Any], running: RunOptions) -> int:
     options = _options(given)
     from tomoset.particles.geometric.whole_set import find_geometric_hand
     from tomoset.particles.reference import Reference
-    from tomoset.project import read_linked
 
     with collected_warnings(strict=given["strict"]) as warned:
         reference = Reference.read(given["ref"], mask=given["mask"])
-        project = read_linked(asked_project(given), particles=given["particles"])
+        project = asked_project(given).load(particles=given["particles"])
         done = find_geometric_hand(
             project, given["folder"], reference, options, running, given["names"]
         )

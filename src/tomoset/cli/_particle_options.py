@@ -80,7 +80,7 @@ def particle_project(given: dict[str, Any]) -> Project:
         raise click.UsageError("--o is empty: name a folder")
     from tomoset.derived import refuse_unknown
     from tomoset.errors import ModelError
-    from tomoset.project import open_tomograms, read_linked
+    from tomoset.project import open_tomograms
 
     if given["linked"]:
         project = open_tomograms(given["linked"], tomograms=given["given"])
@@ -90,21 +90,12 @@ def particle_project(given: dict[str, Any]) -> Project:
         refuse_unknown(project.tomograms, given["names"])
     except ModelError as problem:
         raise click.UsageError(f"--tn: {problem}") from None
-    if given["particles"] is None and project.particles is None and not _names_particles(project):
+    if given["particles"] is None and "particles" not in project.unread:
         raise click.UsageError(
             "there are no particles: give a particle set (--p), or an optimisation set that names "
             "one (--i)"
         )
-    return read_linked(project, particles=given["particles"], trajectories=given["motions"])
-
-
-def _names_particles(project: Project) -> bool:
-    """Whether the optimisation set has a file of particles."""
-    from tomoset.formats._relion_sets import read_optimisation_set
-    from tomoset.formats._relion_sets.optimisation import PARTICLES
-
-    text = project.optimisation_set
-    return text is not None and PARTICLES in read_optimisation_set(text).entries
+    return project.load(particles=given["particles"], trajectories=given["motions"])
 
 
 def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
@@ -125,29 +116,27 @@ def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
         If there is no first map.
     """
     from tomoset.errors import MissingFileError
-    from tomoset.formats._files import find_file
-    from tomoset.formats._relion_sets import read_optimisation_set
+    from tomoset.formats import working_format
     from tomoset.particles.task import ENTRIES, ReferenceFiles
 
-    text = project.optimisation_set
-    path = None if text is None else text.path
-    said = {} if text is None else read_optimisation_set(text).entries
+    label = working_format(project.tomograms).label
+    origin = getattr(project.source, "path", None)
     paths: dict[str, str | None] = {field: given[field] for field in ENTRIES.values()}
-    for label, field in ENTRIES.items():
-        if paths[field] is not None or label not in said:
+    for name, field in ENTRIES.items():
+        path = project.references.get(name)
+        if paths[field] is not None or path is None:
             continue
         # Half maps belong together: one that is given goes with no other of the set.
         if field == "ref2" and given["ref1"] is not None:
             continue
-        found = find_file(said[label], path)
-        if found is None:
+        if not os.path.isfile(path):
             raise MissingFileError(
-                f"{path}: {label} is {said[label]!r}, and there is no such file; give another "
+                f"{origin}: {label(name)} is {path!r}, and there is no such file; give another "
                 f"(--{field})"
             )
-        paths[field] = os.path.relpath(found)
+        paths[field] = path
     ref1 = paths.pop("ref1")
     if ref1 is None:
-        empty = f"; rlnTomoReferenceMap1File of {path} is empty or absent"
-        raise click.UsageError(_NO_REFERENCE + empty * (text is not None))
+        empty = f"; {label('half1')} of {origin} is empty or absent"
+        raise click.UsageError(_NO_REFERENCE + empty * (origin is not None))
     return ReferenceFiles(ref1=ref1, **paths)

@@ -19,7 +19,7 @@ from tomoset.derived.job import (
 from tomoset.derived.linked import (
     Carried,
     Followers,
-    links_to_star,
+    links_file,
     source_path,
     targets_beside,
 )
@@ -37,7 +37,7 @@ __all__ = [
     "half_stamps",
     "identity",
     "in_folder",
-    "links_to_star",
+    "links_file",
     "refuse_unknown",
     "set_path",
     "source_path",

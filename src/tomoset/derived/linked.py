@@ -15,12 +15,10 @@ import numpy.typing as npt
 from tomoset import star
 from tomoset.derived.job import set_path
 from tomoset.errors import FileAccessError, LossyWarning, MissingFileError, TomosetError
-from tomoset.formats import _relion_sets as sets
 from tomoset.formats import working_format
-from tomoset.formats._files import file_names, find_file, path_from_here
-from tomoset.formats._relion_sets.optimisation import TOMOGRAMS
+from tomoset.formats._files import file_names, find_file
 from tomoset.model import Fiducials, TomogramSet
-from tomoset.project import Project, fiducials_of, linked_texts, read_linked
+from tomoset.project import Project, fiducials_of
 from tomoset.project.transform import move_project, moves_to_star, read_moves
 
 Array = npt.NDArray[np.float64]
@@ -37,14 +35,14 @@ class Carried:
     ----------
     tomograms : TomogramSet
         As they are to be written.
-    texts : dict of str to StarFile
+    contents : dict of str to bytes
         By path: what has been carried along, and the moves.
     entries : dict of str to str
-        Of the optimisation set, instead of those that there were.
+        Fields of the project, and their files instead of those that there were.
     """
 
     tomograms: TomogramSet
-    texts: dict[str, star.StarFile] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
     entries: dict[str, str] = field(default_factory=dict)
 
 
@@ -88,24 +86,20 @@ def source_path(linked: Any) -> str | None:
     return None if path is None else os.fspath(path)
 
 
-def links_to_star(project: Project, path: str, carried: Mapping[str, str]) -> star.StarFile:
-    """The optimisation set of a new set of tomograms.
+def links_file(project: Project, path: str, carried: Mapping[str, str]) -> bytes:
+    """What ties a new set of tomograms to all that belongs to it.
 
     Parameters
     ----------
     project : Project
-        As it was; what its optimisation set says goes on, if it has one.
+        As it was; what it names goes on.
     path : str
         Of the new set.
     carried : dict of str to str
-        Entries of other sets that were written with it.
+        Fields of the project, and files that are theirs with this set.
     """
-    old, entries = project.optimisation_set, {}
-    if old is not None:
-        said = sets.read_optimisation_set(old).entries
-        entries = {label: path_from_here(name, old.path) for label, name in said.items()}
-    entries |= {**carried, TOMOGRAMS: path}
-    return sets.optimisation_set_to_star(entries, old, project.tomograms.format)
+    format = working_format(project.tomograms)
+    return format.links_file(project, {**carried, "tomograms": path})
 
 
 def forget_moves(folder: str) -> None:
@@ -142,13 +136,13 @@ class Linked:
     """
 
     def __init__(self, project: Project, folder: str) -> None:
-        project = read_linked(project)
+        project = project.load()
         self._before, self._read, self._folder = project.tomograms, project.fiducials, folder
         # Fiducials are looked at when it is known which tomograms name others.
         bare = self._before.with_tomograms(
             replace(t, fiducials=None) for t in self._before.values()
         )
-        self._project = replace(project, tomograms=bare, fiducials={})
+        self._project = project.with_sets(tomograms=bare, fiducials={})
         self.targets = self._targets()
         move_project(self._project, dict.fromkeys(bare, np.eye(4)), moved=bare)  # a rehearsal
         if project.particles is None:
@@ -188,10 +182,11 @@ class Linked:
         """
         found = {name: self._beads(name) for name in moves if tomograms[name].fiducials is None}
         beads = {name: fiducials for name, fiducials in found.items() if fiducials is not None}
-        moved = move_project(replace(self._project, fiducials=beads), moves, moved=tomograms)
-        named, texts, entries = linked_texts(moved, self._folder, working_format(tomograms).name)
-        texts[os.path.join(self._folder, MOVES)] = moves_to_star(moves)
-        return Carried(tomograms=named, texts=texts, entries=entries)
+        moved = move_project(self._project.with_sets(fiducials=beads), moves, moved=tomograms)
+        linked = working_format(tomograms).linked_files(moved, self._folder)
+        table = b"".join(star.encode(moves_to_star(moves)))
+        contents = {**linked.contents, os.path.join(self._folder, MOVES): table}
+        return Carried(tomograms=linked.tomograms, contents=contents, entries=linked.paths)
 
     def _beads(self, name: str) -> Fiducials | None:
         """The fiducials of the old frame, if they are there."""

@@ -16,9 +16,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import star
 from tomoset.derived.job import Task, identity, set_path
-from tomoset.derived.linked import Carried, Followers, Linked, forget_moves, links_to_star
+from tomoset.derived.linked import Carried, Followers, Linked, forget_moves, links_file
 from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
 from tomoset.files import AtomicFiles, refuse_unless_star
 from tomoset.formats._files import refuse_unless_set
@@ -209,14 +208,14 @@ class _NewSet(Generic[T]):
         self._folder = folder
         self._linked = Linked(project, folder) if recipe.may_move else None
         self._followers = recipe.followers(project, folder) if recipe.followers else None
-        linked = project.optimisation_set is not None or recipe.links
+        linked = project.source is not None or recipe.links
         self._links = os.path.join(folder, "optimisation_set.star") if linked else None
         self._asked: frozenset[str] = frozenset()
 
     def refuse(self) -> None:
         """Refuse to replace a set that no earlier run has made."""
-        links = self._project.optimisation_set
-        for source in (set_path(self._project.tomograms), None if links is None else links.path):
+        links = getattr(self._project.source, "path", None)
+        for source in (set_path(self._project.tomograms), links):
             if source is None or _folder(source) != _folder(self._path):
                 continue
             if os.path.realpath(source) == os.path.realpath(self._path):
@@ -288,13 +287,13 @@ class _NewSet(Generic[T]):
             carried = self._linked.carried(carried.tomograms, moves)
         elif self._followers is not None:
             carried = self._followers.carried(carried.tomograms, known)
-        texts = dict(carried.texts)
+        contents = dict(carried.contents)
         if self._links is not None:
-            texts[self._links] = links_to_star(self._project, self._path, carried.entries)
+            contents[self._links] = links_file(self._project, self._path, carried.entries)
         with AtomicFiles() as files:  # all of it is there, or nothing, but for an instant
-            for path, text in texts.items():
+            for path, content in contents.items():
                 refuse_unless_star(path)
-                files.write(path, star.dumps(text).encode("utf-8", "surrogateescape"))
+                files.write(path, content)
             carried.tomograms.write(self._path)
         if not moves:
             forget_moves(self._folder)

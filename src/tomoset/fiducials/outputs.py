@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.formats._relion_sets import write_fiducials
+from tomoset.formats import format_named
 from tomoset.formats.imod.bead_models import write_bead_model
 from tomoset.formats.imod.bead_stacks import ImodStack
 from tomoset.images.marks import BeadPanel, write_beads_png
@@ -39,12 +39,10 @@ def rms(off: Array, axis: int) -> Array:
     return np.where(number > 0, np.sqrt(mean), np.nan)
 
 
-def write_beads(fiducials: Fiducials, path: str, tomogram: Tomogram, dialect: str) -> None:
-    """Write ``fiducials_NAME.star`` as a set of RELION 4 or 5 names it."""
+def write_beads(fiducials: Fiducials, path: str, tomogram: Tomogram, format: str) -> None:
+    """Write ``fiducials_NAME.star`` as a set of this format names it."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    pixel_size = tomogram.optics.pixel_size
-    assert pixel_size is not None
-    write_fiducials(fiducials, path, dialect=dialect, pixel_size=pixel_size)
+    format_named(format).write_fiducials(fiducials, path, tomogram)
 
 
 def write_imod_model(

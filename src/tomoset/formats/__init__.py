@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 from tomoset import star
 from tomoset.errors import FileFormatError, MissingFileError, UnknownFormatError, UnsupportedError
@@ -13,6 +15,7 @@ from tomoset.formats._format import (
     Ability,
     Failure,
     Format,
+    LinkedFiles,
     Loss,
     Option,
     Reading,
@@ -20,10 +23,11 @@ from tomoset.formats._format import (
     Tolerance,
 )
 from tomoset.formats._relion import HEAD
+from tomoset.formats._relion_links import follow
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
-from tomoset.model import TomogramSet
-from tomoset.model.tomogram_set import WRITERS
+from tomoset.model import ParticleSet, Project, TomogramSet
+from tomoset.model.io import Formats, enter
 
 __all__ = [
     "BEYOND_RIGID",
@@ -31,23 +35,27 @@ __all__ = [
     "Ability",
     "Failure",
     "Format",
+    "LinkedFiles",
     "Loss",
     "Option",
+    "ParticleSet",
+    "Project",
     "Reading",
     "Tolerance",
     "TomogramSet",
+    "check_images",
     "format_named",
     "format_of",
+    "open_linked",
     "read",
+    "read_particles",
     "read_without_images",
     "refuse_unable",
     "working_format",
 ]
 
 #: The order is that of the documentation, and in which a file is asked what it is.
-FORMATS: tuple[Format, ...] = (RELION5, RELION4)
-
-WRITERS.update({f.name: f.write_set for f in FORMATS if "linked sets" in f.abilities})
+FORMATS: tuple[Format, ...] = (RELION4, RELION5)
 
 #: What else a STAR file may be, by a label that tells.
 _OTHERS = {
@@ -92,11 +100,7 @@ def read(path: StrPath, format: str | None = None) -> TomogramSet:
     >>> s["TS_01"].project([[100, 200, 50]])  # doctest: +SKIP
     """
     tomograms = read_without_images(path, format)
-    for tomogram in tomograms.values():
-        wrong = wrong_stack(tomogram, os.fspath(path))
-        if wrong:
-            line = format_of(tomograms).line_of(tomograms, tomogram.name)
-            raise FileFormatError(wrong, path=path, line=line)
+    check_images(tomograms, path)
     return tomograms
 
 
@@ -107,6 +111,100 @@ def read_without_images(path: StrPath, format: str | None = None) -> TomogramSet
     """
     chosen = _format_at(path) if format is None else format_named(format)
     return chosen.read([path]).project.tomograms
+
+
+def check_images(tomograms: TomogramSet, path: StrPath) -> None:
+    """Refuse stacks with other images than a set says; FileFormatError, with its line."""
+    for tomogram in tomograms.values():
+        wrong = wrong_stack(tomogram, os.fspath(path))
+        if wrong:
+            line = format_of(tomograms).line_of(tomograms, tomogram.name)
+            raise FileFormatError(wrong, path=path, line=line)
+
+
+def open_linked(path: StrPath, **given: StrPath | None) -> Project:
+    """A tomogram set, with all that belongs to it still unread.
+
+    Parameters
+    ----------
+    path : path-like
+        What ties sets together, a tomogram set, or a folder with one of them.
+    **given : path-like
+        Files to take instead: ``tomograms``, and the sets of `Project`.
+
+    Raises
+    ------
+    TomosetError
+        If the tomogram set is not there or cannot be read, or could be several.
+    """
+    if os.path.isdir(path):
+        for format in FORMATS:
+            if format.detect(os.fspath(path), b""):
+                return format.read([path]).project
+    links = follow(path, {name: file for name, file in given.items() if file is not None})
+    tomograms = read_without_images(links.tomograms)
+    return Project(
+        tomograms=tomograms, unread=links.unread, references=links.references, source=links.file
+    )
+
+
+def read_particles(path: StrPath, tomograms: TomogramSet) -> ParticleSet:
+    """Read particles in the tomograms of a set.
+
+    Parameters
+    ----------
+    path : path-like
+        ``particles.star`` of RELION, in either dialect.
+    tomograms : TomogramSet
+        The set that their names refer to.
+
+    Raises
+    ------
+    FileFormatError
+        If the file holds no particles, or some are in no such tomogram.
+
+    Examples
+    --------
+    >>> import tomoset
+    >>> s = tomoset.read("tomograms.star")  # doctest: +SKIP
+    >>> tomoset.read_particles("particles.star", s).positions  # doctest: +SKIP
+    """
+    return working_format(tomograms).read_particles(path, tomograms)
+
+
+def _chosen(tomograms: TomogramSet, format: str | None) -> Format:
+    """The format in which something is to be written."""
+    if format is None:
+        return working_format(tomograms)
+    able = [f.name for f in FORMATS if f.writes]
+    if format not in able:
+        *others, last = able
+        raise UnsupportedError(
+            f"a project is written as {', '.join(others)} or {last}, not {format!r}"
+        )
+    return format_named(format)
+
+
+def write_set(tomograms: TomogramSet, path: StrPath, format: str | None = None) -> None:
+    """Write a tomogram set: `TomogramSet.write`."""
+    _chosen(tomograms, format).write_set(tomograms, path)
+
+
+def write_particles(
+    particles: ParticleSet, path: StrPath, tomograms: TomogramSet, format: str | None = None
+) -> None:
+    """Write particles: `ParticleSet.write`."""
+    _chosen(tomograms, format).write_particles(particles, path, tomograms)
+
+
+def write_project(project: Project, folder: StrPath, format: str | None = None) -> Path:
+    """Write a project: `Project.write`."""
+    return Path(_chosen(project.tomograms, format).write(project, folder))
+
+
+def load(project: Project, given: Mapping[str, StrPath], *, check_links: bool = True) -> Project:
+    """Read what is unread: `Project.load`."""
+    return working_format(project.tomograms).load(project, given, check_links=check_links)
 
 
 def format_named(name: str) -> Format:
@@ -179,3 +277,13 @@ def _looks_like(text: star.StarFile) -> str:
         if label in labels:
             return f"it looks like {what}"
     return "no table has a column rlnTomoName; a RELION tomograms.star was expected"
+
+
+enter(
+    Formats(
+        write_set=write_set,
+        write_particles=write_particles,
+        write_project=write_project,
+        load=load,
+    )
+)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tomoset.errors import TomosetError, UnsupportedError
 from tomoset.files import AtomicFiles
-from tomoset.model import TomogramSet
+from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule
 
@@ -127,6 +127,25 @@ class Option:
     help: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinkedFiles:
+    """The sets that refer to tomograms, as files that are to be written with them.
+
+    Parameters
+    ----------
+    tomograms : TomogramSet
+        Naming the files of their fiducials.
+    contents : dict of str to bytes
+        By path.
+    paths : dict of str to str
+        Where each set of `tomoset.model.project.LINKED` is.
+    """
+
+    tomograms: TomogramSet
+    contents: dict[str, bytes]
+    paths: dict[str, str]
+
+
 class Format:
     """The files of a package: recognised, read into the model, written from it.
 
@@ -211,10 +230,29 @@ class Format:
         """
         raise UnsupportedError(f"nothing of {self.package} is read")
 
+    def load(self, project: Project, given: Mapping[str, StrPath], *, check_links: bool) -> Project:
+        """The project with what is unread in it, or given instead, read; see `Project.load`."""
+        return project
+
     def write_set(
-        self, tomograms: TomogramSet, path: StrPath, tolerance: Tolerance | None = None
+        self,
+        tomograms: TomogramSet,
+        path: StrPath,
+        tolerance: Tolerance | None = None,
+        files: AtomicFiles | None = None,
     ) -> None:
         """Write a tomogram set, whole or not at all.
+
+        Parameters
+        ----------
+        tomograms : TomogramSet
+            What is written.
+        path : path-like
+            Of the file that lists them.
+        tolerance : Tolerance, optional
+            What may be lost.
+        files : AtomicFiles, optional
+            With which the files take their places, if not at once.
 
         Raises
         ------
@@ -222,6 +260,52 @@ class Format:
             If the set holds what cannot be said, or the format has no such files.
         """
         raise UnsupportedError(f"{self.package} has no file of a tomogram set")
+
+    def write(
+        self,
+        project: Project,
+        folder: StrPath,
+        tolerance: Tolerance | None = None,
+        files: AtomicFiles | None = None,
+    ) -> str:
+        """Write all sets of a project into one folder, and give the path of what ties them.
+
+        Sets that are unread stay where they are, and are named. Parameters and errors are those of
+        `write_set`.
+        """
+        raise UnsupportedError(f"no project is written as {self.name}")
+
+    def linked_files(self, project: Project, folder: StrPath) -> LinkedFiles:
+        """The sets of a project, besides the tomograms, as files of a folder.
+
+        Raises
+        ------
+        ModelError
+            If sets contradict each other.
+        """
+        return LinkedFiles(tomograms=project.tomograms, contents={}, paths={})
+
+    def links_file(self, project: Project, paths: Mapping[str, str]) -> bytes:
+        """What ties the sets of a project together, if these (by field) are in these files."""
+        raise UnsupportedError(f"{self.package} has no file that ties sets together")
+
+    def read_particles(self, path: StrPath, tomograms: TomogramSet) -> ParticleSet:
+        """The particles of a file, in these tomograms."""
+        raise UnsupportedError(f"no particles of {self.package} are read")
+
+    def write_particles(
+        self, particles: ParticleSet, path: StrPath, tomograms: TomogramSet
+    ) -> None:
+        """Write particles in these tomograms to a file."""
+        raise UnsupportedError(f"no particles are written as {self.name}")
+
+    def read_fiducials(self, path: StrPath, tomogram: Tomogram) -> Fiducials:
+        """The beads of a tomogram, of a set in this format."""
+        raise UnsupportedError(f"no fiducials of {self.package} are read")
+
+    def write_fiducials(self, fiducials: Fiducials, path: StrPath, tomogram: Tomogram) -> None:
+        """Write the beads of a tomogram, as a set in this format names them."""
+        raise UnsupportedError(f"no fiducials are written as {self.name}")
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """What writing would lose, by the names of tomograms that lose something."""

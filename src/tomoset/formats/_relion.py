@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tomoset import star
-from tomoset.errors import MissingFieldError
-from tomoset.formats._format import Format, Reading, StrPath
+from tomoset.errors import MissingFieldError, ModelError
+from tomoset.files import AtomicFiles, part_of, refuse_unless_star
+from tomoset.formats import _relion_sets as sets
+from tomoset.formats._format import Format, LinkedFiles, Reading, StrPath, Tolerance
 from tomoset.formats._relion_labels import LABELS
-from tomoset.model import Tomogram, TomogramSet
+from tomoset.formats._relion_links import load
+from tomoset.formats._relion_project import linked_files, links_file
+from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule, each
 
@@ -84,6 +89,64 @@ class Relion(Format):
                 path=text.path,
             )
         return Reading(project=Project(tomograms=self.from_star(text)))
+
+    def load(self, project: Project, given: Mapping[str, StrPath], *, check_links: bool) -> Project:
+        """The project with what is unread in it, or given instead, read."""
+        return load(project, given, check_links=check_links)
+
+    def write(
+        self,
+        project: Project,
+        folder: StrPath,
+        tolerance: Tolerance | None = None,
+        files: AtomicFiles | None = None,
+    ) -> str:
+        """Write all sets of a project into one folder, under RELION's names.
+
+        ``tomograms.star``, ``particles.star``, ``manifolds.star``, ``motion.star``,
+        ``fiducials_NAME.star`` and ``optimisation_set.star``, whose paths start from the working
+        folder, as RELION reads them.
+        """
+        links = os.path.join(folder, "optimisation_set.star")
+        linked = self.linked_files(project, folder)
+        paths = {**linked.paths, "tomograms": os.path.join(folder, "tomograms.star")}
+        last = self.links_file(project, paths)
+        with part_of(files) as together:
+            self.write_set(linked.tomograms, paths["tomograms"], tolerance, together)
+            for path, content in {**linked.contents, links: last}.items():
+                refuse_unless_star(path)
+                together.write(path, content)
+        return links
+
+    def linked_files(self, project: Project, folder: StrPath) -> LinkedFiles:
+        """Particles, manifolds, trajectories and fiducials, as far as they have been read."""
+        return linked_files(project, os.fspath(folder), self.name)
+
+    def links_file(self, project: Project, paths: Mapping[str, str]) -> bytes:
+        """The optimisation set."""
+        return links_file(project, paths, self.name)
+
+    def read_particles(self, path: StrPath, tomograms: TomogramSet) -> ParticleSet:
+        """The particles of a file; its columns show how they are counted."""
+        return sets.read_particles(path, tomograms)
+
+    def write_particles(
+        self, particles: ParticleSet, path: StrPath, tomograms: TomogramSet
+    ) -> None:
+        """Write ``particles.star``."""
+        star.write(sets.particles_to_star(particles, self.name, tomograms), path)
+
+    def read_fiducials(self, path: StrPath, tomogram: Tomogram) -> Fiducials:
+        """The beads of a file, which does not show itself from where its voxels are counted."""
+        pixel_size, n_tilts = tomogram.optics.pixel_size, tomogram.n_tilts
+        return sets.read_fiducials(path, dialect=self.name, pixel_size=pixel_size, n_tilts=n_tilts)
+
+    def write_fiducials(self, fiducials: Fiducials, path: StrPath, tomogram: Tomogram) -> None:
+        """Write ``fiducials_NAME.star``."""
+        pixel_size = tomogram.optics.pixel_size
+        if pixel_size is None:
+            raise ModelError(f"tomogram {tomogram.name!r} has no pixel size, to say beads in Å")
+        sets.write_fiducials(fiducials, path, dialect=self.name, pixel_size=pixel_size)
 
     def line_of(self, tomograms: TomogramSet, name: str) -> int | None:
         """The line of a tomogram in the global table."""

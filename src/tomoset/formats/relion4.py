@@ -23,6 +23,7 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
+from tomoset.files import AtomicFiles
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Loss, StrPath, Tolerance
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
@@ -274,12 +275,16 @@ class Relion4(Relion):
         return _read(text)
 
     def write_set(
-        self, tomograms: TomogramSet, path: StrPath, tolerance: Tolerance | None = None
+        self,
+        tomograms: TomogramSet,
+        path: StrPath,
+        tolerance: Tolerance | None = None,
+        files: AtomicFiles | None = None,
     ) -> None:
         """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
         del tolerance
         refuse_unless_set(path)
-        star.write(_to_star(tomograms), path)
+        star.write(_to_star(tomograms), path, files)
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """What RELION 4 asks of every set, where it is not there."""

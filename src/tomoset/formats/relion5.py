@@ -23,7 +23,7 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
-from tomoset.files import AtomicFiles
+from tomoset.files import AtomicFiles, part_of
 from tomoset.formats._files import file_names, find_file, refuse_unless_set
 from tomoset.formats._format import Loss, StrPath, Tolerance
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
@@ -225,8 +225,8 @@ _READ_COLUMNS = (
 )
 
 
-def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance) -> None:
-    """Write the global file, and ``tilt_series/NAME.star`` beside it: all of them or none."""
+def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance, files: AtomicFiles) -> None:
+    """Write the global file, and ``tilt_series/NAME.star`` beside it."""
     path = os.fspath(path)
     refuse_unless_set(path)
     if not tomograms:
@@ -237,15 +237,11 @@ def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance) -> None:
         with_deformations(_ready(t, tolerance) for t in tomograms.values())
     )
     head = _head(ready, path, old)
-    with AtomicFiles() as files:
-        for tomogram in ready.values():
-            before = None if old is None else old.series.get(tomogram.name)
-            series = _series(tomogram, before, keep_matrices=tolerance.keep_matrices)
-            files.write(_series_path(path, names[tomogram.name]), star.dumps(series).encode(*_TEXT))
-        files.write(path, star.dumps(head).encode(*_TEXT))
-
-
-_TEXT = ("utf-8", "surrogateescape")
+    for tomogram in ready.values():
+        before = None if old is None else old.series.get(tomogram.name)
+        series = _series(tomogram, before, keep_matrices=tolerance.keep_matrices)
+        star.write(series, _series_path(path, names[tomogram.name]), files)
+    star.write(head, path, files)
 
 
 def _series_path(path: str, file_name: str) -> str:
@@ -383,7 +379,11 @@ class Relion5(Relion):
         return _read(text)
 
     def write_set(
-        self, tomograms: TomogramSet, path: StrPath, tolerance: Tolerance | None = None
+        self,
+        tomograms: TomogramSet,
+        path: StrPath,
+        tolerance: Tolerance | None = None,
+        files: AtomicFiles | None = None,
     ) -> None:
         """Write the global file, and ``tilt_series/NAME.star`` beside it: all of them or none.
 
@@ -394,7 +394,8 @@ class Relion5(Relion):
         UnsupportedError
             If a projection is not rigid enough, or something that RELION 5 needs is not known.
         """
-        _write(tomograms, path, tolerance or Tolerance())
+        with part_of(files) as together:
+            _write(tomograms, path, tolerance or Tolerance(), together)
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """How far projections are from rigid ones, at the particles too."""

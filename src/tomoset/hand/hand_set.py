@@ -16,7 +16,7 @@ from tomoset.derived import (
     file_sizes,
     identity,
     in_folder,
-    links_to_star,
+    links_file,
     refuse_unknown,
     set_path,
     use_threads,
@@ -280,11 +280,10 @@ def _applied(
     ]
     path = os.path.join(folder, "tomograms.star")
     with AtomicFiles() as files:
-        if project.optimisation_set is not None:
+        if project.source is not None:
             links = os.path.join(folder, "optimisation_set.star")
             refuse_unless_star(links)
-            text = star.dumps(links_to_star(project, path, {}))
-            files.write(links, text.encode("utf-8", "surrogateescape"))
+            files.write(links, links_file(project, path, {}))
         tomograms.with_tomograms(changed).write(path)
     return path
 

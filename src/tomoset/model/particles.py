@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.model.io import StrPath, entered
 from tomoset.model.optics import Optics
+from tomoset.model.tomogram_set import TomogramSet
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -273,6 +275,27 @@ class ParticleSet:
         if self.source is not None:
             changes["source"] = self.source.take(index)
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def write(self, path: StrPath, tomograms: TomogramSet, format: str | None = None) -> None:
+        """Write the particles, whole or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+            Such as ``particles.star``.
+        tomograms : TomogramSet
+            The set that their names refer to.
+        format : str, optional
+            Name of a format; that of the tomograms if not given.
+
+        Raises
+        ------
+        ModelError
+            If a particle is in no such tomogram, or a size is not known that the format needs.
+        UnsupportedError
+            If the format is not known, or has no particles.
+        """
+        entered().write_particles(self, path, tomograms, format)
 
     def moved(self, moves: Mapping[str, Array]) -> ParticleSet:
         """The same particles where some of their tomograms have moved.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.model.fiducials import Fiducials
+from tomoset.model.io import StrPath, entered
 from tomoset.model.manifolds import ManifoldSet
 from tomoset.model.particles import ParticleSet
 from tomoset.model.tomogram_set import TomogramSet
 from tomoset.model.trajectories import TrajectorySet
 
-StrPath = str | os.PathLike[str]
+#: The sets that refer to tomograms, in the order in which they are read.
+LINKED = ("particles", "manifolds", "trajectories")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,14 +29,16 @@ class Project:
     tomograms : TomogramSet
         Always there.
     particles, manifolds, trajectories : optional
-        None where the project has none.
+        None where the project has none. One that is in `unread` is there, and asking for it is a
+        ModelError until `load` has read it.
     fiducials : mapping of str to Fiducials
-        By tomogram name, where the set names a file.
+        By tomogram name, as far as they have been read.
+    unread : mapping of str to str
+        Paths of the sets, of `LINKED`, that belong to the project and have not been read.
     references : mapping of str to str
-        The other entries of the optimisation set, RELION's label to path as the file says it:
-        reference maps, mask, FSC, and what nobody knows.
-    optimisation_set : StarFile, optional
-        The text of the optimisation set it came from.
+        Paths of what the particles look like: ``half1``, ``half2``, ``mask``, ``fsc``.
+    source : object, optional
+        What a format keeps of the file that tied the sets together. Opaque here.
 
     Raises
     ------
@@ -54,24 +58,113 @@ class Project:
     manifolds: ManifoldSet | None = None
     trajectories: TrajectorySet | None = None
     fiducials: Mapping[str, Fiducials] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
-    optimisation_set: star.StarFile | None = None
+    source: Any = None
 
     def __post_init__(self) -> None:
         for name in self.fiducials:
             if name not in self.tomograms:
                 raise ModelError(f"there are fiducials of {name!r}, but no such tomogram")
-        for what in ("fiducials", "references"):
+        for what in ("fiducials", "unread", "references"):
             object.__setattr__(self, what, MappingProxyType(dict(getattr(self, what))))
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if value is None and name in LINKED and name in self.unread:
+            raise ModelError(
+                f"the {name} of the project are in {self.unread[name]}, which has not been read; "
+                "read it (Project.load)"
+            )
+        return value
+
+    def with_sets(self, **changes: Any) -> Project:
+        """The project with other fields; a set that is given is not unread any more.
+
+        Examples
+        --------
+        >>> project = Project(tomograms=TomogramSet(), unread={"particles": "particles.star"})
+        >>> project.with_sets(particles=None).particles is None
+        True
+        """
+        unread = {name: path for name, path in self.unread.items() if name not in changes}
+        return Project(**{**vars(self), "unread": unread, **changes})
+
+    def load(self, *, check_links: bool = True, **given: StrPath | None) -> Project:
+        """The project with the sets that belong to it and have not been read.
+
+        Parameters
+        ----------
+        check_links : bool
+            Whether a file that is not there is an error; if not, it stays unread.
+        **given : path-like
+            Files to take instead: ``particles``, ``manifolds``, ``trajectories``.
+
+        Raises
+        ------
+        MissingFileError
+            If a file is not there: the message has the entry, the file, and the option to give.
+        FileFormatError
+            If a file is not what it should be, or refers to what is not there.
+
+        Examples
+        --------
+        >>> from tomoset import open_tomograms
+        >>> open_tomograms("optimisation_set.star").load()  # doctest: +SKIP
+        """
+        files = {name: path for name, path in given.items() if path is not None}
+        if not files and not self.unread:
+            return self
+        loaded: Project = entered().load(self, files, check_links=check_links)
+        return loaded
+
+    def write(self, folder: StrPath, format: str | None = None) -> Path:
+        """Write all sets into one folder, under RELION's names: all of them or none.
+
+        Sets that have not been read stay where they are, and are named.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if it is not there.
+        format : str, optional
+            Name of a format; that of the tomograms if not given.
+
+        Returns
+        -------
+        Path
+            Of the file that ties them together.
+
+        Raises
+        ------
+        UnsupportedError
+            If the format is not known, or cannot say what the tomograms are.
+        ModelError
+            If sets contradict each other. Then nothing is written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from tomoset import Optics, Tomogram, open_project
+        >>> one = Tomogram(name="001", n_tilts=2, stack="001.mrc", size=(40, 40, 20),
+        ...                optics=Optics(pixel_size=2.0), pre_exposure=[0.0, 3.0])
+        >>> made = Project(tomograms=TomogramSet([one])).write(tempfile.mkdtemp())
+        >>> made.name, list(open_project(made).tomograms)
+        ('optimisation_set.star', ['001'])
+        """
+        return entered().write_project(self, folder, format)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.tomograms)} tomograms"]
-        if self.particles is not None:
-            parts.append(f"{len(self.particles)} particles")
-        if self.manifolds is not None:
-            parts.append(f"{sum(map(len, self.manifolds.values()))} manifolds")
-        if self.trajectories is not None:
-            parts.append(f"{len(self.trajectories)} trajectories")
+        held = vars(self)
+        if (particles := held["particles"]) is not None:
+            parts.append(f"{len(particles)} particles")
+        if (manifolds := held["manifolds"]) is not None:
+            parts.append(f"{sum(map(len, manifolds.values()))} manifolds")
+        if (trajectories := held["trajectories"]) is not None:
+            parts.append(f"{len(trajectories)} trajectories")
         if self.fiducials:
             parts.append(f"fiducials of {len(self.fiducials)}")
+        if self.unread:
+            parts.append(f"unread: {', '.join(self.unread)}")
         return f"<Project: {', '.join(parts)}>"

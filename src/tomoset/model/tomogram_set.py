@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tomoset.errors import ModelError, UnsupportedError
+from tomoset.errors import ModelError
+from tomoset.model.io import entered
 from tomoset.model.tomogram import Tomogram
-
-#: How each format writes a set; the formats enter themselves, so that the model knows none.
-WRITERS: dict[str, Callable[[TomogramSet, str | os.PathLike[str]], None]] = {}
 
 
 class TomogramSet(Mapping[str, Tomogram]):
@@ -97,19 +95,14 @@ class TomogramSet(Mapping[str, Tomogram]):
         path : path-like
             The (global) STAR file.
         format : str, optional
-            ``relion4`` and others that `tomoset.formats` lists; the set's own if not given.
+            Of those that `tomoset.formats` lists; the set's own if not given.
 
         Raises
         ------
         UnsupportedError
             If the format is not known or cannot say what the set holds.
         """
-        chosen = format or self.format
-        if chosen not in WRITERS:
-            raise UnsupportedError(
-                f"no format {chosen!r} can be written; there are {', '.join(sorted(WRITERS))}"
-            )
-        WRITERS[chosen](self, path)
+        entered().write_set(self, path, format)
 
     def __repr__(self) -> str:
         return (

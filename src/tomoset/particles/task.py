@@ -23,13 +23,8 @@ from tomoset.run import file_stamp
 
 Array = npt.NDArray[np.float64]
 
-#: Entries of the optimisation set, and the field of `ReferenceFiles` that each names.
-ENTRIES = {
-    "rlnTomoReferenceMap1File": "ref1",
-    "rlnTomoReferenceMap2File": "ref2",
-    "rlnTomoReferenceMaskFile": "mask",
-    "rlnTomoReferenceFscFile": "fsc",
-}
+#: References of a project, and the field of `ReferenceFiles` that each is.
+ENTRIES = {"half1": "ref1", "half2": "ref2", "mask": "mask", "fsc": "fsc"}
 
 
 @dataclass(frozen=True, kw_only=True)

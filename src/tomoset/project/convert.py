@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,8 @@ from tomoset.errors import AssumptionWarning, FileAccessError, LossyWarning, Mod
 from tomoset.files import AtomicFiles
 from tomoset.formats import Loss, Tolerance, format_named, format_of, read
 from tomoset.formats._relion_sets import is_optimisation_set
-from tomoset.model import Tomogram, TomogramSet
-from tomoset.model.project import Project
-from tomoset.project._read import open_project
-from tomoset.project._write import write_project
+from tomoset.model import Project, Tomogram, TomogramSet
+from tomoset.project._read import open_tomograms, read_all
 from tomoset.project.verify import Proof, prove
 from tomoset.tilt_series import with_stacks
 
@@ -136,7 +134,7 @@ def write_and_verify(
     """Write a set, do what must come first, read it back, and compare; see `convert_set`."""
     with AtomicFiles() as files:
         after, lost = _prepared(Project(tomograms=tomograms), target, options, files)
-        format_named(options.to).write_set(after, target, options.tolerance)
+        format_named(options.to).write_set(after, target, options.tolerance, files)
     before_reading()
     again = with_sizes(read(target), options)
     return _result(os.fspath(target), len(tomograms), lost, prove(tomograms, again), options)
@@ -182,26 +180,25 @@ def convert_project(
     UnsupportedError
         If the format cannot say the set, and no option allows the loss. Nothing is written.
     """
-
-    def sized(tomograms: TomogramSet) -> TomogramSet:
-        return with_sizes(tomograms, options)
-
-    project = open_project(source, prepare=sized)
+    project = _open_sized(source, options)
     before, target = project.tomograms, os.path.join(folder, "tomograms.star")
     _refuse_overwriting(source, before, target, options)
     if os.path.isdir(folder) and os.path.samefile(_folder_of(source), folder):
         raise FileAccessError(f"{os.fspath(folder)} is the folder of the source; give another one")
     with AtomicFiles() as files:
         after, lost = _prepared(project, target, options, files)
-        written = write_project(
-            replace(project, tomograms=after),
-            folder,
-            options.to,
-            tolerance=options.tolerance,
+        written = format_named(options.to).write(
+            project.with_sets(tomograms=after), folder, options.tolerance, files
         )
-    again = open_project(written, prepare=sized)
+    again = _open_sized(written, options)
     proofs = prove(before, again.tomograms, _pairs(project, again))
-    return _result(os.fspath(written), len(before), lost, proofs, options)
+    return _result(written, len(before), lost, proofs, options)
+
+
+def _open_sized(path: str | os.PathLike[str], options: Options) -> Project:
+    """All of a project, read against tomograms of the sizes that are given."""
+    project = open_tomograms(path)
+    return read_all(project.with_sets(tomograms=with_sizes(project.tomograms, options)))
 
 
 def _folder_of(source: str | os.PathLike[str]) -> str:

@@ -16,9 +16,7 @@ import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.errors import AssumptionWarning, LossyWarning, MissingFieldError, ModelError
-from tomoset.formats import _relion_sets as sets
 from tomoset.formats._relion_sets._columns import SUBTOMOGRAM, ParticleSource
-from tomoset.formats._relion_sets.optimisation import MANIFOLDS, PARTICLES, TRAJECTORIES
 from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 
@@ -72,8 +70,7 @@ def move_project(
     True
     """
     matrices = checked_moves(moves, project.tomograms if moved is None else moved)
-    if matrices:
-        _refuse_unread(project)
+    particles, manifolds, motion = project.particles, project.manifolds, project.trajectories
     fiducials = _moved_fiducials(project, matrices, moved)
     turns = _turns(project, matrices)
     if moved is None:
@@ -81,9 +78,7 @@ def move_project(
             move_tomogram(t, matrices[name]) if name in matrices else t
             for name, t in project.tomograms.items()
         )
-    particles, manifolds, motion = project.particles, project.manifolds, project.trajectories
-    return replace(
-        project,
+    return project.with_sets(
         tomograms=moved,
         particles=None if particles is None else _moved_particles(particles, matrices),
         manifolds=None if manifolds is None else manifolds.moved(matrices),
@@ -193,22 +188,6 @@ def _row_moved(tomogram: Tomogram, move: Array) -> Tomogram:
         x, y, z = (move[:3, :3] @ ice.normal).tolist()
         ice = replace(ice, normal=(x, y, z))
     return replace(tomogram, ice=ice, reconstruction=None, fiducials=None)
-
-
-def _refuse_unread(project: Project) -> None:
-    """What is linked but was not read would stay where it was."""
-    text = project.optimisation_set
-    entries = {} if text is None else sets.read_optimisation_set(text).entries
-    for entry, there in (
-        (PARTICLES, project.particles),
-        (MANIFOLDS, project.manifolds),
-        (TRAJECTORIES, project.trajectories),
-    ):
-        if there is None and entry in entries:
-            raise ModelError(
-                f"{entry} is {entries[entry]!r}, which has not been read, so it cannot follow the "
-                "tomograms; read it (open_project, read_linked), or take the entry out"
-            )
 
 
 def _moved_fiducials(

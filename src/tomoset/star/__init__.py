@@ -36,12 +36,13 @@ from ._numbers import format_number, format_vector, format_vectors
 from ._parse import loads, read
 from ._report import parameter_columns, report_label, report_table, summary_table
 from ._table import StarFile, Table
-from ._write import dumps, write
+from ._write import dumps, encode, write
 
 __all__ = [
     "StarFile",
     "Table",
     "dumps",
+    "encode",
     "format_number",
     "format_vector",
     "format_vectors",

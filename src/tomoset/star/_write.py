@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import FileFormatError
-from ..files import atomic_write, refuse_unless_star
+from ..files import AtomicFiles, part_of, refuse_unless_star
 from ._table import StarFile, Table
 from ._tokens import BLANKS, is_label_name, is_one_line, quote_all
 
@@ -18,7 +18,11 @@ _TEXT_WIDTH, _NUMBER_WIDTH = 10, 12
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 
 
-def write(tables: StarFile | Iterable[Table], path: str | os.PathLike[str]) -> None:
+def write(
+    tables: StarFile | Iterable[Table],
+    path: str | os.PathLike[str],
+    files: AtomicFiles | None = None,
+) -> None:
     """Write tables to a file; it is whole or, on any error, what it was before.
 
     Parameters
@@ -27,6 +31,8 @@ def write(tables: StarFile | Iterable[Table], path: str | os.PathLike[str]) -> N
         What to write, in order.
     path : path-like
         Where. Missing folders are made.
+    files : AtomicFiles, optional
+        With which the file takes its place, if not at once.
 
     Raises
     ------
@@ -42,15 +48,23 @@ def write(tables: StarFile | Iterable[Table], path: str | os.PathLike[str]) -> N
     ['data_optics', 'loop_']
     """
     refuse_unless_star(path)
-    with atomic_write(path, "wb") as stream:
-        for piece in _pieces(tables):
-            try:
-                stream.write(piece.encode("utf-8", "surrogateescape"))
-            except UnicodeEncodeError as bad:
-                broken = bad.object[bad.start : bad.end]
-                raise FileFormatError(
-                    f"cannot write {broken!r}: half of a character", path=path
-                ) from None
+    with part_of(files) as together, together.open(path) as stream:
+        for piece in encode(tables, path):
+            stream.write(piece)
+
+
+def encode(
+    tables: StarFile | Iterable[Table], path: str | os.PathLike[str] | None = None
+) -> Iterator[bytes]:
+    """Give tables as the bytes of a STAR file, piece by piece; errors are of the file `path`."""
+    for piece in _pieces(tables):
+        try:
+            yield piece.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as bad:
+            broken = bad.object[bad.start : bad.end]
+            raise FileFormatError(
+                f"cannot write {broken!r}: half of a character", path=path
+            ) from None
 
 
 def dumps(tables: StarFile | Iterable[Table]) -> str:

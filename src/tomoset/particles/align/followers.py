@@ -15,7 +15,7 @@ from tomoset.errors import AssumptionWarning
 from tomoset.formats import working_format
 from tomoset.model import ParticleSet, TomogramSet, TrajectorySet
 from tomoset.particles.align.findings import Findings
-from tomoset.project import Project, linked_texts
+from tomoset.project import Project
 
 Array = npt.NDArray[np.float64]
 
@@ -58,16 +58,16 @@ class ParticleFollowers:
         found = {name: Findings.read(result["found"]) for name, result in results.items()}
         placed = {name: found[name].positions for name in found if results[name]["particles_moved"]}
         moving = {name: found[name].trajectories for name in found if results[name]["trajectories"]}
-        project = replace(
-            self._project,
+        project = self._project.with_sets(
             tomograms=tomograms,
             particles=_placed(particles, placed),
             trajectories=self._trajectories(particles, moving),
             manifolds=None,
             fiducials={},
         )
-        named, texts, entries = linked_texts(project, self._folder, working_format(tomograms).name)
-        return Carried(tomograms=named, texts=texts, entries={**self._entries, **entries})
+        linked = working_format(tomograms).linked_files(project, self._folder)
+        entries = {**self._entries, **linked.paths}
+        return Carried(tomograms=linked.tomograms, contents=linked.contents, entries=entries)
 
     def _trajectories(
         self, particles: ParticleSet, found: Mapping[str, Array]

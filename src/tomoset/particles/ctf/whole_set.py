@@ -26,7 +26,6 @@ from tomoset.derived import (
 )
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._files import file_names
-from tomoset.formats._relion_sets.optimisation import PARTICLES, TRAJECTORIES
 from tomoset.model import Ice, Tomogram, TomogramSet
 from tomoset.particles.ctf.defocus import mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.fit import CtfFitOptions, fit_ctf
@@ -159,8 +158,8 @@ class _Links:
     def __init__(self, project: Project, reference: ReferenceFiles) -> None:
         paths = {label: getattr(reference, field) for label, field in ENTRIES.items()}
         paths |= {
-            PARTICLES: source_path(project.particles),
-            TRAJECTORIES: getattr(getattr(project.trajectories, "source", None), "path", None),
+            "particles": source_path(project.particles),
+            "trajectories": source_path(project.trajectories),
         }
         there = {label: path for label, path in paths.items() if path is not None}
         self._entries = {label: os.path.relpath(path) for label, path in there.items()}
