@@ -47,7 +47,6 @@ class CudaParticles(ParticleDevice):
     def slices(
         self, transform: MapTransform, linear: Array, box: int, radius: float
     ) -> DeviceArray:
-        """As `MapTransform.slices`: (n, box, box // 2 + 1)."""
         known = self._map(transform)
         size, width = (np.int32(n) for n in transform.values.shape[1:3])
         out = self.device.xp.empty((len(linear), box, box // 2 + 1), dtype=np.complex64)
@@ -61,14 +60,12 @@ class CudaParticles(ParticleDevice):
     def modulate(
         self, slices: DeviceArray, turns: Floats, squares: Floats, changes: Array, weight: Floats
     ) -> None:
-        """Multiply slices, in place, by sin(2 pi (turns - changes squares)) weight, of the host."""
         here = [self.upload(np.ascontiguousarray(a, np.float32)) for a in (turns, squares, changes)]
         sizes = np.int32(len(slices)), np.int32(turns.size)
         given = (_floats(slices), *here, self.upload(np.ascontiguousarray(weight)), *sizes)
         self._run("modulate", slices.size, given)
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
-        """Boxes of an image by their first pixels, x and y, 0 outside of it: (n, box, box)."""
         n = len(corners)
         out = self.device.xp.empty((n, box, box), dtype=np.float32)
         at = self.upload(np.ascontiguousarray(corners, np.int32))
@@ -80,7 +77,6 @@ class CudaParticles(ParticleDevice):
     def match(
         self, seen: DeviceArray, predicted: DeviceArray, offsets: Array, fine: int
     ) -> tuple[DeviceArray, Array, Array]:
-        """The transforms of correlations, (n, fine, fine // 2 + 1), and how sharp they would be."""
         n, box, width = seen.shape
         product = self.device.xp.zeros((n, fine, fine // 2 + 1), dtype=np.complex64)
         at = self.upload(np.ascontiguousarray(offsets, np.float32))

@@ -72,19 +72,16 @@ class CpuParticles(ParticleDevice):
     def slices(
         self, transform: MapTransform, linear: Array, box: int, radius: float
     ) -> DeviceArray:
-        """As `MapTransform.slices`: (n, box, box // 2 + 1)."""
         return transform.slices(linear, box, radius)
 
     def modulate(
         self, slices: DeviceArray, turns: Floats, squares: Floats, changes: Array, weight: Floats
     ) -> None:
-        """Multiply slices, in place, by sin(2 pi (turns - changes squares)) weight, of the host."""
         from tomoset.particles import _kernels
 
         _kernels.image_slices(slices, turns, squares, changes, weight)
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
-        """Boxes of an image by their first pixels, x and y, 0 outside of it: (n, box, box)."""
         from tomoset.particles import _kernels
 
         boxes = np.empty((len(corners), box, box), np.float32)
@@ -94,7 +91,6 @@ class CpuParticles(ParticleDevice):
     def match(
         self, seen: DeviceArray, predicted: DeviceArray, offsets: Array, fine: int
     ) -> tuple[DeviceArray, Array, Array]:
-        """The transforms of correlations, (n, fine, fine // 2 + 1), and how sharp they would be."""
         from tomoset.particles import _kernels
 
         n, box, _ = seen.shape

@@ -64,6 +64,21 @@ def check_box(box: int, least: int = 8) -> None:
         )
 
 
+def projections_and_pixel_size(tomogram: Tomogram) -> tuple[Array, float]:
+    """Of a tomogram that must be aligned: (n_tilts, 4, 4), and [Å].
+
+    Raises
+    ------
+    ModelError
+        If it is not, or has no pixel size.
+    """
+    if tomogram.projections is None:
+        raise ModelError(f"tomogram {tomogram.name!r} is not aligned: it has no projections")
+    if tomogram.optics.pixel_size is None:
+        raise ModelError(f"tomogram {tomogram.name!r} has no pixel size")
+    return tomogram.projections, tomogram.optics.pixel_size
+
+
 class Predictor:
     """Predicts images of the particles of one tomogram.
 
@@ -103,10 +118,7 @@ class Predictor:
         box: int,
         there: ParticleDevice | None = None,
     ) -> None:
-        if tomogram.projections is None:
-            raise ModelError(f"tomogram {tomogram.name!r} is not aligned: it has no projections")
-        if tomogram.optics.pixel_size is None:
-            raise ModelError(f"tomogram {tomogram.name!r} has no pixel size")
+        projections, self.pixel_size = projections_and_pixel_size(tomogram)
         if tomogram.defocus_u is None or tomogram.defocus_v is None:
             raise ModelError(
                 f"tomogram {tomogram.name!r} has no defocus, and particles cannot be predicted "
@@ -116,7 +128,6 @@ class Predictor:
         check_optics(particles, tomogram)
         self.there: ParticleDevice = CpuParticles() if there is None else there
         self.tomogram, self.box = tomogram, box
-        self.pixel_size = tomogram.optics.pixel_size
         x, y = frequencies((box, box), 1.0)
         self.frequency = np.hypot(x, y)
         reference.check_pixel_size(self.pixel_size, tomogram.name)
@@ -129,7 +140,7 @@ class Predictor:
             row = int(np.flatnonzero(~np.isfinite(self._orientations).all(axis=(1, 2)))[0])
             name = str(particles.particle_names[row])
             raise ModelError(f"particle {name!r} has angles that are no numbers; leave it out")
-        self._projections = tomogram.projections[:, :2, :3]
+        self._projections = projections[:, :2, :3]
         defocus = tomogram.defocus(particles.positions)[..., 0]
         #: Change of defocus with depth [Å]: (n_tilts, n_particles).
         self._changes = defocus - tomogram.defocus_u[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.align.whole_images import ImageShifts, shifts_by_images
 from tomoset.particles.correlations import correlate
 from tomoset.particles.extract import TiltImages
+from tomoset.particles.predict import projections_and_pixel_size
 from tomoset.particles.reference import Reference
 
 Array = npt.NDArray[np.float64]
@@ -51,6 +53,8 @@ class Aligned:
         Which images show which particles.
     fit : ParticleFit
         What was found. Positions are those of before, to the last bit, if they were held.
+    pixel_size : float
+        Of the tilt images [Å].
     """
 
     before: Tomogram
@@ -58,12 +62,7 @@ class Aligned:
     particles: ParticleSet
     visible: npt.NDArray[np.bool_]
     fit: ParticleFit
-
-    @property
-    def pixel_size(self) -> float:
-        """Of the tilt images [Å]."""
-        assert self.before.optics.pixel_size is not None
-        return self.before.optics.pixel_size
+    pixel_size: float
 
     @property
     def moved(self) -> Array:
@@ -116,28 +115,40 @@ def align(
             f"tomogram {tomogram.name!r} has no size, about whose middle images turn; give a set "
             "with rlnTomoSizeX, Y and Z"
         )
-    _need_doses(tomogram, options)
-    now, by_images = _State(tomogram, particles, trajectories), None
+    if tomogram.pre_exposure is None and options.fit.motion is not None:
+        raise ModelError(
+            f"tomogram {tomogram.name!r} has no doses (rlnMicrographPreExposure), and a motion "
+            "goes along with them; add them, or leave --motion out"
+        )
+    projections, pixel_size = projections_and_pixel_size(tomogram)
+    start = _State(tomogram, particles, trajectories)
+    now, by_images = start, None
     if options.fit.shift_only == "images":
         given = tomogram, images, particles, reference, options.evidence
         by_images = shifts_by_images(*given, trajectories=trajectories)
         now = replace(now, tomogram=by_images.applied(tomogram))
-    rounds = [_fitted(now, images, reference, options)]
-    while len(rounds) < _ROUNDS:
-        if not (_far(rounds[-1], options.evidence.range) or _left_behind(rounds[-1])):
-            break
+    rounds = [_fitted(now, images, reference, options, tomogram.size)]
+    while len(rounds) < _ROUNDS and (
+        _far(rounds[-1], options.evidence.range) or _left_behind(rounds[-1])
+    ):
         now = _after(now, rounds[-1], options)
-        rounds.append(_fitted(now, images, reference, options))
-    last = rounds[-1]
+        rounds.append(_fitted(now, images, reference, options, tomogram.size))
+    last = reduce(_joined, rounds)
     if len(rounds) > 1 or by_images is not None:
-        last = _together(tomogram, rounds)
+        changes = changes_between(projections, last.projections, tomogram.size)
+        last = replace(last, changes=changes)
     if by_images is not None:
         last = _and_by_images(last, by_images)
     held = options.fit.constant_particles or bool(options.fit.shift_only)
     fit = replace(last, positions=particles.positions) if held else last
-    after = _after(_State(tomogram, particles, trajectories), fit, options).tomogram
-    visible = np.asarray(np.isfinite(fit.offsets).all(axis=-1), np.bool_)
-    return Aligned(before=tomogram, after=after, particles=particles, visible=visible, fit=fit)
+    return Aligned(
+        before=tomogram,
+        after=_after(start, fit, options).tomogram,
+        particles=particles,
+        visible=np.asarray(np.isfinite(fit.offsets).all(axis=-1), np.bool_),
+        fit=fit,
+        pixel_size=pixel_size,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,23 +161,25 @@ class _State:
 
 
 def _fitted(
-    now: _State, images: TiltImages, reference: Reference, options: AlignOptions
+    now: _State,
+    images: TiltImages,
+    reference: Reference,
+    options: AlignOptions,
+    size: tuple[int, int, int],
 ) -> ParticleFit:
     t = now.tomogram
+    projections, pixel_size = projections_and_pixel_size(t)
     windows = correlate(
         t, images, now.particles, reference, options.evidence, trajectories=now.trajectories
     )
     _refuse_inverted(windows, t.name)
-    assert t.projections is not None
-    assert t.size is not None
-    assert t.optics.pixel_size is not None
     problem = ParticleProblem(
         windows=windows,
-        projections=t.projections,
+        projections=projections,
         positions=now.particles.positions,
         image_size=images.size,
-        size=t.size,
-        pixel_size=t.optics.pixel_size,
+        size=size,
+        pixel_size=pixel_size,
         pre_exposure=np.zeros(t.n_tilts) if t.pre_exposure is None else t.pre_exposure,
         deformation=t.deformation,
         trajectories=now.trajectories,
@@ -237,42 +250,21 @@ def _left_behind(fit: ParticleFit) -> bool:
     return large and bool((shown & ~fit.kept).any())
 
 
-def _together(tomogram: Tomogram, rounds: list[ParticleFit]) -> ParticleFit:
-    """The last fit, and what all of them together changed and gained."""
-    assert tomogram.projections is not None
-    assert tomogram.size is not None
-    first, last = rounds[0], rounds[-1]
-    deviations, expected, kept = first.deviations, first.expected, first.kept
-    bend, motion = first.bend_deviations, first.motion_deviations
-    for fit in rounds[1:]:
-        deviations, bend, motion = (
-            np.where(np.isfinite(new), new, old)
-            for new, old in (
-                (fit.deviations, deviations),
-                (fit.bend_deviations, bend),
-                (fit.motion_deviations, motion),
-            )
-        )
-        expected = np.where(fit.kept, fit.expected, expected)
-        kept = kept | fit.kept
+def _joined(earlier: ParticleFit, later: ParticleFit) -> ParticleFit:
+    """The later fit, with what the earlier one gained, and knows of what stayed since."""
+
+    def known(new: Array, old: Array) -> Array:
+        return np.where(np.isfinite(new), new, old)
+
     return replace(
-        last,
-        changes=changes_between(tomogram.projections, last.projections, tomogram.size),
-        deviations=deviations,
-        expected=expected,
-        bend_deviations=bend,
-        motion_deviations=motion,
-        gains=first.gains,
-        gain_by_tilt=first.gain_by_tilt,
-        gain_error_by_tilt=first.gain_error_by_tilt,
-        log_likelihood_before=first.log_likelihood_before,
-        kept=kept,
+        later,
+        deviations=known(later.deviations, earlier.deviations),
+        expected=np.where(later.kept, later.expected, earlier.expected),
+        bend_deviations=known(later.bend_deviations, earlier.bend_deviations),
+        motion_deviations=known(later.motion_deviations, earlier.motion_deviations),
+        gains=earlier.gains,
+        gain_by_tilt=earlier.gain_by_tilt,
+        gain_error_by_tilt=earlier.gain_error_by_tilt,
+        log_likelihood_before=earlier.log_likelihood_before,
+        kept=earlier.kept | later.kept,
     )
-
-
-def _need_doses(tomogram: Tomogram, options: AlignOptions) -> None:
-    if tomogram.pre_exposure is None and options.fit.motion is not None:
-        raise ModelError(
-            f"tomogram {tomogram.name!r} has no doses (rlnMicrographPreExposure), and a motion "
-            "goes along with them; add them, or leave --motion out"
-        )

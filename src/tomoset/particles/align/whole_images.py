@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.extract import Extraction, ExtractionOptions, TiltImages, TiltParticles
+from tomoset.particles.predict import projections_and_pixel_size
 from tomoset.particles.reference import Reference
 from tomoset.particles.slices import moved
 
@@ -57,8 +58,7 @@ class ImageShifts:
         """The tomogram with these shifts."""
         if not self.moved.any():
             return tomogram
-        assert tomogram.projections is not None
-        projections = tomogram.projections.copy()
+        projections = projections_and_pixel_size(tomogram)[0].copy()
         projections[:, :2, 3] += self.shifts
         return replace(tomogram, projections=projections, alignment=None)
 

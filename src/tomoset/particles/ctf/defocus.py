@@ -27,15 +27,20 @@ def mean_and_astigmatism(tomogram: Tomogram) -> tuple[Array, Array]:
     ModelError
         If there is no defocus.
     """
-    u, v = tomogram.defocus_u, tomogram.defocus_v
+    u, v, angle = _defocus(tomogram)
+    twice = 2 * np.deg2rad(angle)
+    half = (u - v) / 2
+    return (u + v) / 2, np.stack([half * np.cos(twice), half * np.sin(twice)], axis=1)
+
+
+def _defocus(tomogram: Tomogram) -> tuple[Array, Array, Array]:
+    """U, V and their angle."""
+    u, v, angle = tomogram.defocus_u, tomogram.defocus_v, tomogram.defocus_angle
     if u is None or v is None:
         raise ModelError(
             f"tomogram {tomogram.name!r} has no defocus to refine; estimate it first (CTFFIND)"
         )
-    angle = np.zeros(len(u)) if tomogram.defocus_angle is None else tomogram.defocus_angle
-    twice = 2 * np.deg2rad(angle)
-    half = (u - v) / 2
-    return (u + v) / 2, np.stack([half * np.cos(twice), half * np.sin(twice)], axis=1)
+    return u, v, np.zeros(len(u)) if angle is None else angle
 
 
 def with_changes(tomogram: Tomogram, changes: npt.ArrayLike) -> Tomogram:
@@ -59,16 +64,14 @@ def with_changes(tomogram: Tomogram, changes: npt.ArrayLike) -> Tomogram:
     """
     change = np.asarray(changes, np.float64)
     mean, before = mean_and_astigmatism(tomogram)
-    assert tomogram.defocus_u is not None
-    assert tomogram.defocus_v is not None
+    u, v, angle = _defocus(tomogram)
     after = before + change[:, 1:]
     bent = change[:, 1:].any(axis=1)
     length = np.hypot(after[:, 0], after[:, 1])
-    angle = np.zeros(len(mean)) if tomogram.defocus_angle is None else tomogram.defocus_angle
     turned = np.rad2deg(np.arctan2(after[:, 1], after[:, 0])) / 2
     # As U and V were written where they only move together: U may be the smaller one.
-    new_u = np.where(bent, mean + change[:, 0] + length, tomogram.defocus_u + change[:, 0])
-    new_v = np.where(bent, mean + change[:, 0] - length, tomogram.defocus_v + change[:, 0])
+    new_u = np.where(bent, mean + change[:, 0] + length, u + change[:, 0])
+    new_v = np.where(bent, mean + change[:, 0] - length, v + change[:, 0])
     return replace(
         tomogram,
         defocus_u=new_u,

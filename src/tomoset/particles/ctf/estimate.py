@@ -39,25 +39,23 @@ class Estimate:
     pull: Array
 
 
-def estimate(evidence: CtfStatistics, amplitude: Array, grid: Array, free: Mask) -> Estimate:
+def estimate(statistics: CtfStatistics, amplitude: Array, grid: Array, free: Mask) -> Estimate:
     """Changes by likelihood and prior, the prior being learnt from the same images."""
-    n = evidence.n_tilts
+    n = statistics.n_tilts
     scan = np.zeros((n, len(grid)))
-    rings = evidence.rings(float(np.abs(grid).max()))
+    rings = statistics.rings(float(np.abs(grid).max()))
     for t in range(n):
-        common, energy = rings.parts(t, _along(grid))
-        scan[t] = amplitude[t] * common - amplitude[t] ** 2 * energy / 2
+        scan[t] = rings.log_likelihood(t, _along(grid), amplitude[t])
     best, spread, far = scan_prior(scan, grid)
     changes = _along(best)
-    H, b, prior = np.zeros((n, 3, 3)), np.zeros((n, 3)), None
+    H, b = np.zeros((n, 3, 3)), np.zeros((n, 3))
     for _ in range(_LEARN):
         for t in range(n):
-            gradient, H[t] = evidence.derivatives(t, changes[t], float(amplitude[t]))
+            gradient, H[t] = statistics.derivatives(t, changes[t], float(amplitude[t]))
             b[t] = H[t] @ changes[t] + gradient
         prior = learn(H, b, far, free)
         for t in range(n):
-            changes[t] = _step(evidence, t, float(amplitude[t]), (changes[t], H[t], b[t]), prior)
-    assert prior is not None
+            changes[t] = _step(statistics, t, float(amplitude[t]), (changes[t], H[t], b[t]), prior)
     changes[:, ~free] = 0.0
     covariance = np.array([_covariance(H[t], prior, t) for t in range(n)])
     # More where it may be far off, or its likelihood is no parabola.
@@ -66,7 +64,7 @@ def estimate(evidence: CtfStatistics, amplitude: Array, grid: Array, free: Mask)
 
 
 def _step(
-    evidence: CtfStatistics,
+    statistics: CtfStatistics,
     t: int,
     amplitude: float,
     now: tuple[Array, Array, Array],
@@ -78,8 +76,7 @@ def _step(
     target = np.linalg.solve(H + np.diag(inverse), b + inverse * mean)
     tried = x + (target - x) * 0.5 ** np.arange(_HALVINGS)[:, None]
     tried = np.concatenate([tried, x[None]])
-    common, energy = evidence.parts(t, tried)
-    value = amplitude * common - amplitude**2 * energy / 2
+    value = statistics.log_likelihood(t, tried, amplitude)
     value = value - ((tried - mean) ** 2 * inverse).sum(axis=1) / 2
     # Of steps that are better than none the longest: they are in the order of their length.
     better = np.flatnonzero(value[:-1] >= value[-1])
@@ -104,13 +101,11 @@ def gains_of(groups: list[CtfStatistics], amplitude: Array, changes: list[Array]
     """
     gains = []
     for one, other in ((0, 1), (1, 0)):
+        either = np.stack([changes[one], np.zeros_like(changes[one])], axis=1)
         for batch in groups[other].batches():
-            gains.append(np.zeros(len(amplitude)))
-            for t, a in enumerate(amplitude.tolist()):
-                both = np.stack([changes[one][t], np.zeros(3)])
-                common, energy = batch.parts(t, both)
-                value = a * common - a * a * energy / 2
-                gains[-1][t] = value[0] - value[1]
+            each = zip(either, amplitude.tolist(), strict=True)
+            likely = [batch.log_likelihood(t, both, a) for t, (both, a) in enumerate(each)]
+            gains.append(-np.diff(likely)[:, 0])
     return np.stack(gains, axis=1)
 
 
@@ -133,32 +128,32 @@ def _along(dz: Array) -> Array:
     return np.stack([dz, 0 * dz, 0 * dz], axis=-1)
 
 
-def scan_grid(evidence: CtfStatistics, low: float, high: float, step: float) -> Array:
+def scan_grid(statistics: CtfStatistics, low: float, high: float, step: float) -> Array:
     """Changes that are scanned, none among them: no step jumps over what images tell apart."""
-    most = float(np.abs(evidence.slopes[0]).max())
+    most = float(np.abs(statistics.slopes[0]).max())
     step = min(step, _STEP / most)
     return np.asarray(step * np.arange(np.ceil(low / step), np.floor(high / step) + 1))
 
 
-def first_guess(evidence: CtfStatistics, grid: Array) -> Array:
+def first_guess(statistics: CtfStatistics, grid: Array) -> Array:
     """Where each image is by itself, whatever its amplitude."""
-    scores = np.zeros((evidence.n_tilts, len(grid)))
-    rings = evidence.rings(float(np.abs(grid).max()))
-    for t in range(evidence.n_tilts):
+    scores = np.zeros((statistics.n_tilts, len(grid)))
+    rings = statistics.rings(float(np.abs(grid).max()))
+    for t in range(statistics.n_tilts):
         common, energy = rings.parts(t, _along(grid))
         scores[t] = np.maximum(common, 0) ** 2 / np.maximum(2 * energy, 1e-30)
     return _along(scan_prior(scores, grid)[0])
 
 
-def fading_of(evidence: CtfStatistics, changes: Array) -> Array:
+def fading_of(statistics: CtfStatistics, changes: Array) -> Array:
     """By how much more images fade towards fine waves than predictions do: for each wave."""
-    k2 = evidence.x**2 + evidence.y**2
+    k2 = statistics.x**2 + statistics.y**2
     common, energy = np.zeros(len(k2)), np.zeros(len(k2))
-    phase = changes @ evidence.slopes
-    for t in range(evidence.n_tilts):
+    phase = changes @ statistics.slopes
+    for t in range(statistics.n_tilts):
         c, s = np.cos(phase[t]), np.sin(phase[t])
-        sine, cosine = evidence.products[t].sum(axis=0)
-        ss, sc, cc = evidence.powers[t].sum(axis=0)
+        sine, cosine = statistics.products[t].sum(axis=0)
+        ss, sc, cc = statistics.powers[t].sum(axis=0)
         common += c * sine + s * cosine
         energy += c * c * ss + 2 * s * c * sc + s * s * cc
     factors = np.exp(-_FADING[:, None] / 4 * k2)
@@ -166,28 +161,33 @@ def fading_of(evidence: CtfStatistics, changes: Array) -> Array:
     return np.asarray(factors[int(scores.argmax())])
 
 
-def sums(evidence: CtfStatistics, changes: Array) -> tuple[Array, Array]:
-    pairs = [evidence.parts(t, changes[t : t + 1]) for t in range(evidence.n_tilts)]
+def sums(statistics: CtfStatistics, changes: Array) -> tuple[Array, Array]:
+    pairs = [statistics.parts(t, changes[t : t + 1]) for t in range(statistics.n_tilts)]
     common, energy = (np.array([pair[i][0] for pair in pairs]) for i in (0, 1))
     return common, energy
 
 
-def measured(evidence: CtfStatistics, changes: Array) -> tuple[Array, Array]:
+def measured(statistics: CtfStatistics, changes: Array) -> tuple[Array, Array]:
     """Amplitude of each image at its change, and its standard deviation."""
-    common, energy = sums(evidence, changes)
+    common, energy = sums(statistics, changes)
     known = energy > 0
     safe = np.where(known, energy, 1.0)
     return np.where(known, common / safe, 0.0), np.where(known, 1 / np.sqrt(safe), np.inf)
 
 
-def smooth_amplitudes(evidence: CtfStatistics, changes: Array, beams: Array, scale: Array) -> Array:
+def smooth_amplitudes(
+    statistics: CtfStatistics, changes: Array, beams: Array, scale: Array
+) -> Array:
     """Amplitude of each image: as it shows, and where it shows little, as the others do."""
-    amplitude, error = measured(evidence, changes)
-    seen = scale > 0
+    amplitude, error = measured(statistics, changes)
     ice = fit_ice(amplitude * scale, scaled_errors(error, scale), beams)
-    curve = np.where(seen, ice.values / np.where(seen, scale, 1.0), 0.0)
-    values, _ = about_curve(amplitude, error, curve)
+    values, _ = about_curve(amplitude, error, unscaled(ice.values, scale))
     return np.maximum(values, 0.0)
+
+
+def unscaled(values: Array, scale: Array) -> Array:
+    """Values over a scale; 0 where that is 0."""
+    return np.divide(values, scale, out=np.zeros(len(scale)), where=scale > 0)
 
 
 def scaled_errors(errors: Array, scale: Array) -> Array:

@@ -26,6 +26,7 @@ from tomoset.particles.ctf.estimate import (
     scan_grid,
     smooth_amplitudes,
     sums,
+    unscaled,
 )
 from tomoset.particles.ctf.held_out import HeldOut, beyond_errors
 from tomoset.particles.ctf.scale import IceModel, about_curve, fit_ice
@@ -91,8 +92,8 @@ class CtfFitOptions:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CtfFit:
-    """What is to change.
+class DefocusFit:
+    """How defocus is to change.
 
     Parameters
     ----------
@@ -114,16 +115,6 @@ class CtfFit:
         Errors are so many times those of white noise: as halves of the particles disagree.
     outside : int
         Images that would change by more than is scanned, and do not.
-    amplitudes, amplitude_errors : (n_tilts,) arrays
-        Contrast of the images, against that of the predictions.
-    ice : IceModel
-        What these are by the law of Beer and Lambert.
-    scales, scale_errors : (n_tilts,) arrays
-        By which predictions are to be multiplied; their mean, by weight, is 1.
-    scale_gain : HeldOut
-        As `defocus_gain`, of all scales together.
-    scale_kept : bool
-        Whether scales stay as they are.
     """
 
     changes: Array
@@ -136,6 +127,42 @@ class CtfFit:
     astigmatism: bool
     excess: float
     outside: int
+
+    @classmethod
+    def not_asked(cls, n_tilts: int) -> DefocusFit:
+        """No change, and nothing known of it."""
+        return cls(
+            changes=np.zeros((n_tilts, 3)),
+            errors=np.full((n_tilts, 3), np.nan),
+            gain=np.zeros(n_tilts),
+            defocus_gain=HeldOut(0.0, 0.0),
+            kept=np.ones(n_tilts, np.bool_),
+            common=np.zeros(3),
+            scatter=np.zeros(3),
+            astigmatism=False,
+            excess=1.0,
+            outside=0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CtfFit(DefocusFit):
+    """What is to change.
+
+    Parameters
+    ----------
+    amplitudes, amplitude_errors : (n_tilts,) arrays
+        Contrast of the images, against that of the predictions.
+    ice : IceModel
+        What these are by the law of Beer and Lambert.
+    scales, scale_errors : (n_tilts,) arrays
+        By which predictions are to be multiplied; their mean, by weight, is 1.
+    scale_gain : HeldOut
+        As `defocus_gain`, of all scales together.
+    scale_kept : bool
+        Whether scales stay as they are.
+    """
+
     amplitudes: Array
     amplitude_errors: Array
     ice: IceModel
@@ -145,17 +172,19 @@ class CtfFit:
     scale_kept: bool
 
 
-def fit_ctf(evidence: CtfStatistics, beams: Array, scale: Array, options: CtfFitOptions) -> CtfFit:
+def fit_ctf(
+    statistics: CtfStatistics, beams: Array, scale: Array, options: CtfFitOptions
+) -> CtfFit:
     """Fit changes of defocus and of scale.
 
     Parameters
     ----------
-    evidence : CtfStatistics
+    statistics : CtfStatistics
         Of the whole series.
     beams : (n_tilts, 3) array
         Directions of the beam in the tomogram.
     scale : (n_tilts,) array
-        Of the CTF, as the table has it and the evidence is of.
+        Of the CTF, as the table has it and the statistics have it.
     options : CtfFitOptions
         What is searched.
 
@@ -164,52 +193,36 @@ def fit_ctf(evidence: CtfStatistics, beams: Array, scale: Array, options: CtfFit
     ModelError
         If images say nothing of defocus, or show no particles at all.
     """
-    fine = evidence.coarser_left_out(options.coarsest)
+    fine = statistics.coarser_left_out(options.coarsest)
     if options.defocus and not len(fine.x):
         raise ModelError(
             f"no wave is shorter than {options.coarsest:g} Å (--kmin) and in the reference: "
             "nothing can be told of defocus"
         )
-    changes = np.zeros((evidence.n_tilts, 3))
-    found = None
+    found = DefocusFit.not_asked(statistics.n_tilts)
     if options.defocus:
         found = _fit_defocus(fine, beams, scale, options)
-        changes = found.changes
-    return _with_scale(evidence, changes, beams, scale, found, options)
-
-
-@dataclass(frozen=True, eq=False)
-class _Defocus:
-    changes: Array
-    errors: Array
-    gain: Array
-    held_out: HeldOut
-    kept: Mask
-    common: Array
-    scatter: Array
-    astigmatism: bool
-    excess: float
-    outside: int
+    return _with_scale(statistics, found, beams, scale, options)
 
 
 def _fit_defocus(
-    evidence: CtfStatistics, beams: Array, scale: Array, options: CtfFitOptions
-) -> _Defocus:
+    statistics: CtfStatistics, beams: Array, scale: Array, options: CtfFitOptions
+) -> DefocusFit:
     """Changes of defocus that what is left out supports."""
-    grid = scan_grid(evidence, options.low, options.high, options.step)
-    n = evidence.n_tilts
-    best = first_guess(evidence, grid)
+    grid = scan_grid(statistics, options.low, options.high, options.step)
+    n = statistics.n_tilts
+    best = first_guess(statistics, grid)
     amplitude = np.ones(n)
     for _ in range(_ROUNDS):
-        evidence = evidence.damped(fading_of(evidence, best))
-        amplitude = smooth_amplitudes(evidence, best, beams, scale)
-        whole = estimate(evidence, amplitude, grid, np.array([True, False, False]))
+        statistics = statistics.damped(fading_of(statistics, best))
+        amplitude = smooth_amplitudes(statistics, best, beams, scale)
+        whole = estimate(statistics, amplitude, grid, np.array([True, False, False]))
         best = whole.changes
-    groups = [evidence.group(g) for g in range(GROUPS)]
+    groups = [statistics.group(g) for g in range(GROUPS)]
     tried = []
     for free in (np.array([True, False, False]), np.ones(3, np.bool_)):
         halves = [estimate(one, amplitude, grid, free) for one in groups]
-        tried.append((estimate(evidence, amplitude, grid, free), halves))
+        tried.append((estimate(statistics, amplitude, grid, free), halves))
     gains = [gains_of(groups, amplitude, [h.changes for h in halves]) for _, halves in tried]
     astigmatism = HeldOut.of((gains[1] - gains[0]).sum(axis=0)).clear
     found = _believed(groups, amplitude, *tried[astigmatism], gains[astigmatism], options)
@@ -223,7 +236,7 @@ def _believed(
     halves: list[Estimate],
     gains: Array,
     options: CtfFitOptions,
-) -> _Defocus:
+) -> DefocusFit:
     """Of the changes, those that what is left out supports; else the common one, or none."""
     n, excess = len(gains), excess_of(halves)
     # An image that shows no particle has nothing to say, and stays.
@@ -244,12 +257,12 @@ def _believed(
     written = np.where(better, gains, shared * all_alike)
     if not _supported(written, changes, variance * mask):
         changes, written = (common * seen, shared) if all_alike else (0 * changes, gains)
-    return _Defocus(
+    return DefocusFit(
         changes=changes,
         # What is not believed may be true nevertheless.
         errors=np.sqrt(variance + (changes - estimate.changes) ** 2),
         gain=written.sum(axis=1),
-        held_out=HeldOut.of(written.sum(axis=0)),
+        defocus_gain=HeldOut.of(written.sum(axis=0)),
         kept=np.asarray(~changes.any(axis=1)),
         common=common,
         scatter=estimate.prior.scatter * mask,
@@ -266,7 +279,7 @@ def _supported(gains: Array, changes: Array, variance: Array) -> bool:
     return gain.clear and beyond_errors(changes, deviations)
 
 
-def _with_open_astigmatism(found: _Defocus, estimate: Estimate) -> _Defocus:
+def _with_open_astigmatism(found: DefocusFit, estimate: Estimate) -> DefocusFit:
     """With the errors of an astigmatism that stays, as what is not believed may be true."""
     variance = np.einsum("tii->ti", estimate.covariance)[:, 1:] * found.excess**2
     errors = found.errors.copy()
@@ -275,68 +288,48 @@ def _with_open_astigmatism(found: _Defocus, estimate: Estimate) -> _Defocus:
 
 
 def _with_scale(
-    evidence: CtfStatistics,
-    changes: Array,
-    beams: Array,
-    scale: Array,
-    found: _Defocus | None,
-    options: CtfFitOptions,
+    statistics: CtfStatistics, found: DefocusFit, beams: Array, scale: Array, options: CtfFitOptions
 ) -> CtfFit:
     """The whole answer: contrast by the defocus that was found."""
-    n = evidence.n_tilts
-    total, errors, ice, curve = _contrast(evidence, changes, beams, scale, options)
-    gain = _scale_gain(evidence, changes, beams, scale, options)
-    level = _level(evidence, changes)
-    _refuse_nothing(evidence, changes)
+    _refuse_nothing(statistics, found.changes)
+    total, errors, ice, curve = _contrast(statistics, found.changes, beams, scale, options)
+    gain = _scale_gain(statistics, found.changes, beams, scale, options)
+    level = _level(statistics, found.changes)
     change = options.scale and gain.clear
-    nothing, excess = np.zeros((n, 3)), 1.0 if found is None else found.excess
     return CtfFit(
-        changes=changes,
-        errors=np.full((n, 3), np.nan) if found is None else found.errors,
-        gain=np.zeros(n) if found is None else found.gain,
-        defocus_gain=HeldOut(0.0, 0.0) if found is None else found.held_out,
-        kept=np.ones(n, np.bool_) if found is None else found.kept,
-        common=nothing[0] if found is None else found.common,
-        scatter=nothing[0] if found is None else found.scatter,
-        astigmatism=False if found is None else found.astigmatism,
-        excess=excess,
-        outside=0 if found is None else found.outside,
+        **vars(found),
         amplitudes=total / level,
-        amplitude_errors=errors * excess / level,
+        amplitude_errors=errors * found.excess / level,
         ice=ice.scaled(1 / level),
         scales=curve[0] / level if change else scale,
-        scale_errors=curve[1] * excess / level,
+        scale_errors=curve[1] * found.excess / level,
         scale_gain=gain,
         scale_kept=not change,
     )
 
 
 def _scale_gain(
-    evidence: CtfStatistics, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
+    statistics: CtfStatistics, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
 ) -> HeldOut:
     """What scales found with one group of particles gain for the other, both ways."""
-    groups, gains = [evidence.group(g) for g in range(GROUPS)], []
-    seen = scale > 0
+    groups, gains = [statistics.group(g) for g in range(GROUPS)], []
     for one, other in ((0, 1), (1, 0)):
-        found = _contrast(groups[one], changes, beams, scale, options)[3][0]
-        new, old = (
-            np.where(seen, found / np.where(seen, scale, 1), 0.0),
-            _level(groups[one], changes),
-        )
+        scales = _contrast(groups[one], changes, beams, scale, options)[3][0]
+        new, old = unscaled(scales, scale), _level(groups[one], changes)
         for batch in groups[other].batches():
             common, energy = sums(batch, changes)
             gains.append(float(((new - old) * common - (new**2 - old**2) * energy / 2).sum()))
     return HeldOut.of(np.array(gains))
 
 
-def _level(evidence: CtfStatistics, changes: Array) -> float:
+def _level(statistics: CtfStatistics, changes: Array) -> float:
     """The amplitude of all images if it is one: the gauge of scales."""
-    common, energy = sums(evidence, changes)
+    common, energy = sums(statistics, changes)
     return float(common.sum() / max(energy.sum(), 1e-30))
 
 
-def _refuse_nothing(evidence: CtfStatistics, changes: Array) -> None:
-    common, energy = sums(evidence, changes)
+def _refuse_nothing(statistics: CtfStatistics, changes: Array) -> None:
+    common, energy = sums(statistics, changes)
     sure = float(common.sum() / np.sqrt(max(energy.sum(), 1e-30)))
     if not sure > _SHOWN:
         raise ModelError(
@@ -347,10 +340,10 @@ def _refuse_nothing(evidence: CtfStatistics, changes: Array) -> None:
 
 
 def _contrast(
-    evidence: CtfStatistics, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
+    statistics: CtfStatistics, changes: Array, beams: Array, scale: Array, options: CtfFitOptions
 ) -> tuple[Array, Array, IceModel, tuple[Array, Array]]:
     """Contrast measured and its error, the law of Beer and Lambert, and scales and errors."""
-    amplitude, error = measured(evidence, changes)
+    amplitude, error = measured(statistics, changes)
     seen = scale > 0
     total = amplitude * scale
     errors = scaled_errors(error, scale)

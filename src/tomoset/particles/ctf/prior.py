@@ -126,17 +126,17 @@ def learn(information: Array, pull: Array, far: Mask, free: Mask) -> Prior:
         if not free[which].any() or not rows.any():
             continue
         H, b = information[rows][:, which, which], pull[rows][:, which]
-        evidence = np.array([_given(H, b, float(s))[0] for s in _SCATTERS])
+        likely = np.array([_given(H, b, float(s))[0] for s in _SCATTERS])
         # Any scatter is as likely beforehand. Not the most likely one, which is often none at all:
         # images would be held to the common change, and taken for better known than they are.
-        weight = np.exp(evidence - evidence.max()) * np.gradient(_SCATTERS)
+        weight = np.exp(likely - likely.max()) * np.gradient(_SCATTERS)
         scatter[which] = np.sqrt((weight * _SCATTERS**2).sum() / weight.sum())
         _, mean[which], covariance[which, which] = _given(H, b, float(scatter[which][0]))
     return Prior(mean, covariance, scatter, far)
 
 
 def _given(H: Array, b: Array, scatter: float) -> tuple[float, Array, Array]:
-    """For one scatter: log evidence, common change and its covariance."""
+    """For one scatter: log marginal likelihood, common change and its covariance."""
     n = H.shape[-1]
     unit = np.eye(n)
     # About the common change m, an image says (1 + H s²)^-1 of what it would say alone.
@@ -147,6 +147,6 @@ def _given(H: Array, b: Array, scatter: float) -> tuple[float, Array, Array]:
     covariance = np.linalg.inv(total)
     mean = covariance @ seen.sum(axis=0)
     inner = np.einsum("ti,tij,tj->", b, shrink * scatter**2, b)
-    evidence = np.linalg.slogdet(shrink)[1].sum() / 2 + inner / 2
-    evidence += mean @ total @ mean / 2 - np.linalg.slogdet(total * _BROAD**2)[1] / 2
-    return float(evidence), mean, covariance
+    marginal = np.linalg.slogdet(shrink)[1].sum() / 2 + inner / 2
+    marginal += mean @ total @ mean / 2 - np.linalg.slogdet(total * _BROAD**2)[1] / 2
+    return float(marginal), mean, covariance

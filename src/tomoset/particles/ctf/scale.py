@@ -7,7 +7,7 @@ tilt axis, as in RELION, and close to the tomogram's z.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,11 +58,13 @@ class IceModel:
 
     def scaled(self, factor: float) -> IceModel:
         """The same for amplitudes that are so many times as large."""
-        changed = {
-            name: getattr(self, name) * factor
-            for name in ("luminance", "luminance_error", "values", "errors")
-        }
-        return IceModel(**{**self.__dict__, **changed})
+        return replace(
+            self,
+            luminance=self.luminance * factor,
+            luminance_error=self.luminance_error * factor,
+            values=self.values * factor,
+            errors=self.errors * factor,
+        )
 
 
 def fit_ice(amplitudes: Array, errors: Array, beams: Array) -> IceModel:
@@ -167,11 +169,11 @@ def about_curve(amplitudes: Array, errors: Array, curve: Array) -> tuple[Array, 
     known = np.isfinite(errors)
     off = (amplitudes - curve)[known]
 
-    def evidence(scatter: float) -> float:
+    def log_likelihood(scatter: float) -> float:
         variance = errors[known] ** 2 + (scatter * curve[known]) ** 2
         return float(-0.5 * (off**2 / variance + np.log(variance)).sum())
 
-    scatter = max(_SCATTERS, key=evidence)
+    scatter = max(_SCATTERS, key=log_likelihood)
     own = np.where(known, 1 / np.square(errors), 0.0)
     prior = 1 / np.square(scatter * np.maximum(curve, 1e-30))
     values = (own * np.where(known, amplitudes, 0.0) + prior * curve) / (own + prior)

@@ -141,8 +141,7 @@ class CtfStatistics:
         Returns
         -------
         common, energy : (n,) arrays
-            The log-likelihood of a change and of an amplitude A of all predictions is
-            A common - A² energy / 2, against nothing being there.
+            As `log_likelihood` has them.
         """
         phase = (np.asarray(changes) @ self.slopes).astype(np.float32)
         c, s = np.cos(phase), np.sin(phase)
@@ -151,6 +150,11 @@ class CtfStatistics:
         common = c @ sine + s @ cosine
         energy = (c * c) @ power[0] + 2 * (s * c) @ power[1] + (s * s) @ power[2]
         return common.astype(np.float64), energy.astype(np.float64)
+
+    def log_likelihood(self, tilt: int, changes: Array, amplitude: float) -> Array:
+        """Of changes (n, 3) and an amplitude of all predictions, against nothing being there."""
+        common, energy = self.parts(tilt, changes)
+        return amplitude * common - amplitude**2 * energy / 2
 
     def derivatives(self, tilt: int, change: Array, amplitude: float) -> tuple[Array, Array]:
         """Slope of the log-likelihood at a change, and the Fisher information of it.
