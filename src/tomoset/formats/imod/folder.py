@@ -97,7 +97,8 @@ class _Finder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = sorted(entry.name for entry in os.scandir(folder) if _is_ours(entry))
+        with os.scandir(folder) as entries:
+            self.names = sorted(entry.name for entry in entries if _is_ours(entry))
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)
