@@ -23,8 +23,7 @@ from tests.builders.seven_molecules import (
 from tests.builders.seven_molecules import series as seven
 from tomoset.images.device import Device
 from tomoset.particles import Predictor, Reference, Weighting, correlate
-from tomoset.particles.cuda import CudaParticles
-from tomoset.particles.device import CpuParticles
+from tomoset.particles.device import CpuParticles, CudaParticles
 
 
 @pytest.fixture
