@@ -113,7 +113,7 @@ def case(width: int, depth: int) -> tuple[Plan, list[Any]]:
     tomogram = Tomogram(name="large", n_tilts=TILTS, **known)
     rng = np.random.default_rng(1)
     some = [rng.integers(0, 1000, (width, width), dtype=np.int16) for _ in range(4)]
-    plan = Plan.of(tomogram, Options(binning=4, threads=THREADS), (width, width))
+    plan = Plan.of(tomogram, Options(binning=4), (width, width), THREADS)
     return plan, [some[i % 4] for i in range(TILTS)]
 
 

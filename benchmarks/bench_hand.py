@@ -51,7 +51,7 @@ def main() -> None:
     for seed in range(options.first, options.first + options.series):
         what, tomogram, images, hand = made(seed, hard=options.hard, noise=options.noise)
         start = time.perf_counter()
-        found = measure(tomogram, images, HandOptions(threads=2))
+        found = measure(tomogram, images, HandOptions(), 2)
         seconds = time.perf_counter() - start
         right = hand * found.log_odds
         rings = int(found.shows_rings.sum())

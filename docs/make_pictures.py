@@ -17,7 +17,9 @@ import numpy as np
 import tomoset
 from tomoset import geometry
 from tomoset.images.stack import open_stack
-from tomoset.reconstruct import Options, Task, reconstruct_one
+from tomoset.programs.reconstruct import reconstruct
+from tomoset.reconstruct import Options
+from tomoset.run import Resources
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"
@@ -74,16 +76,12 @@ def needle_tomogram(folder: Path) -> tomoset.Tomogram:
 
 def needle(method: str, folder: Path) -> None:
     """A picture of the needle."""
-    made = Options(binning=1, method=method, taper=1, iterations=30, threads=2)
-    task = Task(
-        tomogram=needle_tomogram(NEEDLE),
-        set_path=None,
-        root=str(folder),
-        target=str(folder / f"needle_{method}"),
-        options=made,
+    options = Options(binning=1, method=method, taper=1, iterations=30)
+    one = tomoset.TomogramSet([needle_tomogram(NEEDLE)])
+    done = reconstruct(one, folder / method, options, resources=Resources(threads=2))
+    shutil.copy(
+        Path(done.results["needle"].path).with_suffix(".png"), PICTURES / f"needle_{method}.png"
     )
-    reconstruct_one(task)
-    shutil.copy(folder / f"needle_{method}.png", PICTURES)
 
 
 def simulated(folder: Path) -> None:

@@ -19,13 +19,14 @@ from tomoset import geometry, star
 from tomoset.cli import main
 from tomoset.errors import FileFormatError, ModelError
 from tomoset.fiducials.erase import _drawn, _spectrum, erase
-from tomoset.fiducials.erase_job import EraseOptions, bead_centres
+from tomoset.fiducials.erase_series import bead_centres
+from tomoset.fiducials.options import EraseOptions
 from tomoset.formats._relion_sets import write_fiducials
 from tomoset.images.stack import open_stack
 from tomoset.images.statistics import Values
 from tomoset.model import Fiducials, Optics, Tomogram, TomogramSet
 from tomoset.model.observations import Observations
-from tomoset.run import RunOptions
+from tomoset.programs.erase_fiducials import erase_fiducials
 
 R = 9.3
 
@@ -465,9 +466,9 @@ def test_inputs_and_foreign_files_are_never_replaced(
 
 
 def test_a_stop_leaves_no_half_stack(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tomoset.fiducials import erase_job
+    from tomoset.fiducials import erase_series
 
-    real, calls = erase_job.erase, []
+    real, calls = erase_series.erase, []
 
     def stops(*arguments: object) -> object:
         calls.append(arguments)
@@ -475,7 +476,7 @@ def test_a_stop_leaves_no_half_stack(two: Path, monkeypatch: pytest.MonkeyPatch)
             raise KeyboardInterrupt
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(erase_job, "erase", stops)
+    monkeypatch.setattr(erase_series, "erase", stops)
     assert go("--j", "1") == 130
     assert os.listdir("E/stacks") == ["TS_01.mrc"]
     made = tomoset.read("E/tomograms.star")
@@ -538,10 +539,8 @@ def test_wrong_options_are_refused(two: Path, capsys: pytest.CaptureFixture[str]
     assert not Path("E").exists()
     with pytest.raises(ModelError):
         EraseOptions(radius=-3)
-    from tomoset.fiducials.erase_set import erase_set
-
     with pytest.raises(ModelError, match="no tomogram is called"):
-        erase_set(tomoset.read("tomograms.star"), "E", EraseOptions(), RunOptions(), ["x"])
+        erase_fiducials(tomoset.read("tomograms.star"), "E", names=["x"])
 
 
 # What the new stack is made like: `Stack.mrc_header` and `Stack.mrc_bytes`.

@@ -331,7 +331,7 @@ def test_uncertainties_of_observations() -> None:
 
 def test_threads_change_nothing() -> None:
     of = series()
-    one, two = (find(of.given, of, FindOptions(threads=n)).fiducials for n in (1, 2))
+    one, two = (find(of.given, of, FindOptions(), n).fiducials for n in (1, 2))
     assert np.array_equal(one.points, two.points)
 
 

@@ -51,6 +51,7 @@ from tomoset.particles.geometric.sums import (
     together,
 )
 from tomoset.particles.slices import MapTransform
+from tomoset.programs._results import load, store
 
 BOX = 56
 OPTIONS = SumOptions(box=BOX, lowpass=26.0, threads=2)
@@ -287,8 +288,7 @@ def test_the_map_of_another_molecule_gives_no_geometric_hand():
 
 def test_sums_are_added_and_kept(tmp_path):
     one = sums()
-    one.write(str(tmp_path / "a.npz"))
-    again = Sums.read(str(tmp_path / "a.npz"))
+    again = load(Sums, store(one, str(tmp_path / "a.npz")))
     two = together([one, again])
     np.testing.assert_allclose(two.numerator, 2 * one.numerator)
     assert again.box == BOX

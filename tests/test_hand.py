@@ -23,7 +23,7 @@ from tomoset.hand.verdict import decide, verdict
 from tomoset.images.ctf import Ctf
 from tomoset.model import Optics, Tomogram
 
-OPTIONS = HandOptions(threads=2)
+OPTIONS = HandOptions()
 CTF = Ctf(
     defocus_u=30500,
     defocus_v=29500,

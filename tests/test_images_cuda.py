@@ -145,9 +145,9 @@ def test_reconstructions_agree_with_the_cpu(
     s = bead_set(tmp_path, **changes)
     ours = made(s, tmp_path / "cpu", binning=2, **options)
     there = made(s, tmp_path / "cuda", binning=2, device=cuda.name, **options)
-    assert there["rounds"] == ours["rounds"]
+    assert there.rounds == ours.rounds
     for which in ("path", "half1", "half2")[: 3 if options.get("halves") else 1]:
-        same(read_volume(str(there[which])), read_volume(str(ours[which])))
+        same(read_volume(getattr(there, which)), read_volume(getattr(ours, which)))
 
 
 def test_a_missing_gpu_is_reported(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -27,9 +27,9 @@ FLOORS = (
     {"formats", "simulate"},
     {"tilt_series", "align"},
     {"project"},
-    {"derived"},
     {"check", "reconstruct", "fiducials", "hand"},
     {"particles"},
+    {"programs"},
     {"cli"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
@@ -62,34 +62,24 @@ FORMAT_MODULES: dict[str, int] = {
     "cli/_simulated_truth.py": 2,
     "cli/imports.py": 3,
     "cli/simulate.py": 1,
-    "derived/linked.py": 2,
-    "derived/new_set.py": 1,
-    "fiducials/align_set.py": 1,
-    "fiducials/erase_job.py": 1,
-    "fiducials/erase_set.py": 1,
     "fiducials/from_imod.py": 4,
     "fiducials/outputs.py": 2,
-    "fiducials/task.py": 1,
-    "hand/hand_set.py": 2,
-    "particles/align/whole_set.py": 1,
-    "particles/ctf/whole_set.py": 1,
-    "particles/geometric/whole_set.py": 1,
+    "programs/_linked.py": 2,
+    "programs/_request.py": 2,
+    "programs/_task.py": 1,
     "project/_read.py": 2,
     "project/convert.py": 1,
     "project/transform.py": 2,
-    "reconstruct/whole_set.py": 1,
     "tilt_series.py": 4,
 }
 DOOR: dict[str, int] = {
     "cli/_main.py": 1,
-    "fiducials/erase_job.py": 1,
     "images/drawing.py": 1,
     "images/volume.py": 1,
+    "programs/erase_fiducials.py": 1,
     "run/_records.py": 1,
 }
-CIRCLES = {
-    "run": {"_cluster.py", "_engines.py", "_local.py", "_options.py"},
-}
+CIRCLES: dict[str, set[str]] = {}
 HEAVY = {
     *("scipy", "numba", "mrcfile", "rich", "jinja2", "matplotlib", "pandas", "tifffile", "zarr"),
     *("dask", "distributed", "dask_jobqueue", "cupy", "cupyx", "threadpoolctl"),

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import mrcfile
@@ -37,8 +38,9 @@ from tomoset.cli import main
 from tomoset.errors import TomosetError
 from tomoset.model import ParticleSet
 from tomoset.particles import CorrelationOptions, Reference
-from tomoset.particles.align.findings import Findings
 from tomoset.particles.align.whole_images import shifts_by_images
+from tomoset.programs._results import load
+from tomoset.programs.align_particles import PROGRAM, AlignedByParticles
 from tomoset.project import open_project
 
 
@@ -158,7 +160,8 @@ def test_deformation_columns_are_read_back(here: Path, kind: str) -> None:
     options = ["--deformation", "--def_model", kind, "--no-cross-validation"]
     assert align(*options, "--const_p") == 0
     read = tomoset.read("A/tomograms.star")
-    found = Findings.read("A/found/TS_01.npz").deformation
+    record = json.loads(Path("A/run_align_particles/TS_01.json").read_text())
+    found = PROGRAM.read(record["result"]).deformation
     bent, plain = read["TS_01"].deformation, read["TS_02"].deformation
     assert found is not None
     assert bent is not None
@@ -568,14 +571,14 @@ def test_continue_and_an_interrupted_run(
     assert np.array_equal(first["TS_02"].projections, both["TS_02"].projections)
     capsys.readouterr()
     # The second is stopped in the middle: the first stays, in all sets.
-    from tomoset.particles.align import whole_set as align_set
+    program = import_module("tomoset.programs.align_particles")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = Path("A/particles.star").read_text()
     with monkeypatch.context() as patch:
-        patch.setattr(align_set, "align", stop)
+        patch.setattr(program, "align", stop)
         assert align("--continue") == 130
     assert Path("A/particles.star").read_text() == before
     assert align("--only_do_unfinished", "--json") == 0  # as RELION says it
@@ -588,7 +591,7 @@ def test_continue_and_an_interrupted_run(
     # Other particles: what was found of the old ones is not taken for theirs.
     write_particles("particles.star", twice.select(np.arange(10, 80)), both, "relion4")
     with pytest.raises(TomosetError):
-        Findings.read("particles.star")
+        load(AlignedByParticles, {"arrays": "particles.star", "result": {}})
     assert align("--continue", "--tn", "TS_02") == 0
     fewer = open_project("A/optimisation_set.star")
     assert fewer.particles is not None

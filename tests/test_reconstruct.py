@@ -16,10 +16,11 @@ from tests.builders.image_stacks import read_volume
 from tomoset import geometry
 from tomoset.errors import FileAccessError, FileFormatError, LossyWarning, ModelError
 from tomoset.model import Deformation, TomogramSet
-from tomoset.reconstruct import Options, Plan, Task, reconstruct_one, reconstruct_set
-from tomoset.run import RunOptions
+from tomoset.programs.reconstruct import reconstruct
+from tomoset.reconstruct import Options, Plan
+from tomoset.run import Resources
 
-QUIET = RunOptions(quiet=True)
+QUIET = Resources(quiet=True)
 
 
 def peak_near(v: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -57,8 +58,8 @@ def test_a_bead_comes_back_at_its_voxel(
 ) -> None:
     s = bead_set(tmp_path, size=size, image_size=image_size, dialect=dialect, width=1.5 * binning)
     done = made(s, tmp_path, binning=binning)
-    v = read_volume(str(done["path"]))
-    assert v.shape == tuple(done["voxels"])[::-1]  # type: ignore[arg-type]
+    v = read_volume(done.path)
+    assert v.shape == done.voxels[::-1]
     for bead in beads_at(size) / binning:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
 
@@ -67,7 +68,7 @@ def test_a_bead_comes_back_at_its_voxel(
 def test_a_bead_comes_back_in_coarse_voxels(tmp_path: Path, binning: float) -> None:
     size, image_size = (384, 361, 200), (385, 380)
     s = bead_set(tmp_path, size=size, image_size=image_size, width=1.6 * binning)
-    v = read_volume(str(made(s, tmp_path, binning=binning)["path"]))
+    v = read_volume(made(s, tmp_path, binning=binning).path)
     for bead in beads_at(size) / binning:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
 
@@ -76,7 +77,7 @@ def test_a_bead_comes_back_in_coarse_voxels(tmp_path: Path, binning: float) -> N
 def test_other_methods_reconstruct_a_bead_at_its_voxel(tmp_path: Path, method: str) -> None:
     size = (192, 181, 100)
     s = bead_set(tmp_path, size=size, image_size=(193, 190))
-    v = read_volume(str(made(s, tmp_path, binning=2, method=method, iterations=15)["path"]))
+    v = read_volume(made(s, tmp_path, binning=2, method=method, iterations=15).path)
     for bead in beads_at(size) / 2:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
 
@@ -85,9 +86,9 @@ def test_deformed_images_are_straightened(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     bent = Deformation(kind="spline", grid=(3, 3), coefficients=rng.normal(0, 2.0, (N, 72)))
     s = bead_set(tmp_path, deformation=bent)
-    v = read_volume(str(made(s, tmp_path, binning=2)["path"]))
+    v = read_volume(made(s, tmp_path, binning=2).path)
     straight = TomogramSet([replace(s["TS_01"], deformation=None)])
-    w = read_volume(str(made(straight, tmp_path, binning=2)["path"]))
+    w = read_volume(made(straight, tmp_path, binning=2).path)
     for bead in beads_at((96, 90, 48)) / 2:
         np.testing.assert_allclose(peak_near(v, bead), bead, atol=0.05)
         assert np.abs(peak_near(w, bead) - bead).max() > 0.1
@@ -99,7 +100,7 @@ def test_density_is_in_image_units_per_voxel(tmp_path: Path) -> None:
     beads = beads_at((96, 90, 48)) / 2
     heights = {}
     for method in ("wbp", "sirt"):
-        v = read_volume(str(made(s, tmp_path, binning=2, method=method)["path"]))
+        v = read_volume(made(s, tmp_path, binning=2, method=method).path)
         heights[method] = [v[tuple(np.rint(bead[::-1]).astype(int))] for bead in beads]
     # A ball of width s (voxels) whose shadow is 1 high has the density 1 / (s sqrt(2 pi)) = 0.27;
     # the missing wedge takes a part of it.
@@ -110,7 +111,7 @@ def test_density_is_in_image_units_per_voxel(tmp_path: Path) -> None:
 
 def test_halves_add_up_to_the_whole(tmp_path: Path) -> None:
     done = made(bead_set(tmp_path), tmp_path, binning=2, halves=True)
-    whole, half1, half2 = (read_volume(str(done[k])) for k in ("path", "half1", "half2"))
+    whole, half1, half2 = (read_volume(getattr(done, k)) for k in ("path", "half1", "half2"))
     for bead in beads_at((96, 90, 48)) / 2:
         for half in (half1, half2):
             np.testing.assert_allclose(peak_near(half, bead), bead, atol=0.06)
@@ -132,7 +133,7 @@ def test_half_images_make_half_volumes(tmp_path: Path) -> None:
     )
     of_frames = replace(t, half_images=(even, odd))
     done = made(TomogramSet([of_frames]), tmp_path, binning=2, halves=True)
-    whole, half1, half2 = (read_volume(str(done[k])) for k in ("path", "half1", "half2"))
+    whole, half1, half2 = (read_volume(getattr(done, k)) for k in ("path", "half1", "half2"))
     np.testing.assert_allclose(half1, 2 * whole, atol=1e-5)
     np.testing.assert_allclose(half2, 3 * whole, atol=1e-5)
     lame = replace(t, half_images=((), odd))
@@ -142,7 +143,7 @@ def test_half_images_make_half_volumes(tmp_path: Path) -> None:
 
 def test_the_set_names_the_volumes_and_relion_finds_them(tmp_path: Path) -> None:
     s = bead_set(tmp_path, dialect="relion5")
-    done = reconstruct_set(s, tmp_path / "out", Options(binning=2, halves=True), QUIET)
+    done = reconstruct(s, tmp_path / "out", Options(binning=2, halves=True), resources=QUIET)
     assert done.report.exit_code == 0
     assert done.path == str(tmp_path / "out/tomograms.star")
     again = tomoset.read(done.path)["TS_01"].reconstruction
@@ -168,9 +169,9 @@ def test_another_size_keeps_the_middle(tmp_path: Path, dialect: str) -> None:
     options = Options(binning=1, size=(80, 101, 41))
     if dialect == "relion4":
         with pytest.warns(LossyWarning, match="change by -8, 5, -4"):
-            done = reconstruct_set(s, tmp_path / "out", options, QUIET)
+            done = reconstruct(s, tmp_path / "out", options, resources=QUIET)
     else:
-        done = reconstruct_set(s, tmp_path / "out", options, QUIET)
+        done = reconstruct(s, tmp_path / "out", options, resources=QUIET)
     assert done.path is not None
     t = tomoset.read(done.path)["TS_01"]
     assert t.size == (80, 101, 41)
@@ -204,7 +205,9 @@ def test_an_alignment_without_size_takes_the_one_given(tmp_path: Path) -> None:
     unsized = tomoset.read(path)
     with pytest.raises(ModelError, match="--size"):
         made(unsized, tmp_path, binning=2)
-    done = reconstruct_set(unsized, tmp_path / "out", Options(binning=1, size=(96, 90, 48)), QUIET)
+    done = reconstruct(
+        unsized, tmp_path / "out", Options(binning=1, size=(96, 90, 48)), resources=QUIET
+    )
     assert done.path is not None
     t = tomoset.read(done.path)["TS_01"]
     np.testing.assert_allclose(
@@ -215,8 +218,8 @@ def test_an_alignment_without_size_takes_the_one_given(tmp_path: Path) -> None:
 def test_pixel_size_and_its_limits(tmp_path: Path) -> None:
     s = bead_set(tmp_path)
     done = made(s, tmp_path, pixel_size=10.0)
-    assert done["binning"] == pytest.approx(2.5)
-    assert done["voxels"] == [38, 36, 19]
+    assert done.binning == pytest.approx(2.5)
+    assert done.voxels == (38, 36, 19)
     with pytest.raises(ModelError, match=r"finer than the images' pixels of 4 Å"):
         made(s, tmp_path, pixel_size=3.0)
 
@@ -224,8 +227,8 @@ def test_pixel_size_and_its_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data_type", ["float16", "int8"])
 def test_small_data_types_keep_four_standard_deviations(tmp_path: Path, data_type: str) -> None:
     s = bead_set(tmp_path)
-    whole = read_volume(str(made(s, tmp_path, binning=2)["path"]))
-    small = read_volume(str(made(s, tmp_path, binning=2, data_type=data_type)["path"]))
+    whole = read_volume(made(s, tmp_path, binning=2).path)
+    small = read_volume(made(s, tmp_path, binning=2, data_type=data_type).path)
     fits = np.clip(whole, whole.mean() - 4 * whole.std(), whole.mean() + 4 * whole.std())
     known = whole if data_type == "float16" else fits
     assert np.corrcoef(known.ravel(), small.ravel())[0, 1] > 0.999
@@ -248,10 +251,10 @@ def test_nothing_is_made_without_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="edges of 50 px are more than images of 49 x 47 px"):
         made(s, tmp_path, binning=2, taper=50)
     with pytest.raises(FileAccessError, match="is the set that is read"):
-        reconstruct_set(tomoset.read(write_in(s, tmp_path / "tomograms.star")), tmp_path, Options())
+        reconstruct(tomoset.read(write_in(s, tmp_path / "tomograms.star")), tmp_path, Options())
     with pytest.raises(ModelError, match=r"no tomogram is called 'TS_99'; there are TS_01"):
-        reconstruct_set(s, tmp_path / "out", Options(), QUIET, ["TS_99"])
-    assert not (tmp_path / "rec.mrc").exists()
+        reconstruct(s, tmp_path / "out", Options(), names=["TS_99"])
+    assert not (tmp_path / "tomograms").exists()
 
 
 def write_in(s: TomogramSet, path: Path) -> Path:
@@ -313,9 +316,10 @@ def test_sirt_stops_when_it_would_fit_noise(tmp_path: Path) -> None:
         noise = np.random.default_rng(5).normal(0, 1.0, file.data.shape)
         file.data[:] += noise.astype(np.float32)
     noisy = made(s, tmp_path, binning=2, method="sirt", iterations=30)
-    assert 2 <= noisy["rounds"] < 30  # type: ignore[operator]
-    v = read_volume(str(noisy["path"]))
-    more = read_volume(str(made(s, tmp_path, binning=2, method="wbp")["path"]))
+    assert noisy.rounds is not None
+    assert 2 <= noisy.rounds < 30
+    v = read_volume(noisy.path)
+    more = read_volume(made(s, tmp_path, binning=2, method="wbp").path)
     assert v.std() < more.std()  # WBP shows all the noise
 
 
@@ -356,16 +360,8 @@ def test_a_real_needle_is_reconstructed_round(shared: Path, tmp_path: Path) -> N
     spec.loader.exec_module(pictures)
     needle = pictures.needle_tomogram(shared / "data/images/etspy")
     options = Options(binning=1, taper=1)
-    made = reconstruct_one(
-        Task(
-            tomogram=needle,
-            set_path=None,
-            root=str(tmp_path),
-            target=str(tmp_path / "n"),
-            options=options,
-        )
-    )
-    v = read_volume(made["path"])
+    done = reconstruct(TomogramSet([needle]), tmp_path, options, resources=QUIET)
+    v = read_volume(done.results["needle"].path)
     section = v[:, 100:104, :].mean(axis=1)  # across the needle, in a bright layer
     inside = section > section.max() / 2
     z, x = np.nonzero(inside)

@@ -78,7 +78,7 @@ def test_each_depth_has_its_own_ctf(tmp_path: Path, hand: int) -> None:
     s = thick_set(tmp_path, hand)
 
     def found(**options: object) -> float:
-        return correlation(read_volume(str(made(s, tmp_path, binning=1, **options)["path"])))
+        return correlation(read_volume(made(s, tmp_path, binning=1, **options).path))
 
     none, flat, deep = (found(ctf=ctf) for ctf in ("none", "2d", "3d"))
     assert deep > 1.2 * flat
@@ -86,7 +86,7 @@ def test_each_depth_has_its_own_ctf(tmp_path: Path, hand: int) -> None:
     flat, deep = (found(ctf=ctf, method="wiener") for ctf in ("2d", "3d"))
     assert deep > 1.2 * flat
     other = TomogramSet([replace(s["TS_01"], hand=-hand)])
-    wrong = read_volume(str(made(other, tmp_path, binning=1, ctf="3d")["path"]))
+    wrong = read_volume(made(other, tmp_path, binning=1, ctf="3d").path)
     assert correlation(wrong) < 0.6 * flat
 
 
@@ -96,10 +96,10 @@ def test_batches_of_images_give_the_same_volume(
     from tomoset.reconstruct import back_projection, depths
 
     s = thick_set(tmp_path, 1)
-    whole = read_volume(str(made(s, tmp_path, binning=2, ctf="3d")["path"]))
+    whole = read_volume(made(s, tmp_path, binning=2, ctf="3d").path)
     monkeypatch.setattr(depths, "BATCH_BYTES", 1 << 16)
     monkeypatch.setattr(back_projection, "SLAB_BYTES", 1 << 16)
-    parts = read_volume(str(made(s, tmp_path, binning=2, ctf="3d")["path"]))
+    parts = read_volume(made(s, tmp_path, binning=2, ctf="3d").path)
     np.testing.assert_allclose(parts, whole, atol=1e-5 * np.abs(whole).max())
 
 
@@ -109,9 +109,7 @@ def test_dose_damps_late_images(tmp_path: Path) -> None:
     t = s["TS_01"].select([3])
     one = replace(t, pre_exposure=np.array([50.0]))
     plain, damped = (
-        read_volume(
-            str(made(TomogramSet([one]), tmp_path, binning=1, dose=dose, taper=0.5)["path"])
-        )
+        read_volume(made(TomogramSet([one]), tmp_path, binning=1, dose=dose, taper=0.5).path)
         for dose in (False, True)
     )
     assert 0.3 < np.abs(damped).max() / np.abs(plain).max() < 0.9
@@ -124,9 +122,9 @@ def test_an_image_without_any_contrast_transfer_gives_nothing(tmp_path: Path) ->
     scale[N // 2] = 0
     t = s["TS_01"]
     with_none = made(TomogramSet([replace(t, ctf_scale=scale)]), tmp_path, binning=2, ctf="2d")
-    v = read_volume(str(with_none["path"]))
+    v = read_volume(with_none.path)
     stack = tmp_path / "TS_01.mrcs"
     with mrcfile.open(stack, mode="r+") as file:
         file.data[N // 2] = np.random.default_rng(8).normal(0, 9, file.data.shape[1:])
     again = made(TomogramSet([replace(t, ctf_scale=scale)]), tmp_path, binning=2, ctf="2d")
-    np.testing.assert_allclose(read_volume(str(again["path"])), v, atol=1e-6)
+    np.testing.assert_allclose(read_volume(again.path), v, atol=1e-6)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import mrcfile
@@ -20,6 +21,10 @@ import tomoset
 from tests.builders.bead_stack import bead_set
 from tomoset.cli import main
 from tomoset.model import TomogramSet
+from tomoset.programs._task import Task
+from tomoset.programs.reconstruct import PROGRAM
+from tomoset.reconstruct import Options
+from tomoset.run import Resources
 
 NAMES = ("TS_01", "TS_02", "TS_03")
 
@@ -151,17 +156,16 @@ def test_an_older_set_does_not_speak_of_what_is_replaced(
     three: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert go() == 0
-    from tomoset.reconstruct import whole_set
-
-    real, calls = whole_set.reconstruct_one, []
+    program = import_module("tomoset.programs.reconstruct")
+    real, calls = program.PROGRAM.run, []
 
     def second_stops(task: object) -> object:
         calls.append(task)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(task)  # type: ignore[arg-type]
+        return real(task)
 
-    monkeypatch.setattr(whole_set, "reconstruct_one", second_stops)
+    monkeypatch.setattr(program, "PROGRAM", replace(program.PROGRAM, run=second_stops))
     assert main(["reconstruct", "tomograms.star", "--o", "T", "--bin", "1"]) == 130
     assert "1 of 3 are done" in capsys.readouterr().err
     assert volumes() == {
@@ -193,24 +197,27 @@ def test_paths_hold_from_another_folder(three: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_worker_in_another_folder_writes_where_the_program_was_started(three: Path) -> None:
-    from tomoset.reconstruct import Options, Task, reconstruct_one
-
     t = tomoset.read("tomograms.star")["TS_01"]
     task = Task(
         tomogram=t,
+        options=Options(binning=2),
+        inputs=None,
+        resources=Resources(),
+        folder="T",
+        file_name="TS_01",
+        format="relion4",
         set_path=str(three / "tomograms.star"),
         root=str(three),
-        target="T/rec",
-        options=Options(binning=2),
     )
     os.mkdir("elsewhere")
     os.chdir("elsewhere")
-    done = reconstruct_one(task)
+    work = PROGRAM.work("T")
+    done = PROGRAM.read(work(task))
     assert os.getcwd() == str(three / "elsewhere")
-    assert done["path"] == "T/rec.mrc"
-    assert (three / "T/rec.mrc").exists()
+    assert done.path == "T/tomograms/rec_TS_01.mrc"
+    assert (three / done.path).exists()
     with pytest.raises(FileNotFoundError, match="all machines need to see the same files"):
-        reconstruct_one(replace(task, root="/not/there"))
+        work(replace(task, root="/not/there"))
 
 
 def test_what_is_refused_before_anything_is_done(

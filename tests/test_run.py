@@ -20,14 +20,14 @@ import pytest
 from click.testing import CliRunner
 
 from tomoset.errors import AssumptionWarning, MissingFileError, ModelError, TomosetError
-from tomoset.run import Records, Report, RunOptions, cores_of_engine, file_stamp, run
-from tomoset.run._options import Engine
+from tomoset.run import Records, Report, Resources, cores_of_engine, file_stamp, run
 from tomoset.run._outcome import Outcome
 from tomoset.run._progress import Bar, Lines, Pace, about
 from tomoset.run._report import duration
+from tomoset.run._resources import Engine
 
 ROOT = Path(__file__).parents[1]
-QUIET = RunOptions(quiet=True)
+QUIET = Resources(quiet=True)
 KILLED = "the process that worked on it was killed (out of memory?)"
 
 
@@ -93,7 +93,7 @@ BAD = {
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_fails_stops_no_other(workers: int) -> None:
     tasks = {name: name for name in ("z", *BAD, "a")}
-    report = run(work, tasks, RunOptions(workers=workers, quiet=True))
+    report = run(work, tasks, Resources(workers=workers, quiet=True))
     assert report.results == {n: {"task": n, "pair": [1, 2]} for n in ("z", "a")}
     assert list(report.results) == ["z", "a"]
     assert list(report.failed) == list(BAD)
@@ -112,26 +112,26 @@ def test_traceback_only_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_of_no_tasks_succeeds() -> None:
-    report = run(work, {}, RunOptions("dask://nowhere:1", quiet=True))
+    report = run(work, {}, Resources("dask://nowhere:1", quiet=True))
     assert report.lines("made", "tomogram") == ["made 0 of 0 tomograms in 0.0 s"]
     assert report.exit_code == 0
 
 
 def test_killed_worker_is_named_and_the_others_are_done() -> None:
     tasks = {name: name for name in ("a", "b", "kill", "c", "d")}
-    report = run(work, tasks, RunOptions(workers=2, quiet=True))
+    report = run(work, tasks, Resources(workers=2, quiet=True))
     assert list(report.results) == ["a", "b", "c", "d"]
     assert report.failed == {"kill": KILLED}
 
 
 def test_a_killed_single_job_is_reported() -> None:
-    report = run(work, {"a": "kill"}, RunOptions(workers=2, quiet=True))
+    report = run(work, {"a": "kill"}, Resources(workers=2, quiet=True))
     assert report.failed == {"a": KILLED}
 
 
 def test_what_cannot_be_sent_fails_alone() -> None:
     tasks: dict[str, Any] = {"a": "a", "b": lambda: 1, "c": "c"}
-    report = run(work, tasks, RunOptions(workers=2, quiet=True))
+    report = run(work, tasks, Resources(workers=2, quiet=True))
     assert list(report.results) == ["a", "c"]
     assert "pickle" in report.failed["b"]
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_sent_fails_alone() -> None:
 def test_threads_of_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
-    report = run(work, {"a": "threads"}, RunOptions(workers=2, threads=3, quiet=True))
+    report = run(work, {"a": "threads"}, Resources(workers=2, threads=3, quiet=True))
     assert set(report.results["a"].values()) == {"3"}
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "NUMBA_NUM_THREADS" not in os.environ
@@ -147,10 +147,10 @@ def test_threads_of_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_warnings_reach_the_user(workers: int, tmp_path: Path) -> None:
-    options = RunOptions(workers=workers, quiet=True)
+    options = Resources(workers=workers, quiet=True)
     with pytest.warns(AssumptionWarning, match="an angle was assumed"):
         run(work, {"a": "warn"}, options, records(tmp_path))
-    again = RunOptions(workers=workers, resume=True, quiet=True)
+    again = Resources(workers=workers, resume=True, quiet=True)
     with pytest.warns(AssumptionWarning, match="an angle was assumed"):
         assert run(work, {"a": "warn"}, again, records(tmp_path)).skipped == ("a",)
     with warnings.catch_warnings():
@@ -180,7 +180,7 @@ def test_resume_does_only_the_rest(tmp_path: Path) -> None:
     first = run(work, {"a": "a", "b": "bad", "c": "c"}, QUIET, records(tmp_path))
     counted = Counted()
     tasks = {"a": "a", "b": "bad", "c": "c", "d": "d"}
-    report = run(counted, tasks, RunOptions(resume=True, quiet=True), records(tmp_path))
+    report = run(counted, tasks, Resources(resume=True, quiet=True), records(tmp_path))
     assert counted.did == ["bad", "d"]
     assert report.skipped == ("a", "c")
     assert report.results["a"] == first.results["a"]
@@ -200,7 +200,7 @@ def test_resume_sees_other_options(tmp_path: Path, capsys: pytest.CaptureFixture
     run(work, dict.fromkeys(names, "x"), QUIET, records(tmp_path, options=4))
     capsys.readouterr()
     report = run(
-        work, dict.fromkeys(names, "x"), RunOptions(resume=True), records(tmp_path, options=8)
+        work, dict.fromkeys(names, "x"), Resources(resume=True), records(tmp_path, options=8)
     )
     assert report.skipped == ()
     assert set(report.notes) == set(names)
@@ -211,7 +211,7 @@ def test_resume_sees_other_options(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_resume_sees_that_the_output_is_gone(tmp_path: Path) -> None:
     run(work, {"a": "x"}, QUIET, records(tmp_path))
     report = run(
-        work, {"a": "x"}, RunOptions(resume=True, quiet=True), records(tmp_path, there=False)
+        work, {"a": "x"}, Resources(resume=True, quiet=True), records(tmp_path, there=False)
     )
     assert report.skipped == ()
     assert "not there any more" in report.notes["a"]
@@ -223,7 +223,7 @@ def test_a_damaged_record_is_done_again(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "run" / "a.json"
     whole = path.read_bytes()
     path.write_bytes(damage)
-    report = run(work, {"a": "x"}, RunOptions(resume=True, quiet=True), records(tmp_path))
+    report = run(work, {"a": "x"}, Resources(resume=True, quiet=True), records(tmp_path))
     assert report.results["a"]["task"] == "x"
     assert "damaged" in report.notes["a"]
     assert json.loads(path.read_bytes()).keys() == json.loads(whole).keys()
@@ -238,9 +238,7 @@ def test_a_job_that_is_done_again_has_no_record_meanwhile(tmp_path: Path) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         run(interrupted, {"a": "x"}, QUIET, records(tmp_path, options=8))
-    report = run(
-        work, {"a": "x"}, RunOptions(resume=True, quiet=True), records(tmp_path, options=4)
-    )
+    report = run(work, {"a": "x"}, Resources(resume=True, quiet=True), records(tmp_path, options=4))
     assert report.skipped == ()
 
 
@@ -274,7 +272,7 @@ def test_folder_of_records_is_made_before_anything_is_done(tmp_path: Path) -> No
 
 def test_resume_needs_records() -> None:
     with pytest.raises(ModelError, match="no folder of records"):
-        run(work, {"a": "x"}, RunOptions(resume=True))
+        run(work, {"a": "x"}, Resources(resume=True))
 
 
 def test_file_stamp_sees_a_new_file(tmp_path: Path) -> None:
@@ -521,25 +519,25 @@ def test_engines_are_parsed() -> None:
 )
 def test_wrong_engines_are_refused(engine: str) -> None:
     with pytest.raises(ModelError, match=r"no engine|no setting|number of cores"):
-        RunOptions(engine)
+        Resources(engine)
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads": 0}])
 def test_wrong_numbers_of_workers_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ModelError, match="must be 1 or more"):
-        RunOptions(**wrong)  # type: ignore[arg-type]
+        Resources(**wrong)  # type: ignore[arg-type]
 
 
-def from_command_line(*arguments: str) -> RunOptions | str:
+def from_command_line(*arguments: str) -> Resources | str:
     """The options, or what was said instead."""
-    from tomoset.cli._run_options import run_options, run_options_from
+    from tomoset.cli._run_options import resources_from, run_options
 
-    found: list[RunOptions] = []
+    found: list[Resources] = []
 
     @click.command()
     @run_options
     def command(**given: Any) -> None:
-        found.append(run_options_from(given))
+        found.append(resources_from(given))
 
     result = CliRunner().invoke(command, arguments)
     return found[0] if result.exit_code == 0 and found else result.output
@@ -549,12 +547,12 @@ def test_options_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from tomoset.cli import _run_options
 
     monkeypatch.setattr(_run_options, "usable_cores", lambda: 8)
-    assert from_command_line() == RunOptions(threads=8)
-    assert from_command_line("--workers", "3") == RunOptions(workers=3, threads=2)
-    assert from_command_line("--workers", "20") == RunOptions(workers=20)
-    assert from_command_line("--j", "5", "--continue") == RunOptions(threads=5, resume=True)
+    assert from_command_line() == Resources(threads=8)
+    assert from_command_line("--workers", "3") == Resources(workers=3, threads=2)
+    assert from_command_line("--workers", "20") == Resources(workers=20)
+    assert from_command_line("--j", "5", "--continue") == Resources(threads=5, resume=True)
     cluster = from_command_line("--engine", "dask://a:1", "--j", "4", "--workers", "9")
-    assert cluster == RunOptions("dask://a:1", 9, 4)
+    assert cluster == Resources("dask://a:1", 9, 4)
     assert from_command_line("--engine", "slurm?cores=6").threads == 6  # type: ignore[union-attr]
 
 
@@ -605,11 +603,11 @@ def scheduler() -> Iterator[str]:
 def test_jobs_run_on_a_dask_cluster(scheduler: str, tmp_path: Path) -> None:
     engine = scheduler.replace("tcp", "dask")
     tasks = {name: name for name in ("a", "bad", "b", "kill", "c")}
-    report = run(work, tasks, RunOptions(engine, quiet=True), records(tmp_path))
+    report = run(work, tasks, Resources(engine, quiet=True), records(tmp_path))
     assert list(report.results) == ["a", "b", "c"]
     assert report.failed == {"bad": "ValueError: a mistake", "kill": KILLED}
     assert sorted(p.stem for p in (tmp_path / "run").iterdir()) == ["a", "b", "c"]
-    again = run(work, {"a": "a"}, RunOptions(engine, resume=True, quiet=True), records(tmp_path))
+    again = run(work, {"a": "a"}, Resources(engine, resume=True, quiet=True), records(tmp_path))
     assert again.skipped == ("a",)
 
 
@@ -690,7 +688,7 @@ def test_slurm_gets_its_settings(slurm: type[FakeSlurm]) -> None:
     engine = "slurm?cores=8&memory=32GB&walltime=02:00:00&queue=cpu&account=lab"
     tasks = {str(i): i for i in range(3)}
     with dask.config.set({"jobqueue.slurm.job-script-prologue": ["module load x"]}):
-        report = run(work, tasks, RunOptions(engine, workers=5, threads=6, quiet=True))
+        report = run(work, tasks, Resources(engine, workers=5, threads=6, quiet=True))
     assert list(report.results) == ["0", "1", "2"]
     said = slurm.said
     assert said["scaled"] == {3}  # not more than there is to do
@@ -708,7 +706,7 @@ def test_slurm_from_its_configuration_file(slurm: type[FakeSlurm]) -> None:
 
     with dask.config.set({"jobqueue.slurm.cores": 12}):
         assert cores_of_engine("slurm") == 12
-        run(work, {"a": 1}, RunOptions("slurm", threads=12, quiet=True))
+        run(work, {"a": 1}, Resources("slurm", threads=12, quiet=True))
     assert slurm.said["job_cpu"] == 12
     assert "memory" not in slurm.said
     assert cores_of_engine("slurm") is None
@@ -717,16 +715,16 @@ def test_slurm_from_its_configuration_file(slurm: type[FakeSlurm]) -> None:
 def test_slurm_that_takes_no_job(slurm: type[FakeSlurm], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "takes_jobs", False)
     with pytest.raises(TomosetError, match="SLURM does not take the job: sbatch: error: invalid"):
-        run(work, {"a": 1}, RunOptions("slurm?cores=2", quiet=True))
+        run(work, {"a": 1}, Resources("slurm?cores=2", quiet=True))
 
 
 def test_missing_slurm_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(TomosetError, match="there is no sbatch here"):
-        run(work, {"a": 1}, RunOptions("slurm?cores=2", quiet=True))
+        run(work, {"a": 1}, Resources("slurm?cores=2", quiet=True))
 
 
 def test_cluster_packages_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(TomosetError, match=r"needs distributed.*tomoset\[cluster\]"):
-        run(work, {"a": 1}, RunOptions("dask://a:1", quiet=True))
+        run(work, {"a": 1}, Resources("dask://a:1", quiet=True))

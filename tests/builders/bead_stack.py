@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,10 @@ import tomoset
 from tests.builders.image_stacks import write_images
 from tomoset import geometry
 from tomoset.model import Optics, Tomogram, TomogramSet
-from tomoset.reconstruct import Options, Task, reconstruct_one
+from tomoset.programs._task import Task
+from tomoset.programs.reconstruct import PROGRAM, Volumes
+from tomoset.reconstruct import Options
+from tomoset.run import Resources
 
 N, PIXEL = 29, 4.0
 
@@ -61,13 +63,17 @@ def bead_set(
     return tomoset.read(path)
 
 
-def made(s: TomogramSet, folder: Path, **options: object) -> dict[str, object]:
-    path = s.source.path if hasattr(s.source, "path") else None
+def made(
+    s: TomogramSet, folder: Path, device: str = "cpu", threads: int = 1, **options: object
+) -> Volumes:
     task = Task(
         tomogram=s["TS_01"],
-        set_path=path,
-        root=os.getcwd(),
-        target=str(folder / "rec"),
         options=Options(**options),  # type: ignore[arg-type]
+        inputs=None,
+        resources=Resources(device=device, threads=threads),
+        folder=str(folder),
+        file_name="TS_01",
+        format=s.format,
+        set_path=s.source.path if hasattr(s.source, "path") else None,
     )
-    return reconstruct_one(task)
+    return PROGRAM.run(task)

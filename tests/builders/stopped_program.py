@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tomoset.files import atomic_write
-from tomoset.run import Records, RunOptions, run
+from tomoset.run import Records, Resources, run
 
 
 def write_slowly(task: tuple[str, str]) -> dict[str, Any]:
@@ -32,6 +32,6 @@ def main_to_stop(folder: str, workers: int) -> None:
     tasks = {name: (folder, name) for name in ("TS_01", "TS_02", "slow_1", "slow_2", "TS_05")}
     records = Records[Any](Path(folder, "run"), lambda task: task, lambda result: True)
     try:
-        run(write_slowly, tasks, RunOptions(workers=workers), records)
+        run(write_slowly, tasks, Resources(workers=workers), records)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tomoset.cli._run_options import asked_project
-from tomoset.cli._shell import FINITE, collected_warnings, print_json, print_warnings
+from tomoset.cli._run_options import asked_project, carry_out, usage_errors
+from tomoset.cli._shell import FINITE
 
 if TYPE_CHECKING:
-    from tomoset.particles.geometric.hand import GeometricOdds
-    from tomoset.particles.geometric.whole_set import GeometricHand, GeometricOptions
-    from tomoset.run import RunOptions
+    from tomoset.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,85 +91,19 @@ def asked_geometric(given: dict[str, Any]) -> bool:
     return True
 
 
-def geometric_hand(given: dict[str, Any], running: RunOptions) -> int:
+def geometric_hand(given: dict[str, Any]) -> int:
     """Find it, and print it; the exit code."""
-    options = _options(given)
-    from tomoset.particles.geometric.whole_set import find_geometric_hand
-    from tomoset.particles.reference import Reference
+    from tomoset.programs.find_geometric_hand import GeometricOptions, find_geometric_hand
 
-    with collected_warnings(strict=given["strict"]) as warned:
-        reference = Reference.read(given["ref"], mask=given["mask"])
-        project = asked_project(given).load(particles=given["particles"])
-        done = find_geometric_hand(
-            project, given["folder"], reference, options, running, given["names"]
-        )
-    if given["as_json"]:
-        print_warnings(warned)
-        print_json({**_summary(done), "warnings": warned})
-        return done.report.exit_code
-    _print(done)
-    print_warnings(warned)
-    return done.report.exit_code
-
-
-def _options(given: dict[str, Any]) -> GeometricOptions:
-    from tomoset.errors import ModelError
-    from tomoset.particles.geometric.whole_set import GeometricOptions
-
-    try:
-        return GeometricOptions(
+    with usage_errors():
+        options = GeometricOptions(
             box=given["box"], lowpass=given["lowpass"], error_rate=given["error_rate"]
         )
-    except ModelError as problem:
-        raise click.UsageError(str(problem)) from None
+    return carry_out(given, find_geometric_hand, options, _read)
 
 
-def _summary(done: GeometricHand) -> dict[str, Any]:
-    from tomoset.particles.geometric.report import numbers
+def _read(given: dict[str, Any]) -> tuple[Project, dict[str, Any]]:
+    from tomoset.programs._particles import ReferenceFiles
 
-    report = done.report.summary()
-    particles = {name: result["particles"] for name, result in report.pop("results").items()}
-    return {
-        **report,
-        "geometric_hand": done.answer,
-        "reason": done.reason,
-        **({} if done.odds is None else numbers(done.odds)),
-        "error_rate": done.error_rate,
-        "lowpass": done.lowpass,
-        "tomograms": {
-            name: {
-                "particles": particles[name],
-                "geometric_hand": done.answers[name],
-                **numbers(odds),
-            }
-            for name, odds in done.tomograms.items()
-        },
-        "against": list(done.against),
-        "report": done.path,
-    }
-
-
-def _print(done: GeometricHand) -> None:
-    """A line for each tomogram, and the verdict."""
-    width = max((len(name) for name in done.tomograms), default=0)
-    for name, odds in done.tomograms.items():
-        click.echo(f"{name:{width}}  geometric hand: {done.answers[name]:12}  {_said(odds)}")
-    if done.odds is not None:
-        click.echo(f"geometric hand: {done.answer}; {_said(done.odds)}")
-    if done.reason:
-        click.echo(f"why: {done.reason}")
-    for line in done.report.lines("looked at", "tomogram"):
-        click.echo(line, err=line.startswith("  "))
-    if done.path is not None:
-        click.echo(f"report: {done.path}")
-
-
-def _said(odds: GeometricOdds) -> str:
-    """``odds 1200 to 1 for as the map; correlation 0.93, mirror image 0.71``."""
-    favoured = "as the map" if odds.log_odds >= 0 else "mirror image"
-    size = abs(odds.log_odds) / math.log(10)
-    times = "over a million" if size >= 6 else f"{10**size:.3g}"
-    return (
-        f"odds {times} to 1 for {favoured!r}; correlation with the map {odds.explained[0]:.2f}, "
-        f"with its mirror image {odds.explained[1]:.2f}"
-    )
+    project = asked_project(given).load(particles=given["particles"])
+    return project, {"reference": ReferenceFiles(half1=given["ref"], mask=given["mask"])}

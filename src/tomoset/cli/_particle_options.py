@@ -2,26 +2,87 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from tomoset.cli._run_options import folder_option, names_option, refuse_other_names, usage_errors
+
 if TYPE_CHECKING:
-    from tomoset.particles.task import ReferenceFiles
     from tomoset.project import Project
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-#: What help says of options that both commands have.
-BOX_HELP = "Box that is compared, px: even, 1.5 to 2 times the particle."
-REF1_HELP = "First half map, with the pixels of the tilt images."
-REF2_HELP = "Second half map, the same; goes with --ref1."
-_NO_REFERENCE = (
-    "there is no reference map: give --ref1 and --ref2 (half maps), or an optimisation set that "
-    "names them (--i)"
-)
+#: Titles of the help that all have, and the options below each.
+WHAT = ("linked", "given", "particles", "motions", "folder", "names")
+REFERENCE = ("ref1", "ref2", "mask", "fsc")
+
+
+def path(option: str, name: str, metavar: str, help: str) -> Any:
+    """An option for a file."""
+    return click.option(option, name, metavar=metavar, type=click.Path(), help=help)
+
+
+def flag(option: str, help: str) -> Any:
+    """An option that is there or not."""
+    return click.option(option, is_flag=True, help=help)
+
+
+def number(option: str, type: Any, default: Any, metavar: str, help: str) -> Any:
+    """An option for a number, whose default is shown."""
+    return click.option(
+        option, type=type, default=default, show_default=True, metavar=metavar, help=help
+    )
+
+
+def particle_options(folder_help: str, others: Sequence[Any]) -> Callable[[F], F]:
+    """Give a command the sets and the reference, --b, and its own options after these.
+
+    Parameters
+    ----------
+    folder_help : str
+        What --o is the folder for.
+    others : sequence of decorators
+        In the order of the help.
+    """
+    options = (
+        path("--i", "linked", "STAR", "Optimisation set: sets and reference in one."),
+        path("--t", "given", "STAR", "Tomogram set, instead."),
+        path("--p", "particles", "STAR", "Particle set, instead."),
+        path("--mot", "motions", "STAR", "Trajectories so far, instead."),
+        folder_option(folder_help),
+        names_option,
+        path("--ref1", "ref1", "MRC", "First half map, with the pixels of the tilt images."),
+        path("--ref2", "ref2", "MRC", "Second half map, the same; goes with --ref1."),
+        path("--mask", "mask", "MRC", "Mask of both."),
+        path("--fsc", "fsc", "STAR", "Their correlation.  [default: computed from them]"),
+        click.option(
+            "--b",
+            "box",
+            type=click.IntRange(8),
+            required=True,
+            metavar="PX",
+            help="Box that is compared, px: even, 1.5 to 2 times the particle.",
+        ),
+        flag("--no_whiten", "Do not make the noise white."),
+        number(
+            "--cutoff_fract",
+            click.FloatRange(0, 1, max_open=True),
+            0.02,
+            "F",
+            "Leave out frequencies of less weight than this part.",
+        ),
+        *others,
+    )
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def refuse_idle(without: Mapping[str, tuple[bool, Sequence[str]]]) -> None:
@@ -46,27 +107,19 @@ def refuse_idle(without: Mapping[str, tuple[bool, Sequence[str]]]) -> None:
                 raise click.UsageError(f"{spelled[name]} does nothing without {needed}")
 
 
-def gain_text(gain: float, error: float | None) -> str:
-    """``+0.5 +- 0.2``: digits by the error, which is None where nobody can tell."""
-    if error is None:
-        return "too few particles to tell"
-    digits = 1 if error < 10 else 0
-    return f"{gain:+.{digits}f} +- {error:.{digits}f} ln likelihood"
-
-
-def particle_project(given: dict[str, Any]) -> Project:
-    """Tomograms, particles and trajectories, from wherever they are given.
+def particle_project(given: dict[str, Any]) -> tuple[Project, dict[str, Any]]:
+    """Tomograms, particles, trajectories and reference, from wherever they are given.
 
     Parameters
     ----------
     given : dict
-        Has ``linked`` (--i), ``given`` (--t), ``particles``, ``motions``, ``folder``, ``names``,
-        ``ref1`` and ``ref2``.
+        As `particle_options` names them.
 
     Raises
     ------
     click.UsageError
-        There is no set, or no particles; --ref2 is alone; the folder is no name; no such tomogram.
+        There is no set, or no particles, or no map; --ref2 is alone; the folder is no name; no
+        such tomogram.
     TomosetError
         Something cannot be read.
     """
@@ -78,65 +131,22 @@ def particle_project(given: dict[str, Any]) -> Project:
         raise click.UsageError("--ref2 needs --ref1: half maps belong together")
     if not given["folder"]:
         raise click.UsageError("--o is empty: name a folder")
-    from tomoset.derived import refuse_unknown
-    from tomoset.errors import ModelError
+    from tomoset.programs._particles import ReferenceFiles
     from tomoset.project import open_tomograms
 
     if given["linked"]:
         project = open_tomograms(given["linked"], tomograms=given["given"])
     else:
         project = open_tomograms(given["given"])
-    try:
-        refuse_unknown(project.tomograms, given["names"])
-    except ModelError as problem:
-        raise click.UsageError(f"--tn: {problem}") from None
+    refuse_other_names(project, given["names"])
     if given["particles"] is None and "particles" not in project.unread:
         raise click.UsageError(
             "there are no particles: give a particle set (--p), or an optimisation set that names "
             "one (--i)"
         )
-    return project.load(particles=given["particles"], trajectories=given["motions"])
-
-
-def reference_files(given: dict[str, Any], project: Project) -> ReferenceFiles:
-    """The maps that are given, and else those of the optimisation set.
-
-    Parameters
-    ----------
-    given : dict
-        Has ``ref1``, ``ref2``, ``mask`` and ``fsc``: paths or None.
-    project : Project
-        May come from an optimisation set.
-
-    Raises
-    ------
-    MissingFileError
-        If the optimisation set names one that is not there.
-    click.UsageError
-        If there is no first map.
-    """
-    from tomoset.errors import MissingFileError
-    from tomoset.formats import working_format
-    from tomoset.particles.task import ENTRIES, ReferenceFiles
-
-    label = working_format(project.tomograms).label
-    origin = getattr(project.source, "path", None)
-    paths: dict[str, str | None] = {field: given[field] for field in ENTRIES.values()}
-    for name, field in ENTRIES.items():
-        path = project.references.get(name)
-        if paths[field] is not None or path is None:
-            continue
-        # Half maps belong together: one that is given goes with no other of the set.
-        if field == "ref2" and given["ref1"] is not None:
-            continue
-        if not os.path.isfile(path):
-            raise MissingFileError(
-                f"{origin}: {label(name)} is {path!r}, and there is no such file; give another "
-                f"(--{field})"
-            )
-        paths[field] = path
-    ref1 = paths.pop("ref1")
-    if ref1 is None:
-        empty = f"; {label('half1')} of {origin} is empty or absent"
-        raise click.UsageError(_NO_REFERENCE + empty * (origin is not None))
-    return ReferenceFiles(ref1=ref1, **paths)
+    project = project.load(particles=given["particles"], trajectories=given["motions"])
+    files = ReferenceFiles(
+        half1=given["ref1"], half2=given["ref2"], mask=given["mask"], fsc=given["fsc"]
+    )
+    with usage_errors():
+        return project, {"reference": files.completed(project)}

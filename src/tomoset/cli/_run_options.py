@@ -5,20 +5,49 @@ SET, --i, --o, --tn; --j, --workers, --engine, --continue; what they print at th
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tomoset.cli._shell import print_json, print_warnings, set_argument, the_set
+from tomoset.cli._shell import (
+    collected_warnings,
+    print_json,
+    print_warnings,
+    set_argument,
+    the_set,
+)
 
 if TYPE_CHECKING:
-    from tomoset.derived import Derived
+    from tomoset.programs._program import Done
     from tomoset.project import Project
-    from tomoset.run import RunOptions
+    from tomoset.run import Resources
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: The options of all these commands, for groups in their help.
+SET_OPTIONS = ("given", "linked", "folder", "names")
+RUN_OPTIONS = ("j", "workers", "engine", "resume")
+
+
+names_option = click.option(
+    "--tn", "names", multiple=True, metavar="NAME", help="Only this tomogram; again for more."
+)
+
+
+def folder_option(help: str, *, required: bool = True) -> Callable[[F], F]:
+    """The option --o, for a folder."""
+    return click.option(
+        "--o",
+        "-o",
+        "folder",
+        required=required,
+        metavar="DIR",
+        type=click.Path(file_okay=False),
+        help=help,
+    )
 
 
 def new_set_options(folder_help: str, *, required: bool = True) -> Callable[[F], F]:
@@ -33,32 +62,14 @@ def new_set_options(folder_help: str, *, required: bool = True) -> Callable[[F],
     """
 
     def decorate(command: F) -> F:
-        for option in (
-            click.option(
-                "--tn",
-                "names",
-                multiple=True,
-                metavar="NAME",
-                help="Only this tomogram; again for more.",
-            ),
-            click.option(
-                "--o",
-                "-o",
-                "folder",
-                required=required,
-                metavar="DIR",
-                type=click.Path(file_okay=False),
-                help=folder_help,
-            ),
-            click.option(
-                "--i",
-                "linked",
-                metavar="STAR",
-                type=click.Path(),
-                help="Or an optimisation set; its other links go on in DIR.",
-            ),
-        ):
-            command = option(command)
+        command = folder_option(folder_help, required=required)(names_option(command))
+        command = click.option(
+            "--i",
+            "linked",
+            metavar="STAR",
+            type=click.Path(),
+            help="Or an optimisation set; its other links go on in DIR.",
+        )(command)
         return set_argument(command)
 
     return decorate
@@ -70,8 +81,7 @@ def asked_project(given: dict[str, Any]) -> Project:
     Parameters
     ----------
     given : dict
-        Has ``path``, ``given``, ``linked``, ``folder`` and ``names``, as `new_set_options`
-        names them.
+        As `new_set_options` names them.
 
     Raises
     ------
@@ -83,35 +93,73 @@ def asked_project(given: dict[str, Any]) -> Project:
     path = the_set(given["path"], given["given"], given["linked"])
     if given["folder"] == "":
         raise click.UsageError("--o is empty: name a folder")
-    from tomoset.derived import refuse_unknown
-    from tomoset.errors import ModelError
     from tomoset.project import open_tomograms
 
     project = open_tomograms(path)
-    try:
-        refuse_unknown(project.tomograms, given["names"])
-    except ModelError as problem:
-        raise click.UsageError(f"--tn: {problem}") from None
+    refuse_other_names(project, given["names"])
     return project
 
 
-def print_derived(
-    done: Derived, warned: list[str], verb: str, *, as_json: bool, without: tuple[str, ...] = ()
+def refuse_other_names(project: Project, names: Sequence[str]) -> None:
+    """Refuse names that no tomogram has, as wrong use."""
+    from tomoset.programs._request import refuse_unknown
+
+    with usage_errors("--tn: "):
+        refuse_unknown(project.tomograms, names)
+
+
+def carry_out(
+    given: dict[str, Any],
+    program: Callable[..., Done[Any]],
+    options: object,
+    read: Callable[[dict[str, Any]], tuple[Project, dict[str, Any]]] | None = None,
 ) -> int:
-    """Print what became of a set: ``reconstructed 48 of 50 tomograms ...``; the exit code."""
-    print_warnings(warned)
-    if as_json:
-        summary = done.report.summary()
-        results = {
-            name: {k: v for k, v in result.items() if k not in without}
-            for name, result in summary["results"].items()
-        }
-        print_json({**summary, "results": results, "set": done.path, "warnings": warned})
+    """Have a program do what was asked, and print what became of it.
+
+    Parameters
+    ----------
+    given : dict
+        As options of the command name them.
+    program : callable
+        The function of `tomoset.programs`.
+    options : object
+        What is wanted.
+    read : callable, optional
+        Reads the project, and what else the program takes; by default the set.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    resources = resources_from(given)
+    with collected_warnings(strict=given["strict"]) as warned:
+        project, others = (asked_project(given), {}) if read is None else read(given)
+        names = given["names"]
+        done = program(
+            project, given["folder"], options, resources=resources, names=names, **others
+        )
+    if given["as_json"]:
+        print_warnings(warned)
+        print_json({**done.summary(), "warnings": warned})
         return done.report.exit_code
-    for line in done.report.lines(verb, "tomogram"):
+    for line in done.lines():
+        click.echo(line)
+    print_warnings(warned)
+    for line in [*done.report.lines(done.program.verb, "tomogram"), *done.ending()]:
         click.echo(line, err=line.startswith("  "))
-    click.echo("no set was written" if done.path is None else f"set: {done.path}")
     return done.report.exit_code
+
+
+def device_option(command: F) -> F:
+    """Give a command --device."""
+    return click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        default="cpu",
+        show_default=True,
+        help="What computes: the processor, or a GPU (cuda).",
+    )(command)
 
 
 def run_options(command: F) -> F:
@@ -151,35 +199,46 @@ def run_options(command: F) -> F:
     return command
 
 
-def run_options_from(given: dict[str, Any]) -> RunOptions:
-    """How to run, from what was given on the command line.
+def resources_from(given: dict[str, Any]) -> Resources:
+    """Where and how to run, from what was given on the command line.
 
     Parameters
     ----------
     given : dict
-        Has ``j``, ``workers``, ``engine`` and ``resume``, as `run_options` names them.
+        Has ``j``, ``workers``, ``engine`` and ``resume``, as `run_options` names them; maybe
+        ``device``.
 
     Raises
     ------
     click.UsageError
         There is no such engine, or the numbers do not go together.
     """
+    from dataclasses import replace
+
+    from tomoset.run import Resources
+
+    with usage_errors("--engine: "):
+        resources = Resources(given["engine"], given["workers"], resume=given["resume"])
+    threads = _threads(resources, given["j"])
+    return replace(resources, threads=threads, device=given.get("device", "cpu"))
+
+
+@contextlib.contextmanager
+def usage_errors(prefix: str = "") -> Iterator[None]:
+    """Have values that contradict each other be wrong use of the command."""
     from tomoset.errors import ModelError
-    from tomoset.run import RunOptions
 
     try:
-        options = RunOptions(given["engine"], given["workers"], resume=given["resume"])
+        yield
     except ModelError as problem:
-        raise click.UsageError(f"--engine: {problem}") from None
-    threads = _threads(options, given["j"])
-    return RunOptions(options.engine, options.workers, threads, options.resume)
+        raise click.UsageError(f"{prefix}{problem}") from None
 
 
-def _threads(options: RunOptions, j: int | None) -> int:
+def _threads(resources: Resources, j: int | None) -> int:
     """Threads of each job."""
-    if options.engine != "local":
-        return j or _threads_there(options.engine)
-    workers = options.workers or 1
+    if resources.engine != "local":
+        return j or _threads_there(resources.engine)
+    workers = resources.workers or 1
     if j is not None and j < workers:
         raise click.UsageError(
             f"--workers {workers} needs a thread for each tomogram: give --j {workers} or more, "

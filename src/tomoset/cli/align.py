@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tomoset.cli._groups import GroupedCommand
 from tomoset.cli._run_options import (
-    asked_project,
+    RUN_OPTIONS,
+    SET_OPTIONS,
+    carry_out,
     new_set_options,
-    print_derived,
     run_options,
-    run_options_from,
+    usage_errors,
 )
-from tomoset.cli._shell import collected_warnings, common_options
+from tomoset.cli._shell import common_options
 from tomoset.cli.align_particles import particles
-from tomoset.cli.find_fiducials import CONTRAST, Radius, find_options_from
+from tomoset.cli.find_fiducials import CONTRAST, Radius, find_options
 
 if TYPE_CHECKING:
-    from tomoset.derived import Derived
     from tomoset.fiducials.align_options import AlignOptions
 
 #: Classes of parameters, and what each is.
@@ -34,14 +33,11 @@ _CLASSES = {
     "beam_tilt": "Angle of beam and tilt axis: fixed or common.",
 }
 
-#: Of a result: what is in the set, and not for a summary.
-_BULK = ("projections", "deviations", "deformation", "of")
-
 _GROUPS = {
-    "What": ("given", "linked", "folder", "names", "level", "deformation"),
+    "What": (*SET_OPTIONS, "level", "deformation"),
     "Beads": ("radius", "contrast", "keep"),
     "What may change: auto, fixed, common, grouped:N or free": tuple(_CLASSES),
-    "Where it runs": ("j", "workers", "engine", "resume"),
+    "Where it runs": RUN_OPTIONS,
 }
 
 
@@ -96,67 +92,21 @@ def fiducials(**given: Any) -> int:
     out are predicted. The tomogram stays where it was, so that particles keep their places. Where
     beads do not support an alignment, the old one stays, and the reason is said.
     """
-    running = run_options_from(given)
-    options = _options(given)
-    from tomoset.fiducials.align_set import align_set
+    from tomoset.programs.align_fiducials import align_fiducials
 
-    with collected_warnings(strict=given["strict"]) as warned:
-        project = asked_project(given)
-        done = align_set(project, given["folder"], options, running, given["names"])
-    if not given["as_json"]:
-        _print_alignments(done)
-    return print_derived(done, warned, "aligned", as_json=given["as_json"], without=_BULK)
+    return carry_out(given, align_fiducials, _options(given))
 
 
 def _options(given: dict[str, Any]) -> AlignOptions:
-    from tomoset.errors import ModelError
     from tomoset.fiducials.align_options import AlignOptions
+    from tomoset.fiducials.options import FindOptions
 
-    find = find_options_from({**given, "radius": given["radius"] or "50"})
-    classes = {name: given[name] for name in _CLASSES if given[name] != "auto"}
-    try:
+    with usage_errors():
         return AlignOptions(
-            classes=classes,
-            find=find,
+            classes={name: given[name] for name in _CLASSES if given[name] != "auto"},
+            find=FindOptions(**find_options({**given, "radius": given["radius"] or "50"})),
             radius_given=given["radius"] is not None,
             keep=given["keep"],
             level=given["level"],
             deformation=given["deformation"],
         )
-    except ModelError as problem:
-        raise click.UsageError(str(problem)) from None
-
-
-def _print_alignments(done: Derived) -> None:
-    """Some lines for each tomogram: how much better it is, and what has changed."""
-    for name, result in done.report.results.items():
-        for i, line in enumerate(_lines(result)):
-            click.echo(f"{name}  {line}" if i == 0 else f"    {line}")
-
-
-def _lines(result: dict[str, Any]) -> Iterator[str]:
-    beads = f"{result['beads']} beads"
-    if result["kept"] is not None:
-        yield f"{beads}; the alignment stays as it is: {result['kept'].partition(': ')[2]}"
-    else:
-        outliers = f", {result['outliers']} outliers" * bool(result["outliers"])
-        yield f"{beads}, {result['observations']} times seen{outliers}"
-        yield (
-            f"error of what is left out {result['leave_out_before']:.2f} -> "
-            f"{result['leave_out']:.2f} px, residual {result['residual']:.2f} px "
-            f"({result['residual_nm']:.2f} nm)"
-        )
-        yield f"alignment known to {result['expected']:.2f} px, but for a common move"
-        yield result["model"]
-        if result["deformation"] is not None:
-            yield f"images bent in 2D ({result['deformation']['kind']})"
-        if result["unsupported"]:
-            views = ", ".join(map(str, result["unsupported"]))
-            yield f"no beads seen in images {views}: they keep their place"
-    if result["level"] is not None:
-        angle, error = result["level"]
-        turned = f"{angle:.2f} degrees (+- {error:.2f})"
-        if result["motion"] is None:
-            yield f"not turned to be level: beads say {turned}, which is not known well enough"
-        else:
-            yield f"turned by {turned} to be level"

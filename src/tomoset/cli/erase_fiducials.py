@@ -8,18 +8,19 @@ import click
 
 from tomoset.cli._groups import GroupedCommand
 from tomoset.cli._run_options import (
-    asked_project,
+    RUN_OPTIONS,
+    SET_OPTIONS,
+    carry_out,
     new_set_options,
-    print_derived,
     run_options,
-    run_options_from,
+    usage_errors,
 )
-from tomoset.cli._shell import FINITE, collected_warnings, common_options
+from tomoset.cli._shell import FINITE, common_options
 
 #: Titles of the help, and the options below each.
 _GROUPS = {
-    "What": ("given", "linked", "folder", "names", "radius", "margin"),
-    "Where it runs": ("j", "workers", "engine", "resume"),
+    "What": (*SET_OPTIONS, "radius", "margin"),
+    "Where it runs": RUN_OPTIONS,
 }
 
 
@@ -53,16 +54,9 @@ def erase_fiducials(**given: Any) -> int:
     spectrum. Everything else stays to the last bit. Images go to DIR/stacks/NAME.mrc, in the
     order of the set, and DIR/tomograms.star names them.
     """
-    running = run_options_from(given)
-    from tomoset.errors import ModelError
-    from tomoset.fiducials.erase_job import EraseOptions
-    from tomoset.fiducials.erase_set import erase_set
+    from tomoset.fiducials.options import EraseOptions
+    from tomoset.programs.erase_fiducials import erase_fiducials
 
-    try:
+    with usage_errors():
         options = EraseOptions(radius=given["radius"], margin=given["margin"])
-    except ModelError as problem:
-        raise click.UsageError(str(problem)) from None
-    with collected_warnings(strict=given["strict"]) as warned:
-        project = asked_project(given)
-        done = erase_set(project, given["folder"], options, running, given["names"])
-    return print_derived(done, warned, "erased the beads of", as_json=given["as_json"])
+    return carry_out(given, erase_fiducials, options)

@@ -8,22 +8,23 @@ import click
 
 from tomoset.cli._groups import GroupedCommand
 from tomoset.cli._run_options import (
+    RUN_OPTIONS,
+    SET_OPTIONS,
     asked_project,
+    carry_out,
     new_set_options,
-    print_derived,
     run_options,
-    run_options_from,
+    usage_errors,
 )
-from tomoset.cli._shell import FINITE, collected_warnings, common_options
+from tomoset.cli._shell import FINITE, common_options
 
 if TYPE_CHECKING:
-    from tomoset.derived import Derived
-    from tomoset.fiducials.options import FindOptions
+    from tomoset.project import Project
 
 _GROUPS = {
-    "What": ("given", "linked", "folder", "names", "radius", "contrast", "false_discovery"),
+    "What": (*SET_OPTIONS, "radius", "contrast", "false_discovery"),
     "Files": ("beads", "models"),
-    "Where it runs": ("j", "workers", "engine", "resume"),
+    "Where it runs": RUN_OPTIONS,
 }
 
 
@@ -87,50 +88,29 @@ def find_fiducials(**given: Any) -> int:
     RELION reads them, and where each was seen in every image, to a fraction of a pixel;
     DIR/NAME.png shows them; DIR/tomograms.star names them.
     """
-    running = run_options_from(given)
-    options = find_options_from(given)
-    from tomoset.fiducials.find_set import Sources, find_set
+    from tomoset.programs.find_fiducials import FindFiducialsOptions, find_fiducials
 
-    sources = Sources(beads=given["beads"], models=given["models"])
-    with collected_warnings(strict=given["strict"]) as warned:
-        project = asked_project(given)
-        asked = given["names"] or list(project.tomograms)
-        if given["beads"] and "{name}" not in given["beads"] and len(asked) > 1:
-            raise click.UsageError(
-                f"--beads names one file for {len(asked)} tomograms: write {{name}} where it has "
-                "the name of each, or choose one by --tn"
-            )
-        done = find_set(project, given["folder"], options, sources, running, given["names"])
-    if not given["as_json"]:
-        _print_beads(done)
-    return print_derived(done, warned, "searched", as_json=given["as_json"])
-
-
-def find_options_from(given: dict[str, Any]) -> FindOptions:
-    """What to find, from what was given on the command line; usage errors for what cannot be."""
-    from tomoset.errors import ModelError
-    from tomoset.fiducials.options import FindOptions
-
-    rate = given.get("false_discovery")
-    try:
-        return FindOptions(
-            radius=None if given["radius"] == "auto" else float(given["radius"]),
-            contrast=given["contrast"],
-            **({} if rate is None else {"false_discovery": rate}),
+    with usage_errors():
+        options = FindFiducialsOptions(
+            **find_options(given), beads=given["beads"], models=given["models"]
         )
-    except ModelError as problem:
-        raise click.UsageError(str(problem)) from None
+    return carry_out(given, find_fiducials, options, _read)
 
 
-def _print_beads(done: Derived) -> None:
-    """A line for each tomogram."""
-    results = done.report.results
-    width = max((len(name) for name in results), default=0)
-    for name, result in results.items():
-        if not result["beads"]:
-            click.echo(f"{name:{width}}  no beads")
-            continue
-        line = f"{name:{width}}  {result['beads']:3} beads, {result['observations']} times seen"
-        if result["uncertainty"] is not None:
-            line += f" to {result['uncertainty']:.2f} px"
-        click.echo(f"{line}, {result['residual']:.2f} px rms off the alignment")
+def _read(given: dict[str, Any]) -> tuple[Project, dict[str, Any]]:
+    """The set, if there are files of beads for all of it."""
+    project = asked_project(given)
+    asked = given["names"] or list(project.tomograms)
+    if given["beads"] and "{name}" not in given["beads"] and len(asked) > 1:
+        raise click.UsageError(
+            f"--beads names one file for {len(asked)} tomograms: write {{name}} where it has "
+            "the name of each, or choose one by --tn"
+        )
+    return project, {}
+
+
+def find_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `tomoset.fiducials.options.FindOptions`, from what was given."""
+    rate = {k: v for k, v in given.items() if k == "false_discovery"}
+    radius = None if given["radius"] == "auto" else float(given["radius"])
+    return {"radius": radius, "contrast": given["contrast"], **rate}

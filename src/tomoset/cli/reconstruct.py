@@ -8,13 +8,15 @@ import click
 
 from tomoset.cli._groups import GroupedCommand
 from tomoset.cli._run_options import (
-    asked_project,
+    RUN_OPTIONS,
+    SET_OPTIONS,
+    carry_out,
+    device_option,
     new_set_options,
-    print_derived,
     run_options,
-    run_options_from,
+    usage_errors,
 )
-from tomoset.cli._shell import FINITE, collected_warnings, common_options
+from tomoset.cli._shell import FINITE, common_options
 
 if TYPE_CHECKING:
     from tomoset.reconstruct import Options
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 #: Titles of the help, and the options below each.
 _GROUPS = {
-    "What": ("given", "linked", "folder", "names", "binning", "pixel_size", "size", "w", "h", "d"),
+    "What": (*SET_OPTIONS, "binning", "pixel_size", "size", "w", "h", "d"),
     "How": ("method", "ctf", "dose", "halves", "iterations", "snr", "taper", "thickness"),
     "Files": ("data_type", "zarr"),
-    "Where it runs": ("j", "workers", "engine", "resume", "device"),
+    "Where it runs": (*RUN_OPTIONS, "device"),
 }
 
 
@@ -97,7 +99,7 @@ _GROUPS = {
     help="Of the voxels in the file.",
 )
 @click.option("--zarr", is_flag=True, help="OME-Zarr instead of MRC.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@device_option
 @run_options
 @common_options
 def reconstruct(**given: Any) -> int:
@@ -111,19 +113,13 @@ def reconstruct(**given: Any) -> int:
     BIN x i of the tomogram. DIR/tomograms.star is the set with their paths, from which RELION
     goes on.
     """
-    running = run_options_from(given)
-    options = _options(given)
-    from tomoset.reconstruct import reconstruct_set
+    from tomoset.programs.reconstruct import reconstruct
 
-    with collected_warnings(strict=given["strict"]) as warned:
-        project = asked_project(given)
-        done = reconstruct_set(project, given["folder"], options, running, given["names"])
-    return print_derived(done, warned, "reconstructed", as_json=given["as_json"])
+    return carry_out(given, reconstruct, _options(given))
 
 
 def _options(given: dict[str, Any]) -> Options:
     """What is wanted, checked: two answers to one question are refused."""
-    from tomoset.errors import ModelError
     from tomoset.reconstruct import Options
 
     if given["binning"] is not None and given["pixel_size"] is not None:
@@ -134,10 +130,8 @@ def _options(given: dict[str, Any]) -> Options:
             raise click.UsageError("give the size once: --size W H D, or all of --w --h --d")
         given["size"] = tuple(sides)
     plain = ("pixel_size", "size", "method", "ctf", "dose", "halves", "iterations", "snr")
-    chosen = {name: given[name] for name in (*plain, "taper", "thickness", "data_type", "device")}
+    chosen = {name: given[name] for name in (*plain, "taper", "thickness", "data_type")}
     if given["binning"] is not None:
         chosen["binning"] = given["binning"]
-    try:
+    with usage_errors():
         return Options(**chosen, file=".zarr" if given["zarr"] else ".mrc")
-    except ModelError as problem:
-        raise click.UsageError(str(problem)) from None

@@ -3,9 +3,9 @@
 ================================  =====================================================
 ``finder``                        where they are, from images alone
 ``from_imod``                     where IMOD saw them
-``find_set``                      ``find-fiducials``
-``align_one``, ``align_set``      ``align fiducials``; ``align_report`` is what it writes
-``erase``, ``erase_set``          ``erase-fiducials``; ``erase_job`` is one tomogram
-``task``, ``outputs``             what their jobs share; ``options``, ``align_options``
+``align_one``                     alignment by them; ``align_report`` is what it says of itself
+``erase``, ``erase_series``       images without them: one, and those of a series
+``outputs``                       tables, pictures and models of them
+``options``, ``align_options``    what is wanted
 ================================  =====================================================
 """

@@ -77,7 +77,11 @@ class Kept:
 
 
 def align(
-    tomogram: Tomogram, images: Images, given: Fiducials | None, options: AlignOptions
+    tomogram: Tomogram,
+    images: Images,
+    given: Fiducials | None,
+    options: AlignOptions,
+    threads: int = 1,
 ) -> Aligned | Kept:
     """Align a tilt series by its beads.
 
@@ -92,6 +96,8 @@ def align(
         and are taken as they are; ours are made anew, by the better alignment.
     options : AlignOptions
         What is wanted.
+    threads : int
+        Images that are worked on at once.
 
     Returns
     -------
@@ -119,7 +125,8 @@ def align(
         except NoGainError as reason:
             return Kept(fiducials=given, radius=radius, reason=str(reason))
         return _finished(tomogram, _aligned(given, fit, radius), given, options)
-    return _searched(tomogram, Finder(tomogram, images, _search(given, options)), options)
+    finder = Finder(tomogram, images, _search(given, options), threads)
+    return _searched(tomogram, finder, options)
 
 
 def _searched(tomogram: Tomogram, finder: Finder, options: AlignOptions) -> Aligned | Kept:

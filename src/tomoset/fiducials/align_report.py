@@ -15,9 +15,7 @@ from tomoset.model import Tomogram
 Array = npt.NDArray[np.float64]
 
 
-def alignment_to_star(
-    tomogram: Tomogram, aligned: Aligned, coverage: dict[str, float]
-) -> star.StarFile:
+def alignment_to_star(tomogram: Tomogram, aligned: Aligned) -> star.StarFile:
     """The report of an alignment.
 
     Tables: ``alignment``, of the whole series; ``tilts`` and ``beads``, residuals of each and what
@@ -27,11 +25,9 @@ def alignment_to_star(
     Parameters
     ----------
     tomogram : Tomogram
-        As it was, with projections.
+        With the new alignment.
     aligned : Aligned
         What was found.
-    coverage : dict
-        How well beads cover the specimen, by label.
     """
     fit = aligned.fit
     whole: dict[str, object] = {
@@ -46,10 +42,25 @@ def alignment_to_star(
         "tomosetLeaveOutErrorBefore": fit.leave_out_before,
         "tomosetExpectedError": fit.expected,
         "tomosetBeamTilt": fit.beam_tilt,
-        **coverage,
+        **_coverage(tomogram, aligned),
     }
     one = star.summary_table("alignment", whole)
     return star.StarFile((one, _tilts(tomogram, aligned), _beads(aligned), _outliers(aligned)))
+
+
+def _coverage(tomogram: Tomogram, aligned: Aligned) -> dict[str, float]:
+    """How much of the least tilted image lies between beads, and how deep these lie [Å]."""
+    import scipy.spatial
+
+    assert tomogram.projections is not None
+    assert tomogram.image_size is not None
+    points = aligned.fiducials.points
+    least = int(np.argmin(np.abs(geometry.tilt_angles(tomogram.projections))))
+    area = scipy.spatial.ConvexHull(tomogram.project(points)[least]).volume
+    return {
+        "tomosetCoveredArea": float(area / np.prod(tomogram.image_size)),
+        "tomosetBeadDepthAngst": float(np.ptp(points[:, 2]) * _pixel_size(tomogram)),
+    }
 
 
 def _pixel_size(tomogram: Tomogram) -> float:

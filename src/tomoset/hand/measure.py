@@ -92,7 +92,9 @@ class Measured:
         return self.shows_rings & (away > np.maximum(_SURE * self.error, _AWAY))
 
 
-def measure(tomogram: Tomogram, images: TiltSeries, options: HandOptions) -> Measured:
+def measure(
+    tomogram: Tomogram, images: TiltSeries, options: HandOptions, threads: int = 1
+) -> Measured:
     """Find the hand of a tilt series.
 
     Parameters
@@ -103,6 +105,8 @@ def measure(tomogram: Tomogram, images: TiltSeries, options: HandOptions) -> Mea
         Its images.
     options : HandOptions
         What is wanted.
+    threads : int
+        That are used.
 
     Raises
     ------
@@ -116,7 +120,7 @@ def measure(tomogram: Tomogram, images: TiltSeries, options: HandOptions) -> Mea
 
     if tomogram.optics.pixel_size is None:
         raise ModelError(f"tomogram {tomogram.name!r}: the pixel size is not known; give it")
-    with one_thread(), scipy.fft.set_workers(options.threads):
+    with one_thread(), scipy.fft.set_workers(threads):
         table = table_of(tomogram) if options.defocus is None else None
         if table is None:
             focus = one_for_all(tomogram, images, options.defocus)

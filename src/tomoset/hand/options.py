@@ -20,8 +20,6 @@ class HandOptions:
         there is none.
     inclined : bool
         Whether the specimen may be inclined against the tomogram's middle plane.
-    threads : int
-        That are used.
 
     Raises
     ------
@@ -32,7 +30,6 @@ class HandOptions:
     error_rate: float = 0.001
     defocus: float | None = None
     inclined: bool = True
-    threads: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.error_rate < 0.5:

@@ -121,7 +121,7 @@ def filtered(
         images[place] = plan.cropping.image_of(transform, device, finer) * edge
 
     places = [(at, level) for at in range(shape[0]) for level in range(batch.levels)]
-    with ThreadPoolExecutor(plan.options.threads) as pool:
+    with ThreadPoolExecutor(plan.threads) as pool:
         if device.name == "cpu":
             list(pool.map(lambda place: fill(place, weight_of(place)), places))
         else:  # one thread for a GPU: each has its own plans of transforms there, and their memory

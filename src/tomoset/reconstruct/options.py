@@ -48,10 +48,6 @@ class Options:
         Of the volume's file.
     file : {".mrc", ".zarr"}
         Kind of the volume's file.
-    device : {"cpu", "cuda"}
-        Where it is computed.
-    threads : int
-        On the processor.
 
     Raises
     ------
@@ -72,8 +68,6 @@ class Options:
     thickness: float | None = None
     data_type: str = "float32"
     file: str = ".mrc"
-    device: str = "cpu"
-    threads: int = 1
 
     def __post_init__(self) -> None:
         for name, offered in (
@@ -93,7 +87,6 @@ class Options:
             ("taper", 0, 1e4),
             ("thickness", 1, 1e8),
             ("iterations", 1, 10**6),
-            ("threads", 1, 10**4),
         ):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:

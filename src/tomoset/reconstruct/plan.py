@@ -34,15 +34,20 @@ class Plan:
         From the tilt images to those of larger pixels.
     binning : float
         Voxel size against the pixel size of the tilt images.
+    threads : int
+        That are used on the processor.
     """
 
     tomogram: Tomogram
     options: Options
     cropping: Cropping
     binning: float
+    threads: int = 1
 
     @classmethod
-    def of(cls, tomogram: Tomogram, options: Options, image_size: tuple[int, int]) -> Plan:
+    def of(
+        cls, tomogram: Tomogram, options: Options, image_size: tuple[int, int], threads: int = 1
+    ) -> Plan:
         """The plan for a tomogram with images of this size.
 
         Raises
@@ -72,7 +77,13 @@ class Plan:
         ):
             if wanted and getattr(placed, field) is None:
                 raise ModelError(f"tomogram {tomogram.name!r} has no {what}: {cure}")
-        return cls(tomogram=placed, options=options, cropping=cropping, binning=max(binning, 1.0))
+        return cls(
+            tomogram=placed,
+            options=options,
+            cropping=cropping,
+            binning=max(binning, 1.0),
+            threads=threads,
+        )
 
     @property
     def pixel_size(self) -> float:

@@ -29,7 +29,7 @@ class Transforms(Sequence[DeviceArray]):
 
     def __init__(self, plan: Plan, series: TiltSeries, device: Device) -> None:
         # One for a GPU: each thread has its own plans of transforms there, and their memory.
-        self._pool = ThreadPoolExecutor(plan.options.threads if device.name == "cpu" else 1)
+        self._pool = ThreadPoolExecutor(plan.threads if device.name == "cpu" else 1)
 
         def make(i: int) -> DeviceArray:
             return plan.cropping.transform(series.read(i), device)

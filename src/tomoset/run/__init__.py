@@ -1,9 +1,10 @@
 """One job per name, here or on a cluster: what fails stops no other, what is done stays done."""
 
-from tomoset.run._options import RunOptions, cores_of_engine
+from tomoset.run._engines import cores_of_engine
 from tomoset.run._records import Records, file_stamp
 from tomoset.run._report import Report
+from tomoset.run._resources import Resources
 from tomoset.run._run import run
 from tomoset.run._threads import one_thread
 
-__all__ = ["Records", "Report", "RunOptions", "cores_of_engine", "file_stamp", "one_thread", "run"]
+__all__ = ["Records", "Report", "Resources", "cores_of_engine", "file_stamp", "one_thread", "run"]

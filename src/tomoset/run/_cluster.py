@@ -11,9 +11,8 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from tomoset.errors import ModelError, TomosetError, UnsupportedError
-from tomoset.run._engines import Work
-from tomoset.run._options import thread_variables
-from tomoset.run._outcome import KILLED, Outcome, explain, perform
+from tomoset.run._outcome import KILLED, Outcome, Work, explain, perform
+from tomoset.run._resources import thread_variables
 
 #: Seconds in which a scheduler must answer.
 ANSWER = 10

@@ -6,13 +6,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tomoset.run._options import Engine, RunOptions
-from tomoset.run._outcome import KILLED, Outcome, perform
+from tomoset.run._outcome import KILLED, Outcome, Work, perform
+from tomoset.run._resources import Engine, Resources
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-Work = Callable[[Any], Mapping[str, Any]]
 Ended = Generator[tuple[str, Outcome], None, None]
 
 
@@ -43,7 +42,7 @@ class Pool(Protocol):
 
 
 def outcomes(
-    work: Work, tasks: Mapping[str, Any], options: RunOptions, started: Callable[[str], None]
+    work: Work, tasks: Mapping[str, Any], resources: Resources, started: Callable[[str], None]
 ) -> Ended:
     """Do all jobs; names and outcomes in the order in which they end.
 
@@ -57,25 +56,43 @@ def outcomes(
     TomosetError
         The engine cannot be had.
     """
-    engine = Engine.parse(options.engine)
-    if engine.kind == "local" and options.workers in (None, 1):
+    engine = Engine.parse(resources.engine)
+    if engine.kind == "local" and resources.workers in (None, 1):
         for name, task in tasks.items():
             started(name)
             yield name, perform(work, task)
     elif tasks:
-        yield from _Jobs(_pool(engine, options, len(tasks)), work, tasks, started).outcomes()
+        yield from _Jobs(_pool(engine, resources, len(tasks)), work, tasks, started).outcomes()
 
 
-def _pool(engine: Engine, options: RunOptions, n_jobs: int) -> Pool:
+def _pool(engine: Engine, resources: Resources, n_jobs: int) -> Pool:
     if engine.kind == "local":
         from tomoset.run._local import LocalPool
 
-        return LocalPool(min(options.workers or 1, n_jobs), options.threads)
+        return LocalPool(min(resources.workers or 1, n_jobs), resources.threads)
     from tomoset.run._cluster import dask_pool, slurm_pool
 
     if engine.kind == "dask":
-        return dask_pool(engine.address, options.workers)
-    return slurm_pool(engine.settings, min(options.workers or 1, n_jobs), options.threads)
+        return dask_pool(engine.address, resources.workers)
+    return slurm_pool(engine.settings, min(resources.workers or 1, n_jobs), resources.threads)
+
+
+def cores_of_engine(text: str) -> int | None:
+    """How many cores a job gets on an engine, where that can be known from here.
+
+    Raises
+    ------
+    ModelError
+        It is none of the engines.
+    UnsupportedError
+        dask-jobqueue, whose configuration decides, is not installed.
+    """
+    engine = Engine.parse(text)
+    if engine.kind != "slurm":
+        return None
+    from tomoset.run._cluster import slurm_cores
+
+    return slurm_cores(engine.settings)
 
 
 class _Jobs:

@@ -15,9 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any
 
-from tomoset.run._engines import Work
-from tomoset.run._options import thread_variables
-from tomoset.run._outcome import Outcome, explain, perform
+from tomoset.run._outcome import Outcome, Work, explain, perform
+from tomoset.run._resources import thread_variables
 
 #: Seconds in which a process that was told to end may remove its unfinished files.
 GRACE = 10.0

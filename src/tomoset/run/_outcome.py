@@ -14,6 +14,9 @@ from tomoset.errors import TomosetError, TomosetWarning
 
 T = TypeVar("T")
 
+#: Does one task, and returns what JSON can say of it.
+Work = Callable[[Any], Mapping[str, Any]]
+
 KILLED = "the process that worked on it was killed (out of memory?)"
 
 

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from tomoset.errors import ModelError
 from tomoset.run._engines import outcomes
-from tomoset.run._options import RunOptions
 from tomoset.run._outcome import Outcome, explain
 from tomoset.run._progress import Pace, Silent, progress_for
 from tomoset.run._records import Records
 from tomoset.run._report import Report
+from tomoset.run._resources import Resources
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 def run(
     work: Callable[[T], Mapping[str, Any]],
     tasks: Mapping[str, T],
-    options: RunOptions | None = None,
+    resources: Resources | None = None,
     records: Records[T] | None = None,
 ) -> Report:
     """Do one job for each name; one that fails does not stop the others.
@@ -36,7 +36,7 @@ def run(
         picklable. Warnings that it gives are given again here.
     tasks : mapping
         Names and tasks.
-    options : RunOptions, optional
+    resources : Resources, optional
         Where to run, and how many at once.
     records : Records, optional
         Where to keep what is done.
@@ -59,23 +59,23 @@ def run(
 
     Examples
     --------
-    >>> report = run(lambda n: {"square": n * n}, {"a": 2, "b": 3}, RunOptions(quiet=True))
+    >>> report = run(lambda n: {"square": n * n}, {"a": 2, "b": 3}, Resources(quiet=True))
     >>> report.results
     {'a': {'square': 4}, 'b': {'square': 9}}
     """
     begin = time.monotonic()
-    options = options or RunOptions()
-    if options.resume and records is None:
+    resources = resources or Resources()
+    if resources.resume and records is None:
         raise ModelError("there is nothing to resume from: no folder of records is given")
     jobs = _Jobs(tasks, records)
     try:
-        jobs.look(resume=options.resume)
+        jobs.look(resume=resources.resume)
         pace = Pace(len(tasks), len(tasks) - len(jobs.todo))
         pace.failed = len(jobs.failed)
-        with progress_for(pace, quiet=options.quiet) as progress:
+        with progress_for(pace, quiet=resources.quiet) as progress:
             for line in jobs.to_say_first():
                 progress.say(line)
-            jobs.do(work, options, progress)
+            jobs.do(work, resources, progress)
     except KeyboardInterrupt:
         cure = "; --continue does the rest" if records else ""
         print(f"stopped: {len(jobs.results)} of {len(tasks)} are done{cure}", file=sys.stderr)
@@ -121,7 +121,7 @@ class _Jobs:
     def do(
         self,
         work: Callable[[T], Mapping[str, Any]],
-        options: RunOptions,
+        resources: Resources,
         progress: Silent,
     ) -> None:
         """Do what is to be done."""
@@ -132,7 +132,7 @@ class _Jobs:
                 self._records.forget(name)
             progress.start(name)
 
-        with contextlib.closing(outcomes(work, self.todo, options, start)) as ending:
+        with contextlib.closing(outcomes(work, self.todo, resources, start)) as ending:
             for name, outcome in ending:
                 progress.end(name, self._settle(name, outcome))
 

@@ -88,6 +88,8 @@ class Finder:
         Its tilt images, in the order of its table.
     options : FindOptions
         What is wanted.
+    threads : int
+        Images that are worked on at once.
 
     Raises
     ------
@@ -95,9 +97,11 @@ class Finder:
         If the series cannot show where beads are, or the radius is plainly not that of the beads.
     """
 
-    def __init__(self, tomogram: Tomogram, images: Images, options: FindOptions) -> None:
+    def __init__(
+        self, tomogram: Tomogram, images: Images, options: FindOptions, threads: int = 1
+    ) -> None:
         self._tomogram, self._images = tomogram.placed(None, images.size), images
-        self._options = options
+        self._options, self._threads = options, threads
         space = _space(self._tomogram)
         assert self._tomogram.optics.pixel_size is not None
         self._pixel_size = self._tomogram.optics.pixel_size
@@ -107,7 +111,7 @@ class Finder:
         if self._kind is not None:
             self._radius = self._kind.radius / self._pixel_size
             self._white = Whitening(sample, images.size, self._radius)
-            with one_thread(), ThreadPoolExecutor(options.threads) as pool:
+            with one_thread(), ThreadPoolExecutor(threads) as pool:
                 self._peaks = list(pool.map(self._search, range(tomogram.n_tilts)))
 
     def find(self, projections: Array | None = None) -> Found:
@@ -154,7 +158,7 @@ class Finder:
         sign = self._kind.sign
         at, inside = agreement.space.see(places)
         half = patch_half(self._radius, self._white)
-        with ThreadPoolExecutor(self._options.threads) as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             return confirm(
                 Expected(
                     at=_bent(self._tomogram, at),
@@ -169,7 +173,7 @@ class Finder:
             )
 
 
-def find(tomogram: Tomogram, images: Images, options: FindOptions) -> Found:
+def find(tomogram: Tomogram, images: Images, options: FindOptions, threads: int = 1) -> Found:
     """Find the gold beads of a tilt series, as `Finder` does.
 
     Returns
@@ -177,7 +181,7 @@ def find(tomogram: Tomogram, images: Images, options: FindOptions) -> Found:
     Found
         There may be none.
     """
-    return Finder(tomogram, images, options).find()
+    return Finder(tomogram, images, options, threads).find()
 
 
 def _none(radius: float | None, *, dark: bool = True) -> Found:

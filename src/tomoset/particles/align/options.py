@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tomoset.align.particles import ParticleOptions
 from tomoset.particles.correlations import CorrelationOptions
@@ -23,10 +22,3 @@ class AlignOptions:
 
     evidence: CorrelationOptions
     fit: ParticleOptions
-
-    def describe(self) -> dict[str, Any]:
-        """All that decides what the result is, ready for JSON: memory, threads, device do not."""
-        evidence = asdict(self.evidence)
-        for name in ("threads", "memory", "device"):
-            evidence.pop(name)
-        return {"evidence": evidence, "fit": asdict(self.fit)}

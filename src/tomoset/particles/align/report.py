@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry, star
-from tomoset.align.particles import PARAMETERS
+from tomoset.align.particles import PARAMETERS, Gain
 from tomoset.particles.align.one import Aligned
 
 Array = npt.NDArray[np.float64]
@@ -20,53 +20,104 @@ _FAINT = 0.3
 DOUBTFUL = 0.5
 
 
-def numbers(aligned: Aligned) -> dict[str, Any]:
-    """What is to be known of an alignment, ready for JSON."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Numbers:
+    """What is to be known of an alignment.
+
+    Parameters
+    ----------
+    particles, unseen : int
+        Which at least one image shows, and the others.
+    seen : int
+        Times that images show particles.
+    doubtful : int
+        Particles that are likely not there.
+    tilt_images, changed : int
+        That show particles, and whose alignment changed.
+    faint : tuple of int
+        Images, from 1, that show particles at a small part of the strength of the others.
+    shift, angle, moved : float
+        Rms changes of images that changed [px], [deg], and of positions [Å].
+    expected : float or None
+        How well the alignment is known at the particles [px], if it changed.
+    image_gain, image_gain_error : float or None
+        Of images that changed, in log-likelihood of particles that were left out.
+    residual : float or None
+        Mean over images [px].
+    amplitude : float
+        Median of what images show, against the reference.
+    log_likelihood, log_likelihood_before : float
+        Of all particles.
+    motion, motion_error : float, float or None
+        Rms [Å].
+    deformation_error : float or None
+        Rms [px].
+    gains : tuple of Gain
+        Of classes of parameters.
+    """
+
+    particles: int
+    unseen: int
+    seen: int
+    doubtful: int
+    tilt_images: int
+    changed: int
+    faint: tuple[int, ...]
+    shift: float
+    angle: float
+    moved: float
+    expected: float | None
+    image_gain: float | None
+    image_gain_error: float | None
+    residual: float | None
+    amplitude: float
+    log_likelihood: float
+    log_likelihood_before: float
+    motion: float
+    motion_error: float | None
+    deformation_error: float | None
+    gains: tuple[Gain, ...]
+
+
+def numbers(aligned: Aligned) -> Numbers:
+    """What is to be known of an alignment."""
     fit, n = aligned.fit, PARAMETERS.index("shift_x")
     known = np.isfinite(fit.deviations) & fit.kept[:, None]
     turned, shifted = known[:, :n].any(axis=1), known[:, n]
     seen = aligned.visible.any(axis=1)
-    return {
-        "particles": int(seen.sum()),
-        "unseen": int((~seen).sum()),
-        "seen": int(aligned.visible.sum()),
-        "doubtful": int((fit.weights[seen] < DOUBTFUL).sum()),
-        "tilt_images": int(aligned.visible.any(axis=0).sum()),
-        "changed": int(fit.kept.sum()),
-        "faint": faint_images(aligned),
-        "shift": _rms(fit.changes[shifted, n : n + 2]),
-        "angle": _rms(fit.changes[turned, :n]),
-        "moved": _rms(aligned.moved[seen]),
-        "expected": _finite(_mean_square(fit.expected)) if fit.kept.any() else None,
-        "image_gain": _finite(float(fit.gain_by_tilt[fit.kept].sum())) if fit.kept.any() else None,
-        "image_gain_error": _finite(float(np.linalg.norm(fit.gain_error_by_tilt[fit.kept]))),
-        "residual": _finite(float(np.nanmean(fit.residuals))),
-        "amplitude": float(np.median(fit.amplitude)),
-        "log_likelihood": fit.log_likelihood,
-        "log_likelihood_before": fit.log_likelihood_before,
-        "motion": _rms(fit.trajectories),
-        "motion_error": _finite(_mean_length(fit.motion_deviations)),
-        "deformation_error": _finite(_mean_square(fit.bend_deviations)),
-        "gains": [
-            {
-                "name": g.name,
-                "gain": _finite(g.gain),
-                "error": _finite(g.error),
-                "kept": g.kept,
-                "small": g.small,
-            }
-            for g in fit.gains
-        ],
-    }
+    changed = bool(fit.kept.any())
+    return Numbers(
+        particles=int(seen.sum()),
+        unseen=int((~seen).sum()),
+        seen=int(aligned.visible.sum()),
+        doubtful=int((fit.weights[seen] < DOUBTFUL).sum()),
+        tilt_images=int(aligned.visible.any(axis=0).sum()),
+        changed=int(fit.kept.sum()),
+        faint=faint_images(aligned),
+        shift=_rms(fit.changes[shifted, n : n + 2]),
+        angle=_rms(fit.changes[turned, :n]),
+        moved=_rms(aligned.moved[seen]),
+        expected=_finite(_mean_square(fit.expected)) if changed else None,
+        image_gain=_finite(float(fit.gain_by_tilt[fit.kept].sum())) if changed else None,
+        image_gain_error=_finite(float(np.linalg.norm(fit.gain_error_by_tilt[fit.kept]))),
+        residual=_finite(float(np.nanmean(fit.residuals))),
+        amplitude=float(np.median(fit.amplitude)),
+        log_likelihood=fit.log_likelihood,
+        log_likelihood_before=fit.log_likelihood_before,
+        motion=_rms(fit.trajectories),
+        motion_error=_finite(_mean_length(fit.motion_deviations)),
+        deformation_error=_finite(_mean_square(fit.bend_deviations)),
+        gains=tuple(fit.gains),
+    )
 
 
-def faint_images(aligned: Aligned) -> list[int]:
+def faint_images(aligned: Aligned) -> tuple[int, ...]:
     """Images, from 1, that show particles at a small part of the strength of the others."""
     shown = aligned.visible.any(axis=0)
     amplitude = aligned.fit.amplitude
     typical = float(np.median(amplitude[shown])) if shown.any() else 0.0
     faint = shown & (amplitude < _FAINT * typical)
-    return [int(i) + 1 for i in np.flatnonzero(faint)]
+    return tuple(int(i) + 1 for i in np.flatnonzero(faint))
 
 
 def alignment_to_star(aligned: Aligned) -> star.StarFile:
@@ -80,20 +131,20 @@ def alignment_to_star(aligned: Aligned) -> star.StarFile:
     said = numbers(aligned)
     bent = aligned.after.deformation
     whole: dict[str, object] = {
-        "tomosetParticles": said["particles"],
-        "tomosetSeen": said["seen"],
-        "tomosetDoubtful": said["doubtful"],
-        "tomosetChangedImages": said["changed"],
-        "tomosetLogLikelihood": said["log_likelihood"],
-        "tomosetLogLikelihoodBefore": said["log_likelihood_before"],
-        "tomosetResidual": said["residual"],
-        "tomosetExpectedError": said["expected"],
-        "tomosetAmplitude": said["amplitude"],
-        "tomosetShiftChange": said["shift"],
-        "tomosetAngleChange": said["angle"],
-        "tomosetParticleMoveAngst": said["moved"],
-        "tomosetMotionAngst": said["motion"],
-        "tomosetMotionErrorAngst": said["motion_error"],
+        "tomosetParticles": said.particles,
+        "tomosetSeen": said.seen,
+        "tomosetDoubtful": said.doubtful,
+        "tomosetChangedImages": said.changed,
+        "tomosetLogLikelihood": said.log_likelihood,
+        "tomosetLogLikelihoodBefore": said.log_likelihood_before,
+        "tomosetResidual": said.residual,
+        "tomosetExpectedError": said.expected,
+        "tomosetAmplitude": said.amplitude,
+        "tomosetShiftChange": said.shift,
+        "tomosetAngleChange": said.angle,
+        "tomosetParticleMoveAngst": said.moved,
+        "tomosetMotionAngst": said.motion,
+        "tomosetMotionErrorAngst": said.motion_error,
         "tomosetDeformation": "none" if bent is None else bent.kind,
     }
     whole |= {star.report_label(f"spread_{name}"): x for name, x in aligned.fit.spreads.items()}

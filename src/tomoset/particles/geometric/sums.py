@@ -83,17 +83,6 @@ class Sums:
         n = int(np.searchsorted(squares, radius * radius, side="right"))
         return Sums(self.points[:n], self.numerator[:, :n], self.power[:, :n], self.box)
 
-    def write(self, path: str) -> None:
-        """Write to a file, which `read` reads."""
-        with open(path, "wb") as stream:
-            np.savez(stream, **vars(self))
-
-    @classmethod
-    def read(cls, path: str) -> Sums:
-        """Read what `write` wrote."""
-        with np.load(path) as file:
-            return cls(file["points"], file["numerator"], file["power"], int(file["box"]))
-
 
 def together(sums: Iterable[Sums]) -> Sums:
     """Group by group, the sums of several tomograms."""

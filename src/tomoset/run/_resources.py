@@ -74,8 +74,8 @@ def _slurm_settings(text: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How jobs are run.
+class Resources:
+    """Where and how jobs run: nothing that a result depends on.
 
     Parameters
     ----------
@@ -87,7 +87,10 @@ class RunOptions:
         many as it has workers.
     threads : int
         Threads of each job: processes that are started for jobs tell numba, OpenMP and BLAS.
-        The caller puts the number into the tasks too, as jobs may run in a process that was there.
+    device : str
+        Where arrays are computed, ``cpu`` or ``cuda``, by programs that can use a GPU.
+    memory : int
+        Temporary arrays of a job that take more bytes than this are kept in a file.
     resume : bool
         Take what an earlier run recorded, where it holds.
     quiet : bool
@@ -100,19 +103,22 @@ class RunOptions:
 
     Examples
     --------
-    >>> RunOptions(workers=4, threads=2).engine
+    >>> Resources(workers=4, threads=2).engine
     'local'
     """
 
     engine: str = "local"
     workers: int | None = None
     threads: int = 1
+    device: str = "cpu"
+    memory: int = 2 << 30
     resume: bool = False
     quiet: bool = False
 
     def __post_init__(self) -> None:
         Engine.parse(self.engine)
-        for what, number in (("workers", self.workers), ("threads", self.threads)):
+        for what in ("workers", "threads", "memory"):
+            number = getattr(self, what)
             if number is not None and number < 1:
                 raise ModelError(f"{what} must be 1 or more, not {number}")
 
@@ -121,21 +127,3 @@ def thread_variables(threads: int) -> dict[str, str]:
     """What numba, OpenMP and BLAS read when they are loaded."""
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(threads))
-
-
-def cores_of_engine(text: str) -> int | None:
-    """How many cores a job gets on an engine, where that can be known from here.
-
-    Raises
-    ------
-    ModelError
-        It is none of the engines.
-    UnsupportedError
-        dask-jobqueue, whose configuration decides, is not installed.
-    """
-    engine = Engine.parse(text)
-    if engine.kind != "slurm":
-        return None
-    from tomoset.run._cluster import slurm_cores
-
-    return slurm_cores(engine.settings)

@@ -15,17 +15,6 @@ import pytest
 import tomoset
 from tomoset import star
 from tomoset.cli import main
-from tomoset.derived import (
-    Derived,
-    Recipe,
-    Task,
-    derive,
-    file_sizes,
-    identity,
-    in_folder,
-    refuse_unknown,
-    set_path,
-)
 from tomoset.errors import (
     FileAccessError,
     FileFormatError,
@@ -34,11 +23,15 @@ from tomoset.errors import (
     ModelError,
 )
 from tomoset.model import Optics, Reconstruction, Tomogram, TomogramSet
+from tomoset.programs._linked import follow_motions
+from tomoset.programs._program import Done, Program, Result
+from tomoset.programs._request import Request, refuse_unknown
+from tomoset.programs._task import Task, set_path
 from tomoset.project import Project, fiducials_of, open_project, open_tomograms
 from tomoset.project.transform import move_tomogram, read_moves
-from tomoset.run import RunOptions
+from tomoset.run import Resources
 
-QUIET = RunOptions(quiet=True)
+QUIET = Resources(quiet=True)
 NAMES = ("TS_01", "TS_02")
 LINKS = """# mine
 
@@ -54,35 +47,40 @@ sets/tomograms.star  sets/particles.star  "" kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Noting(Task):
-    """A task whose job writes a note."""
+class Note(Result):
+    """What the programs of these tests find."""
 
-    target: str
-    text: str = "seen"
-
-
-def note(task: Noting) -> dict[str, Any]:
-    with in_folder(task.root):
-        of = identity(task)
-        if task.text == "fail":
-            raise ModelError("it was to fail")
-        os.makedirs(os.path.dirname(task.target), exist_ok=True)
-        Path(task.target).write_text(task.text)
-        return {"path": task.target, "files": file_sizes([task.target]), "of": of}
+    path: str
+    motion: np.ndarray[Any, np.dtype[np.float64]] | None = None
 
 
-def noted(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
-    return replace(tomogram, fiducials=result["path"])
+#: Their options are what is noted of a tomogram: by its name, else "seen".
+Texts = Mapping[str, str]
 
 
-RECIPE = Recipe(
-    command="note",
-    records="run_note",
-    work=note,
-    describe=lambda task: [task.target, task.text, identity(task)],
-    updated=noted,
+def text(task: Task[Texts]) -> str:
+    return task.options.get(task.tomogram.name, "seen")
+
+
+def note(task: Task[Texts]) -> Note:
+    if text(task) == "fail":
+        raise ModelError("it was to fail")
+    path = Path(task.target("{name}.txt"))
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(text(task))
+    return Note(path=str(path), files=(str(path),))
+
+
+NOTE = Program(
+    name="note",
+    verb="noted",
+    result=Note,
+    run=note,
+    depends=text,
+    updated=lambda tomogram, result: replace(tomogram, fiducials=result.path),
     cleared=lambda tomogram: replace(tomogram, fiducials=None),
 )
+Noting = Program[Texts, Note]
 
 
 @pytest.fixture
@@ -113,25 +111,31 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def go(
-    recipe: Recipe[Noting] = RECIPE,
+    program: Noting = NOTE,
     given: str = "sets/tomograms.star",
     to: str = "N",
     resume: bool = False,
     names: tuple[str, ...] = (),
-    texts: Mapping[str, str] | None = None,
-) -> Derived:
-    project = open_tomograms(given)
-    tasks = {
-        name: Noting(
-            tomogram=t,
-            set_path=set_path(project.tomograms),
-            root=os.getcwd(),
-            target=f"{to}/{name}.txt",
-            text=(texts or {}).get(name, "seen"),
-        )
-        for name, t in project.tomograms.items()
-    }
-    return derive(recipe, project, tasks, to, replace(QUIET, resume=resume), names)
+    texts: Texts | None = None,
+) -> Done[Note]:
+    return of_project(program, open_tomograms(given), to, resume=resume, names=names, texts=texts)
+
+
+def of_project(
+    program: Noting,
+    project: Project,
+    to: str | None,
+    *,
+    resume: bool = False,
+    names: tuple[str, ...] = (),
+    texts: Texts | None = None,
+) -> Done[Note]:
+    request = Request.of(project, to, texts or {}, replace(QUIET, resume=resume), names)
+    may_write: list[str] = []
+    if program.motion is not NOTE.motion and program is not FLAT and to:
+        project, may_write = follow_motions(project, to)
+        request = replace(request, project=project)
+    return request.carry_out(program, may_write=may_write)
 
 
 def named(path: str = "N/tomograms.star") -> dict[str, str | None]:
@@ -160,32 +164,26 @@ def test_what_failed_is_cleared_and_what_nobody_asked_for_stays(folder: Path) ->
 
 
 def test_without_clearing_what_failed_stays_as_it_was(folder: Path) -> None:
-    go(replace(RECIPE, cleared=Recipe.cleared), texts={"TS_01": "fail"})
+    go(replace(NOTE, cleared=Program.cleared), texts={"TS_01": "fail"})
     assert named() == {"TS_01": "old/TS_01.star", "TS_02": "N/TS_02.txt"}
 
 
 def test_an_interrupted_run_keeps_finished_results(folder: Path) -> None:
-    def stopped(task: Noting) -> dict[str, Any]:
+    def stopped(task: Task[Texts]) -> Note:
         if task.tomogram.name == "TS_02":
             raise KeyboardInterrupt
         return note(task)
 
     with pytest.raises(KeyboardInterrupt):
-        go(replace(RECIPE, work=stopped))
+        go(replace(NOTE, run=stopped))
     assert named() == {"TS_01": "N/TS_01.txt", "TS_02": None}
 
 
 def test_a_tomogram_without_a_task_stays(folder: Path) -> None:
-    project = open_tomograms("sets/tomograms.star")
-    one = Noting(
-        tomogram=project.tomograms["TS_02"],
-        set_path=set_path(project.tomograms),
-        root=os.getcwd(),
-        target="N/x.txt",
-    )
-    done = derive(RECIPE, project, {"TS_02": one}, "N", QUIET)
+    request = Request.of(open_tomograms("sets/tomograms.star"), "N", {}, QUIET, ())
+    done = request.carry_out(NOTE, {"TS_02": None})
     assert list(done.report.results) == ["TS_02"]
-    assert named() == {"TS_01": "old/TS_01.star", "TS_02": "N/x.txt"}
+    assert named() == {"TS_01": "old/TS_01.star", "TS_02": "N/TS_02.txt"}
 
 
 def test_linked_sets_are_passed_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +209,7 @@ def test_linked_sets_are_passed_on(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_links_where_there_were_none(folder: Path) -> None:
-    go(replace(RECIPE, links=True))
+    go(replace(NOTE, links=True))
     text = Path("N/optimisation_set.star").read_text()
     said = ["# version 30001", "data_", "_rlnTomoTomogramsFile N/tomograms.star"]
     assert [" ".join(line.split()) for line in text.splitlines() if line.strip()] == said
@@ -235,7 +233,7 @@ def test_what_no_earlier_run_has_made_is_not_replaced(folder: Path) -> None:
             go(given=given, to=to)
     go()
     with pytest.raises(FileAccessError, match="not made by tomoset other"):
-        go(replace(RECIPE, command="other", records="run_other"))
+        go(replace(NOTE, name="other"))
     Path("L").mkdir()
     Path("L/optimisation_set.star").write_text(LINKS)
     with pytest.raises(FileAccessError, match=r"L/optimisation_set.star is there"):
@@ -247,7 +245,7 @@ def test_what_no_earlier_run_has_made_is_not_replaced(folder: Path) -> None:
 def test_an_empty_set_and_unknown_names_are_refused(folder: Path) -> None:
     empty = Project(tomograms=TomogramSet())
     with pytest.raises(ModelError, match="nothing to do"):
-        derive(RECIPE, empty, {}, "N", QUIET)
+        of_project(NOTE, empty, "N")
     with pytest.raises(ModelError, match="there are TS_01, TS_02"):
         refuse_unknown(open_tomograms("sets/tomograms.star").tomograms, ["TS_3"])
     assert not Path("N").exists()
@@ -312,25 +310,24 @@ BALLS = "".join(
 BEADS = "data_\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n4.00 6 8\n"
 
 
-def levelled(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
-    return move_tomogram(tomogram, result["by"]) if result["moves"] else tomogram
+def levelled(tomogram: Tomogram, result: Note) -> Tomogram:
+    return tomogram if result.motion is None else move_tomogram(tomogram, result.motion)
 
 
-def level(task: Noting) -> dict[str, Any]:
-    still = task.text == "still"
-    return {**note(task), "by": np.eye(4).tolist() if still else MOVE.tolist(), "moves": not still}
+def level(task: Task[Texts]) -> Note:
+    return replace(note(task), motion=None if text(task) == "still" else MOVE)
 
 
 LEVEL = replace(
-    RECIPE,
-    command="level",
-    records="run_level",
-    work=level,
+    NOTE,
+    name="level",
+    run=level,
     updated=levelled,
-    cleared=Recipe.cleared,
-    moved=lambda result: np.array(result["by"]) if result["moves"] else None,
-    may_move=True,
+    cleared=Program.cleared,
+    motion=lambda result: result.motion,
 )
+#: The same, of which is said that no tomogram will move.
+FLAT = replace(LEVEL)
 
 
 @pytest.fixture
@@ -399,21 +396,20 @@ def test_links_are_right_at_any_time(linked: Path) -> None:
     assert list(read_moves("M/moves.star")) == ["TS_02"]
     assert star.read("M/particles.star")["particles"]["rlnCoordinateX"][0] == "1.50"
 
-    def stopped(task: Noting) -> dict[str, Any]:
+    def stopped(task: Task[Texts]) -> Note:
         assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "sets/particles.star"
         assert not Path("M/moves.star").exists()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go(replace(LEVEL, work=stopped), "optimisation_set.star", "M")
+        go(replace(LEVEL, run=stopped), "optimisation_set.star", "M")
     assert list(read_moves("M/moves.star")) == ["TS_02"]  # which is there still
     assert open_project("M").tomograms["TS_01"].fiducials == "old/TS_01.star"
     still = dict.fromkeys(NAMES, "still")
-    flat = replace(LEVEL, may_move=False)
-    go(flat, "optimisation_set.star", "M", names=("TS_01",), texts=still)
+    go(FLAT, "optimisation_set.star", "M", names=("TS_01",), texts=still)
     assert list(read_moves("M/moves.star")) == ["TS_02"]  # what an earlier run has moved is moved
     assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "M/particles.star"
-    go(flat, "optimisation_set.star", "M", texts=still)
+    go(FLAT, "optimisation_set.star", "M", texts=still)
     assert not Path("M/moves.star").exists()
     assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "sets/particles.star"
 
@@ -426,22 +422,18 @@ def test_without_particles_the_moves_are_what_is_left(linked: Path) -> None:
         *("run_level", "summary.json", "tomograms.star"),
     ]
     assert list(read_moves("N/moves.star")) == list(NAMES)
-    flat, still = replace(LEVEL, may_move=False), dict.fromkeys(NAMES, "still")
-    go(flat, texts=still)
+    still = dict.fromkeys(NAMES, "still")
+    go(FLAT, texts=still)
     assert not Path("N/moves.star").exists()
     Path("N/moves.star").write_text("mine")
-    go(flat, texts=still)
+    go(FLAT, texts=still)
     assert Path("N/moves.star").read_text() == "mine"
 
 
 def test_a_project_made_in_memory_is_processed(linked: Path) -> None:
     """What was read already, from wherever, goes along as it is."""
     project = open_project("sets/tomograms.star", particles="sets/particles.star")
-    tasks = {
-        name: Noting(tomogram=t, set_path=set_path(project.tomograms), root=os.getcwd(), target=f"M/{name}.txt")
-        for name, t in project.tomograms.items()
-    }  # fmt: skip
-    derive(replace(LEVEL, links=True), project, tasks, "M", QUIET)
+    of_project(replace(LEVEL, links=True), project, "M")
     assert links("M/optimisation_set.star") == {
         "rlnTomoParticlesFile": "M/particles.star",
         "rlnTomoTomogramsFile": "M/tomograms.star",
@@ -458,8 +450,8 @@ def test_beads_of_its_own_and_volumes_of_before(linked: Path) -> None:
     made = Reconstruction(binning=4, path="rec.mrc")
     tomograms.with_tomograms(replace(t, reconstruction=made) for t in tomograms.values()).write("sets/tomograms.star")  # fmt: skip
 
-    def own(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
-        return replace(levelled(tomogram, result), fiducials=result["path"])
+    def own(tomogram: Tomogram, result: Note) -> Tomogram:
+        return replace(levelled(tomogram, result), fiducials=result.path)
 
     with pytest.warns(LossyWarning, match="reconstruct it again") as found:
         go(replace(LEVEL, updated=own), "optimisation_set.star", "M", names=("TS_01",))
@@ -470,8 +462,8 @@ def test_beads_of_its_own_and_volumes_of_before(linked: Path) -> None:
     assert after["TS_02"].reconstruction == made
 
 
-def test_a_recipe_that_says_nothing_of_the_beads(linked: Path) -> None:
-    def turned(tomogram: Tomogram, result: Mapping[str, Any]) -> Tomogram:
+def test_a_program_that_says_nothing_of_the_beads(linked: Path) -> None:
+    def turned(tomogram: Tomogram, result: Note) -> Tomogram:
         return replace(tomogram, projections=levelled(tomogram, result).projections)
 
     go(replace(LEVEL, updated=turned), "optimisation_set.star", "M")

@@ -1,4 +1,4 @@
-"""What the job of one tomogram begins with: its task, its folder, its threads, what it is of."""
+"""What the job of one tomogram knows, and what its result is of."""
 
 from __future__ import annotations
 
@@ -6,24 +6,41 @@ import contextlib
 import hashlib
 import os
 import socket
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
 
-from tomoset.errors import MissingFileError
-from tomoset.model import Tomogram, TomogramSet
+from tomoset.errors import MissingFileError, ModelError
+from tomoset.formats._files import fiducials_file
+from tomoset.model import Fiducials, Tomogram, TomogramSet
 from tomoset.model.tomogram import PER_TILT
-from tomoset.run import file_stamp
+from tomoset.project import fiducials_of
+from tomoset.run import Resources, file_stamp
 from tomoset.tilt_series import TiltSeries, half_places
+
+O = TypeVar("O")  # noqa: E741 - options
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
-    """What every job needs to know of its tomogram; each command adds what it needs.
+class Task(Generic[O]):
+    """What one process needs to do the work of a program on one tomogram.
 
     Parameters
     ----------
     tomogram : Tomogram
         As the set has it.
+    options : object
+        What is wanted, as the program defines it.
+    inputs : object
+        What the program needs of this tomogram besides, such as its particles; maybe None.
+    resources : Resources
+        Threads, device and memory that may be used.
+    folder : str or None
+        Where files go; None: none are written.
+    file_name : str
+        The tomogram's name, as files can have it.
+    format : str
+        Of the set that is written, and of its fiducials.
     set_path : str or None
         The STAR file of the set, absolute, from which paths are found.
     root : str
@@ -32,8 +49,28 @@ class Task:
     """
 
     tomogram: Tomogram
-    set_path: str | None
-    root: str
+    options: O
+    inputs: Any
+    resources: Resources
+    folder: str | None
+    file_name: str
+    format: str
+    set_path: str | None = None
+    root: str = field(default_factory=os.getcwd)
+
+    def target(self, pattern: str) -> str:
+        """Path of a file in the folder, its name made of the tomogram's."""
+        if self.folder is None:
+            raise ModelError("no file is to be written: there is no folder for it")
+        return os.path.join(self.folder, pattern.replace("{name}", self.file_name))
+
+    def images(self, places: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
+        """The tilt images, or those at other places."""
+        return TiltSeries(self.tomogram, self.set_path, places=places)
+
+    def fiducials(self) -> Fiducials | None:
+        """The fiducials that the set names, read."""
+        return fiducials_of(self.tomogram, self.set_path, self.format)
 
 
 def set_path(tomograms: TomogramSet) -> str | None:
@@ -67,11 +104,11 @@ def use_threads(threads: int) -> None:
 
 
 def file_sizes(paths: Iterable[str]) -> dict[str, int | None]:
-    """Bytes of each file that was made, None for a folder: what a result says in ``files``."""
+    """Bytes of each file that was made, None for a folder."""
     return {path: None if os.path.isdir(path) else os.path.getsize(path) for path in paths}
 
 
-def identity(task: Task) -> str:
+def identity(task: Task[O]) -> str:
     """A hash of images, alignment, CTF and doses: what is made is of these, whatever the options.
 
     Raises
@@ -80,7 +117,7 @@ def identity(task: Task) -> str:
         If images are not there, or do not fit.
     """
     t = task.tomogram
-    with TiltSeries(t, task.set_path) as series:
+    with task.images() as series:
         images = _image_stamps(series)
     arrays = [t.projections, t.depth_origin, *(getattr(t, field) for field in PER_TILT)]
     if t.alignment is not None:
@@ -97,7 +134,14 @@ def identity(task: Task) -> str:
     return text.hexdigest()
 
 
-def half_stamps(task: Task) -> list[list[str | int]]:
+def identity_with_fiducials(task: Task[O]) -> str:
+    """The same, and the file of fiducials that the set names."""
+    file = fiducials_file(task.tomogram, task.set_path)
+    beads = None if file is None else file_stamp(file)[1:]
+    return hashlib.sha256(repr([identity(task), beads]).encode()).hexdigest()
+
+
+def half_stamps(task: Task[O]) -> list[list[str | int]]:
     """What the images of each half of the frames are, where the set names them.
 
     Raises
@@ -107,7 +151,7 @@ def half_stamps(task: Task) -> list[list[str | int]]:
     """
     stamps = []
     for places in half_places(task.tomogram) or ():
-        with TiltSeries(task.tomogram, task.set_path, places=places) as series:
+        with task.images(places) as series:
             stamps += _image_stamps(series)
     return stamps
 

@@ -1,0 +1,208 @@
+"""What a program is: what it finds of one tomogram, and what that changes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.model import Tomogram
+from tomoset.programs._results import encode, load, store
+from tomoset.programs._task import Task, file_sizes, identity, in_folder
+from tomoset.project import Project
+from tomoset.run import Records, Report
+
+O = TypeVar("O")  # noqa: E741 - options
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a program found of a tomogram; each program adds its own.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Paths of the files that were written.
+    """
+
+    files: tuple[str, ...] = ()
+
+
+R = TypeVar("R", bound=Result)
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: What functions of programs say alike, by its name in their docstrings.
+_ALIKE = {
+    "tomograms": """tomograms : TomogramSet or Project
+        As it was read, aligned. Links of a project's optimisation set go on in a new one.""",
+    "project": """project : Project
+        With particles, and trajectories if there are any.""",
+    "reference": """reference : ReferenceFiles, optional
+        What the particles look like, where it is not what the optimisation set names.""",
+    "running": """resources : Resources, optional
+        Where and how to run.
+    names : sequence of str
+        Only these tomograms; all if empty. Others keep what was found of them before.""",
+    "refusals": """ModelError
+        If no tomogram has such a name, or there is none.
+    FileAccessError
+        If the new set would replace another than one of an earlier run.
+    UnsupportedError
+        If there is no such device.
+    TomosetError
+        If a file that is needed is missing or not what it should be.""",
+}
+
+
+def documented(function: F) -> F:
+    """Fill in what docstrings of all programs say alike, such as ``{running}``."""
+    text = function.__doc__ or ""
+    for name, alike in _ALIKE.items():
+        text = text.replace(f"{{{name}}}", alike)
+    function.__doc__ = text
+    return function
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Program(Generic[O, R]):
+    """What is done with every tomogram of a set, and what the new set says of it.
+
+    Records, resuming, the new set, its links and summaries follow from this
+    (`tomoset.programs._request`).
+
+    Parameters
+    ----------
+    name : str
+        As a user types it, such as ``align fiducials``.
+    verb : str
+        What has been done with tomograms: ``reconstructed``.
+    result : type
+        A dataclass, `Result` and more: what `tomoset.programs._results` can encode.
+    run : callable
+        The work on one task, a function at the top of a module.
+    lines : callable
+        What people want to know of a result: the first line goes beside the tomogram's name.
+    updated : callable
+        The tomogram with what a result says; as it was if not given.
+    cleared : callable
+        The tomogram without what the set said of it before, as it is where a job failed; by
+        default it stays as it was.
+    linked : callable
+        The project with these new tomograms, and with what results say of the sets that are
+        linked to them. What is another object than before is written.
+    motion : callable
+        By what matrix, (4, 4), a result has moved its tomogram: from voxels of before, 0-based
+        at bin 1, to those of after; None if it has not. `updated` then gives the tomogram in its
+        new frame (`tomoset.project.transform.move_tomogram`); sets that refer to it, and
+        fiducials if it names no others, go along.
+    identity : callable
+        What a result is of, whatever the options: images, alignment, CTF and doses by default.
+        The new set names results of earlier runs as long as this is the same.
+    depends : callable
+        What else a result depends on, by default the task's options: for `encode`.
+    links : bool
+        Write an optimisation set even if none was read.
+    """
+
+    name: str
+    verb: str
+    result: type[R]
+    run: Callable[[Task[O]], R]
+    lines: Callable[[R], Iterable[str]] = lambda _: ()
+    updated: Callable[[Tomogram, R], Tomogram] = lambda tomogram, _: tomogram
+    cleared: Callable[[Tomogram], Tomogram] = lambda tomogram: tomogram
+    linked: Callable[[Project, Mapping[str, R]], Project] = lambda project, _: project
+    motion: Callable[[R], Array | None] = lambda _: None
+    identity: Callable[[Task[O]], str] = identity
+    depends: Callable[[Task[O]], object] = lambda task: task.options
+    links: bool = False
+
+    def records(self, folder: str) -> Records[Task[O]]:
+        """Where it is kept what was found, below the folder of the new set.
+
+        Each program has its own folder: it shows which of them made a set that is there.
+        """
+        name = "run_" + re.sub(r"\W+", "_", self.name)
+        return Records(Path(folder) / name, self._description, _is_there)
+
+    def _description(self, task: Task[O]) -> object:
+        """All that a result depends on, ready for JSON."""
+        where = [task.folder, task.file_name, task.format]
+        layout = [field.name for field in fields(self.result)]
+        return [encode(self.depends(task)), where, self.identity(task), layout]
+
+    def work(self, folder: str) -> Callable[[Task[O]], dict[str, Any]]:
+        """The job of one task, which puts the arrays of results beside their records."""
+        return partial(_job, self.run, self.identity, str(self.records(folder).folder))
+
+    def read(self, recorded: Mapping[str, Any]) -> R:
+        """A result that was recorded."""
+        return load(self.result, recorded)
+
+
+def _job(
+    run: Callable[[Task[O]], R],
+    of: Callable[[Task[O]], str],
+    folder: str,
+    task: Task[O],
+) -> dict[str, Any]:
+    """What a record keeps: a result, the files that it names, and what these were made of."""
+    with in_folder(task.root):
+        made_of = of(task)
+        result = run(task)
+        stored = store(result, os.path.join(folder, f"{task.file_name}.npz"))
+        files = [*result.files, *filter(None, [stored["arrays"]])]
+        return {**stored, "files": file_sizes(files), "of": made_of}
+
+
+def _is_there(recorded: Mapping[str, Any]) -> bool:
+    """Whether all files of a result are there, as large as they were."""
+    return all(
+        os.path.exists(path) and size in (None, os.path.getsize(path))
+        for path, size in recorded["files"].items()
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Done(Generic[R]):
+    """What became of a set.
+
+    Parameters
+    ----------
+    program : Program
+        What was done.
+    report : Report
+        Of every tomogram that was asked for, with summaries of the results.
+    results : mapping of str to Result
+        By tomogram name, of those that did not fail.
+    path : str or None
+        The set that names what was made; None if there is nothing, or none was asked for.
+    """
+
+    program: Program[Any, R]
+    report: Report
+    results: Mapping[str, R]
+    path: str | None
+
+    def summary(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {**self.report.summary(), "set": self.path}
+
+    def lines(self) -> Iterator[str]:
+        """What to tell of each tomogram, and at the end."""
+        width = max(map(len, self.results), default=0)
+        for name, result in self.results.items():
+            for i, line in enumerate(self.program.lines(result)):
+                yield f"    {line}" if i else f"{name:{width}}  {line}"
+
+    def ending(self) -> Sequence[str]:
+        """What to tell last: where the set is."""
+        return ["no set was written" if self.path is None else f"set: {self.path}"]

@@ -1,0 +1,310 @@
+"""What a user asks of a program, and how it is carried out: one job a tomogram, a new set.
+
+The new set is right at any time: it is written before the first job without what will be made
+again, and after the last one, or a stop, with all that is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
+from tomoset.files import AtomicFiles, refuse_unless_star
+from tomoset.formats import working_format
+from tomoset.formats._files import file_names, refuse_unless_set
+from tomoset.images.device import open_device
+from tomoset.model import Tomogram, TomogramSet
+from tomoset.programs._linked import (
+    changed_sets,
+    follow_motions,
+    forget_motions,
+    motions_file,
+    moved,
+)
+from tomoset.programs._program import Done, Program, Result
+from tomoset.programs._results import summary
+from tomoset.programs._task import Task, set_path
+from tomoset.project import Project
+from tomoset.run import Resources, run
+from tomoset.tilt_series import found_from_here
+
+O = TypeVar("O")  # noqa: E741 - options
+R = TypeVar("R", bound=Result)
+Array = npt.NDArray[np.float64]
+StrPath = str | os.PathLike[str]
+
+
+def refuse_unknown(tomograms: TomogramSet, names: Sequence[str]) -> None:
+    """Refuse names that no tomogram has.
+
+    Raises
+    ------
+    ModelError
+        With names that there are.
+    """
+    unknown = [name for name in names if name not in tomograms]
+    if unknown:
+        some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
+        raise ModelError(f"no tomogram is called {unknown[0]!r}; there are {some}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request(Generic[O]):
+    """What is asked of a program.
+
+    Parameters
+    ----------
+    project : Project
+        The set, and what is linked to it: it goes on in a new optimisation set.
+    folder : str or None
+        Where files go; None: none are written, whatever else is asked for.
+    options : object
+        What is wanted.
+    resources : Resources
+        Where and how jobs run.
+    names : sequence of str
+        Only these tomograms; all if empty. Others keep what was made of them before.
+    """
+
+    project: Project
+    folder: str | None
+    options: O
+    resources: Resources
+    names: Sequence[str]
+
+    @classmethod
+    def of(
+        cls,
+        given: TomogramSet | Project,
+        folder: StrPath | None,
+        options: O,
+        resources: Resources | None,
+        names: Sequence[str],
+    ) -> Request[O]:
+        """What was given to the function of a program.
+
+        Raises
+        ------
+        ModelError
+            If no tomogram has such a name, or there is nothing to resume from.
+        UnsupportedError
+            If there is no such device.
+        """
+        project = given if isinstance(given, Project) else Project(tomograms=given)
+        resources = resources or Resources()
+        refuse_unknown(project.tomograms, names)
+        if resources.resume and folder is None:
+            raise ModelError("there is nothing to resume from: no folder is given")
+        if resources.device != "cpu" and resources.engine == "local":  # nodes of a cluster: others
+            open_device(resources.device)
+        where = None if folder is None else os.fspath(folder)
+        return cls(project=project, folder=where, options=options, resources=resources, names=names)
+
+    @property
+    def asked(self) -> list[Tomogram]:
+        """The tomograms that are asked for."""
+        every = self.project.tomograms.values()
+        return [t for t in every if not self.names or t.name in self.names]
+
+    def tasks(self, inputs: Mapping[str, object] | None = None) -> dict[str, Task[O]]:
+        """A task for each tomogram that there are inputs of, or for every one if none needs any."""
+        tomograms = self.project.tomograms
+        files = file_names(tomograms)
+        inputs = dict.fromkeys(tomograms) if inputs is None else inputs
+        return {
+            name: Task(
+                tomogram=tomogram,
+                options=self.options,
+                inputs=inputs[name],
+                resources=self.resources,
+                folder=self.folder,
+                file_name=files[name],
+                format=working_format(tomograms).name,
+                set_path=set_path(tomograms),
+            )
+            for name, tomogram in tomograms.items()
+            if name in inputs
+        }
+
+    def carry_out(
+        self,
+        program: Program[O, R],
+        inputs: Mapping[str, object] | None = None,
+        *,
+        new_set: bool = True,
+        may_write: Collection[str] = (),
+    ) -> Done[R]:
+        """Do the jobs, and write the set that names what they made.
+
+        Parameters
+        ----------
+        program : Program
+            What is done.
+        inputs : mapping of str to object, optional
+            What tasks need, by tomogram name. A tomogram without any stays as it is.
+        new_set : bool
+            Whether a set is written: ``tomograms.star``, links in ``optimisation_set.star``.
+        may_write : collection of str
+            Files besides the set, such as linked sets: none of them may be there unless an
+            earlier run has made it.
+
+        Returns
+        -------
+        Done
+            A tomogram that fails stops no other; ``summary.json`` has what became of each.
+
+        Raises
+        ------
+        ModelError
+            If there is no tomogram.
+        FileAccessError
+            If the new set would replace another than one of an earlier run.
+        """
+        tasks = self.tasks(inputs)
+        if not tasks:
+            raise ModelError("the set holds no tomogram, so there is nothing to do")
+        asked = {name: task for name, task in tasks.items() if not self.names or name in self.names}
+        with contextlib.ExitStack() as stack:
+            where = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
+            records = program.records(where) if self.folder else None
+            new = None
+            if new_set and self.folder:
+                new = _NewSet(program, self.project, tasks, self.folder)
+                new.refuse(may_write)
+                new.forget(list(asked), resume=self.resources.resume)
+            try:
+                report = run(program.work(where), asked, self.resources, records)
+            finally:
+                path = new.write() if new else None
+            results = {name: program.read(found) for name, found in report.results.items()}
+        summaries = {name: summary(result) for name, result in results.items()}
+        report = replace(report, results=summaries)
+        if self.folder:
+            report.write(os.path.join(self.folder, "summary.json"))
+        return Done(program=program, report=report, results=results, path=path)
+
+
+def _folder(path: str) -> str:
+    return os.path.dirname(os.path.realpath(path))
+
+
+class _NewSet(Generic[O, R]):
+    """The set that names what is in the records, and else what nobody asked for anew."""
+
+    def __init__(
+        self,
+        program: Program[O, R],
+        project: Project,
+        tasks: Mapping[str, Task[O]],
+        folder: str,
+    ) -> None:
+        self._program, self._project, self._tasks = program, project, tasks
+        self._records = program.records(folder)
+        self._path, self._folder = os.path.join(folder, "tomograms.star"), folder
+        linked = project.source is not None or program.links
+        self._links = os.path.join(folder, "optimisation_set.star") if linked else None
+        self._asked: frozenset[str] = frozenset()
+
+    def refuse(self, others: Collection[str]) -> None:
+        """Refuse to replace a set, or others of these files, that no earlier run has made."""
+        links = getattr(self._project.source, "path", None)
+        for source in (set_path(self._project.tomograms), links):
+            if source is None or _folder(source) != _folder(self._path):
+                continue
+            if os.path.realpath(source) == os.path.realpath(self._path):
+                raise FileAccessError(
+                    f"{self._path} is the set that is read: give another folder for what is made "
+                    "of it"
+                )
+            raise FileAccessError(
+                f"{_folder(source)} is the folder of the set that is read, whose files would be "
+                "replaced: give another folder for what is made of it"
+            )
+        refuse_unless_set(self._path)
+        for path in filter(None, (self._path, self._links, *others)):
+            if os.path.exists(path) and not self._records.folder.is_dir():
+                raise FileAccessError(
+                    f"{path} is there, and was not made by tomoset {self._program.name}: give "
+                    "another folder, or move it away"
+                )
+
+    def forget(self, names: Sequence[str], *, resume: bool) -> None:
+        """What will be made again is not named any more, also in a set that is there."""
+        self._asked = frozenset(names)
+        if os.path.exists(self._path):
+            again = [name for name in names if not (resume and self._holds(name))]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", LossyWarning)  # the last set says it
+                self._write({k: v for k, v in self._known().items() if k not in again})
+
+    def _holds(self, name: str) -> bool:
+        try:
+            fingerprint = self._records.fingerprint(self._tasks[name])
+        except (TomosetError, OSError):
+            return False
+        return not isinstance(self._records.read(name, fingerprint), str)
+
+    def _known(self) -> dict[str, R]:
+        """Results that are there and were made of these images and this alignment."""
+        found = {}
+        for name, task in self._tasks.items():
+            recorded = self._records.last(name)
+            try:
+                if recorded is not None and recorded["of"] == self._program.identity(task):
+                    found[name] = self._program.read(recorded)
+            except (TomosetError, OSError, LookupError, TypeError, ValueError):
+                continue  # made of images that are not there any more, or by another version
+        return found
+
+    def write(self) -> str | None:
+        """Write the set if there is something to name; its path."""
+        known = self._known()
+        if not known:
+            return None
+        self._write(known)
+        return self._path
+
+    def _write(self, known: Mapping[str, R]) -> None:
+        found = {name: self._program.motion(result) for name, result in known.items()}
+        motions = {name: motion for name, motion in found.items() if motion is not None}
+        before = follow_motions(self._project, self._folder)[0] if motions else self._project
+        source = set_path(before.tomograms)
+        updated = [found_from_here(t, source) for t in self._updated(known, motions)]
+        after = before.with_sets(tomograms=before.tomograms.with_tomograms(updated))
+        after = self._program.linked(after, known)
+        if motions:
+            after = moved(before, after, motions)
+        linked = changed_sets(before, after, self._folder)
+        contents = {**linked.contents, **motions_file(motions, self._folder)}
+        format = working_format(after.tomograms)
+        if self._links is not None:
+            paths = {**linked.paths, "tomograms": self._path}
+            contents[self._links] = format.links_file(after, paths)
+        with AtomicFiles() as files:  # all of it is there, or nothing
+            for path, content in contents.items():
+                refuse_unless_star(path)
+                files.write(path, content)
+            format.write_set(linked.tomograms, self._path, files=files)
+        if not motions:
+            forget_motions(self._folder)
+
+    def _updated(self, known: Mapping[str, R], motions: Mapping[str, Any]) -> Iterator[Tomogram]:
+        """The tomograms, with what is known of them."""
+        for t in self._project.tomograms.values():
+            if t.name in known:
+                new = self._program.updated(t, known[t.name])
+                old_beads = t.name in motions and new.fiducials == t.fiducials
+                yield replace(new, fiducials=None) if old_beads else new
+            elif t.name in self._asked:  # what the set said of it would be an older one
+                yield self._program.cleared(t)
+            else:
+                yield t

@@ -1,0 +1,291 @@
+"""``hand``: the sign of defocus against depth of every series of a set, and of the set."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import star
+from tomoset.errors import AssumptionWarning, ModelError
+from tomoset.hand.measure import Measured, measure
+from tomoset.hand.options import HandOptions
+from tomoset.hand.report import hand_to_star, write_hand_picture
+from tomoset.hand.verdict import Verdict, verdict
+from tomoset.model import Tomogram, TomogramSet
+from tomoset.programs._program import Done, Program, Result, documented
+from tomoset.programs._request import Request, StrPath
+from tomoset.programs._task import Task, use_threads
+from tomoset.project import Project
+from tomoset.run import Resources
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindHandOptions(HandOptions):
+    """How sure to be, what is known, and what becomes of it.
+
+    Parameters
+    ----------
+    apply : bool
+        Write a set with the hand.
+    """
+
+    apply: bool = False
+
+
+@documented
+def find_hand(
+    tomograms: TomogramSet | Project,
+    folder: StrPath | None,
+    options: FindHandOptions | None = None,
+    *,
+    resources: Resources | None = None,
+    names: Sequence[str] = (),
+) -> HandDone:
+    """Find the hand of a set: of each series, and of all together.
+
+    Parameters
+    ----------
+    {tomograms}
+    folder : path-like or None
+        Made when missing. Reports go to ``hand_NAME.star``, pictures to ``NAME.png``, the set, if
+        it is asked for, to ``tomograms.star``; None: nothing is written.
+    options : FindHandOptions, optional
+        What is wanted.
+    {running}
+
+    Returns
+    -------
+    HandDone
+        A series that fails stops no other; a new set has the hand of the others for it.
+
+    Raises
+    ------
+    {refusals}
+
+    Examples
+    --------
+    >>> import tomoset
+    >>> done = find_hand(tomoset.read("tomograms.star"), None)  # doctest: +SKIP
+    >>> done.verdict.hand, done.verdict.log_odds  # doctest: +SKIP
+    (1, 35.2)
+    """
+    request = Request.of(tomograms, folder, options or FindHandOptions(), resources, names)
+    options = request.options
+    if options.apply and request.folder is None:
+        raise ModelError("the hand is written into a new set: name a folder for it")
+    asked = [t.name for t in request.asked]
+    program = replace(PROGRAM, linked=partial(_with_hands, options.error_rate, asked))
+    done = request.carry_out(program, new_set=options.apply)
+    odds = {name: result.log_odds for name, result in done.results.items()}
+    found = verdict(odds, options.error_rate)
+    _say(found, done.results, options.error_rate)
+    return HandDone(
+        **vars(done), verdict=found, error_rate=options.error_rate, folder=request.folder
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesHand(Result):
+    """What a tilt series says of its hand.
+
+    Parameters
+    ----------
+    in_set : int or None
+        The hand that the set has.
+    log_odds, spread : float
+        Natural logarithm of the odds of +1 against -1; its standard deviation over series drawn
+        from the tilts.
+    by_tilt, rings : (n_tilts,) arrays
+        What each image says, and how much likelier rings are than none [natural logarithms].
+    rings_seen : int
+        Images that show rings by themselves.
+    inclined : (2,) array
+        Of the specimen, about the tilt axis and across it [deg].
+    defocus_off : float
+        How far the table's defocus is off in common; 0 if that is not beyond what is usual [Å].
+    defocus, defocus_error : (n_tilts,) arrays
+        As it was measured [Å].
+    disagrees : tuple of int
+        Tilt images, from 1, that show another defocus than the table's.
+    """
+
+    in_set: int | None
+    log_odds: float
+    spread: float
+    by_tilt: Array
+    rings: Array
+    rings_seen: int
+    inclined: Array
+    defocus_off: float
+    defocus: Array
+    defocus_error: Array
+    disagrees: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HandDone(Done[SeriesHand]):
+    """What became of a set, and its hand.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        Of the series that were asked for.
+    error_rate : float
+        How often it may be wrong.
+    folder : str or None
+        Of the reports.
+    """
+
+    verdict: Verdict
+    error_rate: float
+    folder: str | None
+
+    def summary(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {
+            **super().summary(),
+            "hand": self.verdict.hand,
+            "log_odds": round(self.verdict.log_odds, 4),
+            "error_rate": self.error_rate,
+            "hands": self.verdict.series,
+            "against": list(self.verdict.against),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """A line for each series, and the verdict."""
+        found, width = self.verdict, max(map(len, self.results), default=0)
+        for name, result in self.results.items():
+            contradicts = found.of(name) not in (None, result.in_set)
+            yield (
+                f"{name:{width}}  {_said(found.series[name]):11}  odds {_odds(result.log_odds)}; "
+                f"rings in {result.rings_seen} of {len(result.rings)} images"
+                + f"; the set has {result.in_set:+d}"
+                * contradicts
+            )
+        if len(self.results) > 1:
+            yield f"the set: {_said(found.hand)}, odds {_odds(found.log_odds)}"
+
+    def ending(self) -> Sequence[str]:
+        """Where the set is, or the reports."""
+        if self.path is not None:
+            return [f"set: {self.path}"]
+        if self.folder is None or not self.results:
+            return []
+        return [f"reports: {os.path.join(self.folder, 'hand_NAME.star')}; the set stays as it is"]
+
+
+def _said(hand: int | None) -> str:
+    return "cannot tell" if hand is None else f"hand {hand:+d}"
+
+
+def _odds(log_odds: float) -> str:
+    """Odds as people say them: ``1200 to 1 for +1``."""
+    favoured = "+1" if log_odds >= 0 else "-1"
+    size = abs(log_odds) / math.log(10)
+    if size >= 6:
+        return f"over a million to 1 for {favoured}"
+    return f"{10**size:.{'3g' if size < 3 else '0f'}} to 1 for {favoured}"
+
+
+def _run(task: Task[FindHandOptions]) -> SeriesHand:
+    """Find the hand of a series, and write what is to be written."""
+    use_threads(task.resources.threads)
+    with task.images() as images:
+        tomogram = task.tomogram.placed(None, images.size)
+        measured = measure(tomogram, images, task.options, task.resources.threads)
+    return SeriesHand(
+        in_set=tomogram.hand,
+        log_odds=round(measured.log_odds, 4),
+        spread=round(measured.spread, 4),
+        by_tilt=measured.by_tilt.round(4),
+        rings=measured.rings.round(4),
+        rings_seen=int(measured.shows_rings.sum()),
+        inclined=measured.inclined.round(2),
+        defocus_off=measured.off,
+        defocus=measured.defocus.round(1),
+        defocus_error=measured.error.round(1),
+        disagrees=tuple(int(i) + 1 for i in measured.disagrees.nonzero()[0]),
+        files=_write(task, tomogram, measured),
+    )
+
+
+def _write(task: Task[FindHandOptions], tomogram: Tomogram, measured: Measured) -> tuple[str, ...]:
+    """Write report and picture, if they are to be written; their paths."""
+    if task.folder is None:
+        return ()
+    os.makedirs(task.folder, exist_ok=True)
+    paths = task.target("hand_{name}.star"), task.target("{name}.png")
+    star.write(hand_to_star(tomogram, measured), paths[0])
+    write_hand_picture(paths[1], tomogram, measured, task.options.error_rate)
+    return paths
+
+
+def _say(found: Verdict, results: Mapping[str, SeriesHand], error_rate: float) -> None:
+    """Warn of what contradicts, and where nothing can be told."""
+    said = []
+    if results and found.hand is None:
+        said.append(
+            f"the images do not tell the hand at an error rate of {error_rate:g}: more series, "
+            "finer pixels, images that were not filtered or corrected for their CTF, or --flat may"
+        )
+    said += [
+        f"tomogram {name!r} says {found.series[name]:+d}, the set {found.hand:+d}: has its "
+        "tilt axis been turned by 180°, or its tilt angles the other sign?"
+        for name in found.against
+    ]
+    for name, result in results.items():
+        if result.defocus_off:
+            said.append(
+                f"tomogram {name!r}: Thon rings are those of a defocus that is "
+                f"{abs(result.defocus_off) / 1e4:.1f} µm "
+                f"{'more' if result.defocus_off > 0 else 'less'} than the table's"
+            )
+        if result.disagrees:
+            rows = ", ".join(map(str, result.disagrees[:8]))
+            said.append(
+                f"tomogram {name!r}: the defocus in the table is not that of the Thon rings of "
+                f"tilt image{'s' * (len(result.disagrees) > 1)} {rows}"
+            )
+    for text in said:
+        warnings.warn(text, AssumptionWarning, stacklevel=3)
+
+
+def _with_hands(
+    error_rate: float,
+    asked: Collection[str],
+    project: Project,
+    results: Mapping[str, SeriesHand],
+) -> Project:
+    """The project with the hand of all series that are known or asked for."""
+    found = verdict({name: result.log_odds for name, result in results.items()}, error_rate)
+    changed = [
+        _with_hand(t, found) if name in asked or name in results else t
+        for name, t in project.tomograms.items()
+    ]
+    return project.with_sets(tomograms=project.tomograms.with_tomograms(changed))
+
+
+def _with_hand(tomogram: Tomogram, found: Verdict) -> Tomogram:
+    hand, odds = found.of(tomogram.name), found.odds_of(tomogram.name)
+    if hand is not None:
+        tomogram = replace(tomogram, hand=hand)
+    return tomogram if odds is None else replace(tomogram, hand_log_odds=round(odds, 3))
+
+
+PROGRAM = Program(
+    name="hand",
+    verb="looked at",
+    result=SeriesHand,
+    run=_run,
+    depends=lambda task: replace(task.options, apply=False),
+)

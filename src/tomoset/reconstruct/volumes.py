@@ -1,0 +1,101 @@
+"""The volumes of one tomogram, each to its file, with a picture beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import ModelError
+from tomoset.images.device import Device
+from tomoset.images.volume import VolumeSpec, int8_scale, open_volume
+from tomoset.reconstruct.back_projection import back_projection
+from tomoset.reconstruct.plan import Plan
+from tomoset.reconstruct.sirt import as_slabs, sirt
+from tomoset.reconstruct.slices import CentralSlices
+from tomoset.reconstruct.transforms import Transforms
+
+Images = npt.NDArray[np.float32]
+
+#: Grey values this many standard deviations from the mean still fit into int8.
+_INT8_RANGE = 4.0
+
+
+def picture_path(path: str) -> str:
+    """Of the picture of a volume."""
+    return f"{os.path.splitext(path)[0]}.png"
+
+
+def write_volume(
+    plan: Plan, transforms: Transforms, rows: Sequence[int], path: str, device: Device
+) -> int | None:
+    """Reconstruct and write one volume and its picture.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wanted.
+    transforms : Transforms
+        Of the tilt images.
+    rows : sequence of int
+        The tilt images that it is made of.
+    path : str
+        Of the volume; it appears whole or not at all.
+    device : Device
+        Where it is computed.
+
+    Returns
+    -------
+    int or None
+        The rounds that SIRT took.
+
+    Raises
+    ------
+    ModelError
+        If every voxel comes out as the same.
+    """
+    rounds = None
+    if plan.options.method == "sirt":
+        volume, history = sirt(plan, transforms, rows, device)
+        parts, rounds = as_slabs(volume, device), len(history)
+    else:
+        parts = back_projection(plan, transforms, rows, device)
+    slices = CentralSlices(plan.size, plan.pixel_size * plan.binning)
+    spec, parts = _specification(plan, parts)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open_volume(path, spec) as out:
+        for slab in parts:
+            slices.take(slab)
+            out.write(slab)
+        if slices.are_blank():
+            raise _blank(plan)
+    slices.write(picture_path(path), plan.tomogram.name)
+    return rounds
+
+
+def _blank(plan: Plan) -> ModelError:
+    return ModelError(
+        f"tomogram {plan.tomogram.name!r}: every voxel came out as the same: its images are blank, "
+        "or show nothing of it, or voxels are far too large"
+    )
+
+
+def _specification(plan: Plan, parts: Iterator[Images]) -> tuple[VolumeSpec, Iterator[Images]]:
+    """What the file is to be. Bytes need a range of grey values, for which all must be known."""
+    scale = None
+    if plan.options.data_type == "int8":
+        known = list(parts)
+        volume = np.concatenate(known)
+        mean, spread = float(volume.mean(dtype=np.float64)), float(volume.std(dtype=np.float64))
+        if not spread > 0:
+            raise _blank(plan)
+        scale = int8_scale(mean - _INT8_RANGE * spread, mean + _INT8_RANGE * spread)
+        parts = iter(known)
+    return VolumeSpec(
+        size=plan.size,
+        pixel_size=plan.pixel_size * plan.binning,
+        dtype=plan.options.data_type,
+        scale=scale,
+    ), parts
