@@ -51,7 +51,7 @@ DIALECTS: dict[str, int] = {
     "cli/_simulated.py": 1,
     "cli/_simulated_truth.py": 3,
     "cli/convert.py": 2,
-    "cli/imports.py": 5,
+    "cli/imports.py": 1,
     "cli/simulate.py": 4,
     "model/tomogram_set.py": 1,
 }
@@ -60,7 +60,6 @@ FORMAT_MODULES: dict[str, int] = {
     "cli/_simulated.py": 3,
     "cli/_simulated_picks.py": 2,
     "cli/_simulated_truth.py": 2,
-    "cli/imports.py": 3,
     "cli/simulate.py": 1,
     "fiducials/from_imod.py": 4,
     "fiducials/outputs.py": 2,

@@ -24,6 +24,7 @@ from tomoset.formats._format import (
 )
 from tomoset.formats._relion import HEAD
 from tomoset.formats._relion_links import follow
+from tomoset.formats.imod.format import IMOD
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
 from tomoset.model import ParticleSet, Project, TomogramSet
@@ -55,7 +56,7 @@ __all__ = [
 ]
 
 #: The order is that of the documentation, and in which a file is asked what it is.
-FORMATS: tuple[Format, ...] = (RELION4, RELION5)
+FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD)
 
 #: What else a STAR file may be, by a label that tells.
 _OTHERS = {
@@ -109,8 +110,16 @@ def read_without_images(path: StrPath, format: str | None = None) -> TomogramSet
 
     For programs that open the images themselves, and let one bad stack stop no other.
     """
+    return _read_at(path, format).tomograms
+
+
+def _read_at(path: StrPath, format: str | None = None) -> Project:
+    """What is there, all of it."""
     chosen = _format_at(path) if format is None else format_named(format)
-    return chosen.read([path]).project.tomograms
+    reading = chosen.read([path])
+    for failure in reading.failures:
+        raise failure.error
+    return reading.project
 
 
 def check_images(tomograms: TomogramSet, path: StrPath) -> None:
@@ -140,7 +149,7 @@ def open_linked(path: StrPath, **given: StrPath | None) -> Project:
     if os.path.isdir(path):
         for format in FORMATS:
             if format.detect(os.fspath(path), b""):
-                return format.read([path]).project
+                return _read_at(path, format.name)
     links = follow(path, {name: file for name, file in given.items() if file is not None})
     tomograms = read_without_images(links.tomograms)
     return Project(

@@ -101,7 +101,7 @@ class Tolerance:
     keep_matrices: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Option:
     """Something that a user may say about what is read.
 
@@ -109,22 +109,24 @@ class Option:
     ----------
     name : str
         The keyword of `Format.read`.
-    spellings : tuple of str
+    spelling : str
         On the command line.
+    help : str
+        For people.
     kind : {"number", "text", "path", "flag"}
         What values are.
     default : optional
         If nothing is said.
-    metavar, help : str
-        For people.
+    metavar : str, optional
+        What help calls the value.
     """
 
     name: str
-    spellings: tuple[str, ...]
+    spelling: str
+    help: str
     kind: Literal["number", "text", "path", "flag"] = "number"
     default: Any = None
     metavar: str | None = None
-    help: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -212,16 +214,29 @@ class Format:
         """
         return False
 
-    def read(self, sources: Sequence[StrPath], **options: Any) -> Reading:
+    def refuse_options(self, sources: Sequence[StrPath], given: Mapping[str, Any]) -> None:
+        """Refuse sources and values of all `options` that make no sense; ModelError says why."""
+
+    def read(
+        self,
+        sources: Sequence[StrPath],
+        *,
+        target: StrPath | None = None,
+        before: TomogramSet | None = None,
+        **options: Any,
+    ) -> Reading:
         """Read files or folders into the model.
 
         Parameters
         ----------
         sources : sequence of path-like
             As `reads` says.
+        target : path-like, optional
+            The set that will be made of them, beside which further files may be made.
+        before : TomogramSet, optional
+            To which the tomograms are added.
         **options
-            By the names of `options`; and ``target``, the path of the set that will be made of
-            them, beside which further files may be made.
+            By the names of `options`.
 
         Raises
         ------

@@ -77,9 +77,16 @@ class Relion(Format):
             for name, labels in tables
         )
 
-    def read(self, sources: Sequence[StrPath], **options: Any) -> Reading:
+    def read(
+        self,
+        sources: Sequence[StrPath],
+        *,
+        target: StrPath | None = None,
+        before: TomogramSet | None = None,
+        **options: Any,
+    ) -> Reading:
         """The set of one global file."""
-        del options
+        del target, before, options
         (path,) = sources
         text = star.read(path)
         if not any(self.is_global(table.name, table.columns) for table in text.tables):

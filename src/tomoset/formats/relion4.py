@@ -151,7 +151,7 @@ def _directions(matrices: Array) -> Alignment:
     return Alignment(angles=angles, shifts=np.zeros((len(angles), 2)), directions_only=True)
 
 
-def _to_star(tomograms: TomogramSet) -> star.StarFile:
+def to_star(tomograms: TomogramSet) -> star.StarFile:
     """The set as tables: those of its file, in their order, with what has changed."""
     if not tomograms:
         raise ModelError("the set holds no tomogram, and RELION reads no empty set")
@@ -284,7 +284,7 @@ class Relion4(Relion):
         """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
         del tolerance
         refuse_unless_set(path)
-        star.write(_to_star(tomograms), path, files)
+        star.write(to_star(tomograms), path, files)
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """What RELION 4 asks of every set, where it is not there."""

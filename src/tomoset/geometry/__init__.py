@@ -32,7 +32,7 @@ from tomoset.geometry._basic import (
 from tomoset.geometry._deformation import DeformationBasis
 from tomoset.geometry._dual import DualMatrix, image_derivatives, strains
 from tomoset.geometry._euler import euler_matrix
-from tomoset.geometry._imod import ImodVolume, imod_projections
+from tomoset.geometry._imod import ImodVolume, imod_parameters, imod_projections
 from tomoset.geometry._rigid import (
     nearest_rotation,
     rigid_angles,
@@ -51,6 +51,7 @@ __all__ = [
     "euler_matrix",
     "from_one_based",
     "image_derivatives",
+    "imod_parameters",
     "imod_projections",
     "nearest_rotation",
     "rigid_angles",

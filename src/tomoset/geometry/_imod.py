@@ -138,3 +138,48 @@ def imod_projections(
     back = xf[:, :, 2] + (x, y)
     raw[:, :2, 3] = (np.array(raw_size) - 1) / 2 - np.einsum("nij,nj->ni", raw[:, :2, :2], back)
     return np.asarray(raw @ projections)
+
+
+def imod_parameters(
+    projections: Array, *, volume: ImodVolume, raw_size: tuple[int, int]
+) -> tuple[Array, Array, Array]:
+    """The way back of `imod_projections`: any projection is a turn and a transform of the image.
+
+    Parameters
+    ----------
+    projections : (n, 4, 4) array
+        From 0-based voxels of the volume to 0-based pixels. The row of depth does not matter.
+    volume, raw_size
+        As of `imod_projections`.
+
+    Returns
+    -------
+    xf : (n, 2, 3) array
+        From raw to aligned images.
+    tilts, x_tilts : (n,) arrays
+        [deg], tilts from -90 to 90.
+
+    Examples
+    --------
+    >>> volume = ImodVolume(aligned_size=(100, 90), thickness=40)
+    >>> xf = np.array([[[0.9, 0.1, 3.0], [-0.2, 1.1, 4.0]]])
+    >>> there = imod_projections(xf, np.array([30.0]), np.array([2.0]), volume=volume,
+    ...                          raw_size=(80, 70))
+    >>> [x.round(9).tolist() for x in imod_parameters(there, volume=volume, raw_size=(80, 70))]
+    [[[[0.9, 0.1, 3.0], [-0.2, 1.1, 4.0]]], [30.0], [2.0]]
+    """
+    seen = projections[:, :2] @ np.linalg.inv(volume.to_specimen())
+    beam = np.cross(seen[:, 0, :3], seen[:, 1, :3])
+    beam *= -np.sign(beam[:, 1:2])  # depth grows against the beam: IMOD tilts by less than 90°
+    tilts = np.arctan2(-beam[:, 0], np.hypot(beam[:, 1], beam[:, 2]))
+    x_tilts = np.arctan2(beam[:, 2], -beam[:, 1])
+    across = np.stack(
+        [np.cos(tilts), -np.sin(tilts) * np.cos(x_tilts), np.sin(tilts) * np.sin(x_tilts)], axis=-1
+    )
+    along = np.stack([np.zeros_like(tilts), np.sin(x_tilts), np.cos(x_tilts)], axis=-1)
+    matrix = np.linalg.inv(seen[:, :, :3] @ np.stack([across, along], axis=-1))
+    away = (np.array(raw_size) - 1) / 2 - seen[:, :, 3]
+    shifts = np.einsum("nij,nj->ni", matrix, away)
+    shifts[:, 0] += volume.axis_offset
+    xf = np.concatenate([matrix, shifts[:, :, None]], axis=2)
+    return xf, np.rad2deg(tilts), np.rad2deg(x_tilts)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from tomoset.errors import ModelError, TomosetError
 from tomoset.files import AtomicFiles
+from tomoset.formats._format import Failure
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import Choices, find_series
 from tomoset.formats.imod.importer import Imported, import_series
 from tomoset.formats.imod.series import (
-    Failure,
     ImportOptions,
     Series,
     culled_path,
@@ -86,7 +86,7 @@ def run(
         If two series, or one and a tomogram that is there already, have one name: then
         nothing is imported.
     """
-    before = TomogramSet() if before is None else before
+    before = TomogramSet(format="imod") if before is None else before
     _refuse_duplicates(request.series, before)
     _refuse_overwriting(request.series, before)
     done: list[Imported] = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoset import star
-from tomoset.errors import AssumptionWarning, MissingFieldError, TomosetError
+from tomoset.errors import AssumptionWarning, MissingFieldError
 from tomoset.images.mrc import stack_path
 
 #: Texts that mean nothing in a column of paths or names.
@@ -232,14 +232,6 @@ def under_root(root: str, path: str) -> str:
         )
         return path
     return joined
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A tilt series that could not be imported, and why."""
-
-    name: str
-    error: TomosetError | OSError
 
 
 def culled_path(output: str | os.PathLike[str]) -> Callable[[str], str]:

@@ -1,0 +1,186 @@
+"""IMOD as a format: alignments of etomo come in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tomoset.errors import ModelError
+from tomoset.formats._format import Format, Option, Reading, StrPath
+from tomoset.formats.imod import batch
+from tomoset.formats.imod.folder import Choices
+from tomoset.formats.imod.series import ImportOptions
+from tomoset.model import Project, TomogramSet
+
+#: Files that show a folder to be etomo's.
+_COMMANDS = ("newst.com", "newsta.com", "tilt.com", "tilta.com")
+
+_OPTIONS = (
+    Option(
+        "table", "--i", "RELION's import table, instead of folders.", kind="path", metavar="STAR"
+    ),
+    Option(
+        "root",
+        "--root",
+        "Folder before every path of the table.",
+        kind="text",
+        default="",
+        metavar="DIR",
+    ),
+    Option(
+        "pixel_size",
+        "--angpix",
+        "Pixel size of the raw images; by default as their headers say.",
+        metavar="A",
+    ),
+    Option("fractional_dose", "--fd", "Dose of one tilt image, e/Å².", metavar="E"),
+    Option(
+        "order_list",
+        "--ol",
+        "Order list for series that have none of their own.",
+        kind="path",
+        metavar="CSV",
+    ),
+    Option("hand", "--hand", "Sign of defocus against depth, -1 or 1.", default=-1),
+    Option("voltage", "--voltage", "kV.", default=300.0),
+    Option("spherical_aberration", "--Cs", "Spherical aberration, mm.", default=2.7),
+    Option("amplitude_contrast", "--Q0", "Amplitude contrast.", default=0.1),
+    Option("newst", "--nc", "Name of newst.com.", kind="text", metavar="NAME"),
+    Option("tilt", "--tc", "Name of tilt.com.", kind="text", metavar="NAME"),
+    Option("thickness", "--thick", "Depth instead of THICKNESS.", metavar="PX"),
+    Option("offset_x", "--offx", "Move the tomogram in x, px.", default=0.0),
+    Option("offset_y", "--offy", "... along IMOD's depth, px.", default=0.0),
+    Option("offset_z", "--offz", "... along the tilt axis, px.", default=0.0),
+    Option("flip_yz", "--flipYZ", "z is depth (folders: the default).", kind="flag"),
+    Option("flip_z", "--flipZ", "Depth runs the other way (likewise).", kind="flag"),
+    Option("no_flip", "--no-flip", "Folders: leave the volume as tilt writes it.", kind="flag"),
+    Option("flip_angles", "--flipAng", "Change the sign of the tilts.", kind="flag"),
+    Option("aligned", "--ali", "The stacks are the aligned ones.", kind="flag"),
+    Option("aligned_size", "--ali_size", "Size from newst.com instead of FULLIMAGE.", kind="flag"),
+    Option(
+        "exact_depth", "--exact-depth", "IMOD's slice centres, not RELION's frame.", kind="flag"
+    ),
+    Option(
+        "no_cull",
+        "--no-cull",
+        "Keep stacks whole; excluded views are left out of the table only.",
+        kind="flag",
+    ),
+    Option(
+        "stack", "--stack", "Which file of a folder is the raw stack.", kind="text", metavar="GLOB"
+    ),
+    Option("ctf", "--ctf", "... the table of defocus.", kind="text", metavar="GLOB"),
+    Option("order", "--order", "... the order list.", kind="text", metavar="GLOB"),
+    Option(
+        "optics_group",
+        "--optics-group",
+        "Name of the optics group.",
+        kind="text",
+        default="opticsGroup1",
+        metavar="NAME",
+    ),
+)
+
+_LABELS = {"size": "FULLIMAGE and THICKNESS", "stack": "InputFile"}
+#: Options that only folders leave open, and those that are passed on as they are.
+_OF_FOLDERS = ("no_flip", "stack", "ctf", "order")
+_SAME = (
+    *("pixel_size", "voltage", "spherical_aberration", "amplitude_contrast", "order_list"),
+    *("fractional_dose", "newst", "tilt", "flip_angles", "aligned", "aligned_size"),
+    *("exact_depth", "root"),
+)
+
+
+class Imod(Format):
+    """IMOD's alignments."""
+
+    name = "imod"
+    package = "IMOD"
+    url = "https://bio3d.colorado.edu/imod/"
+    reads = "folders of etomo, and RELION's import table of such"
+    abilities = frozenset({"magnification", "stretch", "skew"})
+    labels = _LABELS
+    options = _OPTIONS
+    about = """Import alignments by IMOD, from etomo's FOLDERS or from RELION's import table.
+
+    \b
+        tomoset import imod TS_01 TS_02 -o tomograms.star --angpix 1.35 --fd 3
+        tomoset import imod --i tilt_series.star -o tomograms.star \\
+            --flipYZ --flipZ --angpix 1.35 --fd 3
+
+    A folder's tomogram is the volume as etomo leaves it, turned about x (--flipYZ --flipZ).
+    Its stack, command files, defocus and order are found by their names, and said.
+    """
+
+    def detect(self, path: str, head: bytes) -> bool:
+        """Whether a folder holds command files or transforms of IMOD."""
+        if head or not os.path.isdir(path):
+            return False
+        names = [name.lower() for name in os.listdir(path)]
+        return any(name in _COMMANDS or name.endswith(".xf") for name in names)
+
+    def refuse_options(self, sources: Sequence[StrPath], given: Mapping[str, Any]) -> None:
+        """Refuse options that contradict each other, or say nothing possible."""
+        table, hand, thickness = given["table"], given["hand"], given["thickness"]
+        if bool(sources) == bool(table):
+            raise ModelError("give IMOD folders or an import table (--i), one of the two")
+        if not sources and any(given[name] for name in _OF_FOLDERS):
+            raise ModelError("--no-flip, --stack, --ctf and --order are for folders, not for --i")
+        if given["no_flip"] and (given["flip_yz"] or given["flip_z"]):
+            raise ModelError("--no-flip contradicts --flipYZ and --flipZ")
+        if hand not in (1, -1):
+            raise ModelError("--hand must be 1 or -1: the sign of defocus against depth")
+        if thickness not in (None, -1) and not thickness >= 1:
+            raise ModelError("--thick must be at least 1 px")
+        for name, option in (("pixel_size", "--angpix"), ("fractional_dose", "--fd")):
+            if given[name] is not None and not given[name] > 0:
+                raise ModelError(f"{option} must be above 0")
+
+    def read(
+        self,
+        sources: Sequence[StrPath],
+        *,
+        target: StrPath | None = None,
+        before: TomogramSet | None = None,
+        **options: Any,
+    ) -> Reading:
+        """The series of folders, or of an import table; added to the set `before`.
+
+        Views that IMOD leaves out are left out of new stacks in the folder ``culled`` beside
+        `target`, or, without one, of the table only.
+        """
+        given = {option.name: option.default for option in self.options} | options
+        self.refuse_options(sources, given)
+        wanted = _import_options(given, folders=bool(sources), cull=target is not None)
+        if sources:
+            choices = Choices(
+                **{name: given[name] for name in ("stack", "ctf", "order", "optics_group")}
+            )
+            request = batch.from_folders(sources, wanted, choices, target or "")
+        else:
+            request = batch.from_table(given["table"], wanted)
+        result = batch.run(request, wanted, before=before)
+        return Reading(
+            project=Project(tomograms=result.tomograms),
+            notes=[*request.notes, *result.notes],
+            failures=result.failures,
+            files=result.files,
+        )
+
+
+def _import_options(given: Mapping[str, Any], *, folders: bool, cull: bool) -> ImportOptions:
+    turned = folders and not given["no_flip"]
+    return ImportOptions(
+        **{name: given[name] for name in _SAME},
+        hand=int(given["hand"]),
+        # RELION's own default, -1, means THICKNESS.
+        thickness=given["thickness"] if given["thickness"] != -1 else None,
+        offset=(given["offset_x"], given["offset_y"], given["offset_z"]),
+        flip_yz=given["flip_yz"] or turned,
+        flip_z=given["flip_z"] or turned,
+        cull=cull and not given["no_cull"],
+    )
+
+
+IMOD = Imod()
