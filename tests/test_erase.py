@@ -405,7 +405,7 @@ def test_a_bad_series_stops_no_other(
     two: Path, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     says = {
-        "no file": "rlnTomoFiducialsStarFile",
+        "no file": "names the fiducials 'beads/TS_01.star', and there is no such file",
         "text": "not a file of fiducials",
         "no stack": "the images images/TS_01.mrcs are not there",
         "not aligned": "is not aligned",

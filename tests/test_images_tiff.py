@@ -99,7 +99,7 @@ def test_relion_5_finds_pages_by_the_ending_of_tiff(
     text = Path("r5/tilt_series/TS_01.star").read_text()
     assert "000003@a.tif" in text
     assert ":mrc" not in text
-    with TiltSeries(tomoset.read("r5/set.star")["TS_01"], "r5/set.star") as series:
+    with TiltSeries(tomoset.read("r5/set.star")["TS_01"]) as series:
         assert np.array_equal(series.read(2), PIXELS[2])
 
 

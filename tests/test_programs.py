@@ -26,7 +26,7 @@ from tomoset.model import Optics, Reconstruction, Tomogram, TomogramSet
 from tomoset.programs._linked import follow_motions
 from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._request import Request, refuse_unknown
-from tomoset.programs._task import Task, set_path
+from tomoset.programs._task import Task
 from tomoset.project import Project, fiducials_of, open_project, open_tomograms
 from tomoset.project.transform import move_tomogram, read_moves
 from tomoset.run import Resources
@@ -253,16 +253,17 @@ def test_an_empty_set_and_unknown_names_are_refused(folder: Path) -> None:
 
 def test_fiducials_of_a_tomogram(folder: Path) -> None:
     tomograms = open_tomograms(".").tomograms
-    t, path = tomograms["TS_01"], set_path(tomograms)
-    with pytest.raises(MissingFileError, match=r"rlnTomoFiducialsStarFile of tomogram 'TS_01'"):
-        fiducials_of(t, path, "relion4")
-    assert fiducials_of(replace(t, fiducials=None), path, "relion4") is None
+    t = tomograms["TS_01"]
+    with pytest.raises(MissingFileError, match="tomogram 'TS_01' names the fiducials"):
+        fiducials_of(t, "relion4")
+    assert fiducials_of(replace(t, fiducials=None), "relion4") is None
     Path("sets/old").mkdir()
     Path("sets/old/TS_01.star").write_text(
         "data_\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n4 6 8\n"
     )
+    t = open_tomograms(".").tomograms["TS_01"]
     for format, point in (("relion4", [1, 2, 3]), ("relion5", [2, 3, 4])):
-        found = fiducials_of(t, path, format)
+        found = fiducials_of(t, format)
         assert found is not None
         assert found.points.tolist() == [point]
 

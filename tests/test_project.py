@@ -266,7 +266,8 @@ def test_missing_fiducials_are_refused(folder: Path, monkeypatch: pytest.MonkeyP
     )
     Path("Import/job001/tomograms.star").write_text(text)
     with pytest.raises(
-        tomoset.MissingFileError, match="rlnTomoFiducialsStarFile of tomogram 'TS_01' is 'x'"
+        tomoset.MissingFileError,
+        match="tomogram 'TS_01' names the fiducials 'x', and there is no such file",
     ):
         open_project("Import/job001")
     p = open_project("Import/job001", check_links=False)

@@ -206,7 +206,6 @@ def test_a_worker_in_another_folder_writes_where_the_program_was_started(three: 
         folder="T",
         file_name="TS_01",
         format="relion4",
-        set_path=str(three / "tomograms.star"),
         root=str(three),
     )
     os.mkdir("elsewhere")

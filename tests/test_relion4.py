@@ -33,7 +33,10 @@ REAL = [p for p in (
 
 @pytest.mark.skipif(not REAL, reason="the folder ../shared is not there")
 @pytest.mark.parametrize("path", REAL, ids=lambda p: f"{p.parent.name}/{p.name}")
-def test_untouched_sets_keep_every_text(path: Path, tmp_path: Path) -> None:
+def test_untouched_sets_keep_every_text(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)  # where its paths start
     tomoset.read(path).write(tmp_path / "out.star")
     before = [(t.name, dict(t.columns), t.comments) for t in star.read(path).tables]
     after = [(t.name, dict(t.columns), t.comments) for t in star.read(tmp_path / "out.star").tables]

@@ -225,7 +225,8 @@ def test_damaged_sets_are_refused_with_file_and_line(tmp_path: Path) -> None:
     assert "a2.mrc has 64 x 50 px" in refused(tmp_path, good, SERIES)
 
 
-def test_single_images_and_stacks(tmp_path: Path) -> None:
+def test_single_images_and_stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for i in (1, 2):
         write_stack(tmp_path / f"a{i}.mrc", 1)
     (tmp_path / "set.star").write_text(HEAD + "A a.star 300 2.7 0.1 -1 1.35\n")

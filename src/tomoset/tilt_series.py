@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from tomoset.errors import (
     ModelError,
 )
 from tomoset.files import AtomicFiles
-from tomoset.formats._files import file_names, find_file, image_places, path_from_here
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import (
     Stack,
@@ -33,6 +31,7 @@ from tomoset.images.stack import (
     write_like,
 )
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.paths import file_names, image_places
 
 
 class TiltSeries:
@@ -42,8 +41,6 @@ class TiltSeries:
     ----------
     tomogram : Tomogram
         What names them.
-    set_path : path-like, optional
-        The STAR file of the set, from which their paths are found.
     places : sequence of (str, int), optional
         Files and sections to take instead of the tomogram's own.
 
@@ -60,29 +57,24 @@ class TiltSeries:
     def __init__(
         self,
         tomogram: Tomogram,
-        set_path: str | os.PathLike[str] | None = None,
         *,
         places: Sequence[tuple[str, int]] | None = None,
     ) -> None:
         self.name = tomogram.name
         own = list(_places(tomogram) if places is None else places)
-        origin = None if set_path is None else os.fspath(set_path)
-        files = {path: self._find(path, origin) for path, _ in own}
-        self._stacks: Mapping[str, Stack] = {path: open_stack(files[path]) for path in files}
-        self._places = own
+        self._stacks: Mapping[str, Stack] = {path: self._open(path) for path in dict(own)}
         #: File and section, from 0, of each image.
-        self.found = [(str(files[path]), section) for path, section in own]
+        self.places = own
         self.size = self._check(tomogram)
         self._compare_pixel_size(tomogram)
 
-    def _find(self, path: str, origin: str | None) -> Path:
-        found = find_file(stack_path(path), origin)
-        if found is None:
+    def _open(self, path: str) -> Stack:
+        if not os.path.isfile(path):
             raise MissingFileError(
                 f"tomogram {self.name!r}: the images {path} are not there; paths start in the "
                 "working folder or in a folder above the set: go there, or put them there"
             )
-        return found
+        return open_stack(path)
 
     def _check(self, tomogram: Tomogram) -> tuple[int, int]:
         sizes = {stack.size: path for path, stack in self._stacks.items()}
@@ -98,18 +90,18 @@ class TiltSeries:
             raise FileFormatError(
                 f"expected images of {tomogram.image_size}, found {size}", path=path
             )
-        for path, section in self._places:
+        for path, section in self.places:
             stack = self._stacks[path]
             if section >= stack.n_images:
                 raise FileFormatError(
-                    f"tomogram {self.name!r} has {len(self._places)} tilt images and asks for "
+                    f"tomogram {self.name!r} has {len(self.places)} tilt images and asks for "
                     f"image {section + 1} of this stack, which holds {stack.n_images}",
                     path=stack.path,
                 )
         whole = tomogram.images is None and tomogram.image_index is None
-        if whole and len(sizes) == 1 and self._stacks[path].n_images != len(self._places):
+        if whole and len(sizes) == 1 and self._stacks[path].n_images != len(self.places):
             raise FileFormatError(
-                f"tomogram {self.name!r} has {len(self._places)} tilt images, the stack "
+                f"tomogram {self.name!r} has {len(self.places)} tilt images, the stack "
                 f"{self._stacks[path].n_images}: they cannot belong together",
                 path=path,
             )
@@ -133,7 +125,7 @@ class TiltSeries:
                 return
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def read(self, i: int) -> npt.NDArray[np.float32]:
         """Image i of the table, from 0: (h, w), finite. Several threads may read at once.
@@ -143,7 +135,7 @@ class TiltSeries:
         FileFormatError
             If pixels are NaN or infinite, or the file is damaged.
         """
-        path, section = self._places[i]
+        path, section = self.places[i]
         return read_float32(self._stacks[path], section)
 
     def stored(self, i: int) -> npt.NDArray[Any]:
@@ -154,7 +146,7 @@ class TiltSeries:
         FileFormatError
             As `read`.
         """
-        path, section = self._places[i]
+        path, section = self.places[i]
         image = self._stacks[path].read(section)
         check_finite(image, self._stacks[path], section)
         return image
@@ -192,30 +184,6 @@ def half_places(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[s
     return image_places(even), image_places(odd)
 
 
-def found_from_here(tomogram: Tomogram, set_path: str | None) -> Tomogram:
-    """The tomogram with the paths of its images and fiducials as the working folder finds them."""
-
-    def here(name: str) -> str:
-        file = stack_path(name)
-        return path_from_here(file, set_path) + name[len(file) :]
-
-    changes: dict[str, object] = {}
-    if tomogram.stack is not None and here(tomogram.stack) != tomogram.stack:
-        changes["stack"] = here(tomogram.stack)
-    if tomogram.fiducials is not None:
-        changes["fiducials"] = path_from_here(tomogram.fiducials, set_path)
-
-    def all_here(names: Iterable[str]) -> tuple[str, ...]:
-        parts = [name.rpartition("@") for name in names]
-        return tuple(f"{number}{at}{here(path)}" for number, at, path in parts)
-
-    if tomogram.images is not None:
-        changes["images"] = all_here(tomogram.images)
-    if tomogram.half_images is not None:
-        changes["half_images"] = tuple(map(all_here, tomogram.half_images))
-    return replace(tomogram, **changes) if changes else tomogram  # type: ignore[arg-type]
-
-
 def _places(tomogram: Tomogram) -> list[tuple[str, int]]:
     if tomogram.images is not None and tomogram.stack is None:
         return image_places(tomogram.images)
@@ -223,7 +191,7 @@ def _places(tomogram: Tomogram) -> list[tuple[str, int]]:
         raise ModelError(f"tomogram {tomogram.name!r} names no tilt images")
     index = tomogram.image_index
     sections = np.arange(tomogram.n_tilts) if index is None else index
-    return [(tomogram.stack, section) for section in sections.tolist()]
+    return [(stack_path(tomogram.stack), section) for section in sections.tolist()]
 
 
 def with_stacks(
@@ -250,12 +218,11 @@ def with_stacks(
     """
     names = file_names(tomograms)
     folder = os.path.join(os.path.dirname(os.fspath(target)), "stacks")
-    origin = getattr(tomograms.source, "path", None)
     made = []
     for tomogram in tomograms.values():
         if not _is_one_stack(tomogram):
             stack = os.path.join(folder, f"{names[tomogram.name]}.mrcs")
-            _join(tomogram, stack, origin, files)
+            _join(tomogram, stack, files)
             tomogram = replace(tomogram, stack=stack, image_index=None)
         made.append(tomogram)
     return tomograms.with_tomograms(made)
@@ -269,20 +236,19 @@ def _is_one_stack(tomogram: Tomogram) -> bool:
     return index is None or np.array_equal(index, np.arange(tomogram.n_tilts))
 
 
-def _join(tomogram: Tomogram, stack: str, origin: str | None, files: AtomicFiles) -> None:
+def _join(tomogram: Tomogram, stack: str, files: AtomicFiles) -> None:
     if os.path.exists(stack):
         raise FileAccessError(
             f"{stack} is there already; a stack of tomogram {tomogram.name!r} would replace it: "
             "convert to another folder, or remove it"
         )
     places = _places(tomogram)
-    files_of = {path: find_file(stack_path(path), origin) for path, _ in places}
-    found = [(file, section) for path, section in places if (file := files_of[path]) is not None]
-    if len(found) == len(places):
-        join_images(found, stack, files)
+    missing = sum(not os.path.isfile(path) for path, _ in places)
+    if not missing:
+        join_images(places, stack, files)
         return
     warnings.warn(
-        f"tomogram {tomogram.name!r}: {len(places) - len(found)} of its {tomogram.n_tilts} images "
+        f"tomogram {tomogram.name!r}: {missing} of its {tomogram.n_tilts} images "
         "are not there; RELION 4 wants one stack of them, which the set names but which was not "
         f"made: {stack}",
         LossyWarning,

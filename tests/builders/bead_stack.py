@@ -74,6 +74,5 @@ def made(
         folder=str(folder),
         file_name="TS_01",
         format=s.format,
-        set_path=s.source.path if hasattr(s.source, "path") else None,
     )
     return PROGRAM.run(task)

@@ -59,7 +59,7 @@ def _observations(path: str, tomogram: Tomogram, images: TiltSeries) -> Observat
 
 def _stack(path: str, images: TiltSeries) -> ImodStack:
     """What the beads were tracked on."""
-    files = {file for file, _ in images.found}
+    files = {file for file, _ in images.places}
     number = len(images)
     if len(files) == 1:
         number = read_header(files.pop()).n_images

@@ -125,7 +125,7 @@ def _read_at(path: StrPath, format: str | None = None) -> Project:
 def check_images(tomograms: TomogramSet, path: StrPath) -> None:
     """Refuse stacks with other images than a set says; FileFormatError, with its line."""
     for tomogram in tomograms.values():
-        wrong = wrong_stack(tomogram, os.fspath(path))
+        wrong = wrong_stack(tomogram)
         if wrong:
             line = format_of(tomograms).line_of(tomograms, tomogram.name)
             raise FileFormatError(wrong, path=path, line=line)

@@ -330,11 +330,6 @@ class Format:
         """The files that `write_set` makes of a set."""
         return [os.fspath(path)]
 
-    def sources(self, tomograms: TomogramSet) -> list[str]:
-        """The files that a set was read from."""
-        path = getattr(tomograms.source, "path", None)
-        return [] if path is None else [os.fspath(path)]
-
     def line_of(self, tomograms: TomogramSet, name: str) -> int | None:
         """The line of a tomogram in the file of its set."""
         return None

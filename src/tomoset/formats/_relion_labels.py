@@ -20,6 +20,7 @@ from tomoset.formats._texts import exact_texts, kept, number_texts, vector_texts
 from tomoset.images.mrc import stack_path
 from tomoset.images.tiff import TIFF_ENDINGS
 from tomoset.model import Deformation, Ice, Reconstruction, Source, Tomogram
+from tomoset.paths import Finder, image_place
 
 Array = npt.NDArray[np.float64]
 Value = str | int | float | None
@@ -30,13 +31,14 @@ class GlobalColumn:
     """A column of data_global: its label, and what a tomogram says there (None: nothing).
 
     A `default` is what readers take where the column is absent: then it stays absent. New
-    sets have it all the same if RELION's import writes it (`usual`).
+    sets have it all the same if RELION's import writes it (`usual`). Of a file, a `path`.
     """
 
     label: str
     get: Callable[[Tomogram], Value]
     default: Value = None
     usual: bool = False
+    path: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,15 @@ class TiltColumn:
     """A column with a value per tilt image: its label, what a tomogram says there, as text.
 
     `get` gives an array or a tuple of texts, None for nothing. Where the same text means
-    something else in the other dialect, `own` is the dialect in which it means this.
+    something else in the other dialect, `own` is the dialect in which it means this. Of images,
+    or of other files, `path`.
     """
 
     label: str
     get: Callable[[Tomogram], Any]
     texts: Callable[[Any], Iterable[str]] = number_texts
     own: str | None = None
+    path: bool = False
 
 
 def _made(tomogram: Tomogram) -> Reconstruction:
@@ -101,7 +105,7 @@ DEFORMATION_TYPE = "rlnTomoDeformationType"
 #: In the order in which RELION's import writes them.
 GLOBAL_COLUMNS = (
     GlobalColumn("rlnTomoName", lambda t: t.name),
-    GlobalColumn(STACK, lambda t: t.stack),
+    GlobalColumn(STACK, lambda t: t.stack, path=True),
     GlobalColumn(FRAME_COUNT, lambda t: t.n_tilts),
     GlobalColumn("rlnTomoSizeX", lambda t: t.size and t.size[0]),
     GlobalColumn("rlnTomoSizeY", lambda t: t.size and t.size[1]),
@@ -113,13 +117,13 @@ GLOBAL_COLUMNS = (
     GlobalColumn("rlnSphericalAberration", lambda t: t.optics.spherical_aberration),
     GlobalColumn("rlnAmplitudeContrast", lambda t: t.optics.amplitude_contrast),
     GlobalColumn("rlnTomoImportFractionalDose", lambda t: t.fractional_dose),
-    GlobalColumn(FIDUCIALS, lambda t: t.fiducials),
+    GlobalColumn(FIDUCIALS, lambda t: t.fiducials, path=True),
     GlobalColumn("rlnTomoDefocusSlope", lambda t: t.defocus_slope, default=1.0),
     GlobalColumn(BINNING, lambda t: t.reconstruction.binning if t.reconstruction else None, 1.0),
-    GlobalColumn(VOLUMES[0], lambda t: _made(t).path),
-    GlobalColumn(VOLUMES[1], lambda t: _made(t).half1),
-    GlobalColumn(VOLUMES[2], lambda t: _made(t).half2),
-    *(GlobalColumn(label, _other_volume(what)) for what, label in OTHER_VOLUMES.items()),
+    GlobalColumn(VOLUMES[0], lambda t: _made(t).path, path=True),
+    GlobalColumn(VOLUMES[1], lambda t: _made(t).half1, path=True),
+    GlobalColumn(VOLUMES[2], lambda t: _made(t).half2, path=True),
+    *(GlobalColumn(label, _other_volume(what), path=True) for what, label in OTHER_VOLUMES.items()),
     GlobalColumn(LUMINANCE, lambda t: _ice(t).luminance),
     GlobalColumn(THICKNESS, lambda t: _ice(t).thickness),
     *(GlobalColumn(label, _normal(axis)) for axis, label in enumerate(NORMAL)),
@@ -235,8 +239,11 @@ TILT_COLUMNS = (
     *(TiltColumn(label, attrgetter(field)) for label, field in NUMBERS.items()),
     *(TiltColumn(label, _deviations(what), exact_texts) for what, label in DEVIATIONS.items()),
     TiltColumn(ACQUISITION, lambda t: t.acquisition, _numbered),
-    TiltColumn(MOVIE, lambda t: t.movies, iter),
-    *(TiltColumn(label, _half_images(half), iter) for half, label in enumerate(HALF_NAMES)),
+    TiltColumn(MOVIE, lambda t: t.movies, iter, path=True),
+    *(
+        TiltColumn(label, _half_images(half), iter, path=True)
+        for half, label in enumerate(HALF_NAMES)
+    ),
     TiltColumn(
         DEFORMATION_COEFFICIENTS,
         lambda t: t.deformation and t.deformation.coefficients,
@@ -264,15 +271,27 @@ def recorded(
     return replace(tomogram, source=replace(source, row_values=rows, tilt_values=tilts))
 
 
-def global_text(tomogram: Tomogram, column: GlobalColumn) -> str | None:
-    """The text of a global value: the one it was read from, as long as it says the same."""
+def global_text(tomogram: Tomogram, column: GlobalColumn, finder: Finder) -> str | None:
+    """The text of a global value: the one it was read from, as long as it says the same.
+
+    A path says the same if it finds the same file from where the new set will be.
+    """
     value, source = column.get(tomogram), tomogram.source
     if source is not None and column.label in source.row:
-        if source.row_values.get(column.label) == value:
-            return source.row[column.label]
+        old = source.row[column.label]
+        if source.row_values.get(column.label) == value and not (
+            column.path and value is not None and _moved(old, str(value), finder)
+        ):
+            return old
     elif value == column.default and (source or not column.usual):
         return None
     return plain_text(value)
+
+
+def _moved(old: str, now: str, finder: Finder) -> bool:
+    """Whether the old name of a file finds another one from where a new set will be."""
+    place = image_place(now)
+    return image_place(old) != place and image_place(finder.image_here(old)) != place
 
 
 def plain_text(value: Value) -> str | None:
@@ -280,7 +299,7 @@ def plain_text(value: Value) -> str | None:
     return value if value is None or isinstance(value, str) else star.format_number(value)
 
 
-def tilt_texts(tomogram: Tomogram, column: TiltColumn) -> Sequence[str] | None:
+def tilt_texts(tomogram: Tomogram, column: TiltColumn, finder: Finder) -> Sequence[str] | None:
     """Texts of a value per tilt image; those that nobody changed as they were read."""
     now, source = column.get(tomogram), tomogram.source
     if source is not None and column.own in (None, source.format):
@@ -289,6 +308,9 @@ def tilt_texts(tomogram: Tomogram, column: TiltColumn) -> Sequence[str] | None:
         old, before = None, None
     if now is None:  # what a text says that means nothing here is still what the file said
         return old if before is None else None
+    if column.path and old is not None and before is not None:
+        pairs = zip(old, before, strict=True)
+        before = tuple(None if _moved(text, name, finder) else name for text, name in pairs)
     return kept(old, before, now, column.texts)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from tomoset import star
 from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._files import find_file, path_from_here
 from tomoset.formats._format import StrPath
 from tomoset.formats._relion_labels import LABELS
 from tomoset.model.project import LINKED, Project
+from tomoset.paths import Finder, find_file
 
 #: Fields of a project that are references, by what an optimisation set calls them.
 REFERENCES = ("half1", "half2", "mask", "fsc")
@@ -95,12 +95,8 @@ def follow(path: StrPath, given: Mapping[str, StrPath]) -> Links:
 
 def paths_of(file: star.StarFile) -> dict[str, str]:
     """Paths that an optimisation set names, by field, as they are found from the working folder."""
-    entries = sets.read_optimisation_set(file).entries
-    return {
-        name: path_from_here(entries[label], file.path)
-        for name, label in LABELS.items()
-        if label in entries
-    }
+    finder, entries = Finder(file.path), sets.read_optimisation_set(file).entries
+    return {name: finder.here(entries[label]) for name, label in LABELS.items() if label in entries}
 
 
 def _tomograms(said: Mapping[str, str], given: Mapping[str, StrPath], star_path: str) -> Path:
@@ -187,7 +183,7 @@ def _refuse_two_sets(folder: Path, optimisation: Path) -> None:
         return
     text = star.read(optimisation)
     name = sets.read_optimisation_set(text).entries.get(LABELS["tomograms"])
-    named = None if name is None else find_file(name, os.fspath(optimisation))
+    named = None if name is None else find_file(name, optimisation)
     if named is None or not named.samefile(own):
         raise AmbiguityError(
             f"{folder} holds tomograms.star and optimisation_set.star, which names "

@@ -9,11 +9,11 @@ from dataclasses import replace
 from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._files import file_names, path_from_here
 from tomoset.formats._format import LinkedFiles
 from tomoset.formats._relion_labels import LABELS
 from tomoset.model import TomogramSet
 from tomoset.model.project import LINKED, Project
+from tomoset.paths import Finder, file_names
 
 #: What RELION calls the files of linked sets.
 _NAMES = {
@@ -66,8 +66,8 @@ def links_file(project: Project, paths: Mapping[str, str], dialect: str) -> byte
     old = project.source if isinstance(project.source, star.StarFile) else None
     entries: dict[str, str] = {}
     if old is not None:
-        said = sets.read_optimisation_set(old).entries
-        entries = {label: path_from_here(name, old.path) for label, name in said.items()}
+        finder, said = Finder(old.path), sets.read_optimisation_set(old).entries
+        entries = {label: finder.here(name) for label, name in said.items()}
     for name in (name for name in LINKED if name not in project.unread):
         own, text = source_path(getattr(project, name)), entries.get(LABELS[name], "")
         if own is not None and os.path.realpath(own) != os.path.realpath(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.errors import FileFormatError, ModelError
-from tomoset.formats._files import find_file
+from tomoset.formats._files import header_of
 from tomoset.formats._relion_labels import (
     ACQUISITION,
     BINNING,
@@ -35,8 +36,8 @@ from tomoset.formats._relion_labels import (
     VOLUMES,
 )
 from tomoset.images.mrc import stack_path
-from tomoset.images.stack import ImageHeader, read_header
 from tomoset.model import Deformation, Ice, Optics, Reconstruction, Source, Tomogram
+from tomoset.paths import Finder
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -45,8 +46,8 @@ Index = npt.NDArray[np.int64]
 class GlobalRow:
     """Typed access to one row of data_global, with the place in every error."""
 
-    def __init__(self, table: star.Table, row: int) -> None:
-        self.table, self.row = table, row
+    def __init__(self, table: star.Table, row: int, finder: Finder) -> None:
+        self.table, self.row, self.finder = table, row, finder
 
     def text(self, label: str) -> str | None:
         return self.table[label][self.row] if label in self.table else None
@@ -62,6 +63,15 @@ class GlobalRow:
     def said(self, label: str) -> str | None:
         """A text; None as `number`."""
         return self.text(label) if self.says(label) else None
+
+    def path(self, label: str) -> str | None:
+        """A path, from the working folder; None as `number`. OME-Zarr is a folder."""
+        said = self.said(label)
+        return None if said is None else self.finder.here(said, Path.exists)
+
+    def images(self, tilts: star.Table, label: str) -> tuple[str, ...]:
+        """A column of names of images, from the working folder; none if it is absent."""
+        return tuple(map(self.finder.image_here, tilts.get(label) or ()))
 
     def required(self, label: str) -> float:
         text = self.table[label][self.row]
@@ -122,12 +132,13 @@ class GlobalRow:
 
 def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     """A tomogram with all that both dialects say alike: everything but the alignment."""
-    named, index, images = image_names_of(tilts)
-    stack = reader.text(STACK) or named
-    header = find_stack(stack, reader.table.path)
+    stack, index, images = _images(reader.images(tilts, IMAGE_NAME))
+    if reader.text(STACK):
+        stack = reader.finder.image_here(reader.text(STACK) or "")
+    header = header_of(stack)
     fields: dict[str, Any] = {field: read_floats(tilts, label) for label, field in NUMBERS.items()}
     deviations = {what: read_floats(tilts, label) for what, label in DEVIATIONS.items()}
-    even, odd = (tuple(tilts.get(label) or ()) for label in HALF_NAMES)
+    even, odd = (reader.images(tilts, label) for label in HALF_NAMES)
     slope = reader.number("rlnTomoDefocusSlope")
     with reader.errors():
         return Tomogram(
@@ -139,13 +150,13 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
             image_index=index,
             images=images,
             half_images=(even, odd),
-            movies=None if MOVIE not in tilts else tuple(tilts[MOVIE]),
+            movies=reader.images(tilts, MOVIE) or None,
             image_size=None if header is None else header.size,
             size=reader.size(),
             fractional_dose=reader.number("rlnTomoImportFractionalDose"),
             acquisition=None if ACQUISITION not in tilts else tilts.ints(ACQUISITION) - 1,
             defocus_slope=1.0 if slope is None else slope,
-            fiducials=reader.said(FIDUCIALS),
+            fiducials=reader.path(FIDUCIALS),
             deformation=read_deformation(reader, tilts),
             reconstruction=_reconstruction(reader),
             deviations={what: v for what, v in deviations.items() if v is not None},
@@ -171,8 +182,8 @@ def source_of(reader: GlobalRow, tilts: star.Table, format: str) -> Source:
 
 
 def _reconstruction(reader: GlobalRow) -> Reconstruction | None:
-    path, half1, half2 = (reader.said(label) for label in VOLUMES)
-    others = {w: text for w, label in OTHER_VOLUMES.items() if (text := reader.said(label))}
+    path, half1, half2 = (reader.path(label) for label in VOLUMES)
+    others = {w: text for w, label in OTHER_VOLUMES.items() if (text := reader.path(label))}
     if not (reader.says(BINNING) or path or half1 or half2 or others):
         return None
     binning = reader.number(BINNING)
@@ -206,22 +217,10 @@ def check_count(reader: GlobalRow, tilts: star.Table) -> None:
         )
 
 
-def find_stack(stack: str | None, star_path: str | None) -> ImageHeader | None:
-    """The stack's header, None if it is not there or not readable."""
-    found = None if not stack else find_file(stack_path(stack), star_path)
-    if found is None:
-        return None
-    try:
-        return read_header(found)
-    except FileFormatError:
-        return None
-
-
-def image_names_of(
-    tilts: star.Table,
+def _images(
+    names: tuple[str, ...],
 ) -> tuple[str | None, Index | None, tuple[str, ...] | None]:
     """Stack and slices where every row says ``000003@stack``, or else single images."""
-    names = tilts.get(IMAGE_NAME)
     if not names:
         return None, None, None
     parts = [name.partition("@") for name in names]
@@ -229,14 +228,14 @@ def image_names_of(
     if len(stacks) == 1 and all(n.isdecimal() and int(n) > 0 for n, _, _ in parts):
         index = np.array([int(n) - 1 for n, _, _ in parts], dtype=np.int64)
         return stack_path(stacks.pop()), index, None
-    return None, None, tuple(names)
+    return None, None, names
 
 
 def check_images(names: tuple[str, ...], tilts: star.Table) -> tuple[int, int] | None:
     """Width and height of single images, None if the first is not there; all must agree."""
     size: tuple[int, int] | None = None
     for row, name in enumerate(names):
-        header = find_stack(name.rpartition("@")[2], tilts.path)
+        header = header_of(name.rpartition("@")[2])
         if header is None:
             if row == 0:
                 return None

@@ -15,6 +15,7 @@ from tomoset.formats._relion_labels import (
     tilt_texts,
 )
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.paths import Finder
 
 
 def global_table(
@@ -23,6 +24,7 @@ def global_table(
     old: star.Table | None,
     *,
     version: str,
+    finder: Finder,
     leave_out: Collection[str] = (),
 ) -> star.Table:
     """data_global: the columns of the old one in their order, then what is new.
@@ -34,7 +36,7 @@ def global_table(
     if old is not None:
         texts = {label: [] for label in old.columns if label not in leave_out}
     for column in columns:
-        found = [global_text(t, column) for t in tomograms.values()]
+        found = [global_text(t, column, finder) for t in tomograms.values()]
         if any(text is not None for text in found):
             # A number that is none would be "empty", at which RELION stops.
             said = [
@@ -69,6 +71,7 @@ def tilt_table(
     old: star.Table | None,
     *,
     version: str,
+    finder: Finder,
     own: Mapping[str, Sequence[str] | None] = MappingProxyType({}),
     leave_out: Collection[str] = (),
 ) -> star.Table:
@@ -76,7 +79,7 @@ def tilt_table(
 
     `own` are texts of columns that only this dialect writes so.
     """
-    known = {**own, **{column.label: tilt_texts(tomogram, column) for column in columns}}
+    known = {**own, **{column.label: tilt_texts(tomogram, column, finder) for column in columns}}
     texts: dict[str, Sequence[str]] = {}
     for label, before in () if tomogram.source is None else tomogram.source.tilts.items():
         now = known.pop(label, None if label in leave_out else before)

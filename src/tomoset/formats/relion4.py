@@ -46,6 +46,7 @@ from tomoset.formats._texts import same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Found, Rule
+from tomoset.paths import Finder
 
 NAME = "relion4"
 _VERSION = "# version 30001"
@@ -73,11 +74,12 @@ def _read(text: star.StarFile) -> TomogramSet:
     assert table is not None
     _refuse_duplicates(text, table)
     others = {t.name: t for t in reversed(text.tables) if t is not table}
-    tomograms = []
+    finder, tomograms = Finder(text.path), []
     for row, name in enumerate(table["rlnTomoName"]):
         tilts = _tilt_table(others, table, row, name)
-        tomograms.append(_read_tomogram(GlobalRow(table, row), tilts, name))
-    return TomogramSet(tomograms, format=NAME, source=text)
+        tomograms.append(_read_tomogram(GlobalRow(table, row, finder), tilts, name))
+    files = () if text.path is None else (text.path,)
+    return TomogramSet(tomograms, format=NAME, files=files, source=text)
 
 
 def _refuse_duplicates(text: star.StarFile, table: star.Table) -> None:
@@ -151,15 +153,18 @@ def _directions(matrices: Array) -> Alignment:
     return Alignment(angles=angles, shifts=np.zeros((len(angles), 2)), directions_only=True)
 
 
-def to_star(tomograms: TomogramSet) -> star.StarFile:
-    """The set as tables: those of its file, in their order, with what has changed."""
+def to_star(tomograms: TomogramSet, path: StrPath | None = None) -> star.StarFile:
+    """The set as tables, for a file: those of its own, in their order, with what has changed."""
     if not tomograms:
         raise ModelError("the set holds no tomogram, and RELION reads no empty set")
     old = tomograms.source if isinstance(tomograms.source, star.StarFile) else None
     template = None if old is None else _global_of(old)
     ready = tomograms.with_tomograms(with_deformations(map(_ready, tomograms.values())))
-    head = global_table(ready, GLOBAL_COLUMNS, template, version=_VERSION, leave_out=(STAR_FILE,))
-    tables = _tilt_tables(ready, old)
+    finder = Finder(path)
+    head = global_table(
+        ready, GLOBAL_COLUMNS, template, version=_VERSION, finder=finder, leave_out=(STAR_FILE,)
+    )
+    tables = _tilt_tables(ready, old, finder)
     if old is None:
         return star.StarFile((head, *tables.values()))
     written: list[star.Table] = [] if template is not None else [head]
@@ -177,7 +182,9 @@ def to_star(tomograms: TomogramSet) -> star.StarFile:
     return star.StarFile((*written, *tables.values()), comments=old.comments, path=old.path)
 
 
-def _tilt_tables(ready: TomogramSet, old: star.StarFile | None) -> dict[str, star.Table]:
+def _tilt_tables(
+    ready: TomogramSet, old: star.StarFile | None, finder: Finder
+) -> dict[str, star.Table]:
     before = {} if old is None else {t.name: t for t in reversed(old.tables)}
     return {
         t.name: tilt_table(
@@ -185,6 +192,7 @@ def _tilt_tables(ready: TomogramSet, old: star.StarFile | None) -> dict[str, sta
             _TILT_COLUMNS,
             before.get(t.name),
             version=_VERSION,
+            finder=finder,
             # Angles beside the matrices go when they come from RELION 5, or the matrices change.
             leave_out=() if _as_read(t) else ALIGNMENT_LABELS,
         )
@@ -234,7 +242,7 @@ _TILT_COLUMNS = (
         TiltColumn(label, poses, _matrix_texts(row), own=NAME)
         for row, label in enumerate(PROJECTION_LABELS)
     ),
-    TiltColumn(IMAGE_NAME, _image_names, iter),
+    TiltColumn(IMAGE_NAME, _image_names, iter, path=True),
     *TILT_COLUMNS,
 )
 
@@ -284,7 +292,7 @@ class Relion4(Relion):
         """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
         del tolerance
         refuse_unless_set(path)
-        star.write(to_star(tomograms), path, files)
+        star.write(to_star(tomograms, path), path, files)
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """What RELION 4 asks of every set, where it is not there."""

@@ -24,7 +24,7 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.files import AtomicFiles, part_of
-from tomoset.formats._files import file_names, find_file, refuse_unless_set
+from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Loss, StrPath, Tolerance
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
 from tomoset.formats._relion_labels import (
@@ -36,7 +36,6 @@ from tomoset.formats._relion_labels import (
     STACK,
     STAR_FILE,
     TILT_COLUMNS,
-    GlobalColumn,
     TiltColumn,
     image_texts,
     poses,
@@ -55,6 +54,7 @@ from tomoset.formats._relion_tables import global_table, tilt_table
 from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
 from tomoset.model.project import Project
+from tomoset.paths import Finder, file_names
 
 NAME = "relion5"
 _VERSION = "# version 50001"
@@ -70,11 +70,6 @@ class Files:
     head: star.StarFile
     series: dict[str, star.StarFile]
 
-    @property
-    def path(self) -> str | None:
-        """Of the global file."""
-        return self.head.path
-
 
 def _global_of(text: star.StarFile) -> star.Table | None:
     return next((t for t in text.tables if STAR_FILE in t and "rlnTomoName" in t), None)
@@ -85,7 +80,7 @@ def _read(text: star.StarFile) -> TomogramSet:
     table = _global_of(text)
     assert table is not None
     series: dict[str, star.StarFile] = {}
-    tomograms = []
+    finder, tomograms = Finder(text.path), []
     for row, name in enumerate(table["rlnTomoName"]):
         if name in series:
             raise table.error(
@@ -93,14 +88,15 @@ def _read(text: star.StarFile) -> TomogramSet:
                 "may occur only once",
                 row=row,
             )
-        series[name] = _series_file(table, row, name)
-        tomograms.append(_read_tomogram(GlobalRow(table, row), series[name], name))
-    return TomogramSet(tomograms, format=NAME, source=Files(text, series))
+        series[name] = _series_file(table, row, name, finder)
+        tomograms.append(_read_tomogram(GlobalRow(table, row, finder), series[name], name))
+    files = [file.path for file in (text, *series.values()) if file.path is not None]
+    return TomogramSet(tomograms, format=NAME, files=files, source=Files(text, series))
 
 
-def _series_file(table: star.Table, row: int, name: str) -> star.StarFile:
+def _series_file(table: star.Table, row: int, name: str, finder: Finder) -> star.StarFile:
     path = table[STAR_FILE][row]
-    found = find_file(path, table.path)
+    found = finder.find(path)
     if found is None:
         raise MissingFileError(
             f"{table.path}:{table.line_of(row)}: tomogram {name!r}: {path} is not there; it is "
@@ -212,13 +208,10 @@ _STACK_COLUMNS = {
     STACK: lambda t: t.stack if _has_stack(t) else None,
     FRAME_COUNT: lambda t: t.n_tilts if _has_stack(t) else None,
 }
-_COLUMNS = tuple(
-    GlobalColumn(c.label, _STACK_COLUMNS.get(c.label, c.get), c.default, c.usual)
-    for c in GLOBAL_COLUMNS
-)
+_COLUMNS = tuple(replace(c, get=_STACK_COLUMNS.get(c.label, c.get)) for c in GLOBAL_COLUMNS)
 
 
-_COLUMNS_OF_SERIES = (TiltColumn(IMAGE_NAME, image_texts, iter), *TILT_COLUMNS)
+_COLUMNS_OF_SERIES = (TiltColumn(IMAGE_NAME, image_texts, iter, path=True), *TILT_COLUMNS)
 _READ_COLUMNS = (
     *(TiltColumn(label, poses) for label in (*ALIGNMENT_LABELS, *PROJECTION_LABELS)),
     *_COLUMNS_OF_SERIES,
@@ -236,10 +229,11 @@ def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance, files: A
     ready = tomograms.with_tomograms(
         with_deformations(_ready(t, tolerance) for t in tomograms.values())
     )
-    head = _head(ready, path, old)
+    finder = Finder(path)
+    head = _head(ready, path, old, finder)
     for tomogram in ready.values():
         before = None if old is None else old.series.get(tomogram.name)
-        series = _series(tomogram, before, keep_matrices=tolerance.keep_matrices)
+        series = _series(tomogram, before, finder, keep_matrices=tolerance.keep_matrices)
         star.write(series, _series_path(path, names[tomogram.name]), files)
     star.write(head, path, files)
 
@@ -283,9 +277,11 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     )
 
 
-def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
+def _head(ready: TomogramSet, path: str, old: Files | None, finder: Finder) -> star.StarFile:
     template = None if old is None else _global_of(old.head)
-    table = global_table(ready, _COLUMNS, template, version=_VERSION, leave_out=(STAR_FILE,))
+    table = global_table(
+        ready, _COLUMNS, template, version=_VERSION, finder=finder, leave_out=(STAR_FILE,)
+    )
     columns = dict(table.columns)
     names = columns.pop("rlnTomoName")
     plain = file_names(ready)
@@ -302,7 +298,9 @@ def _head(ready: TomogramSet, path: str, old: Files | None) -> star.StarFile:
     return star.StarFile(tuple(others), comments=old.head.comments)
 
 
-def _series(tomogram: Tomogram, old: star.StarFile | None, *, keep_matrices: bool) -> star.StarFile:
+def _series(
+    tomogram: Tomogram, old: star.StarFile | None, finder: Finder, *, keep_matrices: bool
+) -> star.StarFile:
     own = _alignment_texts(tomogram)
     unchanged = _as_read(tomogram, PROJECTION_LABELS[0])
     if keep_matrices and tomogram.projections is not None and not unchanged:
@@ -316,6 +314,7 @@ def _series(tomogram: Tomogram, old: star.StarFile | None, *, keep_matrices: boo
         _COLUMNS_OF_SERIES,
         before,
         version=_VERSION,
+        finder=finder,
         own=own,
         leave_out=() if unchanged else PROJECTION_LABELS,
     )
@@ -414,12 +413,6 @@ class Relion5(Relion):
         """The global file and those of the tilt series."""
         path = os.fspath(path)
         return [path, *(_series_path(path, name) for name in file_names(tomograms).values())]
-
-    def sources(self, tomograms: TomogramSet) -> list[str]:
-        """The global file and those of the tilt series, as they were found."""
-        old = tomograms.source if isinstance(tomograms.source, Files) else None
-        files = () if old is None else (old.head, *old.series.values())
-        return [file.path for file in files if file.path is not None]
 
 
 RELION5 = Relion5()

@@ -20,6 +20,8 @@ class TomogramSet(Mapping[str, Tomogram]):
         In the order of the file.
     format : str
         The format in which it came, and in which `write` writes it unless told otherwise.
+    files : sequence of str
+        Those that it was read from, the global one first.
     source : object, optional
         What that format keeps of its file (further tables, comments). Opaque here.
 
@@ -38,7 +40,12 @@ class TomogramSet(Mapping[str, Tomogram]):
     """
 
     def __init__(
-        self, tomograms: Iterable[Tomogram] = (), *, format: str = "relion4", source: Any = None
+        self,
+        tomograms: Iterable[Tomogram] = (),
+        *,
+        format: str = "relion4",
+        files: Iterable[str] = (),
+        source: Any = None,
     ) -> None:
         self._tomograms: dict[str, Tomogram] = {}
         for tomogram in tomograms:
@@ -49,6 +56,7 @@ class TomogramSet(Mapping[str, Tomogram]):
                 )
             self._tomograms[tomogram.name] = tomogram
         self.format = format
+        self.files = tuple(map(os.path.abspath, files))
         self.source = source
 
     def __getitem__(self, name: str) -> Tomogram:
@@ -57,6 +65,11 @@ class TomogramSet(Mapping[str, Tomogram]):
         except KeyError:
             some = ", ".join(map(repr, list(self)[:5])) + (" ..." if len(self) > 5 else "")
             raise KeyError(f"no tomogram is called {name!r}; there are {some}") from None
+
+    @property
+    def path(self) -> str | None:
+        """The file that it was read from, absolute; None for a set that was made."""
+        return self.files[0] if self.files else None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tomograms)
@@ -85,7 +98,7 @@ class TomogramSet(Mapping[str, Tomogram]):
         >>> s.with_tomograms([*s.values(), replace(one, name="b")])
         <TomogramSet of 2: a, b>
         """
-        return TomogramSet(tomograms, format=self.format, source=self.source)
+        return TomogramSet(tomograms, format=self.format, files=self.files, source=self.source)
 
     def write(self, path: str | os.PathLike[str], format: str | None = None) -> None:
         """Write the set, whole or not at all.

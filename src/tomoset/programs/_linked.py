@@ -15,9 +15,8 @@ import numpy.typing as npt
 from tomoset import star
 from tomoset.errors import FileAccessError, LossyWarning, MissingFileError, TomosetError
 from tomoset.formats import LinkedFiles, working_format
-from tomoset.formats._files import file_names, find_file
 from tomoset.model import Fiducials
-from tomoset.programs._task import set_path
+from tomoset.paths import file_names
 from tomoset.project import Project, fiducials_of
 from tomoset.project.transform import move_project, moves_to_star, read_moves
 
@@ -56,10 +55,10 @@ def linked_files(project: Project, folder: str, changes: Collection[str]) -> lis
         if field in changes:
             sources[name] = _source(project, field)
     if _FIDUCIALS in changes:
-        plain, origin = file_names(project.tomograms), set_path(project.tomograms)
+        plain = file_names(project.tomograms)
         for name, t in project.tomograms.items():
             if t.fiducials is not None:
-                sources[f"fiducials_{plain[name]}.star"] = find_file(t.fiducials, origin)
+                sources[f"fiducials_{plain[name]}.star"] = t.fiducials
     if _MOTIONS in changes:
         sources[_MOTIONS_FILE] = None
     for name, source in sources.items():
@@ -153,7 +152,7 @@ def _beads(project: Project, name: str) -> Fiducials | None:
         return project.fiducials[name]
     tomograms = project.tomograms
     try:
-        return fiducials_of(tomograms[name], set_path(tomograms), tomograms.format)
+        return fiducials_of(tomograms[name], tomograms.format)
     except MissingFileError as problem:
         warnings.warn(
             f"tomogram {name!r} is turned, and its fiducials cannot follow: {problem}",

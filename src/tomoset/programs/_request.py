@@ -20,9 +20,10 @@ import numpy.typing as npt
 from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
 from tomoset.files import AtomicFiles, refuse_unless_star
 from tomoset.formats import working_format
-from tomoset.formats._files import file_names, refuse_unless_set
+from tomoset.formats._files import refuse_unless_set
 from tomoset.images.device import open_device
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.paths import file_names
 from tomoset.programs._linked import (
     changed_sets,
     follow_motions,
@@ -32,10 +33,9 @@ from tomoset.programs._linked import (
 )
 from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._results import summary
-from tomoset.programs._task import Task, set_path
+from tomoset.programs._task import Task
 from tomoset.project import Project
 from tomoset.run import Resources, run
-from tomoset.tilt_series import found_from_here
 
 O = TypeVar("O")  # noqa: E741 - options
 R = TypeVar("R", bound=Result)
@@ -129,7 +129,6 @@ class Request(Generic[O]):
                 folder=self.folder,
                 file_name=files[name],
                 format=working_format(tomograms).name,
-                set_path=set_path(tomograms),
             )
             for name, tomogram in tomograms.items()
             if name in inputs
@@ -217,7 +216,7 @@ class _NewSet(Generic[O, R]):
     def refuse(self, others: Collection[str]) -> None:
         """Refuse to replace a set, or others of these files, that no earlier run has made."""
         links = getattr(self._project.source, "path", None)
-        for source in (set_path(self._project.tomograms), links):
+        for source in (self._project.tomograms.path, links):
             if source is None or _folder(source) != _folder(self._path):
                 continue
             if os.path.realpath(source) == os.path.realpath(self._path):
@@ -277,9 +276,8 @@ class _NewSet(Generic[O, R]):
         found = {name: self._program.motion(result) for name, result in known.items()}
         motions = {name: motion for name, motion in found.items() if motion is not None}
         before = follow_motions(self._project, self._folder)[0] if motions else self._project
-        source = set_path(before.tomograms)
-        updated = [found_from_here(t, source) for t in self._updated(known, motions)]
-        after = before.with_sets(tomograms=before.tomograms.with_tomograms(updated))
+        updated = before.tomograms.with_tomograms(self._updated(known, motions))
+        after = before.with_sets(tomograms=updated)
         after = self._program.linked(after, known)
         if motions:
             after = moved(before, after, motions)

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from tomoset.errors import MissingFileError, ModelError
-from tomoset.formats._files import fiducials_file
-from tomoset.model import Fiducials, Tomogram, TomogramSet
+from tomoset.model import Fiducials, Tomogram
 from tomoset.model.tomogram import PER_TILT
-from tomoset.project import fiducials_of
+from tomoset.project import fiducials_file, fiducials_of
 from tomoset.run import Resources, file_stamp
 from tomoset.tilt_series import TiltSeries, half_places
 
@@ -41,8 +40,6 @@ class Task(Generic[O]):
         The tomogram's name, as files can have it.
     format : str
         Of the set that is written, and of its fiducials.
-    set_path : str or None
-        The STAR file of the set, absolute, from which paths are found.
     root : str
         Folder in which the program was started, absolute: where relative paths begin, also on
         another machine.
@@ -55,7 +52,6 @@ class Task(Generic[O]):
     folder: str | None
     file_name: str
     format: str
-    set_path: str | None = None
     root: str = field(default_factory=os.getcwd)
 
     def target(self, pattern: str) -> str:
@@ -66,17 +62,11 @@ class Task(Generic[O]):
 
     def images(self, places: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
         """The tilt images, or those at other places."""
-        return TiltSeries(self.tomogram, self.set_path, places=places)
+        return TiltSeries(self.tomogram, places=places)
 
     def fiducials(self) -> Fiducials | None:
         """The fiducials that the set names, read."""
-        return fiducials_of(self.tomogram, self.set_path, self.format)
-
-
-def set_path(tomograms: TomogramSet) -> str | None:
-    """The STAR file of a set, absolute; None if it was not read from one."""
-    path = getattr(tomograms.source, "path", None)
-    return None if path is None else os.path.abspath(path)
+        return fiducials_of(self.tomogram, self.format)
 
 
 def in_folder(root: str) -> contextlib.AbstractContextManager[None]:
@@ -136,7 +126,7 @@ def identity(task: Task[O]) -> str:
 
 def identity_with_fiducials(task: Task[O]) -> str:
     """The same, and the file of fiducials that the set names."""
-    file = fiducials_file(task.tomogram, task.set_path)
+    file = fiducials_file(task.tomogram)
     beads = None if file is None else file_stamp(file)[1:]
     return hashlib.sha256(repr([identity(task), beads]).encode()).hexdigest()
 
@@ -158,5 +148,5 @@ def half_stamps(task: Task[O]) -> list[list[str | int]]:
 
 def _image_stamps(series: TiltSeries) -> list[list[str | int]]:
     """What each image is, however its path is spelled: bytes and time of its file, section."""
-    files = {path: file_stamp(path)[1:] for path, _ in series.found}
-    return [[*files[path], section] for path, section in series.found]
+    files = {path: file_stamp(path)[1:] for path, _ in series.places}
+    return [[*files[path], section] for path, section in series.places]

@@ -4,6 +4,19 @@ RELION ties them with an optimisation set, and by tomogram name (specification 7
 """
 
 from tomoset.model import Project
-from tomoset.project._read import fiducials_of, open_project, open_tomograms, read_all
+from tomoset.project._read import (
+    fiducials_file,
+    fiducials_of,
+    open_project,
+    open_tomograms,
+    read_all,
+)
 
-__all__ = ["Project", "fiducials_of", "open_project", "open_tomograms", "read_all"]
+__all__ = [
+    "Project",
+    "fiducials_file",
+    "fiducials_of",
+    "open_project",
+    "open_tomograms",
+    "read_all",
+]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from tomoset import formats
 from tomoset.errors import MissingFileError
-from tomoset.formats._files import fiducials_file
 from tomoset.model import Fiducials, Project, Tomogram, TomogramSet
 from tomoset.model.io import StrPath
 
@@ -99,20 +100,17 @@ def read_all(project: Project, *, check_links: bool = True) -> Project:
     TomosetError
         As `open_project`.
     """
-    path = getattr(project.tomograms.source, "path", None)
-    formats.check_images(project.tomograms, path or "")
+    formats.check_images(project.tomograms, project.tomograms.path or "")
     project = project.load(check_links=check_links)
-    beads = _read_fiducials(project.tomograms, path, strict=check_links)
+    beads = _read_fiducials(project.tomograms, strict=check_links)
     return project.with_sets(fiducials=beads)
 
 
-def _read_fiducials(
-    tomograms: TomogramSet, path: StrPath | None, *, strict: bool
-) -> dict[str, Fiducials]:
+def _read_fiducials(tomograms: TomogramSet, *, strict: bool) -> dict[str, Fiducials]:
     out = {}
     for name, tomogram in tomograms.items():
         try:
-            fiducials = fiducials_of(tomogram, path, tomograms.format)
+            fiducials = fiducials_of(tomogram, tomograms.format)
         except MissingFileError:
             if strict:
                 raise
@@ -122,15 +120,13 @@ def _read_fiducials(
     return out
 
 
-def fiducials_of(tomogram: Tomogram, set_path: StrPath | None, format: str) -> Fiducials | None:
+def fiducials_of(tomogram: Tomogram, format: str) -> Fiducials | None:
     """The fiducials of a tomogram of a set; None if it names none.
 
     Parameters
     ----------
     tomogram : Tomogram
         What names their file.
-    set_path : path-like or None
-        The file of the set, from which paths are found.
     format : str
         Of the set: the file itself does not show from where its voxels are counted.
 
@@ -141,5 +137,22 @@ def fiducials_of(tomogram: Tomogram, set_path: StrPath | None, format: str) -> F
     FileFormatError
         If it is something else.
     """
-    found = fiducials_file(tomogram, set_path)
+    found = fiducials_file(tomogram)
     return None if found is None else formats.format_named(format).read_fiducials(found, tomogram)
+
+
+def fiducials_file(tomogram: Tomogram) -> str | None:
+    """The file of a tomogram's fiducials; None if it names none.
+
+    Raises
+    ------
+    MissingFileError
+        If it names one that is not there.
+    """
+    path = tomogram.fiducials
+    if path is not None and not os.path.isfile(path):
+        raise MissingFileError(
+            f"tomogram {tomogram.name!r} names the fiducials {path!r}, and there is no such file "
+            "in the working folder or in a folder above the set; put it there, or remove the entry"
+        )
+    return path

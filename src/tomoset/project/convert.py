@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tomoset import star
 from tomoset.errors import AssumptionWarning, FileAccessError, LossyWarning, ModelError
 from tomoset.files import AtomicFiles
-from tomoset.formats import Loss, Tolerance, format_named, format_of, read
+from tomoset.formats import Loss, Tolerance, format_named, read
 from tomoset.formats._relion_sets import is_optimisation_set
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.project._read import open_tomograms, read_all
@@ -212,8 +212,7 @@ def _refuse_overwriting(
     options: Options,
 ) -> None:
     """Stop before a file of the source, or of another set in the folder, is replaced."""
-    read = format_of(tomograms).sources(tomograms)
-    used = {os.path.realpath(path) for path in (source, *read)}
+    used = {os.path.realpath(path) for path in (source, *tomograms.files)}
     if os.path.realpath(target) in used:
         raise FileAccessError(f"{os.fspath(target)} is a file of the source; give another path")
     fresh = not os.path.exists(target)
