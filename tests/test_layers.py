@@ -66,7 +66,6 @@ FORMAT_MODULES: dict[str, int] = {
     "programs/_request.py": 1,
     "project/_read.py": 1,
     "project/convert.py": 1,
-    "project/transform.py": 2,
 }
 DOOR: dict[str, int] = {
     "cli/_main.py": 1,

@@ -139,7 +139,7 @@ def load(project: Project, given: Mapping[str, StrPath], *, check_links: bool) -
         elif name not in project.unread:
             continue
         elif check_links or os.path.isfile(project.unread[name]):
-            path = linked_file(name, project.unread[name], getattr(project.source, "path", None))
+            path = linked_file(name, project.unread[name], project.path)
         else:
             continue
         project = project.with_sets(**{name: _read(name, path, project)})

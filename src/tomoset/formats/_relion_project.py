@@ -69,16 +69,9 @@ def links_file(project: Project, paths: Mapping[str, str], dialect: str) -> byte
         finder, said = Finder(old.path), sets.read_optimisation_set(old).entries
         entries = {label: finder.here(name) for label, name in said.items()}
     for name in (name for name in LINKED if name not in project.unread):
-        own, text = source_path(getattr(project, name)), entries.get(LABELS[name], "")
+        own, text = getattr(getattr(project, name), "path", None), entries.get(LABELS[name], "")
         if own is not None and os.path.realpath(own) != os.path.realpath(text):
             entries[LABELS[name]] = os.path.relpath(own)  # another was taken
     named = {**project.unread, **project.references, **paths}
     entries |= {LABELS[name]: path for name, path in named.items()}
     return b"".join(star.encode(sets.optimisation_set_to_star(entries, old, dialect)))
-
-
-def source_path(linked: object) -> str | None:
-    """The file that a linked set was read from, if there is one."""
-    source = getattr(linked, "source", None)
-    path = getattr(getattr(source, "file", source), "path", None)
-    return None if path is None else os.fspath(path)

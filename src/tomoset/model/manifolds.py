@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.model.source import path_of
 
 Array = npt.NDArray[np.float64]
 
@@ -205,6 +206,11 @@ class ManifoldSet(Mapping[str, tuple[Manifold, ...]]):
                         f"tomogram {name!r}: {indices.count(index)} manifolds have index {index}; "
                         "particles refer to it, so each may occur only once"
                     )
+
+    @property
+    def path(self) -> str | None:
+        """The file that they were read from; None if they were made."""
+        return path_of(self.source)
 
     def __getitem__(self, name: str) -> tuple[Manifold, ...]:
         return self._manifolds[name]

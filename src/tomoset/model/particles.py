@@ -13,6 +13,7 @@ from tomoset import geometry
 from tomoset.errors import ModelError
 from tomoset.model.io import StrPath, entered
 from tomoset.model.optics import Optics
+from tomoset.model.source import path_of
 from tomoset.model.tomogram_set import TomogramSet
 
 Array = npt.NDArray[np.float64]
@@ -196,6 +197,11 @@ class ParticleSet:
 
     def __len__(self) -> int:
         return len(self.tomogram_names)
+
+    @property
+    def path(self) -> str | None:
+        """The file that they were read from; None if they were made."""
+        return path_of(self.source)
 
     @property
     def positions(self) -> Array:

@@ -13,6 +13,7 @@ from tomoset.model.fiducials import Fiducials
 from tomoset.model.io import StrPath, entered
 from tomoset.model.manifolds import ManifoldSet
 from tomoset.model.particles import ParticleSet
+from tomoset.model.source import path_of
 from tomoset.model.tomogram_set import TomogramSet
 from tomoset.model.trajectories import TrajectorySet
 
@@ -77,6 +78,11 @@ class Project:
                 "read it (Project.load)"
             )
         return value
+
+    @property
+    def path(self) -> str | None:
+        """The file that ties its sets together; None if there was none."""
+        return path_of(self.source)
 
     def with_sets(self, **changes: Any) -> Project:
         """The project with other fields; a set that is given is not unread any more.

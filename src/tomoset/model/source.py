@@ -46,3 +46,9 @@ def take(values: Any, rows: Sequence[int]) -> Any:
     if values is None or not isinstance(values, tuple):
         return None if values is None else values[rows]
     return tuple(values[i] for i in rows)
+
+
+def path_of(source: Any) -> str | None:
+    """The file that something was read from, by the text that a format keeps of it."""
+    path: str | None = getattr(getattr(source, "file", source), "path", None)
+    return path

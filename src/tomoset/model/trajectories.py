@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.model.source import path_of
 
 Array = npt.NDArray[np.float64]
 
@@ -39,6 +40,11 @@ class TrajectorySet(Mapping[str, Array]):
     def __init__(self, trajectories: Mapping[str, npt.ArrayLike], *, source: Any = None) -> None:
         self._trajectories = {name: _checked(name, t) for name, t in trajectories.items()}
         self.source = source
+
+    @property
+    def path(self) -> str | None:
+        """The file that they were read from; None if they were made."""
+        return path_of(self.source)
 
     def __getitem__(self, name: str) -> Array:
         return self._trajectories[name]

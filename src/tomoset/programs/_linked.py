@@ -77,10 +77,9 @@ def _read(project: Project, field: str) -> Any:
 
 
 def _source(project: Project, field: str) -> str | None:
-    """The file that a linked set was read from, if there is one."""
-    source = getattr(_read(project, field), "source", None)
-    path = getattr(getattr(source, "file", source), "path", project.unread.get(field))
-    return None if path is None else os.fspath(path)
+    """The file that a linked set was read from, or is in."""
+    path: str | None = getattr(_read(project, field), "path", project.unread.get(field))
+    return path
 
 
 def follow_motions(project: Project, folder: str) -> tuple[Project, list[str]]:

@@ -77,7 +77,7 @@ class ReferenceFiles:
             If there is no first map.
         """
         label = working_format(project.tomograms).label
-        origin = getattr(project.source, "path", None)
+        origin = project.path
         # Half maps belong together: one that is given goes with no other of the project.
         named = {k: v for k, v in project.references.items() if k != "half2" or not self.half1}
         for name, path in named.items():

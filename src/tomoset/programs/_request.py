@@ -209,14 +209,13 @@ class _NewSet(Generic[O, R]):
         self._program, self._project, self._tasks = program, project, tasks
         self._records = program.records(folder)
         self._path, self._folder = os.path.join(folder, "tomograms.star"), folder
-        linked = project.source is not None or program.links
+        linked = project.path is not None or program.links
         self._links = os.path.join(folder, "optimisation_set.star") if linked else None
         self._asked: frozenset[str] = frozenset()
 
     def refuse(self, others: Collection[str]) -> None:
         """Refuse to replace a set, or others of these files, that no earlier run has made."""
-        links = getattr(self._project.source, "path", None)
-        for source in (self._project.tomograms.path, links):
+        for source in (self._project.tomograms.path, self._project.path):
             if source is None or _folder(source) != _folder(self._path):
                 continue
             if os.path.realpath(source) == os.path.realpath(self._path):

@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.errors import AssumptionWarning, LossyWarning, MissingFieldError, ModelError
-from tomoset.formats._relion_sets._columns import SUBTOMOGRAM, ParticleSource
-from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
+from tomoset.model import Fiducials, Tomogram, TomogramSet
 from tomoset.model.project import Project
 
 Array = npt.NDArray[np.float64]
@@ -80,7 +79,7 @@ def move_project(
         )
     return project.with_sets(
         tomograms=moved,
-        particles=None if particles is None else _moved_particles(particles, matrices),
+        particles=None if particles is None else particles.moved(matrices),
         manifolds=None if manifolds is None else manifolds.moved(matrices),
         trajectories=None if motion is None else motion.turned(turns),
         fiducials=fiducials,
@@ -208,18 +207,6 @@ def _moved_fiducials(
                 "been read, so they cannot follow it; put the file there, or remove the entry"
             )
     return found
-
-
-def _moved_particles(particles: ParticleSet, moves: Mapping[str, Array]) -> ParticleSet:
-    moved = particles.moved(moves)
-    source = moved.source
-    if moved.subtomogram_angles is None or not isinstance(source, ParticleSource):
-        return moved
-    if SUBTOMOGRAM[0] in source.table:
-        return moved
-    # Tilt and psi that RELION did not look at, as there was no rot, must not pass for ours.
-    columns = {k: texts for k, texts in source.table.columns.items() if k not in SUBTOMOGRAM}
-    return replace(moved, source=replace(source, table=replace(source.table, columns=columns)))
 
 
 def _turns(project: Project, moves: Mapping[str, Array]) -> dict[str, Array]:

@@ -15,6 +15,7 @@ from tomoset.formats._relion_sets._columns import (
     NAME,
     ORIGINS,
     SUBSET,
+    SUBTOMOGRAM,
     TOMOGRAM,
     TRIPLES,
     Frame,
@@ -136,10 +137,12 @@ def _triple_columns(
     columns: dict[str, Sequence[str] | None] = {}
     for what, labels in TRIPLES.items():
         values: Array | None = getattr(particles, what)
-        needed = dialect == "relion4" and labels == ORIGINS  # fatal there if absent (7.1)
-        if values is None and needed:
+        fatal = dialect == "relion4" and labels == ORIGINS  # there if absent (7.1)
+        if values is None and fatal:
             values = np.zeros((len(particles), 3))
         for i, label in enumerate(labels):
+            # Without rot RELION looks at no angle of a subtomogram.
+            needed = fatal or label == SUBTOMOGRAM[0]
             if values is None:
                 # Columns that RELION does not look at, as psi without rot, are no one's.
                 if old is None or labels[0] in old:
