@@ -179,6 +179,20 @@ def test_an_interrupted_run_keeps_finished_results(folder: Path) -> None:
     assert named() == {"TS_01": "N/TS_01.txt", "TS_02": None}
 
 
+def test_without_a_folder_nothing_is_written(folder: Path) -> None:
+    silent = replace(NOTE, run=lambda task: Note(path=str(task.folder), motion=np.eye(4)))
+    before = sorted(folder.rglob("*"))
+    done = of_project(silent, open_tomograms("sets/tomograms.star"), None)
+    assert done.path is None
+    assert [result.path for result in done.results.values()] == ["None", "None"]
+    np.testing.assert_array_equal(done.results["TS_01"].motion, np.eye(4))
+    assert sorted(folder.rglob("*")) == before
+    with pytest.raises(ModelError, match="nothing to resume from"):
+        of_project(silent, open_tomograms("sets/tomograms.star"), None, resume=True)
+    failed = of_project(NOTE, open_tomograms("sets/tomograms.star"), None).report.failed
+    assert "there is no folder" in failed["TS_01"]
+
+
 def test_a_tomogram_without_a_task_stays(folder: Path) -> None:
     request = Request.of(open_tomograms("sets/tomograms.star"), "N", {}, QUIET, ())
     done = request.carry_out(NOTE, {"TS_02": None})

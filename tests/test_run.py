@@ -530,12 +530,11 @@ def test_wrong_numbers_of_workers_are_refused(wrong: dict[str, int]) -> None:
 
 def from_command_line(*arguments: str) -> Resources | str:
     """The options, or what was said instead."""
-    from tomoset.cli._run_options import resources_from, run_options
+    from tomoset.cli._run_options import RUN_OPTIONS, resources_from
 
     found: list[Resources] = []
 
-    @click.command()
-    @run_options
+    @click.command(params=list(RUN_OPTIONS))
     def command(**given: Any) -> None:
         found.append(resources_from(given))
 

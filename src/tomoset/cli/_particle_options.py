@@ -2,96 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from tomoset.cli._run_options import folder_option, names_option, refuse_other_names, usage_errors
+from tomoset.cli._groups import flag, number, path
+from tomoset.cli._run_options import NAMES, folder_option, refuse_other_names, usage_errors
 
 if TYPE_CHECKING:
     from tomoset.project import Project
 
-F = TypeVar("F", bound=Callable[..., Any])
+REFERENCE = (
+    path("--ref1", "MRC", "First half map, with the pixels of the tilt images."),
+    path("--ref2", "MRC", "Second half map, the same; goes with --ref1."),
+    path("--mask", "MRC", "Mask of both."),
+    path("--fsc", "STAR", "Their correlation.  [default: computed from them]"),
+)
+BOX = click.Option(
+    ["--b", "box"],
+    type=click.IntRange(8),
+    required=True,
+    metavar="PX",
+    help="Box that is compared, px: even, 1.5 to 2 times the particle.",
+)
+NO_WHITEN = flag("--no_whiten", "Do not make the noise white.")
+CUTOFF = number(
+    "--cutoff_fract",
+    click.FloatRange(0, 1, max_open=True),
+    0.02,
+    "F",
+    "Leave out frequencies of less weight than this part.",
+)
 
-#: Titles of the help that all have, and the options below each.
-WHAT = ("linked", "given", "particles", "motions", "folder", "names")
-REFERENCE = ("ref1", "ref2", "mask", "fsc")
 
-
-def path(option: str, name: str, metavar: str, help: str) -> Any:
-    """An option for a file."""
-    return click.option(option, name, metavar=metavar, type=click.Path(), help=help)
-
-
-def flag(option: str, help: str) -> Any:
-    """An option that is there or not."""
-    return click.option(option, is_flag=True, help=help)
-
-
-def number(option: str, type: Any, default: Any, metavar: str, help: str) -> Any:
-    """An option for a number, whose default is shown."""
-    return click.option(
-        option, type=type, default=default, show_default=True, metavar=metavar, help=help
-    )
-
-
-def particle_options(folder_help: str, others: Sequence[Any]) -> Callable[[F], F]:
-    """Give a command the sets and the reference, --b, and its own options after these.
+def particle_sets(folder_help: str) -> tuple[click.Parameter, ...]:
+    """The sets that a command reads, --o and --tn.
 
     Parameters
     ----------
     folder_help : str
         What --o is the folder for.
-    others : sequence of decorators
-        In the order of the help.
     """
-    options = (
-        path("--i", "linked", "STAR", "Optimisation set: sets and reference in one."),
-        path("--t", "given", "STAR", "Tomogram set, instead."),
-        path("--p", "particles", "STAR", "Particle set, instead."),
-        path("--mot", "motions", "STAR", "Trajectories so far, instead."),
+    return (
+        path("--i linked", "STAR", "Optimisation set: sets and reference in one."),
+        path("--t given", "STAR", "Tomogram set, instead."),
+        path("--p particles", "STAR", "Particle set, instead."),
+        path("--mot motions", "STAR", "Trajectories so far, instead."),
         folder_option(folder_help),
-        names_option,
-        path("--ref1", "ref1", "MRC", "First half map, with the pixels of the tilt images."),
-        path("--ref2", "ref2", "MRC", "Second half map, the same; goes with --ref1."),
-        path("--mask", "mask", "MRC", "Mask of both."),
-        path("--fsc", "fsc", "STAR", "Their correlation.  [default: computed from them]"),
-        click.option(
-            "--b",
-            "box",
-            type=click.IntRange(8),
-            required=True,
-            metavar="PX",
-            help="Box that is compared, px: even, 1.5 to 2 times the particle.",
-        ),
-        flag("--no_whiten", "Do not make the noise white."),
-        number(
-            "--cutoff_fract",
-            click.FloatRange(0, 1, max_open=True),
-            0.02,
-            "F",
-            "Leave out frequencies of less weight than this part.",
-        ),
-        *others,
+        NAMES,
     )
 
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
 
-    return decorate
-
-
-def refuse_idle(without: Mapping[str, tuple[bool, Sequence[str]]]) -> None:
+def refuse_idle(without: Mapping[str, tuple[bool, Sequence[click.Option]]]) -> None:
     """Refuse options of the command line that would do nothing.
 
     Parameters
     ----------
     without : mapping
-        What options need, as ``--motion``; whether it is there, and the options' parameters.
+        What options need, as ``--motion``; whether it is there, and the options.
 
     Raises
     ------
@@ -99,12 +69,11 @@ def refuse_idle(without: Mapping[str, tuple[bool, Sequence[str]]]) -> None:
         One of them was given.
     """
     context = click.get_current_context()
-    spelled = {option.name: option.opts[0] for option in context.command.params}
-    for needed, (there, names) in without.items():
-        for name in names:
-            typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    for needed, (there, options) in without.items():
+        for option in options:
+            typed = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
             if typed and not there:
-                raise click.UsageError(f"{spelled[name]} does nothing without {needed}")
+                raise click.UsageError(f"{option.opts[0]} does nothing without {needed}")
 
 
 def particle_project(given: dict[str, Any]) -> tuple[Project, dict[str, Any]]:
@@ -113,7 +82,7 @@ def particle_project(given: dict[str, Any]) -> tuple[Project, dict[str, Any]]:
     Parameters
     ----------
     given : dict
-        As `particle_options` names them.
+        As `particle_sets` and `REFERENCE` name them.
 
     Raises
     ------

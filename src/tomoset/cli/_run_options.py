@@ -8,50 +8,66 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tomoset.cli._shell import (
-    collected_warnings,
-    print_json,
-    print_warnings,
-    set_argument,
-    the_set,
-)
+from tomoset.cli._groups import choice, flag, number, path
+from tomoset.cli._shell import collected_warnings, print_json, print_warnings, the_set
 
 if TYPE_CHECKING:
     from tomoset.programs._program import Done
     from tomoset.project import Project
     from tomoset.run import Resources
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-#: The options of all these commands, for groups in their help.
-SET_OPTIONS = ("given", "linked", "folder", "names")
-RUN_OPTIONS = ("j", "workers", "engine", "resume")
-
-
-names_option = click.option(
-    "--tn", "names", multiple=True, metavar="NAME", help="Only this tomogram; again for more."
+NAMES = click.Option(
+    ["--tn", "names"], multiple=True, metavar="NAME", help="Only this tomogram; again for more."
+)
+#: Where and how jobs run.
+RUN_OPTIONS = (
+    number(
+        "--j",
+        click.IntRange(1),
+        None,
+        "N",
+        "Threads: on this machine altogether, on a cluster for each tomogram.  [default: all "
+        "cores]",
+    ),
+    number(
+        "--workers",
+        click.IntRange(1),
+        None,
+        "M",
+        "Tomograms at once; on SLURM, the number of jobs.  [default: 1; on a Dask cluster, as many "
+        "as it has workers]",
+    ),
+    number(
+        "--engine",
+        str,
+        "local",
+        "ENGINE",
+        "Where: local, dask://HOST:PORT, slurm, or slurm?cores=8&memory=32GB.",
+    ),
+    flag(
+        "--continue --only_do_unfinished resume",
+        "Do only what an earlier run with the same options has not done.",
+    ),
+)
+DEVICE = choice(
+    "--device", ["cpu", "cuda"], "cpu", "What computes: the processor, or a GPU (cuda)."
 )
 
 
-def folder_option(help: str, *, required: bool = True) -> Callable[[F], F]:
+def folder_option(help: str, *, required: bool = True) -> click.Option:
     """The option --o, for a folder."""
-    return click.option(
-        "--o",
-        "-o",
-        "folder",
-        required=required,
-        metavar="DIR",
-        type=click.Path(file_okay=False),
-        help=help,
+    kind = click.Path(file_okay=False)
+    return click.Option(
+        ["--o", "-o", "folder"], required=required, metavar="DIR", type=kind, help=help
     )
 
 
-def new_set_options(folder_help: str, *, required: bool = True) -> Callable[[F], F]:
-    """Give a command the set that it reads, SET, --t or --i, and --o and --tn.
+def set_options(folder_help: str, *, required: bool = True) -> tuple[click.Parameter, ...]:
+    """The set that a command reads, SET, --t or --i, and --o and --tn.
 
     Parameters
     ----------
@@ -60,19 +76,13 @@ def new_set_options(folder_help: str, *, required: bool = True) -> Callable[[F],
     required : bool
         Whether there must be one.
     """
-
-    def decorate(command: F) -> F:
-        command = folder_option(folder_help, required=required)(names_option(command))
-        command = click.option(
-            "--i",
-            "linked",
-            metavar="STAR",
-            type=click.Path(),
-            help="Or an optimisation set; its other links go on in DIR.",
-        )(command)
-        return set_argument(command)
-
-    return decorate
+    return (
+        click.Argument(["path"], metavar="SET", required=False, type=click.Path()),
+        path("--t given", "STAR", "The set, as RELION says it."),
+        path("--i linked", "STAR", "Or an optimisation set; its other links go on in DIR."),
+        folder_option(folder_help, required=required),
+        NAMES,
+    )
 
 
 def asked_project(given: dict[str, Any]) -> Project:
@@ -81,7 +91,7 @@ def asked_project(given: dict[str, Any]) -> Project:
     Parameters
     ----------
     given : dict
-        As `new_set_options` names them.
+        As `set_options` names them.
 
     Raises
     ------
@@ -90,12 +100,12 @@ def asked_project(given: dict[str, Any]) -> Project:
     TomosetError
         It cannot be read.
     """
-    path = the_set(given["path"], given["given"], given["linked"])
+    chosen = the_set(given["path"], given["given"], given["linked"])
     if given["folder"] == "":
         raise click.UsageError("--o is empty: name a folder")
     from tomoset.project import open_tomograms
 
-    project = open_tomograms(path)
+    project = open_tomograms(chosen)
     refuse_other_names(project, given["names"])
     return project
 
@@ -151,62 +161,13 @@ def carry_out(
     return done.report.exit_code
 
 
-def device_option(command: F) -> F:
-    """Give a command --device."""
-    return click.option(
-        "--device",
-        type=click.Choice(["cpu", "cuda"]),
-        default="cpu",
-        show_default=True,
-        help="What computes: the processor, or a GPU (cuda).",
-    )(command)
-
-
-def run_options(command: F) -> F:
-    """Give a command --j, --workers, --engine and --continue."""
-    for option in (
-        click.option(
-            "--continue",
-            "--only_do_unfinished",
-            "resume",
-            is_flag=True,
-            help="Do only what an earlier run with the same options has not done.",
-        ),
-        click.option(
-            "--engine",
-            default="local",
-            show_default=True,
-            metavar="ENGINE",
-            help="Where: local, dask://HOST:PORT, slurm, or slurm?cores=8&memory=32GB.",
-        ),
-        click.option(
-            "--workers",
-            type=click.IntRange(1),
-            metavar="M",
-            help="Tomograms at once; on SLURM, the number of jobs.  [default: 1; on a Dask "
-            "cluster, as many as it has workers]",
-        ),
-        click.option(
-            "--j",
-            "j",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Threads: on this machine altogether, on a cluster for each tomogram.  "
-            "[default: all cores]",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
 def resources_from(given: dict[str, Any]) -> Resources:
     """Where and how to run, from what was given on the command line.
 
     Parameters
     ----------
     given : dict
-        Has ``j``, ``workers``, ``engine`` and ``resume``, as `run_options` names them; maybe
-        ``device``.
+        As `RUN_OPTIONS` name them; maybe ``device``.
 
     Raises
     ------

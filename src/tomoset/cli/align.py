@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tomoset.cli._groups import GroupedCommand
-from tomoset.cli._run_options import (
-    RUN_OPTIONS,
-    SET_OPTIONS,
-    carry_out,
-    new_set_options,
-    run_options,
-    usage_errors,
-)
+from tomoset.cli._groups import flag, grouped_command, number
+from tomoset.cli._run_options import RUN_OPTIONS, carry_out, set_options, usage_errors
 from tomoset.cli._shell import common_options
 from tomoset.cli.align_particles import particles
 from tomoset.cli.find_fiducials import CONTRAST, Radius, find_options
@@ -34,9 +27,29 @@ _CLASSES = {
 }
 
 _GROUPS = {
-    "What": (*SET_OPTIONS, "level", "deformation"),
-    "Beads": ("radius", "contrast", "keep"),
-    "What may change: auto, fixed, common, grouped:N or free": tuple(_CLASSES),
+    "What": (
+        *set_options("Folder for the new set, beads, reports and pictures."),
+        flag("--level", "Turn the specimen flat, and all sets along with it."),
+        flag(
+            "--deformation",
+            "Bend images in 2D too, where beads that are left out support it.",
+        ),
+    ),
+    "Beads": (
+        number(
+            "--r radius",
+            Radius(),
+            None,
+            "A|auto",
+            "Radius of a bead, Å, or auto: measured.  [default: what the set says, else 50]",
+        ),
+        CONTRAST,
+        flag("--keep", "Take the set's observations as they are; search no others."),
+    ),
+    "What may change: auto, fixed, common, grouped:N or free": tuple(
+        number(f"--{name.replace('_', '-')} {name}", str, "auto", "HOW", help)
+        for name, help in _CLASSES.items()
+    ),
     "Where it runs": RUN_OPTIONS,
 }
 
@@ -49,36 +62,7 @@ def align() -> None:
 align.add_command(particles)
 
 
-def _class_options(command: click.decorators.FC) -> click.decorators.FC:
-    for name, help in reversed(_CLASSES.items()):
-        option = f"--{name.replace('_', '-')}"
-        command = click.option(
-            option, name, default="auto", show_default=True, metavar="HOW", help=help
-        )(command)
-    return command
-
-
-@align.command(name="fiducials", cls=GroupedCommand, groups=_GROUPS)
-@new_set_options("Folder for the new set, beads, reports and pictures.")
-@click.option("--level", is_flag=True, help="Turn the specimen flat, and all sets along with it.")
-@click.option(
-    "--deformation",
-    is_flag=True,
-    help="Bend images in 2D too, where beads that are left out support it.",
-)
-@click.option(
-    "--r",
-    "radius",
-    type=Radius(),
-    metavar="A|auto",
-    help="Radius of a bead, Å, or auto: measured.  [default: what the set says, else 50]",
-)
-@CONTRAST
-@click.option(
-    "--keep", is_flag=True, help="Take the set's observations as they are; search no others."
-)
-@_class_options
-@run_options
+@grouped_command(_GROUPS, "fiducials")
 @common_options
 def fiducials(**given: Any) -> int:
     """Align tilt series by their gold beads.
@@ -95,6 +79,9 @@ def fiducials(**given: Any) -> int:
     from tomoset.programs.align_fiducials import align_fiducials
 
     return carry_out(given, align_fiducials, _options(given))
+
+
+align.add_command(fiducials)
 
 
 def _options(given: dict[str, Any]) -> AlignOptions:

@@ -6,120 +6,88 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tomoset.cli._groups import GroupedCommand
+from tomoset.cli._groups import choice, flag, grouped_command, number
 from tomoset.cli._particle_options import (
+    BOX,
+    CUTOFF,
+    NO_WHITEN,
     REFERENCE,
-    WHAT,
-    flag,
-    number,
-    particle_options,
     particle_project,
+    particle_sets,
     refuse_idle,
 )
-from tomoset.cli._run_options import (
-    RUN_OPTIONS,
-    carry_out,
-    device_option,
-    run_options,
-    usage_errors,
-)
+from tomoset.cli._run_options import DEVICE, RUN_OPTIONS, carry_out, usage_errors
 from tomoset.cli._shell import common_options
 
 if TYPE_CHECKING:
     from tomoset.align.particles import DeformationOptions, MotionOptions
     from tomoset.particles.align.options import AlignOptions
 
-_GROUPS = {
-    "What": WHAT,
-    "Reference": REFERENCE,
-    "Comparison": ("box", "range", "pad", "no_whiten", "hp", "cutoff_fract"),
-    "What may change": (
-        "const_a",
-        "const_s",
-        "const_p",
-        "shift_only",
-        "shift_only_by_particles",
-        "magnification",
-        "aniso",
-        "cross_validation",
-    ),
-    "Motion": ("motion", "s_vel", "s_div", "sq_exp_ker", "max_ed"),
-    "Deformation": (
-        "deformation",
-        "def_model",
-        "def_w",
-        "def_h",
-        "def_reg",
-        "per_frame_deformation",
-    ),
-    "Where it runs": (*RUN_OPTIONS, "device"),
-}
-
-
 _ABOVE_0 = click.FloatRange(min=0, min_open=True)
-
-#: In the order of the help.
-_OPTIONS = (
-    click.option(
-        "--r",
-        "range",
-        type=_ABOVE_0,
-        default=20.0,
-        show_default=True,
-        metavar="PX",
-        help="How far a particle may be from where it is expected; --b / 2 - 3 at most.",
-    ),
-    number(
-        "--pad",
-        click.IntRange(1),
-        1,
-        "N",
-        "Correlations in steps of 1/N px; 1 is enough.",
-    ),
-    number("--hp", float, -1.0, "A", "Leave out waves longer than this, Å; -1: none."),
-    flag("--const_a", "Hold the angles of tilt images."),
-    flag("--const_s", "Hold their shifts."),
-    flag("--const_p", "Hold the particles."),
-    flag("--shift_only", "Shifts of tilt images only, however large: by all they show at once."),
-    flag("--shift_only_by_particles", "The same, particle by particle and within --r."),
-    click.option(
-        "--magnification",
-        type=click.Choice(["none", "common", "tilt"]),
-        default="none",
-        show_default=True,
-        help="Fit one for all tilt images (common), or for each (tilt).",
-    ),
-    flag("--aniso", "Magnifications may differ along two axes."),
-    click.option(
-        "--cross-validation/--no-cross-validation",
-        "cross_validation",
-        default=True,
-        help="Change only what predicts particles better that are left out.  [default: yes]",
-    ),
-    flag("--motion", "Particles move with the dose."),
+_CROSS_VALIDATION = click.Option(
+    ["--cross-validation/--no-cross-validation"],
+    default=True,
+    help="Change only what predicts particles better that are left out.  [default: yes]",
+)
+_MOTION = (
     number("--s_vel", _ABOVE_0, 0.5, "A", "Deviation of their velocity, Å per e/Å²."),
     number("--s_div", _ABOVE_0, 5000.0, "A", "Distance over which velocities differ, Å."),
     flag("--sq_exp_ker", "Velocities are alike by the square of distances."),
     number("--max_ed", int, -1, "N", "At most so many modes of motion; -1: 600."),
-    flag("--deformation", "Tilt images are bent in 2D."),
-    click.option(
+)
+_DEFORMATION = (
+    choice(
         "--def_model",
-        type=click.Choice(["linear", "spline", "Fourier"]),
-        default="spline",
-        show_default=True,
-        help="Between points of a grid: straight lines, splines, or waves.",
+        ["linear", "spline", "Fourier"],
+        "spline",
+        "Between points of a grid: straight lines, splines, or waves.",
     ),
     number("--def_w", click.IntRange(2), 3, "N", "Points of its grid along x."),
     number("--def_h", click.IntRange(2), 3, "N", "And along y."),
     number("--def_reg", click.FloatRange(min=0), 0.0, "F", "Weight of RELION's regulariser."),
     flag("--per_frame_deformation", "Each tilt image is bent its own way."),
 )
+_GROUPS = {
+    "What": particle_sets("Folder for the new sets, reports and pictures."),
+    "Reference": REFERENCE,
+    "Comparison": (
+        BOX,
+        number(
+            "--r range",
+            _ABOVE_0,
+            20.0,
+            "PX",
+            "How far a particle may be from where it is expected; --b / 2 - 3 at most.",
+        ),
+        number("--pad", click.IntRange(1), 1, "N", "Correlations in steps of 1/N px; 1 is enough."),
+        NO_WHITEN,
+        number("--hp", float, -1.0, "A", "Leave out waves longer than this, Å; -1: none."),
+        CUTOFF,
+    ),
+    "What may change": (
+        flag("--const_a", "Hold the angles of tilt images."),
+        flag("--const_s", "Hold their shifts."),
+        flag("--const_p", "Hold the particles."),
+        flag(
+            "--shift_only", "Shifts of tilt images only, however large: by all they show at once."
+        ),
+        flag("--shift_only_by_particles", "The same, particle by particle and within --r."),
+        choice(
+            "--magnification",
+            ["none", "common", "tilt"],
+            "none",
+            "Fit one for all tilt images (common), or for each (tilt).",
+        ),
+        flag("--aniso", "Magnifications may differ along two axes."),
+        _CROSS_VALIDATION,
+    ),
+    "Motion": (flag("--motion", "Particles move with the dose."), *_MOTION),
+    "Deformation": (flag("--deformation", "Tilt images are bent in 2D."), *_DEFORMATION),
+    "Where it runs": (*RUN_OPTIONS, DEVICE),
+}
 
 
-@click.command(name="particles", cls=GroupedCommand, groups=_GROUPS)
-@particle_options("Folder for the new sets, reports and pictures.", _OPTIONS)
-@run_options
-@device_option
+@grouped_command(_GROUPS, "particles")
 @common_options
 def particles(**given: Any) -> int:
     """Align tilt series by their particles, against a reference.
@@ -191,8 +159,8 @@ def _refuse_contradictions(given: dict[str, Any], *, only: bool) -> None:
             "nothing is free with --const_a --const_s --const_p: leave one out, or give --motion, "
             "--deformation or --magnification"
         )
-    refuse_idle({"--motion": (given["motion"], _GROUPS["Motion"][1:])})
-    refuse_idle({"--deformation": (given["deformation"], _GROUPS["Deformation"][1:])})
+    refuse_idle({"--motion": (given["motion"], _MOTION)})
+    refuse_idle({"--deformation": (given["deformation"], _DEFORMATION)})
 
 
 def _motion(given: dict[str, Any]) -> MotionOptions | None:

@@ -4,44 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from tomoset.cli._groups import GroupedCommand
-from tomoset.cli._run_options import (
-    RUN_OPTIONS,
-    SET_OPTIONS,
-    carry_out,
-    new_set_options,
-    run_options,
-    usage_errors,
-)
+from tomoset.cli._groups import grouped_command, number
+from tomoset.cli._run_options import RUN_OPTIONS, carry_out, set_options, usage_errors
 from tomoset.cli._shell import FINITE, common_options
 
-#: Titles of the help, and the options below each.
 _GROUPS = {
-    "What": (*SET_OPTIONS, "radius", "margin"),
+    "What": (
+        *set_options("Folder for stacks and the new set."),
+        number(
+            "--r radius",
+            FINITE,
+            None,
+            "A",
+            "Radius of a bead, Å.  [default: what the set says, else 50]",
+        ),
+        number(
+            "--margin",
+            FINITE,
+            1.6,
+            "F",
+            "So many times that radius is erased, with the fringes of the bead.",
+        ),
+    ),
     "Where it runs": RUN_OPTIONS,
 }
 
 
-@click.command(cls=GroupedCommand, groups=_GROUPS)
-@new_set_options("Folder for stacks and the new set.")
-@click.option(
-    "--r",
-    "radius",
-    type=FINITE,
-    metavar="A",
-    help="Radius of a bead, Å.  [default: what the set says, else 50]",
-)
-@click.option(
-    "--margin",
-    type=FINITE,
-    default=1.6,
-    show_default=True,
-    metavar="F",
-    help="So many times that radius is erased, with the fringes of the bead.",
-)
-@run_options
+@grouped_command(_GROUPS)
 @common_options
 def erase_fiducials(**given: Any) -> int:
     """Take the gold beads out of the tilt images of a set.

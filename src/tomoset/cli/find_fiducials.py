@@ -6,26 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tomoset.cli._groups import GroupedCommand
+from tomoset.cli._groups import choice, flag, grouped_command, number
 from tomoset.cli._run_options import (
     RUN_OPTIONS,
-    SET_OPTIONS,
     asked_project,
     carry_out,
-    new_set_options,
-    run_options,
+    set_options,
     usage_errors,
 )
 from tomoset.cli._shell import FINITE, common_options
 
 if TYPE_CHECKING:
     from tomoset.project import Project
-
-_GROUPS = {
-    "What": (*SET_OPTIONS, "radius", "contrast", "false_discovery"),
-    "Files": ("beads", "models"),
-    "Where it runs": RUN_OPTIONS,
-}
 
 
 class Radius(click.ParamType[str]):
@@ -39,43 +31,35 @@ class Radius(click.ParamType[str]):
         return str(value)
 
 
-CONTRAST = click.option(
-    "--contrast",
-    type=click.Choice(["auto", "dark", "bright"]),
-    default="auto",
-    show_default=True,
-    help="Of beads against the ice.",
-)
+CONTRAST = choice("--contrast", ["auto", "dark", "bright"], "auto", "Of beads against the ice.")
+_GROUPS = {
+    "What": (
+        *set_options("Folder for beads, pictures and the new set."),
+        number("--r radius", Radius(), "50", "A|auto", "Radius of a bead, Å, or auto: measured."),
+        CONTRAST,
+        number(
+            "--fdr false_discovery",
+            FINITE,
+            0.01,
+            "F",
+            "Part of the beads that may be there by chance.",
+        ),
+    ),
+    "Files": (
+        number(
+            "--beads",
+            str,
+            None,
+            "FILE",
+            "Take beads that IMOD has tracked: .fid, .mod or .resid; {name} is that of a tomogram.",
+        ),
+        flag("--fid models", "Write IMOD models too: DIR/NAME.fid."),
+    ),
+    "Where it runs": RUN_OPTIONS,
+}
 
 
-@click.command(cls=GroupedCommand, groups=_GROUPS)
-@new_set_options("Folder for beads, pictures and the new set.")
-@click.option(
-    "--r",
-    "radius",
-    type=Radius(),
-    default="50",
-    show_default=True,
-    metavar="A|auto",
-    help="Radius of a bead, Å, or auto: measured.",
-)
-@CONTRAST
-@click.option(
-    "--fdr",
-    "false_discovery",
-    type=FINITE,
-    default=0.01,
-    show_default=True,
-    metavar="F",
-    help="Part of the beads that may be there by chance.",
-)
-@click.option(
-    "--beads",
-    metavar="FILE",
-    help="Take beads that IMOD has tracked: .fid, .mod or .resid; {name} is that of a tomogram.",
-)
-@click.option("--fid", "models", is_flag=True, help="Write IMOD models too: DIR/NAME.fid.")
-@run_options
+@grouped_command(_GROUPS)
 @common_options
 def find_fiducials(**given: Any) -> int:
     """Find gold beads in the tilt images and in space.

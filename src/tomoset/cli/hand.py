@@ -6,22 +6,30 @@ from typing import Any
 
 import click
 
-from tomoset.cli._geometric_hand import asked_geometric, geometric_hand, geometric_options
-from tomoset.cli._groups import GroupedCommand
-from tomoset.cli._run_options import (
-    RUN_OPTIONS,
-    SET_OPTIONS,
-    carry_out,
-    new_set_options,
-    run_options,
-    usage_errors,
-)
+from tomoset.cli._geometric_hand import GEOMETRIC, asked_geometric, geometric_hand
+from tomoset.cli._groups import flag, grouped_command, number
+from tomoset.cli._run_options import RUN_OPTIONS, carry_out, set_options, usage_errors
 from tomoset.cli._shell import FINITE, common_options
 
+_FOLDER = "Folder for reports, pictures and the new set; without it they are only told."
 _GROUPS = {
-    "What": (*SET_OPTIONS, "apply", "error_rate"),
-    "Defocus": ("defocus", "flat"),
-    "Geometric hand": ("geometric", "particles", "ref", "mask", "box", "lowpass"),
+    "What": (
+        *set_options(_FOLDER, required=False),
+        flag("--apply", "Write DIR/tomograms.star with the hand."),
+        number("--error-rate", FINITE, 0.001, "P", "How often a verdict may be wrong."),
+    ),
+    "Defocus": (
+        number(
+            "--defocus",
+            FINITE,
+            None,
+            "UM",
+            "Roughly that of all images, µm, instead of the table's; without a table it is "
+            "measured.",
+        ),
+        flag("--flat", "The specimen lies as the tomogram does; else it may be inclined."),
+    ),
+    "Geometric hand": GEOMETRIC,
     "Where it runs": RUN_OPTIONS,
 }
 
@@ -34,32 +42,7 @@ def _explain(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-@click.command(cls=GroupedCommand, groups=_GROUPS)
-@new_set_options(
-    "Folder for reports, pictures and the new set; without it they are only told.", required=False
-)
-@click.option("--apply", is_flag=True, help="Write DIR/tomograms.star with the hand.")
-@click.option(
-    "--error-rate",
-    type=FINITE,
-    default=0.001,
-    show_default=True,
-    metavar="P",
-    help="How often a verdict may be wrong.",
-)
-@click.option(
-    "--defocus",
-    type=FINITE,
-    metavar="UM",
-    help="Roughly that of all images, µm, instead of the table's; without a table it is measured.",
-)
-@click.option(
-    "--flat",
-    is_flag=True,
-    help="The specimen lies as the tomogram does; else it may be inclined.",
-)
-@geometric_options
-@run_options
+@grouped_command(_GROUPS)
 @click.option(
     "--explain",
     is_flag=True,

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tomoset.cli._groups import GroupedCommand
+from tomoset.cli._groups import flag, grouped_command, number
 from tomoset.cli._particle_options import (
+    BOX,
+    CUTOFF,
+    NO_WHITEN,
     REFERENCE,
-    WHAT,
-    flag,
-    number,
-    particle_options,
     particle_project,
+    particle_sets,
     refuse_idle,
 )
-from tomoset.cli._run_options import RUN_OPTIONS, carry_out, run_options, usage_errors
+from tomoset.cli._run_options import RUN_OPTIONS, carry_out, usage_errors
 from tomoset.cli._shell import FINITE, common_options
 from tomoset.errors import AssumptionWarning
 
@@ -25,41 +25,38 @@ if TYPE_CHECKING:
     from tomoset.programs.refine_ctf import RefineCtfOptions
     from tomoset.project import Project
 
+_SCAN = (
+    number("--d0", FINITE, -3000.0, "A", "Smallest change of defocus that is tried, Å."),
+    number("--d1", FINITE, 3000.0, "A", "Largest, Å."),
+    number("--ds", FINITE, 100.0, "A", "Step between changes that are tried, Å; finer if needed."),
+    number("--kmin", FINITE, 30.0, "A", "Waves longer than this do not count for defocus, Å."),
+)
 _GROUPS = {
-    "What": WHAT,
+    "What": particle_sets("Folder for the new set, reports and pictures."),
     "Reference": REFERENCE,
-    "Comparison": ("box", "no_whiten", "cutoff_fract"),
-    "Defocus": ("do_defocus", "do_reg_defocus", "lambda_", "d0", "d1", "ds", "kmin"),
-    "Scale": ("do_scale", "per_frame_scale", "per_tomogram_scale"),
+    "Comparison": (BOX, NO_WHITEN, CUTOFF),
+    "Defocus": (
+        flag("--do_defocus", "Refine defocus and astigmatism."),
+        flag("--do_reg_defocus", "As RELION says it; images help each other always here."),
+        number(
+            "--lambda lambda_",
+            FINITE,
+            None,
+            "F",
+            "Weight of that in RELION; no effect here: it is learnt.",
+        ),
+        *_SCAN,
+    ),
+    "Scale": (
+        flag("--do_scale", "Refine the scale of the CTF."),
+        flag("--per_frame_scale", "Of each image, not by the thickness of the ice."),
+        flag("--per_tomogram_scale", "Contrast of each tomogram by itself; always so here."),
+    ),
     "Where it runs": RUN_OPTIONS,
 }
 
-#: In the order of the help.
-_OPTIONS = (
-    flag("--do_defocus", "Refine defocus and astigmatism."),
-    flag("--do_reg_defocus", "As RELION says it; images help each other always here."),
-    click.option(
-        "--lambda",
-        "lambda_",
-        type=FINITE,
-        metavar="F",
-        help="Weight of that in RELION; no effect here: it is learnt.",
-    ),
-    number("--d0", FINITE, -3000.0, "A", "Smallest change of defocus that is tried, Å."),
-    number("--d1", FINITE, 3000.0, "A", "Largest, Å."),
-    number(
-        "--ds", FINITE, 100.0, "A", "Step between changes that are tried, Å; finer where needed."
-    ),
-    number("--kmin", FINITE, 30.0, "A", "Waves longer than this do not count for defocus, Å."),
-    flag("--do_scale", "Refine the scale of the CTF."),
-    flag("--per_frame_scale", "Of each image, not by the thickness of the ice."),
-    flag("--per_tomogram_scale", "Contrast of each tomogram by itself; always so here."),
-)
 
-
-@click.command(name="refine-ctf", cls=GroupedCommand, groups=_GROUPS)
-@particle_options("Folder for the new set, reports and pictures.", _OPTIONS)
-@run_options
+@grouped_command(_GROUPS, "refine-ctf")
 @common_options
 def refine_ctf(**given: Any) -> int:
     """Refine defocus and scale of tilt images by their particles.
@@ -104,7 +101,7 @@ def _options(given: dict[str, Any]) -> RefineCtfOptions:
     for option in ("per_frame_scale", "per_tomogram_scale"):
         if given[option] and defocus and not scale:
             raise click.UsageError(f"--{option} needs --do_scale")
-    refuse_idle({"--do_defocus": (defocus or both, ("d0", "d1", "ds", "kmin"))})
+    refuse_idle({"--do_defocus": (defocus or both, _SCAN)})
     with usage_errors():
         return RefineCtfOptions(
             evidence=ExtractionOptions(

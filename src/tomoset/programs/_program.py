@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.model import Tomogram
-from tomoset.programs._results import encode, load, store
+from tomoset.programs._results import encode, layout, load, store
 from tomoset.programs._task import Task, file_sizes, identity, in_folder
 from tomoset.project import Project
 from tomoset.run import Records, Report
@@ -136,8 +136,7 @@ class Program(Generic[O, R]):
     def _description(self, task: Task[O]) -> object:
         """All that a result depends on, ready for JSON."""
         where = [task.folder, task.file_name, task.format]
-        layout = [field.name for field in fields(self.result)]
-        return [encode(self.depends(task)), where, self.identity(task), layout]
+        return [encode(self.depends(task)), where, self.identity(task), layout(self.result)]
 
     def work(self, folder: str) -> Callable[[Task[O]], dict[str, Any]]:
         """The job of one task, which puts the arrays of results beside their records."""

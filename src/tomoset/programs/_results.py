@@ -95,6 +95,13 @@ def decode(kind: Any, value: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Any
     return value
 
 
+def layout(kind: Any) -> Any:
+    """What a type is made of, ready for JSON: a record of another layout is not one of it."""
+    if is_dataclass(kind):
+        return {name: layout(part) for name, part in get_type_hints(kind).items()}
+    return [str(kind), *map(layout, get_args(kind))]
+
+
 def store(result: object, path: str) -> dict[str, Any]:
     """A result as a record keeps it; its arrays, if there are any, go to a file.
 

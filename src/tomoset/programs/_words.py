@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,22 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def gain_text(gain: float, error: float | None) -> str:
+class Gain(Protocol):
+    """What a change gains in log-likelihood of what was left out, and its standard deviation."""
+
+    @property
+    def gain(self) -> float: ...
+
+    @property
+    def error(self) -> float: ...
+
+
+def gain_text(of: Gain) -> str:
     """``+0.5 +- 0.2``: digits by the error, which is no number where nobody can tell."""
-    if error is None or not math.isfinite(error):
+    if not math.isfinite(of.error):
         return "too few particles to tell"
-    digits = 1 if error < 10 else 0
-    return f"{gain:+.{digits}f} +- {error:.{digits}f} ln likelihood"
+    digits = 1 if of.error < 10 else 0
+    return f"{of.gain:+.{digits}f} +- {of.error:.{digits}f} ln likelihood"
 
 
 def rounded(deviations: Array) -> Array:

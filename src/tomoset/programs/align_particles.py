@@ -251,7 +251,7 @@ def _lines(r: AlignedByParticles) -> Iterator[str]:
         yield f"alignment known to {r.expected:.3f} px at the particles"
     if r.image_gain is not None:
         what = " and ".join(r.free) or "cameras"
-        yield f"{what} of these images: {gain_text(r.image_gain, r.image_gain_error)} (accepted)"
+        yield f"{what} of these images: {gain_text(r.image_gain)} (accepted)"
     for gain in r.gains:
         yield _gain_line(gain, _size(gain.name, r) * gain.kept)
     if r.faint:
@@ -279,7 +279,7 @@ def _gain_line(gain: Gain, size: str) -> str:
     verdict = "not accepted" + f": {why}" * math.isfinite(gain.error)
     if gain.kept:
         verdict = f"accepted{size}"
-    return f"{gain.name}: {gain_text(gain.gain, gain.error)} ({verdict})"
+    return f"{gain.name}: {gain_text(gain)} ({verdict})"
 
 
 PROGRAM = Program(

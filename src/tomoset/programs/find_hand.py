@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from tomoset import star
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.hand.measure import Measured, measure
@@ -25,8 +22,6 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, use_threads
 from tomoset.project import Project
 from tomoset.run import Resources
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,41 +90,16 @@ def find_hand(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SeriesHand(Result):
+class SeriesHand(Result, Measured):
     """What a tilt series says of its hand.
 
     Parameters
     ----------
     in_set : int or None
         The hand that the set has.
-    log_odds, spread : float
-        Natural logarithm of the odds of +1 against -1; its standard deviation over series drawn
-        from the tilts.
-    by_tilt, rings : (n_tilts,) arrays
-        What each image says, and how much likelier rings are than none [natural logarithms].
-    rings_seen : int
-        Images that show rings by themselves.
-    inclined : (2,) array
-        Of the specimen, about the tilt axis and across it [deg].
-    defocus_off : float
-        How far the table's defocus is off in common; 0 if that is not beyond what is usual [Å].
-    defocus, defocus_error : (n_tilts,) arrays
-        As it was measured [Å].
-    disagrees : tuple of int
-        Tilt images, from 1, that show another defocus than the table's.
     """
 
     in_set: int | None
-    log_odds: float
-    spread: float
-    by_tilt: Array
-    rings: Array
-    rings_seen: int
-    inclined: Array
-    defocus_off: float
-    defocus: Array
-    defocus_error: Array
-    disagrees: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,7 +138,7 @@ class HandDone(Done[SeriesHand]):
             contradicts = found.of(name) not in (None, result.in_set)
             yield (
                 f"{name:{width}}  {_said(found.series[name]):11}  odds {_odds(result.log_odds)}; "
-                f"rings in {result.rings_seen} of {len(result.rings)} images"
+                f"rings in {result.shows_rings.sum()} of {len(result.rings)} images"
                 + f"; the set has {result.in_set:+d}"
                 * contradicts
             )
@@ -203,20 +173,8 @@ def _run(task: Task[FindHandOptions]) -> SeriesHand:
     with task.images() as images:
         tomogram = task.tomogram.placed(None, images.size)
         measured = measure(tomogram, images, task.options, task.resources.threads)
-    return SeriesHand(
-        in_set=tomogram.hand,
-        log_odds=round(measured.log_odds, 4),
-        spread=round(measured.spread, 4),
-        by_tilt=measured.by_tilt.round(4),
-        rings=measured.rings.round(4),
-        rings_seen=int(measured.shows_rings.sum()),
-        inclined=measured.inclined.round(2),
-        defocus_off=measured.off,
-        defocus=measured.defocus.round(1),
-        defocus_error=measured.error.round(1),
-        disagrees=tuple(int(i) + 1 for i in measured.disagrees.nonzero()[0]),
-        files=_write(task, tomogram, measured),
-    )
+    files = _write(task, tomogram, measured)
+    return SeriesHand(**vars(measured), in_set=tomogram.hand, files=files)
 
 
 def _write(task: Task[FindHandOptions], tomogram: Tomogram, measured: Measured) -> tuple[str, ...]:
@@ -244,17 +202,17 @@ def _say(found: Verdict, results: Mapping[str, SeriesHand], error_rate: float) -
         for name in found.against
     ]
     for name, result in results.items():
-        if result.defocus_off:
+        if result.off:
             said.append(
                 f"tomogram {name!r}: Thon rings are those of a defocus that is "
-                f"{abs(result.defocus_off) / 1e4:.1f} µm "
-                f"{'more' if result.defocus_off > 0 else 'less'} than the table's"
+                f"{abs(result.off) / 1e4:.1f} µm "
+                f"{'more' if result.off > 0 else 'less'} than the table's"
             )
-        if result.disagrees:
-            rows = ", ".join(map(str, result.disagrees[:8]))
+        wrong = [str(i + 1) for i in result.disagrees.nonzero()[0]]
+        if wrong:
             said.append(
                 f"tomogram {name!r}: the defocus in the table is not that of the Thon rings of "
-                f"tilt image{'s' * (len(result.disagrees) > 1)} {rows}"
+                f"tilt image{'s' * (len(wrong) > 1)} {', '.join(wrong[:8])}"
             )
     for text in said:
         warnings.warn(text, AssumptionWarning, stacklevel=3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,15 @@ import numpy.typing as npt
 from tomoset import star
 from tomoset.errors import AssumptionWarning
 from tomoset.model import Ice, Tomogram
-from tomoset.particles.ctf.defocus import mean_and_astigmatism, with_changes
-from tomoset.particles.ctf.fit import CtfFitOptions, fit_ctf
-from tomoset.particles.ctf.numbers import CtfNumbers, errors_of, numbers
-from tomoset.particles.ctf.report import Refined, refined_to_star, write_refined_png
+from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
+from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
+from tomoset.particles.ctf.report import (
+    Refined,
+    astigmatism_error,
+    refined_to_star,
+    write_refined_png,
+)
+from tomoset.particles.ctf.scale import IceModel
 from tomoset.particles.ctf.statistics import gather
 from tomoset.particles.extract import ExtractionOptions
 from tomoset.programs._particles import (
@@ -28,7 +33,6 @@ from tomoset.programs._particles import (
 )
 from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
-from tomoset.programs._results import BULK
 from tomoset.programs._task import Task, use_threads
 from tomoset.programs._words import gain_text, rounded
 from tomoset.project import Project
@@ -91,8 +95,8 @@ def refine_ctf(
     >>> import tomoset
     >>> project = tomoset.open_project("optimisation_set.star")  # doctest: +SKIP
     >>> done = refine_ctf(project, "CtfRefine", options)  # doctest: +SKIP
-    >>> done.results["TS_01"].error  # doctest: +SKIP
-    140.0
+    >>> done.results["TS_01"].fit.defocus_gain.gain  # doctest: +SKIP
+    152.0
     """
     request = Request.of(project, folder, options, resources, names)
     files = (reference or ReferenceFiles()).completed(project)
@@ -114,28 +118,36 @@ def refine_ctf(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RefinedCtf(Result, CtfNumbers):
+class RefinedCtf(Result):
     """Defocus and scale, refined.
 
     Parameters
     ----------
+    particles, particles_given : int
+        Of which at least one image shows something, and all.
     box : int
         That was compared [px].
-    ice : Ice or None
-        That scales follow from, if they do.
-    changes : (n_tilts, 3) array or None
-        Of the defocus [Å]; None if it stays.
-    scales : (n_tilts,) array or None
-        None if they stay.
-    errors : dict
-        (n_tilts,) standard deviations of what was refined.
+    seen : (n_tilts,) int array
+        Particles that each image shows.
+    searched : CtfFitOptions
+        What was asked for.
+    fit : CtfFit
+        What was found.
     """
 
+    particles: int
+    particles_given: int
     box: int
-    ice: Ice | None
-    changes: Array | None = field(metadata=BULK)
-    scales: Array | None = field(metadata=BULK)
-    errors: dict[str, Array] = field(metadata=BULK)
+    seen: npt.NDArray[np.int64]
+    searched: CtfFitOptions
+    fit: CtfFit
+
+    @property
+    def at_the_end(self) -> int:
+        """Images whose defocus would change by as much as is scanned, or more."""
+        step, changed = 1.5 * self.searched.step, self.fit.changes[~self.fit.kept, 0]
+        low, high = self.searched.low + step, self.searched.high - step
+        return int(((changed < low) | (changed > high)).sum()) + self.fit.outside
 
 
 def _run(task: Task[RefineCtfOptions]) -> RefinedCtf:
@@ -167,18 +179,13 @@ def _run(task: Task[RefineCtfOptions]) -> RefinedCtf:
     files = task.target("ctf_{name}.star"), task.target("{name}.png")
     star.write(refined_to_star(refined), files[0])
     write_refined_png(refined, files[1])
-    by_ice = not (fit.scale_kept or wanted.per_tilt_scale)
-    luminance, thickness, *normal = (
-        float(f"{v:.6g}") for v in (fit.ice.luminance, fit.ice.thickness, *fit.ice.normal)
-    )
-    ice = Ice(luminance=luminance, thickness=thickness, normal=(normal[0], normal[1], normal[2]))
     return RefinedCtf(
-        **vars(numbers(refined, wanted)),
+        particles=refined.particles,
+        particles_given=refined.particles_given,
         box=task.options.evidence.box,
-        ice=ice if by_ice else None,
-        changes=None if fit.kept.all() else fit.changes,
-        scales=None if fit.scale_kept else fit.scales,
-        errors=errors_of(refined, wanted),
+        seen=refined.seen,
+        searched=wanted,
+        fit=fit,
         files=files,
     )
 
@@ -189,45 +196,59 @@ def _scale(tomogram: Tomogram) -> Array:
 
 def _updated(tomogram: Tomogram, result: RefinedCtf) -> Tomogram:
     """The tomogram with its new defocus and scale, and how sure they are."""
-    new = tomogram
-    if result.changes is not None:
-        new = with_changes(new, result.changes)
-    if result.scales is not None:  # what another scale was made of is true no more
-        new = replace(new, ctf_scale=result.scales, ice=result.ice)
-    found = {name: rounded(errors) for name, errors in result.errors.items()}
-    return replace(new, deviations={**new.deviations, **found})
+    fit, new = result.fit, tomogram
+    if not fit.kept.all():
+        new = with_changes(new, fit.changes)
+    if not fit.scale_kept:  # what another scale was made of is true no more
+        ice = None if result.searched.per_tilt_scale else _ice(fit.ice)
+        new = replace(new, ctf_scale=fit.scales, ice=ice)
+    found = {}
+    if result.searched.defocus:
+        _, astigmatism = mean_and_astigmatism(with_changes(tomogram, fit.changes))
+        found["defocus"] = fit.errors[:, 0]
+        found["astigmatism"] = 2 * astigmatism_error(fit)
+        found["defocus_angle"] = angle_errors(astigmatism, fit.errors[:, 1:])
+    if result.searched.scale:
+        found["ctf_scale"] = fit.scale_errors
+    known = {k: rounded(np.where(result.seen > 0, v, np.nan)) for k, v in found.items()}
+    return replace(new, deviations={**new.deviations, **known})
+
+
+def _ice(model: IceModel) -> Ice:
+    values = model.luminance, model.thickness, *model.normal
+    luminance, thickness, x, y, z = (float(f"{value:.6g}") for value in values)
+    return Ice(luminance=luminance, thickness=thickness, normal=(x, y, z))
 
 
 def _lines(r: RefinedCtf) -> Iterator[str]:
     """What has changed, and how sure it is."""
-    unused = r.particles_given - r.particles
+    fit, unused = r.fit, r.particles_given - r.particles
     why = f" of {r.particles_given}" * bool(unused)
-    yield f"{r.particles}{why} particles in {r.tilt_images} images"
+    yield f"{r.particles}{why} particles in {(r.seen > 0).sum()} images"
     if unused:
         yield (
             f"{unused} not used: in no image lies their box of {r.box} px (--b) whole, or all "
             "are marked as not visible"
         )
-    if r.error is not None:
-        gain = gain_text(r.gain, r.gain_error)
-        if r.changed:
-            astigmatism = ", with astigmatism" * r.astigmatism
+    if r.searched.defocus:
+        gain, changed = gain_text(fit.defocus_gain), fit.changes[~fit.kept, 0]
+        if len(changed):
+            astigmatism = ", with astigmatism" * fit.astigmatism
             yield (
-                f"defocus of {r.changed} images changed by {r.change:.0f} Å rms"
-                f"{astigmatism} (gain {gain})"
+                f"defocus of {len(changed)} images changed by "
+                f"{np.sqrt(np.mean(changed**2)):.0f} Å rms{astigmatism} (gain {gain})"
             )
         else:
             yield (
                 f"defocus stays as it is: what fits best gains {gain} for particles that are "
                 "left out, which is not clear, or is not larger than its error"
             )
-        yield f"defocus known to {r.error:.0f} Å (median)"
-    if r.scale_gain is not None:
-        verdict = "changed" if r.scale_changed else "stays as it is"
-        yield f"scale {verdict} (gain {gain_text(r.scale_gain, r.scale_gain_error)})"
-        yield (
-            f"ice: {r.thickness:.2f} +- {r.thickness_error:.2f} mean free paths of contrast thick"
-        )
+        yield f"defocus known to {np.median(fit.errors[r.seen > 0, 0]):.0f} Å (median)"
+    if r.searched.scale:
+        verdict = "stays as it is" if fit.scale_kept else "changed"
+        yield f"scale {verdict} (gain {gain_text(fit.scale_gain)})"
+        thickness, error = fit.ice.thickness, fit.ice.thickness_error
+        yield f"ice: {thickness:.2f} +- {error:.2f} mean free paths of contrast thick"
 
 
 PROGRAM = Program(

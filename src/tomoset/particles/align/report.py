@@ -40,8 +40,8 @@ class Numbers:
         Rms changes of images that changed [px], [deg], and of positions [Å].
     expected : float or None
         How well the alignment is known at the particles [px], if it changed.
-    image_gain, image_gain_error : float or None
-        Of images that changed, in log-likelihood of particles that were left out.
+    image_gain : Gain or None
+        Of images that changed.
     residual : float or None
         Mean over images [px].
     amplitude : float
@@ -67,8 +67,7 @@ class Numbers:
     angle: float
     moved: float
     expected: float | None
-    image_gain: float | None
-    image_gain_error: float | None
+    image_gain: Gain | None
     residual: float | None
     amplitude: float
     log_likelihood: float
@@ -86,6 +85,12 @@ def numbers(aligned: Aligned) -> Numbers:
     turned, shifted = known[:, :n].any(axis=1), known[:, n]
     seen = aligned.visible.any(axis=1)
     changed = bool(fit.kept.any())
+    gain = Gain(
+        name="images",
+        gain=float(fit.gain_by_tilt[fit.kept].sum()),
+        error=float(np.linalg.norm(fit.gain_error_by_tilt[fit.kept])),
+        kept=True,
+    )
     return Numbers(
         particles=int(seen.sum()),
         unseen=int((~seen).sum()),
@@ -98,8 +103,7 @@ def numbers(aligned: Aligned) -> Numbers:
         angle=_rms(fit.changes[turned, :n]),
         moved=_rms(aligned.moved[seen]),
         expected=_finite(_mean_square(fit.expected)) if changed else None,
-        image_gain=_finite(float(fit.gain_by_tilt[fit.kept].sum())) if changed else None,
-        image_gain_error=_finite(float(np.linalg.norm(fit.gain_error_by_tilt[fit.kept]))),
+        image_gain=gain if changed and np.isfinite(gain.gain) else None,
         residual=_finite(float(np.nanmean(fit.residuals))),
         amplitude=float(np.median(fit.amplitude)),
         log_likelihood=fit.log_likelihood,
