@@ -214,7 +214,7 @@ def test_one_seed_gives_one_project(project: Path, tmp_path: Path) -> None:
     assert main(["simulate", str(tmp_path / "same"), *SMALL]) == 0
     assert main(["simulate", str(tmp_path / "other"), *SMALL, "--seed", "2"]) == 0
     made = sorted(p.relative_to(tmp_path / "same") for p in (tmp_path / "same").rglob("*.*"))
-    assert len(made) == 2 * 8 + 2 + 2
+    assert len(made) == 2 * 8 + 2 + 3
     for file in made:
         assert (tmp_path / "same" / file).read_bytes() == (project / file).read_bytes()
     for file in ("TS_01/TS_01.mrc", "TS_01/TS_01.xf", "truth/TS_01.json"):
@@ -281,7 +281,7 @@ def test_a_failed_simulation_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr("tomoset.cli._simulated.write_import_table", fail)
+    monkeypatch.setattr("tomoset.formats.imod.format.import_table", fail)
     assert main(["simulate", str(out), *TINY, "--seed", "2", "--overwrite"]) != 0
     assert main(["simulate", str(tmp_path / "new"), *TINY]) != 0
     assert [p.name for p in tmp_path.iterdir()] == ["project"]

@@ -131,7 +131,7 @@ def test_one_seed_gives_one_project(project: Path, tmp_path: Path) -> None:
     same = tmp_path / "same"
     assert main(["simulate", str(same), *MANY, *errors, "--format", "relion4"]) == 0
     made = sorted(p.relative_to(same) for p in same.rglob("*.*"))
-    assert len(made) == 2 + 6 + 5
+    assert len(made) == 2 + 6 + 6
     for file in made:
         assert (same / file).read_bytes() == (project / file).read_bytes(), file
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from tests.builders.image_stacks import write_images
 from tomoset import simulate as sim
-from tomoset.cli._simulated_truth import tomogram as true_tomogram
 from tomoset.model import ParticleSet, Tomogram
+from tomoset.simulate.truth import tomogram as true_tomogram
 
 Array = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ import click
 from tomoset.errors import TomosetError, TomosetWarning
 
 if TYPE_CHECKING:
-    from tomoset.formats import Tolerance
+    from tomoset.formats import Ability, Tolerance
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +42,38 @@ class _Finite(click.ParamType[float]):
 
 
 FINITE = _Finite()
+
+
+class FormatName(click.ParamType[str]):
+    """The name of a format that is written; the formats are loaded when one is asked for.
+
+    Parameters
+    ----------
+    ability : str, optional
+        What it has to be able to say.
+    """
+
+    name = "format"
+
+    def __init__(self, ability: Ability | None = None) -> None:
+        self._ability = ability
+
+    def _names(self) -> list[str]:
+        from tomoset.formats import FORMATS
+
+        able = self._ability
+        return [f.name for f in FORMATS if f.writes and (able is None or f.can(able))]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        """The names, for help."""
+        return f"[{'|'.join(self._names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such a format."""
+        names = self._names()
+        if value not in names:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, names))}.", param, ctx)
+        return str(value)
 
 
 def common_options(command: F) -> F:

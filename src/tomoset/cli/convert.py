@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tomoset.cli._shell import (
+    FormatName,
     collected_warnings,
     common_options,
     contradicting_losses,
@@ -24,7 +25,7 @@ from tomoset.cli._shell import (
 @click.command()
 @click.argument("source", metavar="SRC", type=click.Path())
 @click.argument("target", metavar="DST", type=click.Path())
-@click.option("--to", required=True, type=click.Choice(["relion4", "relion5"]))
+@click.option("--to", required=True, type=FormatName("linked sets"))
 @loss_options
 @click.option(
     "--size",

@@ -10,6 +10,7 @@ import click
 
 from tomoset.cli._shell import (
     FINITE,
+    FormatName,
     collected_warnings,
     common_options,
     contradicting_losses,
@@ -87,8 +88,6 @@ def _option(option: Option) -> click.Option:
 
 def _general() -> list[click.Option]:
     """What every import is told."""
-    from tomoset.formats import FORMATS
-
     return [
         click.Option(
             ["-o", "--o", "--output", "output"],
@@ -99,7 +98,7 @@ def _general() -> list[click.Option]:
         ),
         click.Option(
             ["--to"],
-            type=click.Choice([f.name for f in FORMATS if f.can("linked sets")]),
+            type=FormatName("linked sets"),
             default="relion4",
             show_default=True,
             help="Format of the set.",

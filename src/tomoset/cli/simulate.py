@@ -8,12 +8,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tomoset.cli._groups import GroupedCommand
-from tomoset.cli._shell import count
+from tomoset.cli._shell import FormatName, count
+
+if TYPE_CHECKING:
+    from tomoset.simulate.write import ProjectOptions
 
 #: What a folder that may be replaced must hold, so that --overwrite never takes another's.
 _MARK = "truth/tomograms.star"
@@ -26,7 +29,7 @@ def _up_to(most: float) -> click.FloatRange:
 def _valued(name: str, kind: Any, default: Any, metavar: str, help: str) -> click.Option:
     """An option with a value. A default of 0 says that there is nothing: it is not shown."""
     return click.Option(
-        [name],
+        name.split(),
         type=kind,
         default=default,
         show_default=default not in (0, None),
@@ -49,10 +52,10 @@ _GROUPS = {
         _valued("--seed", click.IntRange(0), 1, "N", "The same seed gives the same project."),
         _valued(
             "--format",
-            click.Choice(["imod", "relion4", "relion5"]),
+            FormatName(),
             "imod",
             "FORMAT",
-            "imod: folders of IMOD and CTFFIND; relion4, relion5: a set.",
+            "Of the alignment that is written: folders as IMOD leaves them, or a set.",
         ),
         _valued("--density", click.IntRange(1, 64), None, "BIN", "Write the true density, binned."),
         click.Option(
@@ -77,7 +80,13 @@ _GROUPS = {
             "W H D",
             "Width and height of the images and depth of the tomogram, px.",
         ),
-        _valued("--angpix", click.FloatRange(0, 1000, min_open=True), 5.4, "A", "Pixel size, Å."),
+        _valued(
+            "--angpix pixel_size",
+            click.FloatRange(0, 1000, min_open=True),
+            5.4,
+            "A",
+            "Pixel size, Å.",
+        ),
         click.Option(
             ["--ctf/--no-ctf"],
             default=True,
@@ -147,7 +156,7 @@ _GROUPS = {
     groups={title: [str(o.name) for o in options] for title, options in _GROUPS.items()},
 )
 @click.argument("out", type=click.Path(file_okay=False))
-def simulate(out: str, n_series: int, overwrite: bool, **given: Any) -> None:
+def simulate(out: str, overwrite: bool, **given: Any) -> None:
     """Make a small project with known truth in the folder OUT.
 
     Tilt series of gold beads, vesicles and molecules in ice, as IMOD and CTFFIND leave them (one
@@ -155,37 +164,17 @@ def simulate(out: str, n_series: int, overwrite: bool, **given: Any) -> None:
     of IMOD, the last series has views that are to be excluded.
     """
     from tomoset.errors import ModelError
+    from tomoset.simulate.write import ProjectOptions, write_project
 
     target = Path(out)
-    _refuse_options(given)
-    _refuse(target, overwrite=overwrite)
-    from tomoset.cli import _simulated
-
-    names = [f"TS_{i:02d}" for i in range(1, n_series + 1)]
     try:
-        molecule = _simulated.read_molecule(given)
+        wanted = ProjectOptions(**given)
+        _refuse(target, overwrite=overwrite)
         with _whole_folder(target) as folder:
-            excluded = _simulated.write_project(folder, names, given, molecule)
+            excluded = write_project(folder, wanted)
     except ModelError as problem:
         raise click.UsageError(str(problem)) from None
-    _report(target, names, given, excluded)
-
-
-def _refuse_options(given: dict[str, Any]) -> None:
-    if given["hand"] not in (1, -1):
-        raise click.UsageError("--hand must be 1 or -1: the sign of defocus against depth")
-    if given["density_map"] and not given["molecules"]:
-        raise click.UsageError("--map is what molecules look like; say how many, by --molecules")
-    for moving in ("motion", "walk"):
-        if given[moving] and not given["molecules"]:
-            raise click.UsageError(
-                f"--{moving} moves molecules; say how many there are, by --molecules"
-            )
-    if given["magnification_error"] and given["format"] == "relion5":
-        raise click.UsageError(
-            "RELION 5 cannot say magnification: leave --magnification-error, or take another "
-            "--format"
-        )
+    _report(target, wanted, excluded)
 
 
 def _refuse(target: Path, *, overwrite: bool) -> None:
@@ -226,41 +215,34 @@ def _whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _report(
-    target: Path, names: list[str], given: dict[str, Any], excluded: tuple[int, ...]
-) -> None:
-    from tomoset.formats.imod.commands import format_list
+def _report(target: Path, wanted: ProjectOptions, excluded: tuple[int, ...]) -> None:
+    from tomoset.formats import format_list, format_named
     from tomoset.simulate import Acquisition
 
-    width, height, _ = given["size"]
-    angpix, last = given["angpix"], names[-1]
+    format, names = format_named(wanted.format), wanted.names
+    has_set = format.can("linked sets")
+    width, height, _ = wanted.size
     things = {
-        "gold bead": "beads",
-        "vesicle": "vesicles",
-        "molecule": "molecules",
-        "speck": "specks",
+        "gold bead": wanted.beads,
+        "vesicle": wanted.vesicles,
+        "molecule": wanted.molecules,
+        "speck": wanted.specks,
     }
-    there = [count(given[n], thing) for thing, n in things.items() if given[n]]
+    there = [count(number, thing) for thing, number in things.items() if number]
     click.echo(
-        f"{target}: {len(names)} tilt series of {given['tilts']} images, {width} x {height} px "
-        f"at {angpix:g} Å, with {', '.join(there) or 'nothing'} in each"
-    )
-    imod = given["format"] == "imod"
-    folders_are, table_is = (
-        (
-            f"folders as IMOD and CTFFIND leave them; {last} excludes views "
-            + format_list(excluded),
-            "RELION's import table, from this folder",
-        )
-        if imod
-        else ("the image stacks", "the set of them, from this folder")
+        f"{target}: {len(names)} tilt series of {wanted.tilts} images, {width} x {height} px "
+        f"at {wanted.pixel_size:g} Å, with {', '.join(there) or 'nothing'} in each"
     )
     what = {
-        ", ".join(names): folders_are,
-        "tilt_series.star" if imod else "tomograms.star": table_is,
+        ", ".join(names): "the image stacks"
+        + ("" if has_set else f", and the alignment as {format.package} leaves it")
+        + (f"; {names[-1]} excludes views {format_list(excluded)}" if excluded else ""),
+        "tomograms.star" if has_set else "tilt_series.star": "the set of them, from this folder"
+        if has_set
+        else "RELION's import table, from this folder",
         "truth/": "where everything is in space and in the images; the true tomograms.star",
     }
-    if given["molecules"] and not imod:
+    if wanted.molecules and has_set:
         what["optimisation_set.star"] = "picked molecules and their half maps (reference/), for --i"
     pad = max(map(len, what))
     for name, meaning in what.items():
@@ -268,13 +250,14 @@ def _report(
     folders = " ".join(str(target / name) for name in names)
     tomograms = target / "tomograms.star"
     click.echo("next:")
-    if imod:
+    if not has_set:
         click.echo(
-            f"  tomoset import imod {folders} -o {tomograms} --angpix {angpix:g} "
+            f"  tomoset import {format.name} {folders} -o {tomograms} "
+            f"--angpix {wanted.pixel_size:g} "
             f"--fd {Acquisition.dose:g}"
         )
     click.echo(f"  tomoset info {tomograms}")
-    if given["molecules"] and not imod:
+    if wanted.molecules and has_set:
         click.echo(f"  cd {target}")
         box = _box_of(target)
         click.echo(

@@ -24,6 +24,7 @@ from tomoset.formats._format import (
 )
 from tomoset.formats._relion import HEAD
 from tomoset.formats._relion_links import follow
+from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
@@ -45,6 +46,7 @@ __all__ = [
     "Tolerance",
     "TomogramSet",
     "check_images",
+    "format_list",
     "format_named",
     "format_of",
     "open_linked",

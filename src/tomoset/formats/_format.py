@@ -27,6 +27,7 @@ Ability = Literal[
     "skew",
     "deformation",
     "single images",
+    "excluded views",
     "centred coordinates",
     "linked sets",
 ]

@@ -142,6 +142,7 @@ NUMBERS = {
     "rlnCtfBfactor": "b_factor",
     "rlnMicrographPreExposure": "pre_exposure",
     "tomosetExposure": "exposure",
+    "rlnTomoNominalStageTiltAngle": "nominal_tilts",
 }
 #: Of `Tomogram.deviations`.
 DEVIATIONS = {

@@ -32,6 +32,7 @@ PER_TILT = (
     "b_factor",
     "pre_exposure",
     "exposure",
+    "nominal_tilts",
 )
 
 
@@ -82,6 +83,8 @@ class Tomogram:
         Factor on the CTF; B-factor [Å²].
     pre_exposure : (n,) array, optional
         What the specimen had received before each image [e/Å²].
+    nominal_tilts : (n,) array, optional
+        Angles of the stage [deg].
     exposure : (n,) array, optional
         What it received while each image was taken [e/Å²].
     acquisition : (n,) int array, optional
@@ -150,6 +153,7 @@ class Tomogram:
     deformation: Deformation | None = None
     reconstruction: Reconstruction | None = None
     exposure: Array | None = None
+    nominal_tilts: Array | None = None
     acquisition: npt.NDArray[np.int64] | None = None
     half_images: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     movies: tuple[str, ...] | None = None

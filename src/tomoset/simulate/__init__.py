@@ -1,4 +1,4 @@
-"""Tilt series with known truth: arrays and numbers, no files.
+"""Tilt series with known truth: arrays and numbers, and projects written of them.
 
 The geometry here is written out point by point and owes nothing to `tomoset.geometry`, and the
 transfer function nothing to `tomoset.images`, so that the one is a test of the other. Coordinates
@@ -20,6 +20,9 @@ runs against depth.
 ``ice``             the ice along the beam
 ``imaging``         all of it together, with noise
 ``density``         the specimen as a volume
+``truth``           all that is true, as text and as sets
+``picks``           what a user has of molecules: picks, half maps, a mask
+``write``           a project: the truth, and what one has instead, in any format
 ==================  ==============================================================
 """
 

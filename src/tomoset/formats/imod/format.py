@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry, star
 from tomoset.errors import ModelError
-from tomoset.formats._format import Format, Option, Reading, StrPath
+from tomoset.files import AtomicFiles, part_of
+from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
 from tomoset.formats.imod import batch
 from tomoset.formats.imod.folder import Choices
 from tomoset.formats.imod.series import ImportOptions
-from tomoset.model import Project, TomogramSet
+from tomoset.formats.imod.write import ImodFolder, import_table
+from tomoset.model import Project, Tomogram, TomogramSet
+from tomoset.paths import file_names
 
 #: Files that show a folder to be etomo's.
 _COMMANDS = ("newst.com", "newsta.com", "tilt.com", "tilta.com")
@@ -99,7 +107,8 @@ class Imod(Format):
     package = "IMOD"
     url = "https://bio3d.colorado.edu/imod/"
     reads = "folders of etomo, and RELION's import table of such"
-    abilities = frozenset({"magnification", "stretch", "skew"})
+    writes = "such folders, and the import table"
+    abilities = frozenset({"magnification", "stretch", "skew", "excluded views"})
     labels = _LABELS
     options = _OPTIONS
     about = """Import alignments by IMOD, from etomo's FOLDERS or from RELION's import table.
@@ -167,6 +176,55 @@ class Imod(Format):
             failures=result.failures,
             files=result.files,
         )
+
+    def write(
+        self,
+        project: Project,
+        folder: StrPath,
+        tolerance: Tolerance | None = None,
+        files: AtomicFiles | None = None,
+    ) -> str:
+        """Write a folder for each tilt series, with all but its stack, and an import table."""
+        del tolerance
+        tomograms, table = project.tomograms, os.path.join(folder, "tilt_series.star")
+        names = file_names(tomograms)
+        with part_of(files) as together:
+            for name, t in tomograms.items():
+                own = os.path.join(folder, names[name])
+                for file, text in ImodFolder.of(t, names[name], own).texts().items():
+                    together.write(os.path.join(own, file), text.encode())
+            series = import_table(os.fspath(folder), list(names.values()), tomograms.values())
+            star.write(series, table, together)
+        return table
+
+    def losses(self, project: Project) -> dict[str, Loss]:
+        """What command files and transforms cannot say."""
+        lost = {}
+        for name, t in project.tomograms.items():
+            what = {
+                "a 2D deformation": t.deformation,
+                "images of half of the frames": t.half_images,
+                "particles": project.particles is not None
+                and name in project.particles.by_tomogram(),
+                "fiducials": project.fiducials.get(name),
+            }
+            gone = ", ".join(said for said, value in what.items() if value)
+            texts = [f"has {gone}: files of IMOD do not say it"] if gone else []
+            if t.placed().projections is not None and (hand := ImodFolder.of(t, name, "").hand) > 0:
+                texts.append(
+                    f"is to be imported with --hand {hand}, which files of IMOD do not say"
+                )
+            if texts:
+                bent = np.zeros(t.n_tilts) if t.deformation is None else _bend(t)
+                lost[name] = Loss(texts=tuple(texts), pixels=bent)
+        return lost
+
+
+def _bend(t: Tomogram) -> npt.NDArray[np.float64]:
+    """How far the deformation moves the corners of the tomogram in each image [px]."""
+    corners = geometry.corners(t.size or (1, 1, 1))
+    straight = replace(t, deformation=None).project(corners)
+    return np.asarray(np.linalg.norm(t.project(corners) - straight, axis=-1).max(axis=1))
 
 
 def _import_options(given: Mapping[str, Any], *, folders: bool, cull: bool) -> ImportOptions:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import star
-from tomoset.errors import ModelError
-from tomoset.files import atomic_write
+from tomoset import geometry, star
+from tomoset.errors import UnsupportedError
 from tomoset.formats.imod.commands import format_list
-from tomoset.images.mrc import write_images
+from tomoset.images.mrc import stack_path
+from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
 
@@ -29,137 +28,158 @@ class ImodFolder:
 
     Parameters
     ----------
+    tomogram : Tomogram
+        Aligned, its images in a stack.
     name : str
         IMOD's name of the data set: how all files begin.
-    images : (n, y, x) int16 or uint8 array
-        The raw stack, counts.
-    pixel_size : float
-        [Å].
-    aligned_size : (int, int)
-        Width and height of the aligned stack [px].
-    thickness : int
-        THICKNESS of the tomogram [px].
+    stack : str
+        Path of the stack, from the folder.
     xf : (n, 2, 3) array
         Rows A11 A12 DX and A21 A22 DY [px], from raw to aligned images about their middles.
-    tilts, nominal : (n,) arrays
-        Refined angles and those of the stage [deg].
-    rank : (n,) int array
-        When each view was taken, from 0.
-    defocus_u, defocus_v, defocus_angle : (n,) arrays
-        [Å] and [deg].
-    excluded : sequence of int
-        Views, from 0, that the tomogram leaves out.
+    tilts, x_tilts : (n,) arrays
+        [deg]
     """
 
+    tomogram: Tomogram
     name: str
-    images: npt.NDArray[np.int16] | npt.NDArray[np.uint8]
-    pixel_size: float
-    aligned_size: tuple[int, int]
-    thickness: int
+    stack: str
     xf: Array
     tilts: Array
-    nominal: Array
-    rank: npt.NDArray[np.int64]
-    defocus_u: Array
-    defocus_v: Array
-    defocus_angle: Array
-    excluded: Sequence[int] = ()
+    x_tilts: Array
 
-    def __post_init__(self) -> None:
-        if self.images.ndim != 3 or self.images.dtype not in (np.int16, np.uint8):
-            raise ModelError(
-                "images must be an int16 or uint8 array (n, y, x), not "
-                f"{self.images.dtype} {self.images.shape}"
+    @classmethod
+    def of(cls, tomogram: Tomogram, name: str, folder: str) -> ImodFolder:
+        """The files of a tomogram whose folder is this one.
+
+        Raises
+        ------
+        UnsupportedError
+            If something that IMOD's files need is not known, or cannot be said there.
+        """
+        t = tomogram.placed()
+        if t.projections is None or t.size is None or t.image_size is None:
+            raise UnsupportedError(
+                f"tomogram {t.name!r}: transforms of IMOD need an alignment, and the sizes of "
+                "tomogram and tilt images"
             )
-        n = len(self.images)
-        if self.xf.shape != (n, 2, 3):
-            raise ModelError(f"xf must have shape {(n, 2, 3)}, not {self.xf.shape}")
-        per_view = ("tilts", "nominal", "rank", "defocus_u", "defocus_v", "defocus_angle")
-        for field in per_view:
-            if getattr(self, field).shape != (n,):
-                raise ModelError(
-                    f"{field} must have shape {(n,)}, not {getattr(self, field).shape}"
-                )
+        if t.stack is None or t.image_index is not None:
+            raise UnsupportedError(
+                f"tomogram {t.name!r} has no stack with an image a row, and IMOD reads nothing else"
+            )
+        volume = geometry.ImodVolume(aligned_size=t.size[:2], thickness=t.size[2])
+        xf, tilts, x_tilts = geometry.imod_parameters(
+            t.projections, volume=volume, raw_size=t.image_size
+        )
+        return cls(
+            tomogram=t.with_depth_origin(np.asarray(t.size) / 2 - 1),
+            name=name,
+            stack=os.path.relpath(stack_path(t.stack), folder),
+            xf=xf,
+            tilts=tilts,
+            x_tilts=x_tilts,
+        )
+
+    @property
+    def hand(self) -> int:
+        """The hand that an import has to be told: of depth as IMOD counts it."""
+        t = self.tomogram
+        volume = geometry.ImodVolume(aligned_size=(1, 1), thickness=1)
+        depth = geometry.imod_projections(
+            None, self.tilts, self.x_tilts, volume=volume, raw_size=(1, 1)
+        )[:, 2, :3]
+        same = t.projections is None or (depth * t.projections[:, 2, :3]).sum() >= 0
+        return t.hand if same else -t.hand
+
+    @property
+    def nominal(self) -> Array:
+        """Angles by which views are told apart [deg]."""
+        given = self.tomogram.nominal_tilts
+        return self.tilts.round(2) if given is None else given
+
+    @property
+    def excluded(self) -> list[int]:
+        """Views, from 0, that show nothing: the scale of their CTF is 0."""
+        scale = self.tomogram.ctf_scale
+        return [] if scale is None else np.flatnonzero(scale == 0).tolist()
+
+    @property
+    def turned(self) -> bool:
+        """Whether views are turned about x as well."""
+        return bool((np.abs(self.x_tilts) > _NO_TURN).any())
+
+    def texts(self) -> dict[str, str]:
+        """The files, by name: those of IMOD, a table as of CTFFIND 4, the order of acquisition."""
+        name, t = self.name, self.tomogram
+        files = {
+            f"{name}.xf": _transforms(self.xf),
+            f"{name}.tlt": _lines(f"{angle + 0.0:.6f}" for angle in self.tilts.round(6)),
+            f"{name}.rawtlt": _lines(f"{angle:.2f}" for angle in self.nominal),
+            "newst.com": _newst(self),
+            "tilt.com": _tilt(self),
+        }
+        if self.turned:
+            files[f"{name}.xtilt"] = _lines(f"{angle:.6f}" for angle in self.x_tilts)
+        if t.defocus_u is not None and t.defocus_v is not None:
+            files[f"{name}_ctf.txt"] = _ctf(self, t.defocus_u, t.defocus_v)
+        if t.pre_exposure is not None:
+            files[f"{name}_order.csv"] = _order(self, t.acquisition_order)
+        return files
 
 
-def write_imod_folder(folder: str | os.PathLike[str], series: ImodFolder) -> None:
-    """Write the files of one tilt series; those that are there already are replaced.
+#: Turns about x of less are those of rounded numbers [deg].
+_NO_TURN = 5e-7
 
-    ``NAME.mrc``, ``.xf``, ``.tlt``, ``.rawtlt``, ``newst.com`` and ``tilt.com`` of IMOD,
-    ``NAME_ctf.txt`` of CTFFIND 4, and ``NAME_order.csv``, the order of acquisition.
+
+def import_table(folder: str, names: Sequence[str], tomograms: Iterable[Tomogram]) -> star.StarFile:
+    """RELION's import table of folders, one a tilt series; its paths start where ours do.
 
     Parameters
     ----------
-    folder : path-like
-        Made when missing.
-    series : ImodFolder
-        Numbers are rounded as IMOD prints them: A to 7 decimals, shifts to 3, angles to 2.
-    """
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    name = series.name
-    label = f"tomoset: tilt series {name}"
-    write_images(target / f"{name}.mrc", series.images, series.pixel_size, [label])
-    texts = {
-        f"{name}.xf": _transforms(series),
-        f"{name}.tlt": _lines(f"{angle:7.2f}" for angle in series.tilts),
-        f"{name}.rawtlt": _lines(f"{angle:.2f}" for angle in series.nominal),
-        "newst.com": _newst(series),
-        "tilt.com": _tilt(series),
-        f"{name}_ctf.txt": _ctf(series),
-        f"{name}_order.csv": _order(series),
-    }
-    for file, text in texts.items():
-        with atomic_write(target / file, "w", encoding="ascii") as stream:
-            stream.write(text)
-
-
-def write_import_table(
-    path: str | os.PathLike[str], names: Sequence[str], *, fractional_dose: float
-) -> None:
-    """Write RELION's import table of folders that lie beside it, one a tilt series.
-
-    Parameters
-    ----------
-    path : path-like
-        Such as ``tilt_series.star``. Paths in it start from its own folder, which is
-        RELION's working folder, or --root.
+    folder : str
+        Which holds them all.
     names : sequence of str
-        Of the tilt series, their folders and their tomograms.
-    fractional_dose : float
-        Of one image [e/Å²].
+        Of the folders, and of the data sets in them.
+    tomograms : iterable of Tomogram
+        In the same order.
     """
+    every = list(zip(names, tomograms, strict=True))
+    folders = [os.path.join(folder, name) for name in names]
     columns = {
-        "rlnTomoName": list(names),
-        "rlnTomoTiltSeriesName": [f"{name}/{name}.mrc" for name in names],
-        "rlnTomoImportCtfFindFile": [f"{name}/{name}_ctf.txt" for name in names],
-        "rlnTomoImportImodDir": list(names),
-        "rlnTomoImportOrderList": [f"{name}/{name}_order.csv" for name in names],
-        "rlnTomoImportCulledFile": [f"culled/{name}.mrc" for name in names],
-        "rlnTomoImportFractionalDose": [star.format_number(fractional_dose)] * len(names),
+        "rlnTomoName": [t.name for _, t in every],
+        "rlnTomoTiltSeriesName": [stack_path(t.stack or "") for _, t in every],
+        "rlnTomoImportImodDir": folders,
+        "rlnTomoImportCulledFile": [os.path.join(folder, "culled", f"{n}.mrc") for n in names],
     }
-    star.write([star.Table("", columns)], path)
+    if all(t.defocus_u is not None for _, t in every):
+        tables = [f"{path}/{name}_ctf.txt" for path, name in zip(folders, names, strict=True)]
+        columns["rlnTomoImportCtfFindFile"] = tables
+    if all(t.pre_exposure is not None for _, t in every):
+        lists = [f"{path}/{name}_order.csv" for path, name in zip(folders, names, strict=True)]
+        columns["rlnTomoImportOrderList"] = lists
+    doses = [t.fractional_dose for _, t in every]
+    if None not in doses:
+        columns["rlnTomoImportFractionalDose"] = [star.format_number(d) for d in doses if d]
+    return star.StarFile((star.Table("", columns),))
 
 
 def _lines(lines: Iterable[str]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _transforms(series: ImodFolder) -> str:
-    matrix = series.xf[:, :, :2].reshape(-1, 4)
+def _transforms(xf: Array) -> str:
+    matrix = xf[:, :, :2].reshape(-1, 4)
     return _lines(
-        "".join(f"{value:12.7f}" for value in a) + "".join(f"{value:12.3f}" for value in d)
-        for a, d in zip(matrix, series.xf[:, :, 2], strict=True)
+        "".join(f"{value:12.7f}" for value in a) + "".join(f"{value:12.4f}" for value in d)
+        for a, d in zip(matrix, xf[:, :, 2], strict=True)
     )
 
 
-def _order(series: ImodFolder) -> str:
-    taken = series.nominal[np.argsort(series.rank)].tolist()
-    return _lines(f"{i},{round(angle, 2)}" for i, angle in enumerate(taken, 1))
+def _order(series: ImodFolder, order: npt.NDArray[np.int64]) -> str:
+    return _lines(f"{i},{round(angle, 2)}" for i, angle in enumerate(series.nominal[order], 1))
 
 
 def _newst(series: ImodFolder) -> str:
-    width, height = series.aligned_size
+    width, height, _ = series.tomogram.size or (0, 0, 0)
     return f"""\
 # THIS IS A COMMAND FILE TO RUN NEWSTACK
 #
@@ -168,7 +188,7 @@ def _newst(series: ImodFolder) -> str:
 $setenv IMOD_OUTPUT_FORMAT MRC
 $newstack -StandardInput
 AntialiasFilter	-1
-InputFile	{series.name}.mrc
+InputFile	{series.stack}
 OutputFile	{series.name}_ali.mrc
 TransformFile	{series.name}.xf
 TaperAtFill	1,1
@@ -184,7 +204,8 @@ $if (-e ./savework) ./savework
 
 
 def _tilt(series: ImodFolder) -> str:
-    width, height = series.aligned_size
+    width, height, thickness = series.tomogram.size or (0, 0, 0)
+    turned = f"XTILTFILE {series.name}.xtilt\n" if series.turned else ""
     excluded = f"EXCLUDELIST2 {format_list(series.excluded)}\n" if series.excluded else ""
     return f"""\
 # Command file to run Tilt
@@ -202,7 +223,7 @@ InputProjections {series.name}_ali.mrc
 OutputFile {series.name}_full_rec.mrc
 IMAGEBINNED 1
 TILTFILE {series.name}.tlt
-THICKNESS {series.thickness}
+THICKNESS {thickness}
 RADIAL 0.35 0.035
 FalloffIsTrueSigma 1
 XAXISTILT 0.0
@@ -216,23 +237,27 @@ AdjustOrigin
 ActionIfGPUFails 1,2
 OFFSET 0.0
 SHIFT 0.0 0.0
-{excluded}$if (-e ./savework) ./savework
+{turned}{excluded}$if (-e ./savework) ./savework
 """
 
 
-def _ctf(series: ImodFolder) -> str:
-    table = zip(series.defocus_u, series.defocus_v, series.defocus_angle, strict=True)
+def _ctf(series: ImodFolder, u: Array, v: Array) -> str:
+    t, zeros = series.tomogram, np.zeros(len(u))
+    angles = zeros if t.defocus_angle is None else t.defocus_angle
+    shifts = zeros if t.phase_shift is None else np.deg2rad(t.phase_shift)
+    of, pixel_size = t.optics, t.optics.pixel_size or 0.0
     return f"""\
 # Output as of CTFFind version 4.1.14, written by tomoset
-# Input file: {series.name}.mrc ; Number of micrographs: {len(series.images)}
-# Pixel size: {series.pixel_size:.3f} Angstroms ; acceleration voltage: 300.0 keV ; \
-spherical aberration: 2.70 mm ; amplitude contrast: 0.10
+# Input file: {series.stack} ; Number of micrographs: {len(u)}
+# Pixel size: {pixel_size:.3f} Angstroms ; acceleration voltage: {of.voltage:.1f} keV ; \
+spherical aberration: {of.spherical_aberration:.2f} mm ; amplitude contrast: \
+{of.amplitude_contrast:.2f}
 # Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; \
 min. def.: 5000.0 um; max. def. 50000.0 um
 # Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; \
 #4 - azimuth of astigmatism; #5 - additional phase shift [radians]; #6 - cross correlation; \
 #7 - spacing (in Angstroms) up to which CTF rings were fit successfully
 """ + _lines(
-        f"{view:.6f} {u:.6f} {v:.6f} {angle:.6f} 0.000000 0.100000 12.000000"
-        for view, (u, v, angle) in enumerate(table, 1)
+        f"{view:.6f} {u:.6f} {v:.6f} {angle:.6f} {shift:.6f} 0.100000 12.000000"
+        for view, (u, v, angle, shift) in enumerate(zip(u, v, angles, shifts, strict=True), 1)
     )

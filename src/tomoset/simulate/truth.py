@@ -1,4 +1,4 @@
-"""What is true of a simulated series, as text and as RELION's sets."""
+"""What is true of a simulated series, as text and as sets of the model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import simulate as sim
-from tomoset import star
-from tomoset.formats._relion_sets import particles_to_star, trajectories_to_star
 from tomoset.images.volume import VolumeSpec, VolumeWriter
 from tomoset.model import (
     Deformation,
     Optics,
     ParticleSet,
+    Project,
     Tomogram,
     TomogramSet,
     TrajectorySet,
@@ -105,6 +104,7 @@ def tomogram(name: str, series: sim.SimulatedSeries, views: sim.Views) -> Tomogr
         ctf_scale=seen if taken.blocked else None,
         pre_exposure=taken.pre_exposure,
         fractional_dose=taken.dose,
+        nominal_tilts=taken.nominal,
         depth_origin=np.array(size) / 2 - 1,
         deformation=None
         if bent is None
@@ -132,17 +132,13 @@ class Sets:
         if (ways := series.views.trajectories) is not None:
             self._ways |= {f"{name}/{i}": way for i, way in enumerate(ways, 1)}
 
-    def write_truth(self, folder: str) -> None:
-        """Write the true sets; paths in them start where the project's folder is."""
-        true = TomogramSet(self.true)
-        true.write(f"{folder}/tomograms.star", "relion4")
-        if self._particles:
-            star.write(
-                particles_to_star(self.particles(), "relion4", true), f"{folder}/particles.star"
-            )
-        if self._ways:
-            motion = trajectories_to_star(TrajectorySet(self._ways), "relion4")
-            star.write(motion, f"{folder}/motion.star")
+    def truth(self) -> Project:
+        """The true sets."""
+        return Project(
+            tomograms=TomogramSet(self.true),
+            particles=self.particles() if self._particles else None,
+            trajectories=TrajectorySet(self._ways) if self._ways else None,
+        )
 
     def picks(self) -> npt.NDArray[np.float64]:
         """Where the molecules of all series seem to be by the alignments that are written."""
