@@ -20,7 +20,8 @@ class Entry:
 COMMANDS = (
     Entry("simulate", "Make a small project with known truth.", "simulate:simulate"),
     Entry("import", "Make a tomogram set from another program's alignment.", "imports:imports"),
-    Entry("convert", "Write a set for RELION 4 or 5, and prove it.", "convert:convert"),
+    Entry("formats", "List what can be read and written.", "formats:formats"),
+    Entry("convert", "Write a set in another format, and prove it.", "convert:convert"),
     Entry(
         "find-fiducials",
         "Find gold beads, in images and in space.",

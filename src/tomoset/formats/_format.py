@@ -327,6 +327,10 @@ class Format:
         """What writing would lose, by the names of tomograms that lose something."""
         return {}
 
+    def told(self, project: Project) -> dict[str, Any]:
+        """What `read` has to be told, by `options`, of a project that is written: files do not."""
+        return {}
+
     def files(self, tomograms: TomogramSet, path: StrPath) -> list[str]:
         """The files that `write_set` makes of a set."""
         return [os.fspath(path)]

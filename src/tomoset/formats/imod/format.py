@@ -17,7 +17,7 @@ from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tole
 from tomoset.formats.imod import batch
 from tomoset.formats.imod.folder import Choices
 from tomoset.formats.imod.series import ImportOptions
-from tomoset.formats.imod.write import ImodFolder, import_table
+from tomoset.formats.imod.write import ImodFolder, dose_of, import_table
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.paths import file_names
 
@@ -218,6 +218,21 @@ class Imod(Format):
                 bent = np.zeros(t.n_tilts) if t.deformation is None else _bend(t)
                 lost[name] = Loss(texts=tuple(texts), pixels=bent)
         return lost
+
+    def told(self, project: Project) -> dict[str, Any]:
+        """Optics, the hand and the dose of an image, as the first tomogram has them."""
+        for t in project.tomograms.values():
+            of = t.optics
+            return {
+                "pixel_size": of.pixel_size,
+                "voltage": of.voltage,
+                "spherical_aberration": of.spherical_aberration,
+                "amplitude_contrast": of.amplitude_contrast,
+                "optics_group": of.group,
+                "hand": ImodFolder.of(t, t.name, "").hand,
+                "fractional_dose": dose_of(t),
+            }
+        return {}
 
 
 def _bend(t: Tomogram) -> npt.NDArray[np.float64]:

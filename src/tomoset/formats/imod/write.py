@@ -130,6 +130,14 @@ class ImodFolder:
 _NO_TURN = 5e-7
 
 
+def dose_of(tomogram: Tomogram) -> float | None:
+    """Dose of one image, said or from the order of doses [e/Å²]."""
+    doses = tomogram.pre_exposure
+    if tomogram.fractional_dose is not None or doses is None or len(doses) < 2:
+        return tomogram.fractional_dose
+    return float(np.median(np.diff(np.sort(doses))))
+
+
 def import_table(folder: str, names: Sequence[str], tomograms: Iterable[Tomogram]) -> star.StarFile:
     """RELION's import table of folders, one a tilt series; its paths start where ours do.
 
@@ -156,7 +164,7 @@ def import_table(folder: str, names: Sequence[str], tomograms: Iterable[Tomogram
     if all(t.pre_exposure is not None for _, t in every):
         lists = [f"{path}/{name}_order.csv" for path, name in zip(folders, names, strict=True)]
         columns["rlnTomoImportOrderList"] = lists
-    doses = [t.fractional_dose for _, t in every]
+    doses = [dose_of(t) for _, t in every]
     if None not in doses:
         columns["rlnTomoImportFractionalDose"] = [star.format_number(d) for d in doses if d]
     return star.StarFile((star.Table("", columns),))
