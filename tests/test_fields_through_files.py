@@ -238,3 +238,70 @@ def test_selected_rows_keep_their_texts(dialect: str, tmp_path: Path) -> None:
     table = star.read(str(files[0]).replace("one.star", "two.star")).tables[-1]
     for label in last.columns:
         assert list(table[label]) == [last[label][2], last[label][0]], label
+
+
+# tilt images that were taken out
+
+
+@settings(deadline=None, max_examples=15)
+@given(tomograms(), st.permutations(range(N)), st.sampled_from(DIALECTS), st.sampled_from(DIALECTS))
+def test_tilt_images_that_were_taken_out_come_back(
+    made: Tomogram, order: list[int], first: str, second: str
+) -> None:
+    read = written_and_read(TomogramSet([made]), first)["TS_01"]
+    whole = replace(read, image_size=(64, 48)).placed()
+    less = whole.exclude([order[0]], "ice on  it").exclude([0, 1], "dark")
+    assert less.n_tilts == 1
+    for source in (less.source, None):
+        there = written_and_read(TomogramSet([replace(less, source=source)]), second)["TS_01"]
+        assert [e.row for e in there.exclusions] == [e.row for e in less.exclusions]
+        assert [e.reason for e in there.exclusions] == ["ice on it", "dark", "dark"]
+        back = there.placed(image_size=(64, 48)).restore()
+        same_tomogram(whole, back, "image_index")
+        points = [[20.0, 30.0, 4.0], [60.0, 1.0, 19.0]]
+        np.testing.assert_allclose(back.project(points), whole.project(points), atol=1e-6)
+        np.testing.assert_allclose(back.defocus(points), whole.defocus(points), atol=1e-4)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_relion_reads_is_before_what_was_taken_out(dialect: str, tmp_path: Path) -> None:
+    t = Tomogram(
+        name="a", n_tilts=3, optics=Optics(pixel_size=2.0), stack="a.mrcs", pre_exposure=[0.0, 3.0, 6.0],
+    )  # fmt: skip
+    path = tmp_path / "set.star"
+    TomogramSet([t.exclude([1], "ice"), replace(t, name="b")]).write(path, dialect)
+    file = star.read(path if dialect == "relion4" else tmp_path / "tilt_series/a.star")
+    expected = ["global", "a", "b"] if dialect == "relion4" else ["a"]
+    assert [*file.names] == [*expected, "tomoset_excluded_a"]
+    out = file["tomoset_excluded_a"]
+    assert list(out["rlnMicrographName"]) == ["000002@a.mrcs"]
+    assert list(out["tomosetReason"]) == ["ice"]
+    # Texts stay, whether the image is in or out.
+    read = tomoset.read(path)
+    read.write(tmp_path / "again/set.star")
+    again = star.read(str(file.path).replace(str(tmp_path), str(tmp_path / "again")))
+    assert [dict(x.columns) for x in again] == [dict(x.columns) for x in file]
+    read.with_tomograms([read["a"].restore(), read["b"]]).write(path)
+    assert "tomoset_excluded_a" not in star.read(str(file.path)).names
+    assert tomoset.read(path)["a"].pre_exposure.tolist() == [0.0, 3.0, 6.0]  # type: ignore[union-attr]
+
+
+def test_what_was_taken_out_moves_along() -> None:
+    from tomoset.project.transform import move_tomogram
+
+    P = geometry.rigid_projections(
+        np.array([[0, -30.0, 85], [0, 0, 85], [0, 30, 85]]), np.zeros((3, 2)), size=(64, 48, 20), image_size=(64, 48)
+    )  # fmt: skip
+    t = Tomogram(
+        name="a", n_tilts=3, optics=Optics(pixel_size=2.0), stack="a.mrcs", size=(64, 48, 20), projections=P,
+        image_size=(64, 48), defocus_u=[3e4] * 3, defocus_v=[2e4] * 3,
+    )  # fmt: skip
+    move = geometry.rotation_x(10.0)
+    moved, points = move_tomogram(t, move), [[10.0, 20.0, 3.0]]
+    back = move_tomogram(t.exclude([1], "ice"), move).restore()
+    np.testing.assert_allclose(back.project(points), moved.project(points), atol=1e-9)
+    np.testing.assert_allclose(back.defocus(points), moved.defocus(points), atol=1e-6)
+    bent = Deformation(kind="linear", grid=(3, 3), coefficients=np.zeros((2, 3)))
+    later = replace(t.exclude([1], "ice"), deformation=bent)
+    with pytest.raises(tomoset.ModelError, match="some tilt images have deformation"):
+        later.restore()

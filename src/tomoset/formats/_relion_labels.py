@@ -199,6 +199,15 @@ LABELS = {
     "angles": "rlnAngleRot, rlnAngleTilt and rlnAnglePsi",
 }
 
+#: Of tilt images that were taken out, in a table of their own: their row from 1, and why.
+EXCLUDED_ROW, EXCLUDED_REASON = "tomosetRow", "tomosetReason"
+
+
+def excluded_name(tomogram: str) -> str:
+    """The name of that table."""
+    return f"tomoset_excluded_{tomogram}"
+
+
 #: What RELION puts into a text column of rows that had no value.
 NO_TEXT = "empty"
 
@@ -320,12 +329,17 @@ def with_deformations(tomograms: Iterable[Tomogram]) -> list[Tomogram]:
     every = list(tomograms)
     if not any(t.deformation for t in every):
         return every
-    none = {n: np.zeros((n, 3)) for n in {t.n_tilts for t in every}}
-    return [
-        t
-        if t.deformation
-        else replace(
-            t, deformation=Deformation(kind="linear", grid=(3, 3), coefficients=none[t.n_tilts])
-        )
-        for t in every
-    ]
+    return [_with_deformation(t, _NO_DEFORMATION) for t in every]
+
+
+def _with_deformation(tomogram: Tomogram, like: Deformation) -> Tomogram:
+    """With one that does nothing, of the kind of another, where there is none."""
+    own = tomogram.deformation
+    if own is None:
+        zeros = np.zeros((tomogram.n_tilts, like.coefficients.shape[1]))
+        own = replace(like, coefficients=zeros)
+        tomogram = replace(tomogram, deformation=own)
+    return tomogram.with_excluded(lambda tilt: _with_deformation(tilt, own))
+
+
+_NO_DEFORMATION = Deformation(kind="linear", grid=(3, 3), coefficients=np.zeros((0, 3)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import ModelError
+from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.formats._format import Loss
 from tomoset.model import Tomogram
 
@@ -35,7 +36,8 @@ def upright(tomogram: Tomogram) -> Tomogram:
         )
     turned = projections.copy()
     turned[:, 2] *= -1
-    return replace(tomogram, projections=turned, hand=-tomogram.hand)
+    turned_over = replace(tomogram, projections=turned, hand=-tomogram.hand)
+    return turned_over.with_excluded(upright)
 
 
 def nearest_rigid(tomogram: Tomogram) -> Array | None:
@@ -78,3 +80,23 @@ def loss_of(tomogram: Tomogram, points: Array | None) -> Loss | None:
         f"{worst + 1}; more than {_TOLD:g} px in {(lost > _TOLD).sum()} of {len(lost)})"
     )
     return Loss(texts=(text,), pixels=lost)
+
+
+def compare_matrices(placed: Tomogram, matrices: Array) -> None:
+    """Say how far matrices and angles beside them disagree."""
+    if placed.projections is None or placed.size is None:
+        return
+    corners = geometry.corners(placed.size)
+    apart = geometry.rigid_loss(matrices, placed.projections, corners).max()
+    if apart < 0.01:
+        return
+    one_based = geometry.rigid_loss(
+        geometry.from_one_based(matrices), placed.projections, corners
+    ).max()
+    why = "; they count voxels from 1, as RELION 4 does" if one_based < 0.01 else ""
+    warnings.warn(
+        f"tomogram {placed.name!r}: matrices and angles disagree by up to {apart:.3g} px{why}; the "
+        "matrices are taken, as RELION 5 does",
+        AssumptionWarning,
+        stacklevel=2,
+    )

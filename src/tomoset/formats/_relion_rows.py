@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from tomoset.formats._relion_labels import (
     DEFORMATION_COEFFICIENTS,
     DEFORMATION_TYPE,
     DEVIATIONS,
+    EXCLUDED_REASON,
+    EXCLUDED_ROW,
     FIDUCIALS,
     FRAME_COUNT,
     GRID_LABELS,
@@ -36,7 +39,7 @@ from tomoset.formats._relion_labels import (
     VOLUMES,
 )
 from tomoset.images.mrc import stack_path
-from tomoset.model import Deformation, Ice, Optics, Reconstruction, Source, Tomogram
+from tomoset.model import Deformation, Exclusion, Ice, Optics, Reconstruction, Source, Tomogram
 from tomoset.paths import Finder
 
 Array = npt.NDArray[np.float64]
@@ -133,7 +136,7 @@ class GlobalRow:
 def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     """A tomogram with all that both dialects say alike: everything but the alignment."""
     stack, index, images = _images(reader.images(tilts, IMAGE_NAME))
-    if reader.text(STACK):
+    if reader.text(STACK) and EXCLUDED_ROW not in tilts:
         stack = reader.finder.image_here(reader.text(STACK) or "")
     header = header_of(stack)
     fields: dict[str, Any] = {field: read_floats(tilts, label) for label, field in NUMBERS.items()}
@@ -164,6 +167,22 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
             ice=_ice(reader),
             **fields,
         )
+
+
+def with_exclusions(tomogram: Tomogram, out: star.Table, excluded: Tomogram) -> Tomogram:
+    """The tomogram with the tilt images that a table of their own says were taken out."""
+    rows, last = (out.ints(EXCLUDED_ROW) - 1).tolist(), tomogram.n_tilts + len(out)
+    for i, row in enumerate(rows):
+        if not 0 <= row < last or rows.index(row) != i:
+            raise out.error(
+                f"expected a row from 1 to {last}, each once, found {row + 1}", i, EXCLUDED_ROW
+            )
+    bare = replace(excluded, reconstruction=None, fiducials=None)
+    exclusions = tuple(
+        Exclusion(row=row, reason=out[EXCLUDED_REASON][i], tilt=bare.select([i]))
+        for i, row in enumerate(rows)
+    )
+    return replace(tomogram, exclusions=exclusions)
 
 
 def read_floats(table: star.Table, label: str) -> Array | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from tomoset import star
 from tomoset.formats._relion_labels import (
+    EXCLUDED_REASON,
+    EXCLUDED_ROW,
     NO_TEXT,
     GlobalColumn,
     TiltColumn,
+    excluded_name,
     global_text,
     plain_text,
     tilt_texts,
@@ -89,3 +93,17 @@ def tilt_table(
     is_loop = True if old is None else old.is_loop or tomogram.n_tilts != 1
     comments = (version,) if old is None else old.comments
     return star.Table(tomogram.name, texts, is_loop=is_loop, comments=comments)
+
+
+def exclusion_table(table: star.Table, tomogram: Tomogram) -> star.Table:
+    """The table of what was taken out of a tomogram, made of that of those tilt images.
+
+    It stands behind all that RELION looks at: RELION 4 reads as many tables as there are tomograms
+    and ignores the rest (specification 1), RELION 5 the one that has the tomogram's name.
+    """
+    own = {
+        EXCLUDED_ROW: [str(exclusion.row + 1) for exclusion in tomogram.exclusions],
+        EXCLUDED_REASON: [exclusion.reason for exclusion in tomogram.exclusions],
+    }
+    name = excluded_name(tomogram.name)
+    return replace(table.with_columns(own), name=name, is_loop=True)

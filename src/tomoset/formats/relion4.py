@@ -35,13 +35,20 @@ from tomoset.formats._relion_labels import (
     STAR_FILE,
     TILT_COLUMNS,
     TiltColumn,
+    excluded_name,
     image_texts,
     poses,
     recorded,
     with_deformations,
 )
-from tomoset.formats._relion_rows import GlobalRow, check_count, read_common, source_of
-from tomoset.formats._relion_tables import global_table, tilt_table
+from tomoset.formats._relion_rows import (
+    GlobalRow,
+    check_count,
+    read_common,
+    source_of,
+    with_exclusions,
+)
+from tomoset.formats._relion_tables import exclusion_table, global_table, tilt_table
 from tomoset.formats._texts import same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
 from tomoset.model.project import Project
@@ -76,8 +83,12 @@ def _read(text: star.StarFile) -> TomogramSet:
     others = {t.name: t for t in reversed(text.tables) if t is not table}
     finder, tomograms = Finder(text.path), []
     for row, name in enumerate(table["rlnTomoName"]):
-        tilts = _tilt_table(others, table, row, name)
-        tomograms.append(_read_tomogram(GlobalRow(table, row, finder), tilts, name))
+        reader, tilts = GlobalRow(table, row, finder), _tilt_table(others, table, row, name)
+        check_count(reader, tilts)
+        tomogram = _read_tomogram(reader, tilts, name)
+        if (out := others.get(excluded_name(name))) is not None:
+            tomogram = with_exclusions(tomogram, out, _read_tomogram(reader, out, name))
+        tomograms.append(tomogram)
     files = () if text.path is None else (text.path,)
     return TomogramSet(tomograms, format=NAME, files=files, source=text)
 
@@ -125,7 +136,6 @@ def _tilt_table(
 
 
 def _read_tomogram(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
-    check_count(reader, tilts)
     reader.required("rlnTomoTiltSeriesPixelSize")
     tomogram = read_common(reader, tilts, name)
     origin = None if tomogram.size is None else np.asarray(tomogram.size) / 2 - 1
@@ -165,12 +175,18 @@ def to_star(tomograms: TomogramSet, path: StrPath | None = None) -> star.StarFil
         ready, GLOBAL_COLUMNS, template, version=_VERSION, finder=finder, leave_out=(STAR_FILE,)
     )
     tables = _tilt_tables(ready, old, finder)
+    excluded = [
+        exclusion_table(_table_of(t.excluded, None, finder), t)
+        for t in ready.values()
+        if t.exclusions
+    ]
     if old is None:
-        return star.StarFile((head, *tables.values()))
+        return star.StarFile((head, *tables.values(), *excluded))
     written: list[star.Table] = [] if template is not None else [head]
     before = [] if template is None else list(template["rlnTomoName"])
     own = {table.name for table in old.tables}
     gone = {name for name in before if name not in tables}
+    gone |= {excluded_name(name) for name in before}
     gone |= {f"tomo_{row}" for row, name in enumerate(before) if name not in own}  # legacy
     for table in old.tables:
         if table is template:
@@ -179,25 +195,28 @@ def to_star(tomograms: TomogramSet, path: StrPath | None = None) -> star.StarFil
             written += [tables.pop(table.name)]
         elif table.name not in gone:
             written += [table]
-    return star.StarFile((*written, *tables.values()), comments=old.comments, path=old.path)
+    return star.StarFile(
+        (*written, *tables.values(), *excluded), comments=old.comments, path=old.path
+    )
 
 
 def _tilt_tables(
     ready: TomogramSet, old: star.StarFile | None, finder: Finder
 ) -> dict[str, star.Table]:
     before = {} if old is None else {t.name: t for t in reversed(old.tables)}
-    return {
-        t.name: tilt_table(
-            t,
-            _TILT_COLUMNS,
-            before.get(t.name),
-            version=_VERSION,
-            finder=finder,
-            # Angles beside the matrices go when they come from RELION 5, or the matrices change.
-            leave_out=() if _as_read(t) else ALIGNMENT_LABELS,
-        )
-        for t in ready.values()
-    }
+    return {t.name: _table_of(t, before.get(t.name), finder) for t in ready.values()}
+
+
+def _table_of(tomogram: Tomogram, old: star.Table | None, finder: Finder) -> star.Table:
+    return tilt_table(
+        tomogram,
+        _TILT_COLUMNS,
+        old,
+        version=_VERSION,
+        finder=finder,
+        # Angles beside the matrices go when they come from RELION 5, or the matrices change.
+        leave_out=() if _as_read(tomogram) else ALIGNMENT_LABELS,
+    )
 
 
 def _ready(tomogram: Tomogram) -> Tomogram:

@@ -8,7 +8,6 @@ https://relion.readthedocs.io/en/release-5.0/
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,6 @@ import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.errors import (
-    AssumptionWarning,
     MissingFieldError,
     MissingFileError,
     ModelError,
@@ -37,20 +35,28 @@ from tomoset.formats._relion_labels import (
     STAR_FILE,
     TILT_COLUMNS,
     TiltColumn,
+    excluded_name,
     image_texts,
     poses,
     recorded,
     with_deformations,
 )
-from tomoset.formats._relion_rigid import loss_of, nearest_rigid, rigid_loss, upright
+from tomoset.formats._relion_rigid import (
+    compare_matrices,
+    loss_of,
+    nearest_rigid,
+    rigid_loss,
+    upright,
+)
 from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
     check_images,
     read_common,
     source_of,
+    with_exclusions,
 )
-from tomoset.formats._relion_tables import global_table, tilt_table
+from tomoset.formats._relion_tables import exclusion_table, global_table, tilt_table
 from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
 from tomoset.model.project import Project
@@ -120,6 +126,14 @@ def _read_tomogram(reader: GlobalRow, file: star.StarFile, name: str) -> Tomogra
             path=file.path,
         )
     check_count(reader, tilts)
+    tomogram = _read_table(reader, tilts, name)
+    out = next((t for t in file.tables if t.name == excluded_name(name)), None)
+    if out is None:
+        return tomogram
+    return with_exclusions(tomogram, out, _read_table(reader, out, name))
+
+
+def _read_table(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     tomogram = read_common(reader, tilts, name)
     if tomogram.images is not None:
         tomogram = replace(tomogram, image_size=check_images(tomogram.images, tilts))
@@ -137,7 +151,7 @@ def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
     if not any(label in tilts for label in PROJECTION_LABELS):
         return placed
     matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
-    _compare(placed, matrices)
+    compare_matrices(placed, matrices)
     return replace(tomogram, projections=matrices)
 
 
@@ -160,26 +174,6 @@ def _read_alignment(tilts: star.Table) -> Alignment | None:
         row = int(np.argwhere(~np.isfinite(columns))[0, 0])
         raise tilts.error("an angle or a shift is not a finite number", row=row)
     return Alignment(angles=columns[:, :3], shifts=columns[:, 3:])
-
-
-def _compare(placed: Tomogram, matrices: Array) -> None:
-    """Say how far matrices and angles beside them disagree."""
-    if placed.projections is None or placed.size is None:
-        return
-    corners = geometry.corners(placed.size)
-    apart = geometry.rigid_loss(matrices, placed.projections, corners).max()
-    if apart < 0.01:
-        return
-    one_based = geometry.rigid_loss(
-        geometry.from_one_based(matrices), placed.projections, corners
-    ).max()
-    why = "; they count voxels from 1, as RELION 4 does" if one_based < 0.01 else ""
-    warnings.warn(
-        f"tomogram {placed.name!r}: matrices and angles disagree by up to {apart:.3g} px{why}; the "
-        "matrices are taken, as RELION 5 does",
-        AssumptionWarning,
-        stacklevel=2,
-    )
 
 
 def _named_in_rows(tomogram: Tomogram) -> bool:
@@ -227,7 +221,10 @@ def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance, files: A
     names = file_names(tomograms)
     old = tomograms.source if isinstance(tomograms.source, Files) else None
     ready = tomograms.with_tomograms(
-        with_deformations(_ready(t, tolerance) for t in tomograms.values())
+        with_deformations(
+            _ready(t, tolerance).with_excluded(lambda tilt: _ready(tilt, tolerance))
+            for t in tomograms.values()
+        )
     )
     finder = Finder(path)
     head = _head(ready, path, old, finder)
@@ -279,8 +276,15 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
 
 def _head(ready: TomogramSet, path: str, old: Files | None, finder: Finder) -> star.StarFile:
     template = None if old is None else _global_of(old.head)
+    # RELION would take "empty" for the stack of a tomogram: rows name all images anyway.
+    stacks = all(map(_has_stack, ready.values()))
     table = global_table(
-        ready, _COLUMNS, template, version=_VERSION, finder=finder, leave_out=(STAR_FILE,)
+        ready,
+        [c for c in _COLUMNS if stacks or c.label not in _STACK_COLUMNS],
+        template,
+        version=_VERSION,
+        finder=finder,
+        leave_out=(STAR_FILE, *(() if stacks else _STACK_COLUMNS)),
     )
     columns = dict(table.columns)
     names = columns.pop("rlnTomoName")
@@ -301,6 +305,22 @@ def _head(ready: TomogramSet, path: str, old: Files | None, finder: Finder) -> s
 def _series(
     tomogram: Tomogram, old: star.StarFile | None, finder: Finder, *, keep_matrices: bool
 ) -> star.StarFile:
+    before = None if old is None else next((t for t in old.tables if t.name == tomogram.name), None)
+    table = _table_of(tomogram, before, finder, keep_matrices=keep_matrices)
+    excluded: list[star.Table] = []
+    if tomogram.exclusions:
+        out = _table_of(tomogram.excluded, None, finder, keep_matrices=keep_matrices)
+        excluded = [exclusion_table(out, tomogram)]
+    if old is None:
+        return star.StarFile((table, *excluded))
+    kept = (t for t in old.tables if t.name != excluded_name(tomogram.name))
+    tables = (*(table if t is before else t for t in kept), *excluded)
+    return star.StarFile(tables, comments=old.comments)
+
+
+def _table_of(
+    tomogram: Tomogram, old: star.Table | None, finder: Finder, *, keep_matrices: bool
+) -> star.Table:
     own = _alignment_texts(tomogram)
     unchanged = _as_read(tomogram, PROJECTION_LABELS[0])
     if keep_matrices and tomogram.projections is not None and not unchanged:
@@ -308,20 +328,15 @@ def _series(
             label: vector_texts(tomogram.projections[:, i])
             for i, label in enumerate(PROJECTION_LABELS)
         }
-    before = None if old is None else next((t for t in old.tables if t.name == tomogram.name), None)
-    table = tilt_table(
+    return tilt_table(
         tomogram,
         _COLUMNS_OF_SERIES,
-        before,
+        old,
         version=_VERSION,
         finder=finder,
         own=own,
         leave_out=() if unchanged else PROJECTION_LABELS,
     )
-    if old is None:
-        return star.StarFile((table,))
-    tables = tuple(table if t is before else t for t in old.tables)
-    return star.StarFile(tables, comments=old.comments)
 
 
 def _alignment_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:

@@ -14,13 +14,14 @@ from tomoset.model.particles import ParticleSet, VisibleTilts
 from tomoset.model.project import Project
 from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source
-from tomoset.model.tomogram import Tomogram
+from tomoset.model.tomogram import Exclusion, Tomogram
 from tomoset.model.tomogram_set import TomogramSet
 from tomoset.model.trajectories import TrajectorySet
 
 __all__ = [
     "Alignment",
     "Deformation",
+    "Exclusion",
     "Fiducials",
     "Ice",
     "Manifold",

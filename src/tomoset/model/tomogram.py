@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from tomoset import geometry
 from tomoset.errors import ModelError
 from tomoset.images.ctf import Ctf
 from tomoset.model._checks import Checks
+from tomoset.model._join import joined
 from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
 from tomoset.model.ice import Ice
@@ -34,6 +35,25 @@ PER_TILT = (
     "exposure",
     "nominal_tilts",
 )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exclusion:
+    """A tilt image that was taken out of its series.
+
+    Parameters
+    ----------
+    row : int
+        Where it stands in the table, from 0, when all that were taken out are back.
+    reason : str
+        Why it is out.
+    tilt : Tomogram
+        The series of this one image.
+    """
+
+    row: int
+    reason: str
+    tilt: Tomogram
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,6 +131,8 @@ class Tomogram:
         What the images say of the hand: natural logarithm of the odds of +1 against -1.
     ice : Ice, optional
         What the contrast of the images says of the ice.
+    exclusions : tuple of Exclusion
+        Tilt images that were taken out by `exclude`.
     source : Source, optional
         Text it was read from.
 
@@ -160,6 +182,7 @@ class Tomogram:
     deviations: Mapping[str, Array] = field(default_factory=dict)
     hand_log_odds: float | None = None
     ice: Ice | None = None
+    exclusions: tuple[Exclusion, ...] = ()
     source: Source | None = None
 
     def __post_init__(self) -> None:
@@ -430,6 +453,9 @@ class Tomogram:
         is nothing to change.
         """
         new = np.asarray(origin, dtype=np.float64)
+        return self._with_depth_origin(new).with_excluded(lambda t: t._with_depth_origin(new))
+
+    def _with_depth_origin(self, new: Array) -> Tomogram:
         aligned = self.projections is not None or self.alignment is not None
         if not aligned or self.defocus_u is None or self.defocus_v is None:
             return replace(self, depth_origin=new)
@@ -463,6 +489,11 @@ class Tomogram:
             With the sizes, and with projections if none is missing any more.
         """
         size, image_size = size or self.size, image_size or self.image_size
+        return self._placed(size, image_size).with_excluded(lambda t: t._placed(size, image_size))
+
+    def _placed(
+        self, size: tuple[int, int, int] | None, image_size: tuple[int, int] | None
+    ) -> Tomogram:
         sized = replace(self, size=size, image_size=image_size)
         pixel = self.optics.pixel_size
         if self.alignment is None or size is None or image_size is None or pixel is None:
@@ -543,15 +574,89 @@ class Tomogram:
             slices = np.arange(self.n_tilts) if self.image_index is None else self.image_index
             changes["image_index"] = slices[index]
         if self.alignment is not None:
-            changes["alignment"] = Alignment(
-                angles=self.alignment.angles[index], shifts=self.alignment.shifts[index]
-            )
+            angles, shifts = self.alignment.angles[index], self.alignment.shifts[index]
+            changes["alignment"] = replace(self.alignment, angles=angles, shifts=shifts)
         if self.deformation is not None:
             kept = self.deformation.coefficients[index]
             changes["deformation"] = replace(self.deformation, coefficients=kept)
         if self.source is not None:
             changes["source"] = self.source.take(which)
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def exclude(self, rows: Iterable[int], reason: str) -> Tomogram:
+        """The same tomogram without some of its tilt images, which `restore` puts back.
+
+        Parameters
+        ----------
+        rows : iterable of int
+            From 0, as the table is now.
+        reason : str
+            Why, for people; sets keep it.
+
+        Examples
+        --------
+        >>> t = Tomogram(name="a", n_tilts=3, optics=Optics(pixel_size=1.0),
+        ...              pre_exposure=[0.0, 3.0, 6.0])
+        >>> less = t.exclude([1], "ice")
+        >>> less.pre_exposure.tolist(), less.exclusions[0].reason
+        ([0.0, 6.0], 'ice')
+        >>> less.restore().pre_exposure.tolist()
+        [0.0, 3.0, 6.0]
+        """
+        out = sorted({range(self.n_tilts)[row] for row in rows})
+        places = self._places()
+        bare = replace(self, exclusions=(), reconstruction=None, fiducials=None)
+        taken = tuple(
+            Exclusion(row=places[row], reason=" ".join(reason.split()), tilt=bare.select([row]))
+            for row in out
+        )
+        kept = self.select([row for row in range(self.n_tilts) if row not in set(out)])
+        return replace(kept, exclusions=(*self.exclusions, *taken))
+
+    def _places(self) -> list[int]:
+        """Where the rows stand when all that were taken out are back."""
+        out = {exclusion.row for exclusion in self.exclusions}
+        every = range(self.n_tilts + len(self.exclusions))
+        free = [row for row in every if row not in out]
+        return free[: self.n_tilts]
+
+    def restore(self) -> Tomogram:
+        """The tomogram with all tilt images that were taken out, where they stood.
+
+        They are as they were then, in the tomogram's frame of now: what was determined since is
+        not known of them.
+
+        Raises
+        ------
+        ModelError
+            If the tomogram has been aligned, deformed or stored otherwise, and they have not.
+        """
+        if not self.exclusions:
+            return self
+        tilts = [exclusion.tilt for exclusion in self.exclusions]
+        every: Tomogram = joined([replace(self, exclusions=()), *tilts], PER_TILT)
+        places = [*self._places(), *(exclusion.row for exclusion in self.exclusions)]
+        return every.select(np.argsort(places, kind="stable"))
+
+    @property
+    def excluded(self) -> Tomogram:
+        """The tilt images that were taken out, as a series of their own."""
+        if not self.exclusions:
+            return self.select([])
+        common = {"size": self.size, "hand": self.hand, "optics": self.optics}
+        tilts = [replace(e.tilt, **common) for e in self.exclusions]  # type: ignore[arg-type]
+        series: Tomogram = joined(tilts, PER_TILT)
+        return series
+
+    def with_excluded(self, change: Callable[[Tomogram], Tomogram]) -> Tomogram:
+        """The tomogram with a change also of the tilt images that were taken out.
+
+        For who changes the tomogram's frame: each is given as the series of one image.
+        """
+        if not self.exclusions:
+            return self
+        changed = (replace(e, tilt=change(e.tilt)) for e in self.exclusions)
+        return replace(self, exclusions=tuple(changed))
 
     def __repr__(self) -> str:
         aligned = self.projections is not None or self.alignment is not None

@@ -159,6 +159,7 @@ def move_tomogram(tomogram: Tomogram, move: npt.ArrayLike) -> Tomogram:
             )
         )
     turned = replace(_row_moved(placed, matrix), projections=placed.projections @ _inverse(matrix))
+    turned = turned.with_excluded(lambda tilt: move_tomogram(tilt, matrix))
     if placed.defocus_u is None or placed.defocus_v is None:
         return turned
     if placed.depth_origin is None and placed.size is None:

@@ -209,4 +209,4 @@ def resized(tomogram: Tomogram, size: tuple[int, int, int]) -> Tomogram:
         size=size,
         projections=defocus_there.projections @ geometry.translation(first),
         depth_origin=defocus_there.depth_origin - first,
-    )
+    ).with_excluded(lambda tilt: resized(tilt, size))
