@@ -42,23 +42,12 @@ ROOMS = 20
 LABELS: dict[str, int] = {
     "hand/explain.py": 1,
     "hand/report.py": 2,
-    "particles/align/one.py": 2,
     "particles/align/report.py": 1,
-    "particles/fsc.py": 4,
     "particles/geometric/report.py": 1,
     "project/transform.py": 1,
 }
-DIALECTS: dict[str, int] = {
-    "cli/imports.py": 1,
-    "model/tomogram_set.py": 1,
-}
-FORMAT_MODULES: dict[str, int] = {
-    "fiducials/from_imod.py": 4,
-    "fiducials/outputs.py": 2,
-    "programs/_request.py": 1,
-    "project/_read.py": 1,
-    "project/convert.py": 1,
-}
+DIALECTS: dict[str, int] = {}
+FORMAT_MODULES: dict[str, int] = {}
 DOOR: dict[str, int] = {
     "cli/_main.py": 1,
     "images/drawing.py": 1,

@@ -59,7 +59,8 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     if os.path.realpath(source) == os.path.realpath(target):
         raise click.UsageError("SRC and DST are the same file")
     lean_start()
-    from tomoset.project.convert import Options, convert_project, convert_set, is_project
+    from tomoset.formats import is_linked
+    from tomoset.project.convert import Options, convert_project, convert_set
 
     with collected_warnings(strict=strict) as warned:
         options = Options(
@@ -68,7 +69,7 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
             size=given["size"],
             image_size=given["image_size"],
         )
-        if is_project(source):
+        if is_linked(source):
             result = convert_project(source, target, options)
         else:
             result = convert_set(source, _set_in(target), options)

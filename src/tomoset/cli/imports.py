@@ -88,6 +88,8 @@ def _option(option: Option) -> click.Option:
 
 def _general() -> list[click.Option]:
     """What every import is told."""
+    from tomoset.formats import FORMATS
+
     return [
         click.Option(
             ["-o", "--o", "--output", "output"],
@@ -99,7 +101,7 @@ def _general() -> list[click.Option]:
         click.Option(
             ["--to"],
             type=FormatName("linked sets"),
-            default="relion4",
+            default=FORMATS[0].name,
             show_default=True,
             help="Format of the set.",
         ),

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 
-from tomoset.errors import AssumptionWarning, MissingFileError
+from tomoset.errors import MissingFileError
 from tomoset.fiducials.finder.rough import corrected, robust_places
-from tomoset.formats.imod.bead_models import read_bead_model
-from tomoset.formats.imod.bead_stacks import ImodStack, prealigned_stack
-from tomoset.formats.imod.residuals import read_residuals
+from tomoset.formats import beads_format
 from tomoset.images.stack import read_header
 from tomoset.model import Fiducials, Observations, Tomogram
 from tomoset.tilt_series import TiltSeries
@@ -50,33 +47,7 @@ def read_imod_beads(path: str, tomogram: Tomogram, images: TiltSeries) -> Fiduci
 
 
 def _observations(path: str, tomogram: Tomogram, images: TiltSeries) -> Observations:
-    stack = _stack(path, images)
     kept = None if tomogram.image_index is None else tomogram.image_index.tolist()
-    if path.endswith(".resid"):
-        return read_residuals(path, stack, kept=kept)
-    return read_bead_model(path, stack, kept=kept)
-
-
-def _stack(path: str, images: TiltSeries) -> ImodStack:
-    """What the beads were tracked on."""
     files = {file for file, _ in images.places}
-    number = len(images)
-    if len(files) == 1:
-        number = read_header(files.pop()).n_images
-    raw_size = (*images.size, number)
-    folder, name = os.path.split(os.path.splitext(path)[0])
-    try:
-        stack = prealigned_stack(folder, name, raw_size)
-    except MissingFileError:
-        warnings.warn(
-            f"{path}: no {name}.prexg is beside it, so it is taken to be of the raw images",
-            AssumptionWarning,
-            stacklevel=4,
-        )
-        return ImodStack(raw_size=raw_size)
-    warnings.warn(
-        f"{path}: taken to be of the pre-aligned stack, whose transforms are beside it",
-        AssumptionWarning,
-        stacklevel=4,
-    )
-    return stack
+    number = read_header(files.pop()).n_images if len(files) == 1 else len(images)
+    return beads_format(path).read_observations(path, (*images.size, number), kept)

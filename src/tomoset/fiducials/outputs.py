@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.formats import format_named
-from tomoset.formats.imod.bead_models import write_bead_model
-from tomoset.formats.imod.bead_stacks import ImodStack
+from tomoset.formats import beads_format, format_named
 from tomoset.images.marks import BeadPanel, write_beads_png
 from tomoset.model import Fiducials, Tomogram
 from tomoset.tilt_series import TiltSeries
@@ -52,8 +50,8 @@ def write_imod_model(
     assert fiducials.observations is not None
     kept = None if tomogram.image_index is None else tomogram.image_index.tolist()
     number = len(images) if kept is None else max(kept) + 1
-    stack = ImodStack(raw_size=(*images.size, number), pixel_size=tomogram.optics.pixel_size)
-    write_bead_model(fiducials.observations, path, stack, kept=kept)
+    raw_size = (*images.size, number)
+    beads_format(path).write_observations(fiducials.observations, path, tomogram, raw_size)
 
 
 def write_picture(

@@ -9,7 +9,7 @@ from pathlib import Path
 from tomoset import star
 from tomoset.errors import FileFormatError, MissingFileError, UnknownFormatError, UnsupportedError
 from tomoset.files import read_bytes
-from tomoset.formats._files import wrong_stack
+from tomoset.formats._files import refuse_unless_set, wrong_stack
 from tomoset.formats._format import (
     BEYOND_RIGID,
     Ability,
@@ -23,7 +23,8 @@ from tomoset.formats._format import (
     Tolerance,
 )
 from tomoset.formats._relion import HEAD
-from tomoset.formats._relion_links import follow
+from tomoset.formats._relion_links import follow, is_linked
+from tomoset.formats._relion_sets.fsc import read_fsc
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
 from tomoset.formats.relion4 import RELION4
@@ -45,15 +46,19 @@ __all__ = [
     "Reading",
     "Tolerance",
     "TomogramSet",
+    "beads_format",
     "check_images",
     "format_list",
     "format_named",
     "format_of",
+    "is_linked",
     "open_linked",
     "read",
+    "read_fsc",
     "read_particles",
     "read_without_images",
     "refuse_unable",
+    "refuse_unless_set",
     "working_format",
 ]
 
@@ -235,7 +240,7 @@ def format_named(name: str) -> Format:
 
 def format_of(tomograms: TomogramSet) -> Format:
     """The format that a set came in."""
-    return format_named(tomograms.format)
+    return format_named(tomograms.format or RELION4.name)
 
 
 def working_format(tomograms: TomogramSet) -> Format:
@@ -245,6 +250,12 @@ def working_format(tomograms: TomogramSet) -> Format:
     """
     own = format_of(tomograms)
     return own if own.can("linked sets") else RELION4
+
+
+def beads_format(path: str) -> Format:
+    """The format of a file of tracked beads, by its ending."""
+    able = [format for format in FORMATS if format.bead_files]
+    return next((format for format in able if path.endswith(format.bead_files)), able[0])
 
 
 def refuse_unable(tomograms: TomogramSet, *abilities: Ability) -> None:

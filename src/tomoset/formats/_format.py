@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tomoset.errors import TomosetError, UnsupportedError
 from tomoset.files import AtomicFiles
-from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
+from tomoset.model import Fiducials, Observations, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule
 
@@ -173,6 +173,8 @@ class Format:
         Its own traps, for `tomoset.check`.
     options : tuple of Option
         What `tomoset import` may be told; a format that has none is opened as it is.
+    bead_files : tuple of str
+        Endings of files of tracked beads.
     about : str
         What `tomoset import NAME --help` says.
     """
@@ -186,6 +188,7 @@ class Format:
     labels: Mapping[str, str] = {}
     rules: tuple[Rule, ...] = ()
     options: tuple[Option, ...] = ()
+    bead_files: tuple[str, ...] = ()
     about: str = ""
 
     def can(self, ability: Ability) -> bool:
@@ -326,6 +329,32 @@ class Format:
     def losses(self, project: Project) -> dict[str, Loss]:
         """What writing would lose, by the names of tomograms that lose something."""
         return {}
+
+    def read_observations(
+        self, path: str, raw_size: tuple[int, int, int], kept: Sequence[int] | None
+    ) -> Observations:
+        """Where beads were seen, by a file of this package.
+
+        Parameters
+        ----------
+        path : str
+            One of `bead_files`.
+        raw_size : (int, int, int)
+            Width, height and number of the images of the raw stack.
+        kept : sequence of int or None
+            Those of them that the tomogram has, in its order; None: all.
+        """
+        raise UnsupportedError(f"no beads of {self.package} are read")
+
+    def write_observations(
+        self,
+        observations: Observations,
+        path: str,
+        tomogram: Tomogram,
+        raw_size: tuple[int, int, int],
+    ) -> None:
+        """Write where beads were seen in the raw stack of a tomogram, of this size."""
+        raise UnsupportedError(f"no beads are written as {self.name}")
 
     def told(self, project: Project) -> dict[str, Any]:
         """What `read` has to be told, by `options`, of a project that is written: files do not."""

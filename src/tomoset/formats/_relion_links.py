@@ -93,6 +93,11 @@ def follow(path: StrPath, given: Mapping[str, StrPath]) -> Links:
     )
 
 
+def is_linked(path: StrPath) -> bool:
+    """Whether a path means more than a tomogram set: a folder, or an optimisation set."""
+    return os.path.isdir(path) or sets.is_optimisation_set(star.read(path))
+
+
 def paths_of(file: star.StarFile) -> dict[str, str]:
     """Paths that an optimisation set names, by field, as they are found from the working folder."""
     finder, entries = Finder(file.path), sets.read_optimisation_set(file).entries

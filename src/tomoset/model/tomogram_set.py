@@ -19,7 +19,8 @@ class TomogramSet(Mapping[str, Tomogram]):
     tomograms : iterable of Tomogram
         In the order of the file.
     format : str
-        The format in which it came, and in which `write` writes it unless told otherwise.
+        The format in which it came, and in which `write` writes it unless told otherwise; empty
+        for a set that was made in Python.
     files : sequence of str
         Those that it was read from, the global one first.
     source : object, optional
@@ -43,7 +44,7 @@ class TomogramSet(Mapping[str, Tomogram]):
         self,
         tomograms: Iterable[Tomogram] = (),
         *,
-        format: str = "relion4",
+        format: str = "",
         files: Iterable[str] = (),
         source: Any = None,
     ) -> None:

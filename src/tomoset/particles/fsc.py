@@ -18,18 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import star
-from tomoset.errors import FileFormatError, MissingFieldError, MissingFileError, ModelError
+from tomoset.errors import FileFormatError, ModelError
+from tomoset.formats import read_fsc as read_curve
 
 Array = npt.NDArray[np.float64]
 
 #: Below this correlation nothing is told of the structure: Rosenthal and Henderson (2003).
 THRESHOLD = 0.143
-
-_TABLE = "fsc"
-_INDEX, _RESOLUTION = "rlnSpectralIndex", "rlnResolution"
-#: Columns with the correlation, the best first.
-_CORRELATIONS = ("rlnFourierShellCorrelationCorrected", "rlnFourierShellCorrelation")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,25 +136,8 @@ def read_fsc(path: str | os.PathLike[str], box: int, pixel_size: float | None) -
     MissingFileError, MissingFieldError, FileFormatError
         If it is not there, or is no such curve.
     """
-    name = os.fspath(path)
-    if not os.path.isfile(name):
-        raise MissingFileError(f"{name}: there is no such file; give RELION's fsc.star")
-    file = star.read(name)
-    if _TABLE not in file:
-        there = ", ".join(f"data_{table.name}" for table in file) or "no table"
-        raise MissingFieldError(f"expected data_{_TABLE}, found {there}", path=name)
-    table = file[_TABLE]
-    label = next((one for one in _CORRELATIONS if one in table), None)
-    if label is None or not (_INDEX in table or (_RESOLUTION in table and pixel_size)):
-        wanted = f"{_INDEX} and {' or '.join(_CORRELATIONS)}"
-        raise MissingFieldError(
-            f"data_{_TABLE}: expected {wanted}, found {', '.join(table.columns)}", path=name
-        )
-    if _RESOLUTION in table and pixel_size:
-        frequency = table.floats(_RESOLUTION) * pixel_size
-    else:
-        frequency = table.floats(_INDEX) / box
+    frequency, values = read_curve(path, box, pixel_size)
     try:
-        return Fsc(frequency=frequency, values=table.floats(label))
+        return Fsc(frequency=frequency, values=values)
     except ModelError as problem:
-        raise FileFormatError(str(problem), path=name) from None
+        raise FileFormatError(str(problem), path=path) from None

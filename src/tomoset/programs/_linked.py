@@ -151,7 +151,7 @@ def _beads(project: Project, name: str) -> Fiducials | None:
         return project.fiducials[name]
     tomograms = project.tomograms
     try:
-        return fiducials_of(tomograms[name], tomograms.format)
+        return fiducials_of(tomograms[name], working_format(tomograms).name)
     except MissingFileError as problem:
         warnings.warn(
             f"tomogram {name!r} is turned, and its fiducials cannot follow: {problem}",

@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
 from tomoset.files import AtomicFiles, refuse_unless_star
-from tomoset.formats import working_format
-from tomoset.formats._files import refuse_unless_set
+from tomoset.formats import refuse_unless_set, working_format
 from tomoset.images.device import open_device
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.paths import file_names

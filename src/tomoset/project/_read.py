@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from tomoset import formats
 from tomoset.errors import MissingFileError
+from tomoset.formats import check_images, format_named, open_linked, working_format
 from tomoset.model import Fiducials, Project, Tomogram, TomogramSet
 from tomoset.model.io import StrPath
 
@@ -53,7 +53,7 @@ def open_project(
     >>> project = open_project("Picks/job009")  # doctest: +SKIP
     >>> project.particles.positions  # doctest: +SKIP
     """
-    project = formats.open_linked(
+    project = open_linked(
         path,
         tomograms=tomograms,
         particles=particles,
@@ -89,7 +89,7 @@ def open_tomograms(path: StrPath, *, tomograms: StrPath | None = None) -> Projec
     >>> project.unread  # doctest: +SKIP
     mappingproxy({'particles': 'Picks/job009/particles.star'})
     """
-    return formats.open_linked(path, tomograms=tomograms)
+    return open_linked(path, tomograms=tomograms)
 
 
 def read_all(project: Project, *, check_links: bool = True) -> Project:
@@ -100,7 +100,7 @@ def read_all(project: Project, *, check_links: bool = True) -> Project:
     TomosetError
         As `open_project`.
     """
-    formats.check_images(project.tomograms, project.tomograms.path or "")
+    check_images(project.tomograms, project.tomograms.path or "")
     project = project.load(check_links=check_links)
     beads = _read_fiducials(project.tomograms, strict=check_links)
     return project.with_sets(fiducials=beads)
@@ -110,7 +110,7 @@ def _read_fiducials(tomograms: TomogramSet, *, strict: bool) -> dict[str, Fiduci
     out = {}
     for name, tomogram in tomograms.items():
         try:
-            fiducials = fiducials_of(tomogram, tomograms.format)
+            fiducials = fiducials_of(tomogram, working_format(tomograms).name)
         except MissingFileError:
             if strict:
                 raise
@@ -138,7 +138,7 @@ def fiducials_of(tomogram: Tomogram, format: str) -> Fiducials | None:
         If it is something else.
     """
     found = fiducials_file(tomogram)
-    return None if found is None else formats.format_named(format).read_fiducials(found, tomogram)
+    return None if found is None else format_named(format).read_fiducials(found, tomogram)
 
 
 def fiducials_file(tomogram: Tomogram) -> str | None:

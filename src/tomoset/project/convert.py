@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import star
 from tomoset.errors import AssumptionWarning, FileAccessError, LossyWarning, ModelError
 from tomoset.files import AtomicFiles
 from tomoset.formats import Loss, Tolerance, format_named, read
-from tomoset.formats._relion_sets import is_optimisation_set
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.project._read import open_tomograms, read_all
 from tomoset.project.verify import Proof, prove
@@ -154,11 +152,6 @@ def _result(
         tomograms=tomograms,
         kept=options.tolerance.keep_matrices,
     )
-
-
-def is_project(source: str | os.PathLike[str]) -> bool:
-    """Whether a path means more than a tomogram set: a folder, or an optimisation set."""
-    return os.path.isdir(source) or is_optimisation_set(star.read(source))
 
 
 def convert_project(

@@ -15,10 +15,13 @@ from tomoset.errors import ModelError
 from tomoset.files import AtomicFiles, part_of
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
 from tomoset.formats.imod import batch
+from tomoset.formats.imod.bead_models import write_bead_model
+from tomoset.formats.imod.bead_stacks import ImodStack
+from tomoset.formats.imod.beads import read_tracked
 from tomoset.formats.imod.folder import Choices
 from tomoset.formats.imod.series import ImportOptions
 from tomoset.formats.imod.write import ImodFolder, dose_of, import_table
-from tomoset.model import Project, Tomogram, TomogramSet
+from tomoset.model import Observations, Project, Tomogram, TomogramSet
 from tomoset.paths import file_names
 
 #: Files that show a folder to be etomo's.
@@ -111,6 +114,7 @@ class Imod(Format):
     abilities = frozenset({"magnification", "stretch", "skew", "excluded views"})
     labels = _LABELS
     options = _OPTIONS
+    bead_files = (".resid", ".fid", ".mod")
     about = """Import alignments by IMOD, from etomo's FOLDERS or from RELION's import table.
 
     \b
@@ -218,6 +222,24 @@ class Imod(Format):
                 bent = np.zeros(t.n_tilts) if t.deformation is None else _bend(t)
                 lost[name] = Loss(texts=tuple(texts), pixels=bent)
         return lost
+
+    def read_observations(
+        self, path: str, raw_size: tuple[int, int, int], kept: Sequence[int] | None
+    ) -> Observations:
+        """Beads of a model, or of tiltalign's residuals."""
+        return read_tracked(path, raw_size, kept)
+
+    def write_observations(
+        self,
+        observations: Observations,
+        path: str,
+        tomogram: Tomogram,
+        raw_size: tuple[int, int, int],
+    ) -> None:
+        """Write a model that 3dmod opens on the stack."""
+        kept = None if tomogram.image_index is None else tomogram.image_index.tolist()
+        stack = ImodStack(raw_size=raw_size, pixel_size=tomogram.optics.pixel_size)
+        write_bead_model(observations, path, stack, kept=kept)
 
     def told(self, project: Project) -> dict[str, Any]:
         """Optics, the hand and the dose of an image, as the first tomogram has them."""

@@ -113,12 +113,12 @@ def align(
     if tomogram.size is None:
         raise ModelError(
             f"tomogram {tomogram.name!r} has no size, about whose middle images turn; give a set "
-            "with rlnTomoSizeX, Y and Z"
+            "that says it"
         )
     if tomogram.pre_exposure is None and options.fit.motion is not None:
         raise ModelError(
-            f"tomogram {tomogram.name!r} has no doses (rlnMicrographPreExposure), and a motion "
-            "goes along with them; add them, or leave --motion out"
+            f"tomogram {tomogram.name!r} has no doses, and a motion goes along with "
+            "them; add them, or leave --motion out"
         )
     projections, pixel_size = projections_and_pixel_size(tomogram)
     start = _State(tomogram, particles, trajectories)
