@@ -187,6 +187,9 @@ def test_what_a_format_cannot_say_is_a_loss(format: Format, ability: Ability) ->
     assert loss.pixels.shape == (5,)
     assert loss.pixels.max() > 0.3
     assert all(loss.texts)
+    if not format.can("linked sets"):
+        with pytest.warns(tomoset.LossyWarning, match="TS_01"):
+            project.write("made", format.name)
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def refuse_unable(tomograms: TomogramSet, *abilities: Ability) -> None:
     format = working_format(tomograms)
     for ability in abilities:
         if not format.can(ability):
-            able = [f"--to {f.name}" for f in FORMATS if f.can(ability) and f.writes]
+            able = [f"--to {f.name}" for f in FORMATS if f.can(ability) and f.can("linked sets")]
             more = any(map(format.can, BEYOND_RIGID))
             rigid = "" if more else "knows rigid alignments only, and "
             raise UnsupportedError(

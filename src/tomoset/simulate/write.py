@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import simulate as sim
-from tomoset.errors import FileFormatError, MissingFileError, ModelError
+from tomoset.errors import FileFormatError, LossyWarning, MissingFileError, ModelError
 from tomoset.files import atomic_write
 from tomoset.formats import format_named
 from tomoset.images.mrc import write_images
@@ -166,7 +167,9 @@ def _write_sets(sets: Sets, wanted: ProjectOptions, molecule: sim.Molecule | Non
         if format_named(wanted.format).can("linked sets"):
             references = write_references(shape, wanted.pixel_size)
             project = project.with_sets(particles=picked(sets), references=references)
-    project.write("", wanted.format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LossyWarning)  # the truth has all that is wanted
+        project.write("", wanted.format)
 
 
 def _series(

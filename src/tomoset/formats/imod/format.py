@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry, star
-from tomoset.errors import ModelError
+from tomoset.errors import LossyWarning, ModelError
 from tomoset.files import AtomicFiles, part_of
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
 from tomoset.formats.imod import batch
@@ -190,6 +191,10 @@ class Imod(Format):
     ) -> str:
         """Write a folder for each tilt series, with all but its stack, and an import table."""
         del tolerance
+        for name, loss in self.losses(project).items():
+            warnings.warn(
+                f"tomogram {name!r} {' and '.join(loss.texts)}", LossyWarning, stacklevel=4
+            )
         tomograms, table = project.tomograms, os.path.join(folder, "tilt_series.star")
         names = file_names(tomograms)
         with part_of(files) as together:
