@@ -21,8 +21,7 @@ def not_aligned(t: Tomogram) -> str | None:
 
 
 def _singular_values(t: Tomogram) -> Array:
-    assert t.projections is not None
-    return np.asarray(np.linalg.svd(t.projections[:, :3, :3], compute_uv=False), np.float64)
+    return np.asarray(np.linalg.svd(t.need_projections()[:, :3, :3], compute_uv=False), np.float64)
 
 
 def not_rigid(t: Tomogram) -> str | None:
@@ -100,14 +99,11 @@ def coverage(t: Tomogram) -> str | None:
 
 def _covered(t: Tomogram, row: int, width: int, height: int) -> float:
     """Share of the tomogram's middle plane that one image sees."""
-    assert t.projections is not None
-    assert t.size is not None
-    assert t.image_size is not None
     u, v = np.meshgrid(np.linspace(-0.5, 0.5, 21), np.linspace(-0.5, 0.5, 21))
-    centre = (np.array(t.size) - 1) / 2
+    centre = (np.array(t.need_size()) - 1) / 2
     points = np.stack([u * (width - 1), v * (height - 1), 0 * u], axis=-1).reshape(-1, 3)
-    at = geometry.apply(t.projections[row], points + centre)[:, :2]
-    return float(((at > -1) & (at < np.array(t.image_size))).all(axis=1).mean())
+    at = geometry.apply(t.need_projections()[row], points + centre)[:, :2]
+    return float(((at > -1) & (at < np.array(t.need_image_size()))).all(axis=1).mean())
 
 
 def no_size(t: Tomogram) -> str | None:

@@ -111,7 +111,7 @@ def align(
         If the series cannot be aligned at all.
     """
     tomogram = tomogram.placed(None, images.size)
-    tomogram.project([[0.0, 0.0, 0.0]])  # says what is missing
+    tomogram.need_projections()
     if options.keep or _by_others(given):
         if given is None or given.observations is None or not len(given.observations):
             raise AlignmentError(
@@ -162,8 +162,7 @@ def _finished(
     """The same with a 2D deformation, if one is asked for and supported; fitted once more."""
     if not options.deformation or tomogram.deformation is not None:
         return aligned
-    assert tomogram.image_size is not None
-    found = deformed(aligned.seen, aligned.fit, tomogram.image_size)
+    found = deformed(aligned.seen, aligned.fit, tomogram.need_image_size())
     if found is None:
         return aligned
     bent = replace(tomogram, deformation=found.deformation)
@@ -193,15 +192,13 @@ def _seen(fiducials: Fiducials) -> Observations:
 
 def _adjusted(tomogram: Tomogram, seen: Observations, options: AlignOptions) -> Fit:
     """The fit to observations; a 2D deformation that is known is taken off them first."""
-    assert tomogram.projections is not None
     if tomogram.deformation is not None:
-        assert tomogram.image_size is not None
         grid = seen.grid(tomogram.n_tilts)
-        flat = tomogram.deformation.undo(grid, image_size=tomogram.image_size)
+        flat = tomogram.deformation.undo(grid, image_size=tomogram.need_image_size())
         seen = replace(seen, points=flat[seen.tilt, seen.bead])
     try:
         return adjust(
-            tomogram.projections,
+            tomogram.need_projections(),
             seen,
             AdjustOptions(
                 classes=options.classes, size=tomogram.size, image_size=tomogram.image_size
@@ -213,10 +210,9 @@ def _adjusted(tomogram: Tomogram, seen: Observations, options: AlignOptions) -> 
 
 def _complete(tomogram: Tomogram, fit: Fit) -> bool:
     """Whether nearly all is seen that images should show."""
-    assert tomogram.image_size is not None
     places = fit.beads[np.isfinite(fit.beads).all(axis=1)]
     at = replace(tomogram, projections=fit.projections).project(places)
-    inside = ((at >= 0) & (at <= np.array(tomogram.image_size) - 1)).all(axis=-1)
+    inside = ((at >= 0) & (at <= np.array(tomogram.need_image_size()) - 1)).all(axis=-1)
     return bool((~fit.outliers).sum() >= _COMPLETE * inside.sum())
 
 

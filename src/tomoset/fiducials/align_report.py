@@ -37,7 +37,7 @@ def alignment_to_star(tomogram: Tomogram, aligned: Aligned) -> star.StarFile:
         "tomosetOutliers": int(fit.outliers.sum()),
         "tomosetParameters": fit.n_parameters,
         "tomosetResidual": fit.rms,
-        "tomosetResidualAngst": fit.rms * _pixel_size(tomogram),
+        "tomosetResidualAngst": fit.rms * tomogram.need_pixel_size(),
         "tomosetLeaveOutError": fit.leave_out,
         "tomosetLeaveOutErrorBefore": fit.leave_out_before,
         "tomosetExpectedError": fit.expected,
@@ -52,20 +52,13 @@ def _coverage(tomogram: Tomogram, aligned: Aligned) -> dict[str, float]:
     """How much of the least tilted image lies between beads, and how deep these lie [Å]."""
     import scipy.spatial
 
-    assert tomogram.projections is not None
-    assert tomogram.image_size is not None
     points = aligned.fiducials.points
-    least = int(np.argmin(np.abs(geometry.tilt_angles(tomogram.projections))))
+    least = int(np.argmin(np.abs(tomogram.tilt_angles)))
     area = scipy.spatial.ConvexHull(tomogram.project(points)[least]).volume
     return {
-        "tomosetCoveredArea": float(area / np.prod(tomogram.image_size)),
-        "tomosetBeadDepthAngst": float(np.ptp(points[:, 2]) * _pixel_size(tomogram)),
+        "tomosetCoveredArea": float(area / np.prod(tomogram.need_image_size())),
+        "tomosetBeadDepthAngst": float(np.ptp(points[:, 2]) * tomogram.need_pixel_size()),
     }
-
-
-def _pixel_size(tomogram: Tomogram) -> float:
-    assert tomogram.optics.pixel_size is not None
-    return tomogram.optics.pixel_size
 
 
 def _tilts(tomogram: Tomogram, aligned: Aligned) -> star.Table:

@@ -48,9 +48,8 @@ def erased_images(
     TomosetError
         If an image is damaged, or the tomogram is not aligned.
     """
-    assert tomogram.optics.pixel_size is not None  # without it fiducials are not read
     known = 50.0 if fiducials.radii is None else float(fiducials.radii.max())
-    radius = (options.radius or known) * options.margin / tomogram.optics.pixel_size
+    radius = (options.radius or known) * options.margin / tomogram.need_pixel_size()
     centres = bead_centres(tomogram.placed(image_size=images.size), fiducials)
 
     def erased(i: int) -> npt.NDArray[Any]:

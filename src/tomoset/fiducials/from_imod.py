@@ -40,9 +40,7 @@ def read_imod_beads(path: str, tomogram: Tomogram, images: TiltSeries) -> Fiduci
     points = seen.grid(tomogram.n_tilts)
     if tomogram.deformation is not None:
         points = tomogram.deformation.undo(points, image_size=images.size)
-    tomogram.project([[0.0, 0.0, 0.0]])  # says what is missing
-    assert tomogram.projections is not None
-    better, _ = corrected(tomogram.projections, points, turned=True)
+    better, _ = corrected(tomogram.need_projections(), points, turned=True)
     return Fiducials(points=robust_places(better, points), observations=seen)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.formats import beads_format, format_named
 from tomoset.images.marks import BeadPanel, write_beads_png
-from tomoset.model import Fiducials, Tomogram
+from tomoset.model import Fiducials, Observations, Tomogram
 from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
@@ -43,15 +43,12 @@ def write_beads(fiducials: Fiducials, path: str, tomogram: Tomogram, format: str
     format_named(format).write_fiducials(fiducials, path, tomogram)
 
 
-def write_imod_model(
-    fiducials: Fiducials, path: str, images: TiltSeries, tomogram: Tomogram
-) -> None:
+def write_imod_model(seen: Observations, path: str, images: TiltSeries, tomogram: Tomogram) -> None:
     """Write where beads were seen, as a model that 3dmod opens on the stack."""
-    assert fiducials.observations is not None
     kept = None if tomogram.image_index is None else tomogram.image_index.tolist()
     number = len(images) if kept is None else max(kept) + 1
     raw_size = (*images.size, number)
-    beads_format(path).write_observations(fiducials.observations, path, tomogram, raw_size)
+    beads_format(path).write_observations(seen, path, tomogram, raw_size)
 
 
 def write_picture(

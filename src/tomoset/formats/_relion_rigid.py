@@ -24,8 +24,7 @@ def upright(tomogram: Tomogram) -> Tomogram:
 
     Depth and hand change sign together: defocus stays what it was (specification 3.7).
     """
-    projections = tomogram.projections
-    assert projections is not None
+    projections = tomogram.need_projections()
     mirrored = np.linalg.det(projections[:, :3, :3]) < 0
     if not mirrored.any():
         return tomogram

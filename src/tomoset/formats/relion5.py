@@ -366,12 +366,9 @@ def _parameters(tomogram: Tomogram, poses: Array) -> Array:
     """Angles and shifts [Å] of some tilt images: (n, 5)."""
     if tomogram.projections is None:
         return poses
-    size, image_size, pixel_size = tomogram.size, tomogram.image_size, tomogram.optics.pixel_size
-    assert size is not None
-    assert image_size is not None
-    assert pixel_size is not None
+    size, image_size = tomogram.need_size(), tomogram.need_image_size()
     angles, shifts = geometry.rigid_parameters(poses, size=size, image_size=image_size)
-    return np.concatenate([angles, shifts * pixel_size], axis=1)
+    return np.concatenate([angles, shifts * tomogram.need_pixel_size()], axis=1)
 
 
 class Relion5(Relion):

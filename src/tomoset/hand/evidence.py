@@ -175,8 +175,7 @@ class Series:
 
         For (n, 2) inclinations, (n_tilts, n, n_tiles).
         """
-        assert self.tomogram.optics.pixel_size is not None
-        scale = self.tomogram.optics.pixel_size * self.tomogram.defocus_slope
+        scale = self.tomogram.need_pixel_size() * self.tomogram.defocus_slope
         return scale * self.slab.depths(self.tomogram, self.middles, inclined)
 
     def sums(self, image: int, shifts: Array) -> Array:

@@ -48,14 +48,8 @@ class Slab:
             If it has no size, is not aligned, or its tilts do not differ: defocus then changes
             across no image, and nothing can be said of its sign.
         """
-        if tomogram.size is None:
-            raise ModelError(f"tomogram {tomogram.name!r} has no size; give one (--size)")
-        if tomogram.projections is None:
-            raise ModelError(
-                f"tomogram {tomogram.name!r} is not aligned: it has no projections, which say "
-                "how deep the specimen lies; import or make an alignment first"
-            )
-        beams = tomogram.projections[:, 2, :3]
+        size = tomogram.need_size()
+        beams = tomogram.need_projections()[:, 2, :3]
         beams = beams / np.linalg.norm(beams, axis=1, keepdims=True)
         spread = np.rad2deg(np.arccos(np.clip(beams @ beams.T, -1, 1))).max(initial=0.0)
         if spread < _RANGE:
@@ -71,7 +65,7 @@ class Slab:
         axis /= np.linalg.norm(axis)
         # The same way round in every frame, so that a pre-tilt has one sign.
         axis *= np.sign(axis[np.argmax(np.abs(axis))])
-        return cls(normal, np.cross(axis, normal), axis, np.array(tomogram.size) / 2)
+        return cls(normal, np.cross(axis, normal), axis, np.array(size) / 2)
 
     def depths(self, tomogram: Tomogram, points: Array, inclined: Array) -> Array:
         """Depth of what is seen at image points, as `Tomogram.depth` counts it.
@@ -91,12 +85,11 @@ class Slab:
         (n_tilts, n, n_points) float64 array
             [px]. Where the plane is seen edge-on, that at a grazing angle.
         """
-        assert tomogram.projections is not None
         slope = np.tan(np.deg2rad(inclined))
         normals = self.normal + slope[:, :1] * self.across + slope[:, 1:] * self.axis
         found = np.empty((tomogram.n_tilts, len(inclined), len(points)))
         zero = tomogram.depth(np.zeros((1, 3)))[:, 0]
-        for i, matrix in enumerate(tomogram.projections):
+        for i, matrix in enumerate(tomogram.need_projections()):
             inverse = np.linalg.inv(matrix[:3, :3])
             # Voxels that the image shows at a point: `near`, of depth `zero`, and along `beam`.
             beam, near = inverse[:, 2], (points - matrix[:2, 3]) @ inverse[:, :2].T

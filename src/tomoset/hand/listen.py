@@ -47,8 +47,7 @@ def listen(tomogram: Tomogram, images: TiltSeries, focus: list[Ctf]) -> Series:
     FileFormatError
         If an image is damaged.
     """
-    pixel_size, voltage = tomogram.optics.pixel_size, tomogram.optics.voltage
-    assert pixel_size is not None
+    pixel_size, voltage = tomogram.need_pixel_size(), tomogram.optics.voltage
     refuse_coarse(tomogram.name, pixel_size, focus)
     slab, tiles = Slab.of(tomogram), Tiles.of(images.size, pixel_size)
     flat = slab.depths(tomogram, tiles.middles, np.zeros((1, 2)))

@@ -240,12 +240,10 @@ class _Strips:
 
     def _of(self, image: int) -> tuple[Array, Array, Array, Array]:
         tomogram, table = self._series.tomogram, self._series.tables[image]
-        assert tomogram.projections is not None
-        assert tomogram.optics.pixel_size is not None
-        direction = tomogram.projections[image, :2, :3] @ self._series.slab.axis
+        direction = tomogram.need_projections()[image, :2, :3] @ self._series.slab.axis
         direction = np.array([direction[1], -direction[0]]) / np.linalg.norm(direction)
         middles = self._series.middles
-        place = (middles - middles.mean(axis=0)) @ direction * tomogram.optics.pixel_size
+        place = (middles - middles.mean(axis=0)) @ direction * tomogram.need_pixel_size()
         depth = self._depths[image] - self._depths[image].mean()
         offsets = self._series.offsets
         level = self._shift[image] + self._hand * self._depths[image].mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry, star
+from tomoset import star
 from tomoset.hand.measure import Measured
 from tomoset.hand.picture import HandOdds, HandPanel, write_hand_png
 from tomoset.hand.verdict import decide
@@ -37,11 +37,10 @@ def hand_to_star(tomogram: Tomogram, measured: Measured) -> star.StarFile:
         "tomosetDefocusOff": f"{measured.off:.0f}",
     }
     one = star.Table("hand", {label: [text] for label, text in whole.items()}, is_loop=False)
-    assert tomogram.projections is not None
     unknown = np.full(tomogram.n_tilts, np.nan)
     columns: dict[str, tuple[Array, str]] = {
         "tomosetTiltImage": (np.arange(1.0, tomogram.n_tilts + 1), ".0f"),
-        "tomosetTiltAngle": (geometry.tilt_angles(tomogram.projections), ".2f"),
+        "tomosetTiltAngle": (tomogram.tilt_angles, ".2f"),
         "tomosetHandLogOdds": (measured.by_tilt, ".3f"),
         "tomosetRingsLogOdds": (measured.rings, ".3f"),
         "tomosetDefocus": (measured.defocus, ".0f"),
@@ -57,8 +56,7 @@ def write_hand_picture(
     path: str, tomogram: Tomogram, measured: Measured, error_rate: float
 ) -> None:
     """Defocus across the field of each image, against what each hand predicts."""
-    assert tomogram.projections is not None
-    angles = geometry.tilt_angles(tomogram.projections)
+    angles = tomogram.tilt_angles
     panels = [
         HandPanel(
             angle=float(angles[i]),

@@ -170,8 +170,7 @@ def one_for_all(tomogram: Tomogram, images: TiltSeries, given: float | None) -> 
     microscope = _microscope(tomogram)
     n = tomogram.n_tilts
     if given is None:
-        assert tomogram.optics.pixel_size is not None
-        spectra = Spectra.of(images, microscope, tomogram.optics.pixel_size)
+        spectra = Spectra.of(images, microscope, tomogram.need_pixel_size())
         likely = spectra.common(np.broadcast_to(spectra.defoci, (n, len(spectra.defoci))))
         if likely.max() < _SEEN + math.log(len(likely)):
             raise ModelError(
@@ -189,11 +188,8 @@ def off_table(tomogram: Tomogram, images: TiltSeries) -> float:
     Whole images are looked at: beads and the like have rings of their own there, so this is a
     guess, to be tried.
     """
-    assert tomogram.optics.pixel_size is not None
-    assert tomogram.defocus_u is not None
-    assert tomogram.defocus_v is not None
-    spectra = Spectra.of(images, _microscope(tomogram), tomogram.optics.pixel_size)
-    table = (tomogram.defocus_u + tomogram.defocus_v) / 2
+    spectra = Spectra.of(images, _microscope(tomogram), tomogram.need_pixel_size())
+    table = np.mean(tomogram.need_defocus(), axis=0)
     offsets = np.arange(-40000.0, 40001.0, 500.0)
     offsets = offsets[(table.min() + offsets > _LOWEST) & (np.abs(offsets) > _NEAR)]
     if not len(offsets):

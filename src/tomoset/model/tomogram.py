@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source, take
 
 Array = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 #: Arrays with one value per tilt image, besides the projections.
 PER_TILT = (
@@ -232,7 +234,8 @@ class Tomogram:
                     f"tomogram {self.name!r}: {self.n_tilts} tilt images but {what} for {length}"
                 )
 
-    def _need_projections(self) -> Array:
+    def need_projections(self) -> Array:
+        """`projections`, or a ModelError that says what they lack."""
         if self.projections is not None:
             return self.projections
         if self.alignment is None:
@@ -252,18 +255,35 @@ class Tomogram:
             "--image-size)"
         )
 
-    def _need_pixel_size(self) -> float:
-        if self.optics.pixel_size is None:
-            raise ModelError(f"tomogram {self.name!r}: the pixel size is not known yet")
-        return self.optics.pixel_size
+    def need_pixel_size(self) -> float:
+        """The pixel size of the tilt images [Å], or a ModelError."""
+        lack = ": the pixel size is not known; give it (Optics.pixel_size)"
+        return self._known(self.optics.pixel_size, lack)
 
-    def _need_image_size(self) -> tuple[int, int]:
-        if self.image_size is None:
-            raise ModelError(
-                f"tomogram {self.name!r} has a 2D deformation, whose meaning depends on the "
-                f"size of the tilt images, and the stack {self.stack!r} could not be read"
-            )
-        return self.image_size
+    def need_image_size(self) -> tuple[int, int]:
+        """`image_size`, or a ModelError."""
+        lack = ": the size of its tilt images is not known; give it (Tomogram.placed, --image-size)"
+        return self._known(self.image_size, lack)
+
+    def need_size(self) -> tuple[int, int, int]:
+        """`size`, or a ModelError."""
+        return self._known(self.size, " has no size; give one (Tomogram.placed, --size)")
+
+    def need_defocus(self) -> tuple[Array, Array]:
+        """`defocus_u` and `defocus_v`, or a ModelError."""
+        lack = " has no defocus; estimate it first (CTFFIND)"
+        return self._known(self.defocus_u, lack), self._known(self.defocus_v, lack)
+
+    def need_pre_exposure(self) -> Array:
+        """`pre_exposure`, or a ModelError."""
+        return self._known(
+            self.pre_exposure, " has no doses; its set must name them (pre_exposure)"
+        )
+
+    def _known(self, value: T | None, lack: str) -> T:
+        if value is None:
+            raise ModelError(f"tomogram {self.name!r}{lack}")
+        return value
 
     @property
     def acquisition_order(self) -> npt.NDArray[np.int64]:
@@ -293,14 +313,14 @@ class Tomogram:
         """Tilt of each image about the tomogram's y axis [deg]: (n,) array."""
         if self.projections is None and self.alignment is not None:
             return np.asarray(self.alignment.angles[:, 1])
-        return geometry.tilt_angles(self._need_projections())
+        return geometry.tilt_angles(self.need_projections())
 
     @property
     def tilt_axis_angles(self) -> Array:
         """Direction of the tilt axis in each image, counter-clockwise from y [deg]: (n,)."""
         if self.projections is None and self.alignment is not None:
             return np.asarray(self.alignment.angles[:, 2])
-        return geometry.tilt_axis_angles(self._need_projections())
+        return geometry.tilt_axis_angles(self.need_projections())
 
     def project(self, points: npt.ArrayLike) -> Array:
         """Where points of the tomogram lie in every tilt image.
@@ -320,10 +340,10 @@ class Tomogram:
         ModelError
             If the tomogram is not aligned.
         """
-        plane = geometry.apply(self._need_projections(), _points(points))[..., :2]
+        plane = geometry.apply(self.need_projections(), _points(points))[..., :2]
         if self.deformation is None:
             return plane
-        return plane + self.deformation.displacement(plane, image_size=self._need_image_size())
+        return plane + self.deformation.displacement(plane, image_size=self.need_image_size())
 
     def depth(self, points: npt.ArrayLike) -> Array:
         """Depth of points along the beam.
@@ -359,7 +379,7 @@ class Tomogram:
         """Direction of the beam in the tomogram, per tilt image: known before all sizes are."""
         if self.projections is None and self.alignment is not None:
             return np.asarray(geometry.rigid_rotations(self.alignment.angles)[:, 2, :3])
-        return self._need_projections()[:, 2, :3]
+        return self.need_projections()[:, 2, :3]
 
     def _depth_origin(self) -> Array:
         if self.depth_origin is not None:
@@ -388,17 +408,12 @@ class Tomogram:
         ModelError
             If there is no alignment or no CTF.
         """
-        centre = np.stack(self._need_defocus(), axis=-1)
+        centre = np.stack(self.need_defocus(), axis=-1)
         change = self._defocus_per_depth() * self.depth(points)
         return np.asarray(centre[:, None, :] + change[..., None])
 
-    def _need_defocus(self) -> tuple[Array, Array]:
-        if self.defocus_u is None or self.defocus_v is None:
-            raise ModelError(f"tomogram {self.name!r} has no defocus")
-        return self.defocus_u, self.defocus_v
-
     def _defocus_per_depth(self) -> float:
-        return self.hand * self._need_pixel_size() * self.defocus_slope
+        return self.hand * self.need_pixel_size() * self.defocus_slope
 
     def ctf(self, tilt: int, depth: float = 0.0) -> Ctf:
         """The contrast transfer function of a place in a tilt image.
@@ -427,7 +442,7 @@ class Tomogram:
         >>> t.ctf(0, depth=3.0).defocus_v
         18994.0
         """
-        u, v = self._need_defocus()
+        u, v = self.need_defocus()
         change = self._defocus_per_depth() * depth if depth else 0.0
 
         def value(values: Array | None, default: float) -> float:
@@ -535,8 +550,8 @@ class Tomogram:
                 f"image points must have shape ({self.n_tilts}, n_points, 2), not {seen.shape}"
             )
         if self.deformation is not None:
-            seen = self.deformation.undo(seen, image_size=self._need_image_size())
-        return geometry.triangulate(self._need_projections(), seen)
+            seen = self.deformation.undo(seen, image_size=self.need_image_size())
+        return geometry.triangulate(self.need_projections(), seen)
 
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tomogram:
         """The same tomogram with only some of its tilt images, in the order asked for.

@@ -1,20 +1,5 @@
 """Particles in tilt images: what a reference predicts of them, and where the images see them.
 
-``maps``        density maps from files
-``fsc``         what shells of a half map are worth
-``slices``      projections of a map, by its transform
-``reference``   two half maps, their mask and their curve
-``columns``     what particles must say: halves, angles, optics
-``aberrations`` those of optics groups, beyond defocus and astigmatism
-``predict``     projections times CTF, dose and weights
-``whiten``      tilt images with white noise
-``evidence``    correlations of the two about the expected places
-``task``        what jobs about them know, and what is refused first
-``align``       tilt series aligned by them
-``ctf``         defocus and scale refined by them
-``geometric``   the geometric hand: a map or its mirror image
-==============  =================================================================
-=======
 ================  ===============================================================
 ``maps``          density maps from files
 ``fsc``           what shells of a half map are worth
@@ -26,7 +11,6 @@
 ``whiten``        tilt images with white noise
 ``extract``       where particles are imaged, boxes cut out there
 ``correlations``  of the two, about where particles are expected
-``task``          what jobs about them know, and what is refused first
 ``align``         tilt series aligned by them
 ``ctf``           defocus and scale refined by them
 ``geometric``     the geometric hand: a map or its mirror image

@@ -64,21 +64,6 @@ def check_box(box: int, least: int = 8) -> None:
         )
 
 
-def projections_and_pixel_size(tomogram: Tomogram) -> tuple[Array, float]:
-    """Of a tomogram that must be aligned: (n_tilts, 4, 4), and [Å].
-
-    Raises
-    ------
-    ModelError
-        If it is not, or has no pixel size.
-    """
-    if tomogram.projections is None:
-        raise ModelError(f"tomogram {tomogram.name!r} is not aligned: it has no projections")
-    if tomogram.optics.pixel_size is None:
-        raise ModelError(f"tomogram {tomogram.name!r} has no pixel size")
-    return tomogram.projections, tomogram.optics.pixel_size
-
-
 class Predictor:
     """Predicts images of the particles of one tomogram.
 
@@ -118,12 +103,8 @@ class Predictor:
         box: int,
         there: ParticleDevice | None = None,
     ) -> None:
-        projections, self.pixel_size = projections_and_pixel_size(tomogram)
-        if tomogram.defocus_u is None or tomogram.defocus_v is None:
-            raise ModelError(
-                f"tomogram {tomogram.name!r} has no defocus, and particles cannot be predicted "
-                "without; estimate it first (CTFFIND)"
-            )
+        projections, self.pixel_size = tomogram.need_projections(), tomogram.need_pixel_size()
+        defocus_u, _ = tomogram.need_defocus()
         check_box(box)
         check_optics(particles, tomogram)
         self.there: ParticleDevice = CpuParticles() if there is None else there
@@ -143,7 +124,7 @@ class Predictor:
         self._projections = projections[:, :2, :3]
         defocus = tomogram.defocus(particles.positions)[..., 0]
         #: Change of defocus with depth [Å]: (n_tilts, n_particles).
-        self._changes = defocus - tomogram.defocus_u[:, None]
+        self._changes = defocus - defocus_u[:, None]
 
     def weight(self, tilt: int, weighting: Weighting, gain: Array | None = None) -> Array:
         """Factor on projections besides the sine of the CTF: (box, box // 2 + 1).

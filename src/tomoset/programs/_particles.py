@@ -147,12 +147,7 @@ def particle_inputs(
     ModelError
         If there are none, or none of the tomograms that are asked for.
     """
-    particles, moving = request.project.particles, request.project.trajectories
-    if particles is None or not len(particles):
-        raise ModelError(
-            f"there are no particles, and {without}; give a particle set (--p), or an optimisation "
-            "set that names one (--i)"
-        )
+    particles, moving = need_particles(request.project, without), request.project.trajectories
     rows = particles.by_tomogram()
     if not any(t.name in rows for t in request.asked):
         asked = request.names[0] if request.names else next(iter(request.project.tomograms), "")
@@ -168,6 +163,16 @@ def particle_inputs(
             reference=reference,
         )
     return found
+
+
+def need_particles(project: Project, without: str) -> ParticleSet:
+    """The particles of a project, or a ModelError."""
+    if project.particles is None or not len(project.particles):
+        raise ModelError(
+            f"there are no particles, and {without}; give a particle set (--p), or an optimisation "
+            "set that names one (--i)"
+        )
+    return project.particles
 
 
 def inputs_of(task: Task[O]) -> ParticleInputs:

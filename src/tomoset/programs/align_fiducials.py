@@ -200,8 +200,7 @@ def _run(task: Task[AlignOptions]) -> AlignedByBeads:
 
 
 def _level(tomogram: Tomogram, fiducials: Fiducials) -> Level:
-    assert tomogram.size is not None
-    return level(fiducials.points, (np.array(tomogram.size, np.float64) - 1) / 2)
+    return level(fiducials.points, (np.array(tomogram.need_size(), np.float64) - 1) / 2)
 
 
 def _write_beads(
@@ -230,12 +229,11 @@ def _write_report(
 
 
 def _numbers(tomogram: Tomogram, fit: Fit) -> FitNumbers:
-    assert tomogram.optics.pixel_size is not None
     return FitNumbers(
         observations=int((~fit.outliers).sum()),
         outliers=int(fit.outliers.sum()),
         residual=fit.rms,
-        residual_nm=fit.rms * tomogram.optics.pixel_size / 10,
+        residual_nm=fit.rms * tomogram.need_pixel_size() / 10,
         leave_out=fit.leave_out,
         leave_out_before=fit.leave_out_before,
         expected=fit.expected,

@@ -25,6 +25,7 @@ from tomoset.programs._particles import (
     check_particles,
     identity_with_particles,
     inputs_of,
+    need_particles,
     options_and_reference,
     particle_inputs,
 )
@@ -37,6 +38,9 @@ from tomoset.project import Project
 from tomoset.run import Resources
 
 Array = npt.NDArray[np.float64]
+
+#: What does not work without particles.
+_WITHOUT = "nothing can be aligned by them"
 
 
 @documented
@@ -84,7 +88,7 @@ def align_particles(
     if options.fit.magnification:
         refuse_unable(project.tomograms, "magnification")
     files = (reference or ReferenceFiles()).completed(project)
-    inputs = particle_inputs(request, files, "nothing can be aligned by them")
+    inputs = particle_inputs(request, files, _WITHOUT)
     check_particles(project, inputs, files)
     request = replace(request, project=files.named_by(project))
     may_write = linked_files(project, str(request.folder), ("particles", "trajectories"))
@@ -182,8 +186,7 @@ def _updated(tomogram: Tomogram, result: AlignedByParticles) -> Tomogram:
 
 def _linked(project: Project, results: Mapping[str, AlignedByParticles]) -> Project:
     """The project with particles where results have them, and how they move."""
-    particles = project.particles
-    assert particles is not None
+    particles = need_particles(project, _WITHOUT)
     found = {name: r.positions for name, r in results.items() if r.positions is not None}
     moving = {name: r.trajectories for name, r in results.items() if r.trajectories is not None}
     moved = _moving(project, particles, moving)

@@ -132,9 +132,10 @@ def _run(task: Task[FindFiducialsOptions]) -> FoundBeads:
         if len(found.fiducials):
             files.append(task.target("{name}.png"))
             write_picture(found.fiducials, files[-1], tomogram, images, found.radius)
-        if len(found.fiducials) and task.options.models:
+        seen = found.fiducials.observations
+        if seen is not None and len(seen) and task.options.models:
             files.append(task.target("{name}.fid"))
-            write_imod_model(found.fiducials, files[-1], images, tomogram)
+            write_imod_model(seen, files[-1], images, tomogram)
     return _result(tomogram, found, files)
 
 

@@ -162,9 +162,7 @@ def _check(
     for inputs in of:
         tomogram = request.project.tomograms[str(inputs.particles.tomogram_names[0])]
         check_optics(inputs.particles, tomogram)
-        if tomogram.optics.pixel_size is None:
-            raise ModelError(f"tomogram {tomogram.name!r} has no pixel size")
-        sizes[tomogram.name] = tomogram.optics.pixel_size
+        sizes[tomogram.name] = tomogram.need_pixel_size()
         reference.check_pixel_size(sizes[tomogram.name], tomogram.name)
     first = next(iter(sizes))
     for name, size in sizes.items():
@@ -287,9 +285,7 @@ def _run(task: Task[GeometricOptions]) -> ParticleSums:
     """Sum up what the images say of the particles of a tomogram."""
     threads, particles = task.resources.threads, inputs_of(task).particles
     use_threads(threads)
-    pixel_size = task.tomogram.optics.pixel_size
-    assert pixel_size is not None
-    options = task.options.sums(pixel_size, threads)
+    options = task.options.sums(task.tomogram.need_pixel_size(), threads)
     with task.images() as images:
         tomogram = task.tomogram.placed(None, images.size)
         sums = accumulate(tomogram, images, particles, options)

@@ -119,13 +119,12 @@ def _run(task: Task[Options]) -> Volumes:
                 write_volume(plan, some, of_half, path, device)
             path, rows = f"{target}{options.file}", range(plan.tomogram.n_tilts)
             rounds = write_volume(plan, transforms, rows, path, device)
-    assert plan.tomogram.size is not None
     volumes = [one for one in (path, *made.values()) if one is not None]
     return Volumes(
         path=path,
         **made,
         binning=plan.binning,
-        size=plan.tomogram.size,
+        size=plan.tomogram.need_size(),
         voxels=plan.size,
         pixel_size=plan.pixel_size * plan.binning,
         rounds=rounds,

@@ -164,8 +164,7 @@ def _run(task: Task[RefineCtfOptions]) -> RefinedCtf:
             replace(task.options.evidence, threads=threads),
             inputs.trajectories,
         )
-    assert tomogram.projections is not None
-    beams = tomogram.projections[:, 2, :3]
+    beams = tomogram.need_projections()[:, 2, :3]
     beams = beams / np.linalg.norm(beams, axis=1)[:, None]
     fit = fit_ctf(evidence, beams, _scale(tomogram), wanted)
     refined = Refined(

@@ -55,9 +55,7 @@ class Plan:
         ModelError
             If something is not known: an alignment, a size, a pixel size, a defocus, a dose.
         """
-        pixel = tomogram.optics.pixel_size
-        if pixel is None:
-            raise ModelError(f"tomogram {tomogram.name!r}: the pixel size is not known")
+        pixel = tomogram.need_pixel_size()
         binning = options.binning if options.pixel_size is None else options.pixel_size / pixel
         if binning < 1 - 1e-6:
             raise ModelError(
@@ -88,26 +86,22 @@ class Plan:
     @property
     def pixel_size(self) -> float:
         """Of the tilt images as stored [Å]."""
-        assert self.tomogram.optics.pixel_size is not None
-        return self.tomogram.optics.pixel_size
+        return self.tomogram.need_pixel_size()
 
     @property
     def projections(self) -> Array:
         """The tomogram's: (n, 4, 4)."""
-        assert self.tomogram.projections is not None
-        return self.tomogram.projections
+        return self.tomogram.need_projections()
 
     @property
     def size(self) -> tuple[int, int, int]:
         """x, y, z of the volume, rounded as RELION does (specification 6.3)."""
-        assert self.tomogram.size is not None
-        x, y, z = (n / self.binning for n in self.tomogram.size)
+        x, y, z = (n / self.binning for n in self.tomogram.need_size())
         return max(int(x + 0.5), 1), max(int(y + 0.5), 1), max(int(z), 1)
 
     @property
     def thickness(self) -> float:
         """Of the specimen, as far as known [Å]."""
-        assert self.tomogram.size is not None
         return self.options.thickness or self.size[2] * self.binning * self.pixel_size
 
     @property
@@ -137,8 +131,8 @@ class Plan:
 
         From where the table's defocus holds.
         """
-        assert self.tomogram.size is not None
-        at_corners = self.tomogram.depth(geometry.corners(self.tomogram.size)) * self.pixel_size
+        corners = geometry.corners(self.tomogram.need_size())
+        at_corners = self.tomogram.depth(corners) * self.pixel_size
         return np.stack([at_corners.min(axis=1), at_corners.max(axis=1)], axis=1)
 
     @property
@@ -186,8 +180,7 @@ def _placed(
 ) -> Tomogram:
     """The tomogram with projections, of the size that is wanted, about the same middle."""
     known = tomogram.placed(None if tomogram.size else size, image_size)
-    if known.projections is None:
-        known.project(np.zeros((1, 3)))  # says what is missing
+    known.need_projections()
     if known.size is None:
         if size is None:
             raise ModelError(
@@ -199,14 +192,12 @@ def _placed(
 
 def resized(tomogram: Tomogram, size: tuple[int, int, int]) -> Tomogram:
     """The tomogram with another size, whose middle (size // 2, as RELION 5 has it) stays."""
-    assert tomogram.size is not None
-    first = np.array(tomogram.size) // 2 - np.array(size) // 2
-    defocus_there = tomogram.with_depth_origin(np.array(tomogram.size) / 2)
-    assert defocus_there.projections is not None
-    assert defocus_there.depth_origin is not None
+    old = np.array(tomogram.need_size())
+    first = old // 2 - np.array(size) // 2
+    defocus_there = tomogram.with_depth_origin(old / 2)
     return replace(
         defocus_there,
         size=size,
-        projections=defocus_there.projections @ geometry.translation(first),
-        depth_origin=defocus_there.depth_origin - first,
+        projections=defocus_there.need_projections() @ geometry.translation(first),
+        depth_origin=old / 2 - first,
     ).with_excluded(lambda tilt: resized(tilt, size))

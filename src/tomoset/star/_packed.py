@@ -48,8 +48,7 @@ class PackedColumn(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | PackedColumn:
         if isinstance(index, slice):
             return PackedColumn(self._data, self._starts[index])
-        value = _VALUE.match(self._data, int(self._starts[index]))
-        assert value is not None
+        value = next(_VALUE.finditer(self._data, int(self._starts[index])))
         return value[0].decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:

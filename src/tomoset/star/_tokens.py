@@ -71,8 +71,7 @@ def split_line(line: str, width: int | None = None) -> tuple[list[str], str | No
 def _split(token: re.Pattern[str], line: str) -> tuple[list[str], str | None]:
     values: list[str] = []
     for match in token.finditer(line):
-        kind = match.lastgroup
-        assert kind is not None
+        kind = match.lastgroup or "plain"
         if kind == "comment":
             return values, match[0].rstrip(BLANKS)
         values.append(match[kind])

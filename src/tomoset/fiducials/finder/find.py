@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry
 from tomoset.errors import ModelError
 from tomoset.fiducials.finder.centre import first_profile
 from tomoset.fiducials.finder.confirm import Expected, Sights, confirm, patch_half
-from tomoset.fiducials.finder.detect import MatchedFilter, Peaks
+from tomoset.fiducials.finder.detect import Peaks
 from tomoset.fiducials.finder.radius import BeadKind, bead_kind
 from tomoset.fiducials.finder.search import Agreement, agree
 from tomoset.fiducials.finder.vote import Space, references
@@ -103,13 +101,13 @@ class Finder:
         self._tomogram, self._images = tomogram.placed(None, images.size), images
         self._options, self._threads = options, threads
         space = _space(self._tomogram)
-        assert self._tomogram.optics.pixel_size is not None
-        self._pixel_size = self._tomogram.optics.pixel_size
+        self._pixel_size = self._tomogram.need_pixel_size()
         least = references(space.projections)
         sample = [images.read(int(i)) for i in least[:: max(1, len(least) // _SAMPLE)]]
-        self._kind = bead_kind(sample, self._pixel_size, options)
-        if self._kind is not None:
-            self._radius = self._kind.radius / self._pixel_size
+        self._kind = kind = bead_kind(sample, self._pixel_size, options)
+        if kind is not None:
+            self._radius = kind.radius / self._pixel_size
+            self._matched = kind.filter(images.size, self._pixel_size)
             self._white = Whitening(sample, images.size, self._radius)
             with one_thread(), ThreadPoolExecutor(threads) as pool:
                 self._peaks = list(pool.map(self._search, range(tomogram.n_tilts)))
@@ -136,26 +134,18 @@ class Finder:
         sure = false <= self._options.false_discovery
         if not sure.any():
             return _none(kind.radius, dark=kind.sign > 0)
-        sights = self._look(agreement, agreement.tracks.places[sure])
+        sights = self._look(agreement, agreement.tracks.places[sure], kind)
         return _found(tomogram, kind, sights, false[sure])
 
     def _search(self, i: int) -> Peaks:
         """Bead-like places of an image, where its projection has them."""
-        assert self._kind is not None
         matched = self._matched
         transform = matched.cropping.transform(self._images.read(i), Cpu())
         found = matched.peaks(matched.response(transform))
         return replace(found, points=_flat(self._tomogram, i, found.points))
 
-    @cached_property
-    def _matched(self) -> MatchedFilter:
-        assert self._kind is not None
-        return self._kind.filter(self._images.size, self._pixel_size)
-
-    def _look(self, agreement: Agreement, places: Array) -> Sights:
+    def _look(self, agreement: Agreement, places: Array, kind: BeadKind) -> Sights:
         """What each image shows at places."""
-        assert self._kind is not None
-        sign = self._kind.sign
         at, inside = agreement.space.see(places)
         half = patch_half(self._radius, self._white)
         with ThreadPoolExecutor(self._threads) as pool:
@@ -167,8 +157,8 @@ class Finder:
                     reach=agreement.reach,
                 ),
                 self._white,
-                lambda i: sign * self._images.read(i),
-                first_profile(self._white.bead(self._kind.radius, self._pixel_size, half)),
+                lambda i: kind.sign * self._images.read(i),
+                first_profile(self._white.bead(kind.radius, self._pixel_size, half)),
                 pool.map,
             )
 
@@ -221,25 +211,17 @@ def _found(tomogram: Tomogram, kind: BeadKind, sights: Sights, false: Array) -> 
 
 def _space(tomogram: Tomogram) -> Space:
     """Where beads may be, if the series can show it at all."""
-    name, size = tomogram.name, tomogram.image_size
-    tomogram.project(np.zeros((1, 3)))  # says what is missing
-    assert tomogram.projections is not None
-    assert size is not None
-    if tomogram.optics.pixel_size is None:
-        raise ModelError(f"tomogram {name!r}: the pixel size is not known yet")
-    angles = geometry.tilt_angles(tomogram.projections)
+    projections, angles = tomogram.need_projections(), tomogram.tilt_angles
     if tomogram.n_tilts < _FEWEST_TILTS or np.ptp(angles) < _NARROWEST:
         raise ModelError(
-            f"tomogram {name!r} has {tomogram.n_tilts} tilt image{'s' * (tomogram.n_tilts != 1)} "
-            f"over {np.ptp(angles):.3g} degrees: {_FEWEST_TILTS} over {_NARROWEST:g} or more are "
-            "needed to see where beads are in space"
+            f"tomogram {tomogram.name!r} has {tomogram.n_tilts} tilt image"
+            f"{'s' * (tomogram.n_tilts != 1)} over {np.ptp(angles):.3g} degrees: {_FEWEST_TILTS} "
+            f"over {_NARROWEST:g} or more are needed to see where beads are in space"
         )
-    if tomogram.size is None:
-        raise ModelError(f"tomogram {name!r}: its size is not known, so beads cannot be searched")
-    volume = np.array(tomogram.size, np.float64)
+    volume = np.array(tomogram.need_size(), np.float64)
     return Space(
-        projections=tomogram.projections,
-        image_size=size,
+        projections=projections,
+        image_size=tomogram.need_image_size(),
         middle=(volume - 1) / 2,
         half_depth=_DEPTH * volume[2],
     )
@@ -263,14 +245,12 @@ def _flat(tomogram: Tomogram, i: int, points: Array) -> Array:
     if tomogram.deformation is None:
         return points
     bent = replace(tomogram.deformation, coefficients=tomogram.deformation.coefficients[[i]])
-    assert tomogram.image_size is not None
-    return np.asarray(bent.undo(points[None], image_size=tomogram.image_size)[0])
+    return np.asarray(bent.undo(points[None], image_size=tomogram.need_image_size())[0])
 
 
 def _bent(tomogram: Tomogram, at: Array) -> Array:
     """The way back of `_flat`, for all images: (n, m, 2)."""
     if tomogram.deformation is None:
         return at
-    assert tomogram.image_size is not None
-    moved = tomogram.deformation.displacement(at, image_size=tomogram.image_size)
+    moved = tomogram.deformation.displacement(at, image_size=tomogram.need_image_size())
     return np.asarray(at + moved)

@@ -22,7 +22,6 @@ from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.align.whole_images import ImageShifts, shifts_by_images
 from tomoset.particles.correlations import correlate
 from tomoset.particles.extract import TiltImages
-from tomoset.particles.predict import projections_and_pixel_size
 from tomoset.particles.reference import Reference
 
 Array = npt.NDArray[np.float64]
@@ -110,32 +109,28 @@ def align(
         If something is missing, or no image shows a particle.
     """
     tomogram = tomogram.placed(None, images.size)
-    if tomogram.size is None:
-        raise ModelError(
-            f"tomogram {tomogram.name!r} has no size, about whose middle images turn; give a set "
-            "that says it"
-        )
+    size = tomogram.need_size()
     if tomogram.pre_exposure is None and options.fit.motion is not None:
         raise ModelError(
-            f"tomogram {tomogram.name!r} has no doses, and a motion goes along with "
-            "them; add them, or leave --motion out"
+            f"tomogram {tomogram.name!r} has no doses, and a motion goes along with them; "
+            "add them, or leave --motion out"
         )
-    projections, pixel_size = projections_and_pixel_size(tomogram)
+    projections, pixel_size = tomogram.need_projections(), tomogram.need_pixel_size()
     start = _State(tomogram, particles, trajectories)
     now, by_images = start, None
     if options.fit.shift_only == "images":
         given = tomogram, images, particles, reference, options.evidence
         by_images = shifts_by_images(*given, trajectories=trajectories)
         now = replace(now, tomogram=by_images.applied(tomogram))
-    rounds = [_fitted(now, images, reference, options, tomogram.size)]
+    rounds = [_fitted(now, images, reference, options)]
     while len(rounds) < _ROUNDS and (
         _far(rounds[-1], options.evidence.range) or _left_behind(rounds[-1])
     ):
         now = _after(now, rounds[-1], options)
-        rounds.append(_fitted(now, images, reference, options, tomogram.size))
+        rounds.append(_fitted(now, images, reference, options))
     last = reduce(_joined, rounds)
     if len(rounds) > 1 or by_images is not None:
-        changes = changes_between(projections, last.projections, tomogram.size)
+        changes = changes_between(projections, last.projections, size)
         last = replace(last, changes=changes)
     if by_images is not None:
         last = _and_by_images(last, by_images)
@@ -165,10 +160,9 @@ def _fitted(
     images: TiltImages,
     reference: Reference,
     options: AlignOptions,
-    size: tuple[int, int, int],
 ) -> ParticleFit:
     t = now.tomogram
-    projections, pixel_size = projections_and_pixel_size(t)
+    projections, pixel_size = t.need_projections(), t.need_pixel_size()
     windows = correlate(
         t, images, now.particles, reference, options.evidence, trajectories=now.trajectories
     )
@@ -178,7 +172,7 @@ def _fitted(
         projections=projections,
         positions=now.particles.positions,
         image_size=images.size,
-        size=size,
+        size=t.need_size(),
         pixel_size=pixel_size,
         pre_exposure=np.zeros(t.n_tilts) if t.pre_exposure is None else t.pre_exposure,
         deformation=t.deformation,

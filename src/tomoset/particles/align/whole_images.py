@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.extract import Extraction, ExtractionOptions, TiltImages, TiltParticles
-from tomoset.particles.predict import projections_and_pixel_size
 from tomoset.particles.reference import Reference
 from tomoset.particles.slices import moved
 
@@ -58,7 +57,7 @@ class ImageShifts:
         """The tomogram with these shifts."""
         if not self.moved.any():
             return tomogram
-        projections = projections_and_pixel_size(tomogram)[0].copy()
+        projections = tomogram.need_projections().copy()
         projections[:, :2, 3] += self.shifts
         return replace(tomogram, projections=projections, alignment=None)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import ModelError
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
@@ -27,19 +26,15 @@ def mean_and_astigmatism(tomogram: Tomogram) -> tuple[Array, Array]:
     ModelError
         If there is no defocus.
     """
-    u, v, angle = _defocus(tomogram)
+    u, v, angle = defocus_of(tomogram)
     twice = 2 * np.deg2rad(angle)
     half = (u - v) / 2
     return (u + v) / 2, np.stack([half * np.cos(twice), half * np.sin(twice)], axis=1)
 
 
-def _defocus(tomogram: Tomogram) -> tuple[Array, Array, Array]:
+def defocus_of(tomogram: Tomogram) -> tuple[Array, Array, Array]:
     """U, V and their angle."""
-    u, v, angle = tomogram.defocus_u, tomogram.defocus_v, tomogram.defocus_angle
-    if u is None or v is None:
-        raise ModelError(
-            f"tomogram {tomogram.name!r} has no defocus to refine; estimate it first (CTFFIND)"
-        )
+    (u, v), angle = tomogram.need_defocus(), tomogram.defocus_angle
     return u, v, np.zeros(len(u)) if angle is None else angle
 
 
@@ -64,7 +59,7 @@ def with_changes(tomogram: Tomogram, changes: npt.ArrayLike) -> Tomogram:
     """
     change = np.asarray(changes, np.float64)
     mean, before = mean_and_astigmatism(tomogram)
-    u, v, angle = _defocus(tomogram)
+    u, v, angle = defocus_of(tomogram)
     after = before + change[:, 1:]
     bent = change[:, 1:].any(axis=1)
     length = np.hypot(after[:, 0], after[:, 1])

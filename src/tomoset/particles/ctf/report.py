@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry, star
+from tomoset import star
 from tomoset.files import atomic_write
 from tomoset.images.alignment_marks import BLUE, ORANGE, Curve, chart
 from tomoset.images.drawing import png
 from tomoset.model import Tomogram
-from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism
+from tomoset.particles.ctf.defocus import angle_errors, defocus_of, mean_and_astigmatism
 from tomoset.particles.ctf.fit import CtfFit
 
 Array = npt.NDArray[np.float64]
@@ -46,8 +46,7 @@ class Refined:
     @property
     def angles(self) -> Array:
         """Tilt angles [deg]."""
-        assert self.before.projections is not None
-        return geometry.tilt_angles(self.before.projections)
+        return self.before.tilt_angles
 
 
 def refined_to_star(refined: Refined) -> star.StarFile:
@@ -86,9 +85,6 @@ def refined_to_star(refined: Refined) -> star.StarFile:
 def _tilts(refined: Refined) -> star.Table:
     fit, after = refined.fit, refined.after
     mean, astigmatism = mean_and_astigmatism(after)
-    assert after.defocus_u is not None
-    assert after.defocus_v is not None
-    assert after.defocus_angle is not None
     columns: dict[str, Iterable[object]] = {
         "tomosetTiltImage": range(1, after.n_tilts + 1),
         "tomosetTiltAngle": refined.angles,
@@ -99,7 +95,7 @@ def _tilts(refined: Refined) -> star.Table:
         "tomosetAstigmatism": np.hypot(astigmatism[:, 0], astigmatism[:, 1]) * 2,
         "tomosetAstigmatismChange": np.hypot(fit.changes[:, 1], fit.changes[:, 2]) * 2,
         "tomosetAstigmatismError": 2 * astigmatism_error(fit),
-        "tomosetDefocusAngle": after.defocus_angle,
+        "tomosetDefocusAngle": defocus_of(after)[2],
         "tomosetDefocusAngleError": angle_errors(astigmatism, fit.errors[:, 1:]),
         "tomosetDefocusGain": fit.gain,
         "tomosetDefocusKept": fit.kept.astype(int),
