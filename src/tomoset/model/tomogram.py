@@ -262,7 +262,7 @@ class Tomogram:
 
     def need_image_size(self) -> tuple[int, int]:
         """`image_size`, or a ModelError."""
-        lack = ": the size of its tilt images is not known; give it (Tomogram.placed, --image-size)"
+        lack = ": the size of the tilt images is not known; give it (Tomogram.placed, --image-size)"
         return self._known(self.image_size, lack)
 
     def need_size(self) -> tuple[int, int, int]:
