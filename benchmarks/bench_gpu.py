@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def particles() -> None:
-    """Print how long 2,000 particles take, and by how much the processor's windows differ."""
+    """Print how long 2,000 particles take, and by how much the processor's correlations differ."""
     tomogram, images, some, reference = particle_case()
     found, taken = {}, {}
     for device, threads in (("cpu", 2), ("cuda", THREADS)):

@@ -18,13 +18,13 @@ from tests.builders.seven_molecules import (
     GROUPS,
     ONES,
     PIXEL,
+    correlations,
     peak,
     reference,
     relion_particles,
     series,
     two_groups,
     vector_text,
-    windows,
 )
 from tomoset import star
 from tomoset.cli import main
@@ -119,8 +119,10 @@ def test_odd_aberrations_turn_phases():
 def test_a_slope_of_the_phase_is_a_shift():
     by = 1.5  # px along x, by which images are displaced
     slope = -2 * np.pi * by * PIXEL
-    moved = windows(particles=relion_particles(ONES, f"rlnOddZernike={vector_text([0, slope])}"))
-    there = windows(particles=relion_particles(ONES))
+    moved = correlations(
+        particles=relion_particles(ONES, f"rlnOddZernike={vector_text([0, slope])}")
+    )
+    there = correlations(particles=relion_particles(ONES))
     for p, t in np.argwhere(there.visible):
         off = peak(moved.values[p, t]) - peak(there.values[p, t])
         np.testing.assert_allclose(off, [-by, 0], atol=0.1)

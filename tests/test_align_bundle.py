@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.builders.measures import affine_errors, rms
 from tomoset import geometry
 from tomoset.align import (
-    CLASSES,
+    GROUP_NAMES,
     PARAMETERS,
     AdjustOptions,
     AlignmentError,
-    Freedoms,
+    ParameterGroups,
     adjust,
     bundle,
     gauge,
@@ -26,7 +26,7 @@ from tomoset.align import (
     start,
 )
 from tomoset.align.bundle import Problem, State
-from tomoset.align.freedoms import basis, changes
+from tomoset.align.parameter_groups import basis, changes
 from tomoset.errors import ModelError
 from tomoset.model import Observations
 
@@ -140,7 +140,7 @@ def test_every_affine_projection_comes_back(seed: int) -> None:
     back = parameters.compose(cameras, centre, matrices)
     size = np.abs(matrices[:, :3]).max(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(back[:, :3] / size, matrices[:, :3] / size, atol=1e-10)
-    np.testing.assert_allclose(parameters.planes(cameras) @ parameters.turns(cameras)[:, :2],
+    np.testing.assert_allclose(parameters.planes(cameras) @ parameters.rotations(cameras)[:, :2],
                                matrices[:, :2, :3], atol=1e-9 * float(size.max()))  # fmt: skip
 
 
@@ -150,8 +150,8 @@ def test_parameters_say_what_they_are() -> None:
     ) * [[1.02], [1.02], [1], [1]]
     stretch = np.eye(4)
     stretch[:2, :2] = [[1.01, 0.004], [0.004, 0.99]]
-    turn = geometry.rotation_z(85.0)
-    matrices = turn @ stretch @ np.linalg.inv(turn) @ matrices
+    rotation = geometry.rotation_z(85.0)
+    matrices = rotation @ stretch @ np.linalg.inv(rotation) @ matrices
     shown = parameters.readable(parameters.decompose(matrices, np.zeros(3)))[0]
     assert dict(zip(PARAMETERS, shown.round(9).tolist(), strict=False)) == pytest.approx(
         {"shift_x": 0, "shift_y": 0, "rotation": 85, "tilt": -20, "magnification": 1.02,
@@ -189,23 +189,23 @@ def test_changes_are_linear_between_nodes_in_the_order_of_the_angles() -> None:
     np.testing.assert_allclose(grouped @ [0.0, 2.0, 8.0], [2.0, 1.0, 5.0, 0.0, 8.0])
     assert changes("common", rank).tolist() == [[1.0]] * 5
     assert changes("fixed", rank).shape == (5, 0)
-    assert Freedoms(rotation="grouped:2", beam_tilt="common").counts(5) == {
-        **dict.fromkeys(CLASSES, 0), "shift": 10, "rotation": 3, "beam_tilt": 1,
+    assert ParameterGroups(rotation="grouped:2", beam_tilt="common").counts(5) == {
+        **dict.fromkeys(GROUP_NAMES, 0), "shift": 10, "rotation": 3, "beam_tilt": 1,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("classes", "message"),
+    ("groups", "message"),
     [
         ({"rotation": "grouped:1"}, "rotation cannot be 'grouped:1'"),
         ({"beam_tilt": "free"}, "beam_tilt cannot be 'free': fixed or common"),
         ({"shift": "common"}, "shifts are always free"),
-        ({"defocus": "free"}, "no class of parameters 'defocus'"),
+        ({"defocus": "free"}, "no parameter group 'defocus'"),
     ],
 )
-def test_unknown_parameter_groups_are_refused(classes: dict[str, str], message: str) -> None:
+def test_unknown_parameter_groups_are_refused(groups: dict[str, str], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        AdjustOptions(classes=classes)
+        AdjustOptions(groups=groups)
 
 
 # --- one step of least squares ----------------------------------------------------------------
@@ -261,7 +261,7 @@ def dense(
 
 def test_elimination_of_beads_is_the_whole_system() -> None:
     given, state, weights = system(2)
-    free = basis(Freedoms(rotation="grouped:3", tilt="free", skew="common", beam_tilt="common"),
+    free = basis(ParameterGroups(rotation="grouped:3", tilt="free", skew="common", beam_tilt="common"),
                  given.start[:, parameters.TILT])  # fmt: skip
     known = np.full(9, np.inf)
     known[parameters.TILT] = 2.0
@@ -274,9 +274,9 @@ def test_elimination_of_beads_is_the_whole_system() -> None:
     normal, side = J.T @ J, J.T @ off
     held = free.expand(np.eye(free.size))
     gone = (state.cameras - given.start) / given.units
-    pulled = np.stack([prior.pull(held[..., k]) for k in range(free.size)], axis=-1)
+    pulled = np.stack([prior.restraint(held[..., k]) for k in range(free.size)], axis=-1)
     normal[: free.size, : free.size] += np.einsum("nap,naq->pq", held, pulled)
-    side[: free.size] -= np.einsum("nap,na->p", held, prior.pull(gone))
+    side[: free.size] -= np.einsum("nap,na->p", held, prior.restraint(gone))
     # What nothing holds is held by a trifle, in both.
     trifle = np.zeros(len(normal))
     trifle[: free.size] = 1e-7 * reduced.normal.diagonal().max()
@@ -297,12 +297,12 @@ def test_elimination_of_beads_is_the_whole_system() -> None:
 def test_leave_out_error_is_that_of_a_fit_without_the_observation() -> None:
     case = Case(3, beads=8)
     given = start.problem(case.given, case.observations(), SIZE)
-    free = basis(Freedoms(rotation="free", magnification="grouped:8"), given.start[:, 3])
+    free = basis(ParameterGroups(rotation="free", magnification="grouped:8"), given.start[:, 3])
     weights = np.where(given.precision > 0, 1.0, 0.0)
     prior = given.prior(0.3)
 
     def fit(weights: np.ndarray) -> tuple[State, bundle.System, bundle.Reduced]:
-        state = start.untouched(given, case.given)
+        state = start.unchanged(given, case.given)
         for _ in range(8):
             state, made, reduced = bundle.step(given, state, weights, prior, free)
         return state, made, reduced
@@ -409,12 +409,12 @@ def test_five_beads_correct_shifts_with_few_parameters(seed: int) -> None:
 def test_declared_deviations_are_those_of_many_fits() -> None:
     case = Case(7, noise=0.0, tilt=0.0)
     exact = case.places.copy()
-    free = {name: "fixed" for name in CLASSES if name != "shift"}
+    free = {name: "fixed" for name in GROUP_NAMES if name != "shift"}
     free |= {"rotation": "free", "tilt": "grouped:8", "magnification": "free"}
     fits = []
     for seed in range(20):
         case.places = exact + NOISE * np.random.default_rng(seed).standard_normal(exact.shape)
-        fits.append(adjust(case.given, case.observations(), replace(OPTIONS, classes=free)))
+        fits.append(adjust(case.given, case.observations(), replace(OPTIONS, groups=free)))
     found = np.std([fit.parameters for fit in fits], axis=0)
     declared = np.mean([fit.deviations for fit in fits], axis=0)
     columns = [PARAMETERS.index(x) for x in ("shift_x", "shift_y", "rotation", "magnification")]
@@ -460,7 +460,7 @@ def test_depth_of_projections_is_kept() -> None:
     np.testing.assert_allclose(ours[0][:, 2, :3], beam, atol=1e-9)
 
 
-def test_an_image_without_beads_keeps_its_place() -> None:
+def test_an_image_without_beads_keeps_its_shift() -> None:
     case = Case(10, rotation=0.0, offset=0.0)
     case.given = rigid(case.numbers[0], case.numbers[1] + 1.0, case.numbers[2], case.at)
     case.given[:, :2, 3] += case.rng.normal(0, 2, (41, 2))
@@ -482,17 +482,17 @@ def test_order_of_tilt_images_and_size_of_uncertainties_do_not_matter() -> None:
     seen = case.observations()
     fit = adjust(case.given, seen, OPTIONS)
     order = np.argsort(np.abs(case.numbers[0] + 0.1), kind="stable")
-    place = np.argsort(order)
+    index = np.argsort(order)
     other = adjust(
         case.given[order],
         Observations(
-            bead=seen.bead, tilt=place[seen.tilt], points=seen.points,
+            bead=seen.bead, tilt=index[seen.tilt], points=seen.points,
             uncertainty=np.full(len(seen), 0.02),
         ),
         OPTIONS,
     )  # fmt: skip
     assert other.model == fit.model
-    np.testing.assert_allclose(other.projections[place], fit.projections, atol=2e-3)
+    np.testing.assert_allclose(other.projections[index], fit.projections, atol=2e-3)
     assert other.leave_out == pytest.approx(fit.leave_out, rel=1e-3)
     assert adjust(case.given, seen, OPTIONS).projections.tolist() == fit.projections.tolist()
 

@@ -1,4 +1,4 @@
-"""Alignment by particles: the numbers, on windows whose truth is known."""
+"""Alignment by particles: the fit, on cross-correlations whose truth is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.builders.particle_windows import (
+from tests.builders.particle_correlations import (
     IMAGE,
     SIZE,
     Case,
@@ -25,14 +25,14 @@ from tomoset.align.particles import (
     ParticleOptions,
     ParticleProblem,
     _kernels,
+    _slow,
     changes_between,
     fit_particles,
-    reference,
 )
 from tomoset.align.particles.cameras import Cameras
-from tomoset.align.particles.freedom import Choice
+from tomoset.align.particles.free_parameters import Choice
 from tomoset.align.particles.likelihood import objective
-from tomoset.align.particles.stages import Task, begin, entered
+from tomoset.align.particles.stages import Task, initial_state, with_free
 from tomoset.errors import ModelError
 from tomoset.model import Deformation
 
@@ -42,59 +42,59 @@ NO_CHECK = ParticleOptions(cross_validation=False)
 
 @pytest.fixture(scope="module")
 def small():
-    return series(Case(seed=3, particles=8, tilts=5, half=14, place=0.5, far=0.2))
+    return series(Case(seed=3, particles=8, tilts=5, half=14, position_error=0.5, far=0.2))
 
 
 def spline(rms: float, tilts: int, seed: int = 5) -> Deformation:
     numbers = np.tile([1, 0.5, 0.5, 0.25], 18) * np.random.default_rng(seed).standard_normal(72)
     every = np.broadcast_to(numbers, (tilts, 72))
-    bent = Deformation(kind="spline", grid=(3, 3), coefficients=every)
-    now = np.sqrt((field(bent) ** 2).sum(axis=-1).mean())
+    deformation = Deformation(kind="spline", grid=(3, 3), coefficients=every)
+    now = np.sqrt((field(deformation) ** 2).sum(axis=-1).mean())
     return Deformation(kind="spline", grid=(3, 3), coefficients=every * rms / now)
 
 
-def field(bent: Deformation) -> np.ndarray:
+def field(deformation: Deformation) -> np.ndarray:
     axes = [np.linspace(0.1 * side, 0.9 * side, 12) for side in IMAGE]
     points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-    every = np.broadcast_to(points, (len(bent.coefficients), *points.shape))
-    return bent.displacement(every, image_size=IMAGE)
+    every = np.broadcast_to(points, (len(deformation.coefficients), *points.shape))
+    return deformation.displacement(every, image_size=IMAGE)
 
 
 # What the parts do
 
 
 def test_splines_agree_with_the_reference(small):
-    surface = Task.of(small[0], NO_CHECK).surface
-    windows, step = small[0].windows.values.astype(np.float64), small[0].windows.step
-    p, t = np.argwhere(small[0].windows.visible)[3]
+    splines = Task.of(small[0], NO_CHECK).splines
+    correlations, step = small[0].correlations.values.astype(np.float64), small[0].correlations.step
+    p, t = np.argwhere(small[0].correlations.visible)[3]
     np.testing.assert_allclose(
-        surface.coefficients[p, t], reference.prefilter(windows[p, t]), rtol=1e-4, atol=1e-3
+        splines.coefficients[p, t], _slow.prefilter(correlations[p, t]), rtol=1e-4, atol=1e-3
     )
     for offset in ([0.3, -2.7], [11.2, 4.9], [-10.6, -11.7], [13.0, 0.0]):
         at = np.zeros((5, 8, 2))
         at[t, p] = offset
-        value, slope = surface.values(at)
-        expected = reference.value(windows[p, t], np.array(offset), step)
+        value, slope = splines.values(at)
+        expected = _slow.value(correlations[p, t], np.array(offset), step)
         assert value[t, p] == pytest.approx(expected, rel=1e-4, abs=1e-4)
         for axis in range(2):
             ends = [at + sign * 1e-5 * np.eye(2)[axis] for sign in (1, -1)]
-            numeric = (surface.values(ends[0])[0] - surface.values(ends[1])[0])[t, p] / 2e-5
+            numeric = (splines.values(ends[0])[0] - splines.values(ends[1])[0])[t, p] / 2e-5
             assert slope[t, p, axis] == pytest.approx(numeric, rel=1e-6, abs=1e-6)
 
 
 def test_searches_agree_with_the_reference(small):
-    values, step = small[0].windows.values, 1.0
+    values, step = small[0].correlations.values, 1.0
     weights = rng.uniform(size=values.shape[:2])
     offsets = rng.uniform(-20, 20, (5, 8, 2))
     total = np.zeros(values.shape[1:])
     _kernels.stack(values, weights, offsets, step, total)
-    np.testing.assert_allclose(total, reference.stack(values, weights, offsets, step), atol=1e-9)
+    np.testing.assert_allclose(total, _slow.stack(values, weights, offsets, step), atol=1e-9)
     linear, moves = rng.uniform(-1, 1, (5, 2, 3)), rng.uniform(-9, 9, (8, 4, 3))
     out = np.zeros((8, 4))
     _kernels.scores(values, weights, offsets, linear, moves, step, out)
     for p, k in np.ndindex(8, 4):
         there = offsets[:, p] + linear @ moves[p, k]
-        assert out[p, k] == pytest.approx(reference.score(values[p], weights[p], there, step))
+        assert out[p, k] == pytest.approx(_slow.score(values[p], weights[p], there, step))
 
 
 def test_projections_are_those_of_the_written_model():
@@ -134,39 +134,45 @@ def test_slopes_of_cameras_are_finite_differences():
     ],
 )
 def test_gradients_are_finite_differences(small, kind, grid, per_tilt, magnification):
-    bent = DeformationOptions(kind=kind, grid=grid, per_tilt=per_tilt, regularisation=0.1)
+    deformation = DeformationOptions(kind=kind, grid=grid, per_tilt=per_tilt, regularisation=0.1)
     what = {"magnification": magnification, "anisotropic": True}
-    options = ParticleOptions(deformation=bent, motion=MotionOptions(max_modes=9), range=7, **what)
+    options = ParticleOptions(
+        deformation=deformation, motion=MotionOptions(max_modes=9), range=7, **what
+    )
     task = Task.of(small[0], options)
-    rest = entered(task, begin(task), Choice(deformation=True, motion=True, **what), task.movable)
-    problem = rest.problem
+    state = with_free(
+        task, initial_state(task), Choice(deformation=True, motion=True, **what), task.movable
+    )
+    problem = state.problem
     scale = problem.prior.scale * np.sqrt(problem.prior.variance[problem.prior.group])
-    vector = rest.vector + 0.3 * scale * rng.standard_normal(len(scale))
-    moved = rest.moved + 0.5 * rng.standard_normal(rest.moved.shape)
-    moved[0] += 5  # beyond the range
-    moved[1] += 14  # out of the window
+    vector = state.vector + 0.3 * scale * rng.standard_normal(len(scale))
+    displacement = state.displacement + 0.5 * rng.standard_normal(state.displacement.shape)
+    displacement[0] += 5  # beyond the range
+    displacement[1] += 14  # out of the correlation
     # Bad and good ones alike, so that weights matter.
-    noise = replace(rest.noise, bad=0.3, price=rest.found.evidence + rest.noise.price)
-    _, by_number, by_place = objective(problem, vector, moved, noise)
+    noise = replace(
+        state.noise, bad=0.3, occam=state.found.log_likelihood_ratio + state.noise.occam
+    )
+    _, by_parameter, by_position = objective(problem, vector, displacement, noise)
 
     def numeric(i: int, h: float) -> float:
         ends = []
         for sign in (h, -h):
             there = vector.copy()
             there[i] += sign
-            ends.append(objective(problem, there, moved, noise)[0])
+            ends.append(objective(problem, there, displacement, noise)[0])
         return (ends[0] - ends[1]) / (2 * h)
 
     differences = np.array([numeric(i, 1e-5 * s) for i, s in enumerate(scale)]) * scale
     largest = np.abs(differences).max()
-    np.testing.assert_allclose(by_number * scale, differences, rtol=1e-5, atol=1e-6 * largest)
-    for p, axis in np.ndindex(moved.shape):
-        h = np.zeros(moved.shape)
+    np.testing.assert_allclose(by_parameter * scale, differences, rtol=1e-5, atol=1e-6 * largest)
+    for p, axis in np.ndindex(displacement.shape):
+        h = np.zeros(displacement.shape)
         h[p, axis] = 1e-5
-        ends = [objective(problem, vector, moved + sign * h, noise)[0] for sign in (1, -1)]
+        ends = [objective(problem, vector, displacement + sign * h, noise)[0] for sign in (1, -1)]
         slope = (ends[0] - ends[1]) / 2e-5
-        assert by_place[p, axis] == pytest.approx(
-            slope, rel=1e-5, abs=1e-6 * np.abs(by_place).max()
+        assert by_position[p, axis] == pytest.approx(
+            slope, rel=1e-5, abs=1e-6 * np.abs(by_position).max()
         )
 
 
@@ -194,29 +200,31 @@ def test_residual_is_as_expected_from_the_noise(usual):
     # What was not wrong is not changed.
     assert fit.spreads["phi"] < 0.03 < fit.spreads["theta"]
     np.testing.assert_allclose(np.nanmean(fit.residuals), 0.9, atol=0.06)
-    turns = fit.projections[:, :3, :3]
+    rotations = fit.projections[:, :3, :3]
     np.testing.assert_allclose(
-        turns @ np.swapaxes(turns, 1, 2), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9
+        rotations @ np.swapaxes(rotations, 1, 2),
+        np.broadcast_to(np.eye(3), rotations.shape),
+        atol=1e-9,
     )
 
 
 def test_the_tomogram_stays_where_it_was(usual):
     problem, _, fit = usual
-    moved = gauge.find(problem.projections, fit.projections, fit.positions, scaled=False)
-    np.testing.assert_allclose(moved.motion, np.eye(4), atol=1e-3)
+    found = gauge.find(problem.projections, fit.projections, fit.positions, scaled=False)
+    np.testing.assert_allclose(found.motion, np.eye(4), atol=1e-3)
 
 
 def test_standard_deviations_are_right():
-    squares, places = [], []
+    squares, positions = [], []
     for seed in range(2):
         problem, truth = series(Case(seed=seed, particles=60, half=8))
         fit = fit_particles(problem)
         lies = gauge.find(problem.projections, truth.projections, truth.positions, scaled=False)
         true = truth.projections @ np.linalg.inv(lies.motion)
-        turn = geometry.nearest_rotation(
+        rotation = geometry.nearest_rotation(
             true[:, :3, :3] @ np.linalg.inv(problem.projections[:, :3, :3])
         )
-        psi = np.rad2deg(np.arctan2(turn[:, 1, 0], turn[:, 0, 0]))
+        psi = np.rad2deg(np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0]))
         tilt = geometry.tilt_angles(true) - geometry.tilt_angles(problem.projections)
         middle = (np.array(SIZE)[None] - 1) / 2
         shift = (
@@ -226,9 +234,9 @@ def test_standard_deviations_are_right():
         off = fit.changes[:, 1:5] - np.column_stack([tilt, psi, shift])
         squares.append((off / fit.deviations[:, 1:5]) ** 2)
         there = geometry.apply(lies.motion, truth.positions)
-        places.append(((fit.positions - there) / fit.position_deviations) ** 2)
+        positions.append(((fit.positions - there) / fit.position_deviations) ** 2)
     assert 0.75 < np.nanmean(squares) < 1.35
-    assert 0.8 < np.mean(places) < 1.3
+    assert 0.8 < np.mean(positions) < 1.3
 
 
 @pytest.mark.parametrize("axis", [4.0, 87.0, -95.0])
@@ -254,7 +262,7 @@ def test_misplaced_particles_do_little_harm():
     case = Case(particles=60, half=16, far=0.2)
     clean = residual_of(replace(case, far=0.0))
     assert residual_of(case) < 1.3 * clean + 0.01  # found again
-    assert residual_of(replace(case, far_by=25.0)) < 1.4 * clean + 0.02  # not in the windows
+    assert residual_of(replace(case, far_by=25.0)) < 1.4 * clean + 0.02  # not in the correlations
     problem, truth = series(replace(case, far_by=25.0))
     fit = fit_particles(problem)
     assert fit.weights[truth.wrong].max() < 0.01
@@ -262,23 +270,23 @@ def test_misplaced_particles_do_little_harm():
 
 
 def test_deformation_is_recovered():
-    bent = spline(2.0, 21)
-    problem, truth = series(Case(particles=120, half=12, bend=bent))
+    deformation = spline(2.0, 21)
+    problem, truth = series(Case(particles=120, half=12, deformation=deformation))
     fit = fit_particles(problem, ParticleOptions(deformation=DeformationOptions()))
     assert fit.deformation is not None
     seen = [
         q + d.displacement(q, image_size=IMAGE)
         for P, X, d in (
             (fit.projections, fit.positions, fit.deformation),
-            (truth.projections, truth.positions, bent),
+            (truth.projections, truth.positions, deformation),
         )
         for q in [geometry.apply(P, X)[..., :2]]
     ]
     assert np.sqrt(((seen[0] - seen[1]) ** 2).sum(axis=-1).mean()) < 0.3
-    assert (fit.bend_deviations > 0.02).all()
-    assert (fit.bend_deviations < 1.0).all()
+    assert (fit.deformation_deviations > 0.02).all()
+    assert (fit.deformation_deviations < 1.0).all()
     # But for what shifts and maps of the specimen do as well.
-    off = field(fit.deformation)[0] - field(bent)[0]
+    off = field(fit.deformation)[0] - field(deformation)[0]
     axes = [np.linspace(0, 1, 12)] * 2
     flat = np.column_stack([np.ones(144), np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)])
     assert (
@@ -293,16 +301,16 @@ def test_deformation_is_recovered():
 
 
 def test_an_old_deformation_stays_or_is_where_a_new_one_begins():
-    bent = spline(2.0, 21)
-    case = Case(particles=60, half=8, bend=bent, old_bend=bent)
+    deformation = spline(2.0, 21)
+    case = Case(particles=60, half=8, deformation=deformation, old_deformation=deformation)
     problem, truth = series(case)
     fit = fit_particles(problem)
-    assert fit.deformation is bent
+    assert fit.deformation is deformation
     assert residual(fit.projections, truth.projections, truth.positions) < 0.15
     again = fit_particles(
         problem, ParticleOptions(deformation=DeformationOptions(), cross_validation=False)
     )
-    assert np.sqrt(((field(again.deformation) - field(bent)) ** 2).sum(axis=-1).mean()) < 0.3
+    assert np.sqrt(((field(again.deformation) - field(deformation)) ** 2).sum(axis=-1).mean()) < 0.3
 
 
 def test_magnification_of_each_tilt():
@@ -352,21 +360,21 @@ def test_repeated_runs_give_the_same_result():
     np.testing.assert_array_equal(one.positions, two.positions)
 
 
-def test_windows_in_a_file_are_as_good(tmp_path):
+def test_correlations_in_a_file_are_as_good(tmp_path):
     problem, _ = series(Case(particles=12, tilts=11, half=8))
-    shape = problem.windows.values.shape
+    shape = problem.correlations.values.shape
     values = np.memmap(tmp_path / "w", np.float32, mode="w+", shape=shape)
-    values[:] = problem.windows.values
-    filed = replace(problem, windows=replace(problem.windows, values=values))
+    values[:] = problem.correlations.values
+    filed = replace(problem, correlations=replace(problem.correlations, values=values))
     one, two = fit_particles(problem), fit_particles(filed)
     np.testing.assert_array_equal(one.projections, two.projections)
 
 
 def of(problem: ParticleProblem, rows: slice) -> ParticleProblem:
-    w = problem.windows
+    w = problem.correlations
     names = ("values", "at", "energy", "information", "visible")
-    windows = replace(w, **{name: getattr(w, name)[rows] for name in names})
-    return replace(problem, windows=windows, positions=problem.positions[rows])
+    correlations = replace(w, **{name: getattr(w, name)[rows] for name in names})
+    return replace(problem, correlations=correlations, positions=problem.positions[rows])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -386,17 +394,17 @@ def test_few_or_no_particles_give_a_finite_fit(small, count):
 
 def test_a_tilt_without_particles_stays():
     problem, _ = series(Case(particles=30, half=8))
-    w = problem.windows
+    w = problem.correlations
     shown = w.visible.copy()
     shown[:, 4] = False
     values = np.where(shown[..., None, None], w.values, 0)
-    fit = fit_particles(replace(problem, windows=replace(w, visible=shown, values=values)))
+    fit = fit_particles(replace(problem, correlations=replace(w, visible=shown, values=values)))
     np.testing.assert_array_equal(fit.projections[4], problem.projections[4])
     assert not fit.kept[4]
     assert np.isnan(fit.deviations[4]).all()
     assert fit.kept.sum() >= 18
     blind = replace(w, visible=np.zeros_like(shown), values=np.zeros_like(values))
-    fit = fit_particles(replace(problem, windows=blind))
+    fit = fit_particles(replace(problem, correlations=blind))
     np.testing.assert_array_equal(fit.projections, problem.projections)
     np.testing.assert_allclose(fit.positions, problem.positions)
 
@@ -407,10 +415,10 @@ def test_bad_input_is_refused(small):
         replace(problem, positions=np.full((8, 3), np.nan))
     with pytest.raises(ModelError, match="shape"):
         replace(problem, projections=problem.projections[:3])
-    values = problem.windows.values.copy()
-    p, t = np.argwhere(problem.windows.visible)[0]
+    values = problem.correlations.values.copy()
+    p, t = np.argwhere(problem.correlations.visible)[0]
     values[p, t, 3, 3] = np.nan
     with pytest.raises(ModelError, match=r"particle 1 .*finite"):
-        fit_particles(replace(problem, windows=replace(problem.windows, values=values)))
+        fit_particles(replace(problem, correlations=replace(problem.correlations, values=values)))
     with pytest.raises(ModelError, match="shift_only"):
         ParticleOptions(shift_only="pictures")

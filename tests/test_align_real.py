@@ -79,8 +79,8 @@ def chosen_numbers(fit: Fit, series: Series) -> int:
     return fit.n_parameters - 2 * len(series.tilts) - 3 * seen.n_beads + 3
 
 
-def aligned(series: Series, **classes: str) -> Fit:
-    options = AdjustOptions(size=SIZE, image_size=IMAGE, classes=classes)
+def aligned(series: Series, **groups: str) -> Fit:
+    options = AdjustOptions(size=SIZE, image_size=IMAGE, groups=groups)
     return adjust(series.before, series.observations, options)
 
 

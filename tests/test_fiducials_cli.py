@@ -165,7 +165,7 @@ def test_align_writes_the_set_and_what_is_to_be_known(
     off = t.project(beads.points) - beads.observations.grid(21)
     assert np.sqrt(np.nanmean(off**2)) < 0.3
     assert main(["check", "A/tomograms.star"]) == 0
-    # Aligned once more, nothing changes, and that is said; it can still be turned.
+    # Aligned once more, nothing changes, and that is said; it can still be rotated.
     capsys.readouterr()
     assert main(["align", "fiducials", "A/tomograms.star", "--o", "B", "--level"]) == 0
     assert "stays as it is" in capsys.readouterr().out
@@ -225,7 +225,7 @@ def test_level_turns_the_specimen_flat(here: Path, capsys: pytest.CaptureFixture
     TomogramSet([of.write(here)]).write("thin.star", "relion4")
     assert main(["align", "fiducials", "thin.star", "--o", "A"]) == 0
     assert main(["align", "fiducials", "thin.star", "--o", "L", "--level"]) == 0
-    assert "turned by" in capsys.readouterr().out
+    assert "rotated by" in capsys.readouterr().out
     before, after = (tomoset.read(f"{folder}/tomograms.star")["TS_01"] for folder in "AL")
     beads, flat = (read_beads(f"{folder}/fiducials_TS_01.star").points for folder in "AL")
     np.testing.assert_allclose(before.project(beads), after.project(flat), atol=1e-6)
@@ -270,7 +270,7 @@ def test_deformation_where_beads_support_it(here: Path, capsys: pytest.CaptureFi
     TomogramSet([of.write(here, "TS_02")]).write("bent.star", "relion4")
     assert main(["align", "fiducials", "bent.star", "--o", "S"]) == 0
     assert main(["align", "fiducials", "bent.star", "--o", "D", "--deformation"]) == 0
-    assert "images bent in 2D (spline)" in capsys.readouterr().out
+    assert "images deformed in 2D (spline)" in capsys.readouterr().out
     straight, bent = (tomoset.read(f"{folder}/tomograms.star")["TS_02"] for folder in "SD")
     assert straight.deformation is None
     assert bent.deformation is not None

@@ -75,8 +75,8 @@ def test_the_alignment_gets_better_and_all_sets_say_so(
     off = t.project(project.particles.positions) - of.seen
     assert np.sqrt((off**2).sum(axis=-1).mean()) < 0.3
     # The tomogram stays where it was.
-    moved = project.particles.positions - of.particles.positions
-    assert np.linalg.norm(moved.mean(axis=0)) < 0.1
+    displacement = project.particles.positions - of.particles.positions
+    assert np.linalg.norm(displacement.mean(axis=0)) < 0.1
     # What nobody knows stays, origins are 0, references go on.
     rows = table("A/particles.star")
     assert rows["rlnWhatever"][7] == "w7"
@@ -162,12 +162,12 @@ def test_deformation_columns_are_read_back(here: Path, kind: str) -> None:
     read = tomoset.read("A/tomograms.star")
     record = json.loads(Path("A/run_align_particles/TS_01.json").read_text())
     found = PROGRAM.read(record["result"]).deformation
-    bent, plain = read["TS_01"].deformation, read["TS_02"].deformation
+    deformation, plain = read["TS_01"].deformation, read["TS_02"].deformation
     assert found is not None
-    assert bent is not None
-    assert bent.kind == kind
-    assert bent.grid == (3, 3)
-    np.testing.assert_allclose(bent.coefficients, found.coefficients, rtol=1e-6, atol=1e-9)
+    assert deformation is not None
+    assert deformation.kind == kind
+    assert deformation.grid == (3, 3)
+    np.testing.assert_allclose(deformation.coefficients, found.coefficients, rtol=1e-6, atol=1e-9)
     # RELION 4 stops at a tomogram without a type, or without coefficients.
     assert plain is not None
     assert not plain.coefficients.any()
@@ -181,9 +181,9 @@ def test_a_deformation_is_recovered(here: Path) -> None:
     assert align() == 0
     straight = of.error(tomoset.read("A/tomograms.star")["TS_01"])
     assert align("--deformation", "--per_frame_deformation", o="D") == 0
-    bent = tomoset.read("D/tomograms.star")["TS_01"]
-    assert bent.deformation is not None
-    assert of.error(bent) < 0.8 * straight
+    tomogram = tomoset.read("D/tomograms.star")["TS_01"]
+    assert tomogram.deformation is not None
+    assert of.error(tomogram) < 0.8 * straight
 
 
 def test_what_lies_at_the_edge_of_the_range_is_found_in_a_second_round(here: Path) -> None:
@@ -276,13 +276,13 @@ def test_no_shift_is_seen_in_noise(here: Path) -> None:
     reference = Reference.read("half1.mrc", "half2.mrc", mask="mask.mrc")
     options = CorrelationOptions(box=48)
     found = shifts_by_images(of.given, Noise(of), of.particles, reference, options)
-    assert not found.moved.any()
+    assert not found.shifted.any()
     assert found.applied(of.given) is of.given
     # Nor where particles overlap, so that halves of them see the same noise.
     line = np.linspace(40, 280, 400)[:, None] * [1, 0.9, 0] + [0, 0, 80]
     lined = ParticleSet(tomogram_names=["TS_01"] * 400, coordinates=line, angles=np.zeros((400, 3)))
     found = shifts_by_images(of.given, Noise(of), lined, reference, options)
-    assert not found.moved.any()
+    assert not found.shifted.any()
 
 
 def test_images_of_nothing_are_not_shifted(here: Path) -> None:
@@ -402,7 +402,7 @@ def test_particles_that_nobody_sees_say_nothing(
     assert result["expected"] < 0.2
     rows = table("A/alignment_TS_01.star", "particles")
     assert rows["tomosetSeen"][39] == "0"
-    assert rows["tomosetProbability"][39] == rows["tomosetMoveXErrorAngst"][39] == "nan"
+    assert rows["tomosetProbability"][39] == rows["tomosetDisplacementXErrorAngst"][39] == "nan"
     assert align(o="B") == 0
     assert "39 particles in 21 images, 1 in none" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Seven molecules without ice waves, their reference, and their windows."""
+"""Seven molecules without ice waves, their reference, and their cross-correlations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.builders.image_stacks import Images
 from tests.builders.simulated_series import seen_molecules
 from tomoset import simulate as sim
 from tomoset import star
-from tomoset.align.windows import Windows
+from tomoset.align.cross_correlations import CrossCorrelations
 from tomoset.formats._relion_sets import particles_from_star
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.particles import CorrelationOptions, Reference, correlate
@@ -47,7 +47,7 @@ def images():
     return Images(series()[0].images)
 
 
-def windows(tomogram=None, particles=None, options=OPTIONS, **given) -> Windows:
+def correlations(tomogram=None, particles=None, options=OPTIONS, **given) -> CrossCorrelations:
     _, own, copies = series()
     return correlate(tomogram or own, images(), particles or copies, reference(), options, **given)
 

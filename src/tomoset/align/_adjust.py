@@ -1,4 +1,4 @@
-"""Alignment of a tilt series by beads: the whole way from observations to projections."""
+"""Alignment of a tilt series by beads: from observations to projections."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tomoset.align.parameters import (
     compose,
     decompose,
     readable,
-    turned_by,
+    rotated_by,
 )
-from tomoset.align.robust import Fitted, settled
+from tomoset.align.robust import Fitted, robust_fit
 from tomoset.model import Observations
 from tomoset.run import one_thread
 
@@ -84,21 +84,21 @@ def adjust(
 
 
 def _adjust(projections: Array, observations: Observations, options: AdjustOptions) -> Fit:
-    projections = checks.given(projections, observations)
+    projections = checks.check_input(projections, observations)
     problem = start.problem(projections, observations, options.size)
-    untouched = start.untouched(problem, projections)
-    before = start.before(problem, untouched)
-    first = start.shifts(problem, untouched)
+    unchanged = start.unchanged(problem, projections)
+    before = start.input_fit(problem, unchanged)
+    first = start.shifts(problem, unchanged)
     chosen = choose(problem, first, options.forced)
-    fitted = settled(problem, chosen.fitted.state, chosen.basis, before=chosen.fitted)
+    fitted = robust_fit(problem, chosen.fitted.state, chosen.basis, before=chosen.fitted)
     again = start.agreed(problem, fitted)
-    fitted = settled(problem, again.state, chosen.basis, before=again)
-    checks.supported(problem, fitted, options.image_size)
-    checks.better(problem, before, fitted)
-    chosen = Chosen(chosen.freedoms, chosen.basis, fitted)
+    fitted = robust_fit(problem, again.state, chosen.basis, before=again)
+    checks.check_supported(problem, fitted, options.image_size)
+    checks.check_better(problem, before, fitted)
+    chosen = Chosen(chosen.groups, chosen.basis, fitted)
     placed = _placed(projections, problem, chosen, options)
     used = fitted.weights > 0
-    checks.sure(placed.certainty.expected, left_out_rms(problem, before, used))
+    checks.check_significant(placed.certainty.expected, left_out_rms(problem, before, used))
     return _result(_Case(projections, observations, problem, before, chosen), placed)
 
 
@@ -133,10 +133,10 @@ def _placed(
         projections[used],
         new[used],
         gauge.reference_points(fitted.state.beads[good], options.size),
-        scaled=chosen.freedoms.magnification != "fixed",
+        scaled=chosen.groups.magnification != "fixed",
     )
-    new = turned_by(found.moved(new), projections, problem.centre)
-    # What nobody saw keeps its place; its turn follows the parameters that images share.
+    new = rotated_by(found.transformed(new), projections, problem.centre)
+    # What nobody saw keeps its shift; its rotation follows the parameters that images share.
     to = problem.start[~used, :2] - decompose(new[~used], problem.centre)[:, :2]
     new[~used, :2, 3] += to
     beads = np.full_like(fitted.state.beads, np.nan)
@@ -149,9 +149,9 @@ def _result(case: _Case, placed: _Placed) -> Fit:
     problem, fitted, seen = case.problem, case.chosen.fitted, case.observations
     at = (seen.tilt, seen.bead)
     used = fitted.weights > 0
-    off = fitted.off[at]
-    off[~np.asarray(used.any(axis=0))[seen.bead]] = np.nan
-    squares = np.where(used, (fitted.off**2).sum(axis=2), 0.0)
+    residual = fitted.residual[at]
+    residual[~np.asarray(used.any(axis=0))[seen.bead]] = np.nan
+    squares = np.where(used, (fitted.residual**2).sum(axis=2), 0.0)
     cameras = decompose(placed.projections, problem.centre)
     parameters, given = readable(cameras), readable(problem.start)
     changes = parameters - given
@@ -164,7 +164,7 @@ def _result(case: _Case, placed: _Placed) -> Fit:
     return Fit(
         projections=placed.projections,
         beads=placed.beads,
-        residuals=off,
+        residuals=residual,
         weights=fitted.weights[at],
         outliers=~used[at],
         by_tilt=_rms(squares, used, 1),
@@ -178,7 +178,7 @@ def _result(case: _Case, placed: _Placed) -> Fit:
         changes=changes[:, :8],
         n_parameters=independent(problem, case.chosen),
         effective=float(fitted.out.hat.sum()),
-        model=case.chosen.freedoms,
+        model=case.chosen.groups,
         beam_tilt=float(np.rad2deg(tilted)),
         unsupported=np.flatnonzero(~used.any(axis=1)),
     )
@@ -197,7 +197,7 @@ def left_out_rms(problem: Problem, fitted: Fitted, used: npt.NDArray[np.bool_]) 
 
 
 def independent(problem: Problem, chosen: Chosen) -> int:
-    """Free numbers of cameras and beads that the images of the beads depend on."""
+    """Free parameters of cameras and beads that the images of the beads depend on."""
     fitted = chosen.fitted
     nothing = Prior(np.zeros(len(COLUMNS)), np.zeros(len(COLUMNS)))
     system = linearise(problem, fitted.state, fitted.weights, nothing)

@@ -1,7 +1,7 @@
 """Cameras and beads that fit what was seen: residuals, derivatives, one Gauss-Newton step.
 
-The beads are eliminated (Schur complement of 3x3 blocks), so that only the free numbers of the
-cameras are solved for. Everything lies on a grid of tilt images by beads, whose weight is 0
+The beads are eliminated (Schur complement of 3x3 blocks), so that only the free parameters of
+the cameras are solved for. Everything lies on a grid of tilt images by beads, whose weight is 0
 where nothing was seen.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.freedoms import Basis
+from tomoset.align.parameter_groups import Basis
 from tomoset.align.parameters import COLUMNS, derivatives, linear
 
 Array = npt.NDArray[np.float64]
@@ -37,10 +37,10 @@ class Problem:
     start : (n, 9) array
         The input cameras (`parameters.COLUMNS`).
     centre : (3,) array
-        What they turn about [voxels].
+        What they rotate about [voxels].
     lever : float
-        Typical distance of beads from each other [px]: a change of an angle by 1/lever moves
-        them by about 1 px. Free numbers are counted so.
+        Typical distance of beads from each other [px]: a change of an angle by 1/lever
+        displaces them by about 1 px. Free parameters are counted so.
     """
 
     seen: Array
@@ -51,7 +51,7 @@ class Problem:
 
     @property
     def units(self) -> Array:
-        """What each column changes by, when its free number changes by 1 [px]: (9,)."""
+        """What each column changes by, when its free parameter changes by 1 [px]: (9,)."""
         return np.array([1.0, 1.0] + [1 / self.lever] * (len(COLUMNS) - 2))
 
     def prior(self, noise: float, scatter: Array | None = None) -> Prior:
@@ -83,7 +83,7 @@ class Prior:
     start: Array
     mean: Array
 
-    def pull(self, off: Array) -> Array:
+    def restraint(self, off: Array) -> Array:
         """How strongly changes (n, 9) are held."""
         return np.asarray(self.start * off + self.mean * (off - off.mean(axis=0)))
 
@@ -98,9 +98,9 @@ class State:
 
 def predicted(problem: Problem, state: State) -> Array:
     """Where the cameras see the beads: (n, m, 2) [px]."""
-    arms = (state.beads - problem.centre).T
+    levers = (state.beads - problem.centre).T
     return np.asarray(
-        (linear(state.cameras) @ arms).transpose(0, 2, 1) + state.cameras[:, None, :2]
+        (linear(state.cameras) @ levers).transpose(0, 2, 1) + state.cameras[:, None, :2]
     )
 
 
@@ -152,10 +152,10 @@ def linearise(problem: Problem, state: State, weights: Array, prior: Prior) -> S
     """
     n, m = weights.shape
     strength = weights * problem.precision**2
-    arms = state.beads - problem.centre
-    change = derivatives(state.cameras, arms) * problem.units
+    levers = state.beads - problem.centre
+    change = derivatives(state.cameras, levers) * problem.units
     by_bead = linear(state.cameras)
-    pull = strength[..., None] * residuals(problem, state)
+    restraint = strength[..., None] * residuals(problem, state)
     heavy = change * strength[..., None, None]
     blocks = change.reshape(n, 2 * m, -1).transpose(0, 2, 1) @ heavy.reshape(n, 2 * m, -1)
     diagonal = range(len(COLUMNS))
@@ -166,22 +166,22 @@ def linearise(problem: Problem, state: State, weights: Array, prior: Prior) -> S
     root = np.linalg.inv(np.linalg.cholesky(normal))
     mixed = np.einsum("imka,iks->imas", heavy, by_bead, optimize=True) @ root.transpose(0, 2, 1)
     off = (state.cameras - problem.start) / problem.units
-    camera_side = np.einsum("imka,imk->ia", change, pull) - prior.pull(off)
-    bead_side = root @ np.einsum("iks,imk->ms", by_bead, pull)[..., None]
+    camera_side = np.einsum("imka,imk->ia", change, restraint) - prior.restraint(off)
+    bead_side = root @ np.einsum("iks,imk->ms", by_bead, restraint)[..., None]
     mixed = mixed.transpose(0, 2, 1, 3)
     return System(change, by_bead, blocks, mixed, root, camera_side, bead_side[..., 0], prior)
 
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """Normal equations of the free numbers alone.
+    """Normal equations of the free parameters alone.
 
     Parameters
     ----------
     normal : (p, p) array
     side : (p,) array
     mixed : (p, 3 m) array
-        As in `System`, for the free numbers.
+        As in `System`, for the free parameters.
     """
 
     normal: Array
@@ -190,7 +190,7 @@ class Reduced:
 
 
 def reduce(system: System, basis: Basis) -> Reduced:
-    """The beads eliminated, and the cameras written as the free numbers."""
+    """The beads eliminated, and the cameras written as the free parameters."""
     size, parts = basis.size, list(zip(basis.parts, basis.slices(), strict=True))
     n, _, m, _ = system.mixed.shape
     normal, side, mixed = np.zeros((size, size)), np.zeros(size), np.zeros((size, 3 * m))
@@ -211,28 +211,28 @@ def reduce(system: System, basis: Basis) -> Reduced:
     return Reduced(normal, side - mixed @ system.bead_side.ravel(), mixed)
 
 
-def moved(problem: Problem, state: State, basis: Basis, change: tuple[Array, Array]) -> State:
-    """The state after changes of the free numbers and of the beads."""
-    numbers, beads = change
-    cameras = state.cameras + basis.expand(numbers) * problem.units
+def updated(problem: Problem, state: State, basis: Basis, change: tuple[Array, Array]) -> State:
+    """The state after changes of the free parameters and of the beads."""
+    parameters, beads = change
+    cameras = state.cameras + basis.expand(parameters) * problem.units
     return State(cameras, state.beads + beads)
 
 
 def solve(system: System, reduced: Reduced, damping: float = 0.0) -> tuple[Array, Array]:
-    """Changes of the free numbers (p,) and of the beads (m, 3) that reduce the residuals."""
+    """Changes of the free parameters (p,) and of the beads (m, 3) that reduce the residuals."""
     normal = reduced.normal
     if damping:
         normal = normal + np.diag(damping * normal.diagonal())
-    numbers = np.linalg.solve(normal, reduced.side)
-    left = system.bead_side - (numbers @ reduced.mixed).reshape(-1, 3)
-    return np.asarray(numbers), (np.swapaxes(system.root, 1, 2) @ left[..., None])[..., 0]
+    parameters = np.linalg.solve(normal, reduced.side)
+    left = system.bead_side - (parameters @ reduced.mixed).reshape(-1, 3)
+    return np.asarray(parameters), (np.swapaxes(system.root, 1, 2) @ left[..., None])[..., 0]
 
 
 def cost(problem: Problem, state: State, weights: Array, prior: Prior) -> float:
     """What a step reduces: weighted squares of residuals, and of changes against the prior."""
     off = residuals(problem, state) * problem.precision[..., None]
     gone = (state.cameras - problem.start) / problem.units
-    return float((weights * (off**2).sum(axis=-1)).sum() + (gone * prior.pull(gone)).sum())
+    return float((weights * (off**2).sum(axis=-1)).sum() + (gone * prior.restraint(gone)).sum())
 
 
 def step(
@@ -250,7 +250,7 @@ def step(
     reduced = reduce(system, basis)
     before = cost(problem, state, weights, prior)
     for damping in (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0):
-        new = moved(problem, state, basis, solve(system, reduced, damping))
+        new = updated(problem, state, basis, solve(system, reduced, damping))
         if cost(problem, new, weights, prior) <= before * (1 + 1e-9) + 1e-20:
             return new, system, reduced
     return state, system, reduced

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.bundle import Problem
-from tomoset.align.freedoms import Basis
 from tomoset.align.gauge import AFFINE, Gauge, compensation, motion, motions
 from tomoset.align.leverage import camera_blocks, inverse
+from tomoset.align.parameter_groups import Basis
 from tomoset.align.parameters import ANGLES, compose, decompose, derivatives
 from tomoset.align.robust import Fitted, slope
 
@@ -45,11 +45,13 @@ def variance(problem: Problem, fitted: Fitted) -> float:
     """
     used = fitted.weights > 0
     weights = fitted.weights[used]
-    off = np.linalg.norm(fitted.off * problem.precision[..., None], axis=2)[used]
+    residual = np.linalg.norm(fitted.residual * problem.precision[..., None], axis=2)[used]
     size = (fitted.out.size / fitted.scale[:, None])[used]
     left = max(2 * len(weights) - float(fitted.out.hat.sum()), 1.0)
     kept = float((weights + slope(size) * size / 2).mean())
-    return float((weights * off) @ (weights * off) / left * weights.mean() / max(kept, 0.1) ** 2)
+    return float(
+        (weights * residual) @ (weights * residual) / left * weights.mean() / max(kept, 0.1) ** 2
+    )
 
 
 def certainty(
@@ -63,23 +65,23 @@ def certainty(
     gauge : Gauge
         By the tilt images with observations.
     projections : ((n, 4, 4) array, (n, 4, 4) array)
-        Those of before, and those that were fitted and moved by the gauge.
+        Those of before, and those that were fitted and transformed by the gauge.
     """
     old, final = projections
     covariance = inverse(fitted.reduced) * variance(problem, fitted)
-    numbers = basis.expand(np.eye(basis.size))
+    parameters = basis.expand(np.eye(basis.size))
     change = derivatives(fitted.state.cameras, gauge.points - problem.centre) * problem.units
-    arms = (gauge.points - gauge.points.mean(axis=0)) @ gauge.motion[:3, :3].T
+    levers = (gauge.points - gauge.points.mean(axis=0)) @ gauge.motion[:3, :3].T
     used = (fitted.weights > 0).any(axis=1)
-    by_motion = motions(arms, old[:, :2, :3], gauge.free)[used]
-    followed = compensation(by_motion, gauge.weights, change[used], numbers[used])
+    by_motion = motions(levers, old[:, :2, :3], gauge.free)[used]
+    followed = compensation(by_motion, gauge.weights, change[used], parameters[used])
     by_camera, by_gauge = _readings(problem, fitted.state.cameras, gauge, final)
-    rows = np.einsum("nac,ncp->nap", by_camera, numbers, optimize=True) - by_gauge @ followed
+    rows = np.einsum("nac,ncp->nap", by_camera, parameters, optimize=True) - by_gauge @ followed
     deviations = np.sqrt(np.maximum(((rows @ covariance) * rows).sum(axis=2), 0.0))
     # What no affine motion of the specimen makes up for: the trace over the images of points.
-    by_motion = motions(arms, final[:, :2, :3], AFFINE)[used]
+    by_motion = motions(levers, final[:, :2, :3], AFFINE)[used]
     change, alike = change[used], np.ones(by_motion.shape[:2])
-    followed = compensation(by_motion, alike, change, numbers[used])
+    followed = compensation(by_motion, alike, change, parameters[used])
     squares = np.einsum("nkic,nkid->ncd", change, change, optimize=True)
     total = float((squares * camera_blocks(covariance, basis)[used]).sum())
     made_up = np.einsum("nkia,nkib->ab", by_motion, by_motion, optimize=True)

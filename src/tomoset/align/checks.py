@@ -23,7 +23,7 @@ MIN_RANGE, MIN_NOISES, MIN_SPREAD = 10.0, 30.0, 0.02
 MAX_EMPTY, MAX_FALSE = 0.25, 0.6
 
 
-def given(projections: Array, observations: Observations) -> Array:
+def check_input(projections: Array, observations: Observations) -> Array:
     """The projections, if they and the observations are such that one may begin."""
     matrices = np.asarray(projections, dtype=np.float64)
     if matrices.ndim != 3 or matrices.shape[1:] != (4, 4):
@@ -50,7 +50,7 @@ def given(projections: Array, observations: Observations) -> Array:
     return matrices
 
 
-def supported(problem: Problem, fitted: Fitted, image_size: tuple[int, int] | None) -> None:
+def check_supported(problem: Problem, fitted: Fitted, image_size: tuple[int, int] | None) -> None:
     """Whether what is left of the observations supports the fit.
 
     Raises
@@ -62,7 +62,7 @@ def supported(problem: Problem, fitted: Fitted, image_size: tuple[int, int] | No
     beads = np.asarray(good.any(axis=0))
     if beads.sum() < MIN_BEADS:
         raise AlignmentError(
-            f"beads whose observations agree on a place: {int(beads.sum())} of {len(beads)}; an "
+            f"beads whose observations agree on a position: {int(beads.sum())} of {len(beads)}; an "
             f"alignment needs {MIN_BEADS} or more"
         )
     empty = int((~tilts).sum())
@@ -100,7 +100,7 @@ def _spread(problem: Problem, fitted: Fitted, image_size: tuple[int, int] | None
         )
 
 
-def sure(expected: float, before: float) -> None:
+def check_significant(expected: float, before: float) -> None:
     """Whether the fit is not more uncertain than the input was wrong.
 
     Raises
@@ -114,7 +114,7 @@ def sure(expected: float, before: float) -> None:
         )
 
 
-def better(problem: Problem, before: Fitted, after: Fitted) -> None:
+def check_better(problem: Problem, before: Fitted, after: Fitted) -> None:
     """Whether observations left out are predicted better than before.
 
     Raises
@@ -129,11 +129,11 @@ def better(problem: Problem, before: Fitted, after: Fitted) -> None:
     if gain <= 0:
         used = after.weights > 0
         was, now = (
-            float(np.sqrt(((fitted.off[used]) ** 2).sum(axis=1).mean()))
+            float(np.sqrt(((fitted.residual[used]) ** 2).sum(axis=1).mean()))
             for fitted in (before, after)
         )
         raise NoGainError(
-            "the alignment as it is predicts beads where they were not looked at as well as one "
+            "the alignment as it is predicts beads in observations left out as well as one "
             f"fitted to these {int((problem.precision > 0).sum())} observations (residuals of "
             f"{was:.3g} px before, {now:.3g} px after); more, or more precise, observations may "
             "tell"

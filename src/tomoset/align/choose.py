@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.bundle import Problem, State, linearise, moved, reduce, residuals, solve
-from tomoset.align.freedoms import Basis, Freedoms, basis
+from tomoset.align.bundle import Problem, State, linearise, reduce, residuals, solve, updated
 from tomoset.align.leverage import inverse, left_out, spread
+from tomoset.align.parameter_groups import Basis, ParameterGroups, basis
 from tomoset.align.parameters import TILT
-from tomoset.align.robust import Fitted, loss, settle, still
+from tomoset.align.robust import Fitted, known_scatter, loss, reweighted
 from tomoset.align.scatter import learned
 
 Array = npt.NDArray[np.float64]
 
-#: What is tried, class by class, from little freedom to much. A common change of tilt, tilt
-#: about x, magnification or stretch is not there: it turns, scales or stretches the specimen.
+#: What is tried, group by group, from little freedom to much. A common change of tilt, tilt
+#: about x, magnification or stretch is not there: it rotates, scales or stretches the specimen.
 LADDERS: dict[str, tuple[str, ...]] = {
     "rotation": ("common", "grouped:15", "grouped:8", "grouped:4", "grouped:2", "free"),
     "tilt": ("grouped:15", "grouped:8", "grouped:4", "grouped:2", "free"),
@@ -34,7 +34,7 @@ USUAL = {"rotation": "free", "tilt": "free"}
 #: A freer model must predict better by so many standard errors of the difference, and by this
 #: fraction: what changes nothing may do so very surely.
 ERRORS, LEAST = 1.0, 1e-3
-#: Steps of a fit on the way; the last one is done to the end by who asked.
+#: Steps of a fit during the choice; the fit of the chosen model goes on until it converges.
 _STEPS = 8
 
 
@@ -42,7 +42,7 @@ _STEPS = 8
 class Chosen:
     """What was chosen, and the fit to it."""
 
-    freedoms: Freedoms
+    groups: ParameterGroups
     basis: Basis
     fitted: Fitted
 
@@ -60,11 +60,13 @@ def choose(problem: Problem, start: Fitted, forced: Mapping[str, str]) -> Chosen
     start : Fitted
         Of shifts alone.
     forced : mapping of str to str
-        Classes whose freedom is not for choice.
+        Groups whose freedom is not for choice.
     """
     one, other = (
-        _climb(
-            problem, _fitted(problem, replace(Freedoms(), **(usual | dict(forced))), start), forced
+        _optimise(
+            problem,
+            _fitted(problem, replace(ParameterGroups(), **(usual | dict(forced))), start),
+            forced,
         )
         for usual in ({}, USUAL)
     )
@@ -74,9 +76,9 @@ def choose(problem: Problem, start: Fitted, forced: Mapping[str, str]) -> Chosen
     return other if gain > ERRORS * error else one
 
 
-def _climb(problem: Problem, chosen: Chosen, forced: Mapping[str, str]) -> Chosen:
+def _optimise(problem: Problem, chosen: Chosen, forced: Mapping[str, str]) -> Chosen:
     """Step after step from a model, until no step predicts better."""
-    freedoms = chosen.freedoms
+    groups = chosen.groups
     open_steps = {
         (name, level) for name, ladder in LADDERS.items() for level in ladder if name not in forced
     }
@@ -90,22 +92,22 @@ def _climb(problem: Problem, chosen: Chosen, forced: Mapping[str, str]) -> Chose
         if step is None:
             break
         name, level = step
-        freedoms = replace(freedoms, **{name: level})
-        chosen = _fitted(problem, freedoms, chosen.fitted)
+        groups = replace(groups, **{name: level})
+        chosen = _fitted(problem, groups, chosen.fitted)
         taken = LADDERS[name][: LADDERS[name].index(level) + 1]
         open_steps -= {(name, below) for below in taken}
     return chosen
 
 
-def _fitted(problem: Problem, freedoms: Freedoms, before: Fitted) -> Chosen:
-    free = basis(freedoms, problem.start[:, TILT])
+def _fitted(problem: Problem, groups: ParameterGroups, before: Fitted) -> Chosen:
+    free = basis(groups, problem.start[:, TILT])
     start = rebased(problem, before.state, free)
-    fitted = settle(problem, start, free, "tukey", limit=_STEPS, before=before)
-    return Chosen(freedoms, free, fitted)
+    fitted = reweighted(problem, start, free, "tukey", limit=_STEPS, before=before)
+    return Chosen(groups, free, fitted)
 
 
 def rebased(problem: Problem, state: State, free: Basis) -> State:
-    """The nearest state that other freedoms allow."""
+    """The nearest state that other free parameters allow."""
     changes = free.nearest(state.cameras - problem.start)
     return State(problem.start + changes, state.beads)
 
@@ -118,7 +120,7 @@ def _best_step(
     before = predictive_loss(problem, fitted, now.basis)
     worse, found = set(), []
     for name, level in steps:
-        free = basis(replace(now.freedoms, **{name: level}), problem.start[:, TILT])
+        free = basis(replace(now.groups, **{name: level}), problem.start[:, TILT])
         if free.size <= now.basis.size:
             continue
         after = predictive_loss(problem, fitted, free)
@@ -138,23 +140,25 @@ def predictive_loss(problem: Problem, fitted: Fitted, free: Basis) -> Array:
     One Gauss-Newton step from a fit, its weights as they are: (n, m), 0 to 1.
     """
     noise, state = fitted.noise, fitted.state
-    scatter = still(fitted.scatter, free)
-    news = [free.parts[part][0] for part in free.loose]
+    scatter = known_scatter(fitted.scatter, free)
+    news = [free.parts[part][0] for part in free.free_by_tilt]
     for _ in range(3):
         prior = problem.prior(noise, scatter)
         system = linearise(problem, state, fitted.weights, prior)
         reduced = reduce(system, free)
         covariance = inverse(reduced)
-        numbers, beads = solve(system, reduced)
-        after = moved(problem, state, free, (numbers, beads))
+        parameters, beads = solve(system, reduced)
+        after = updated(problem, state, free, (parameters, beads))
         if np.isfinite(scatter[news]).all():
             break
         scatter = learned(problem, after.cameras, free, covariance, (noise, scatter))
-    off = residuals(problem, state)
-    off = off - np.einsum("imka,ia->imk", system.change, free.expand(numbers), optimize=True)
-    off = off - np.einsum("iks,ms->imk", system.linear, beads)
+    residual = residuals(problem, state)
+    residual = residual - np.einsum(
+        "imka,ia->imk", system.change, free.expand(parameters), optimize=True
+    )
+    residual = residual - np.einsum("iks,ms->imk", system.linear, beads)
     variance = spread(system, reduced, free, covariance)
-    out = left_out(problem, off, fitted.weights, variance)
+    out = left_out(problem, residual, fitted.weights, variance)
     return loss(np.linalg.norm(out.errors, axis=2) / fitted.scale[:, None])
 
 

@@ -26,7 +26,7 @@ _KINDS = ("linear", "spline")
 #: Noise over what coefficients are expected to be, both squared.
 _STRENGTHS = np.logspace(-4, 4, 33)
 #: What counts as better: so many standard errors, and so much of the squared error.
-_SURE, _WORTH = 2.0, 0.05
+_SIGMAS, _RELATIVE_GAIN = 2.0, 0.05
 #: An observation has a leverage below 1 by at least this.
 _ROUNDING = 1e-9
 
@@ -120,7 +120,7 @@ def deformed(observations: Observations, fit: Fit, image_size: tuple[int, int]) 
     Residuals of observations that are left out must become smaller by it: squared, by more than
     two standard errors of the difference and by at least 5 %. A spline on RELION's grid must do
     so against a linear deformation too, if that one does against none. What is common to all
-    images went into the places of the beads, and shifts into the projections.
+    images went into the positions of the beads, and shifts into the projections.
 
     Parameters
     ----------
@@ -209,4 +209,4 @@ def _better(before: Array, after: Array, counts: npt.NDArray[np.int64]) -> bool:
     apart = fall - fall.mean()
     together = np.add.reduceat(apart, np.cumsum(counts) - counts)
     error = np.sqrt(max((apart**2).sum(), (together**2).sum()))
-    return bool(fall.sum() > max(_SURE * error, _WORTH * before.sum()))
+    return bool(fall.sum() > max(_SIGMAS * error, _RELATIVE_GAIN * before.sum()))

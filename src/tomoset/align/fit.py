@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.freedoms import CLASSES, Freedoms
+from tomoset.align.parameter_groups import GROUP_NAMES, ParameterGroups
 from tomoset.align.parameters import COLUMNS
 from tomoset.errors import ModelError
 
@@ -32,39 +32,39 @@ class AdjustOptions:
 
     Parameters
     ----------
-    classes : mapping of str to str
-        Freedom of classes of parameters, as `Freedoms` has them, or ``auto``, which is what
+    groups : mapping of str to str
+        Freedom of parameter groups, as `ParameterGroups` has them, or ``auto``, which is what
         the others are: chosen by how well observations are predicted that are left out.
     size : (int, int, int), optional
         x, y, z of the tomogram [bin-1 px]. Its middle is what shifts are counted at; its
-        corners keep its place where beads are few. None: the beads do.
+        corners keep it where it was where beads are few. None: the beads do.
     image_size : (int, int), optional
         Width and height of the tilt images [px], against which the beads must be spread.
 
     Raises
     ------
     ModelError
-        If a class is another, or the shift is not free.
+        If there is no such group, or the shift is not free.
     """
 
-    classes: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
     size: tuple[int, int, int] | None = None
     image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.classes) - set(CLASSES))
+        unknown = sorted(set(self.groups) - set(GROUP_NAMES))
         if unknown:
             raise ModelError(
-                f"no class of parameters {unknown[0]!r}; there are {', '.join(CLASSES)}"
+                f"no parameter group {unknown[0]!r}; there are {', '.join(GROUP_NAMES)}"
             )
-        if self.classes.get("shift", "free") not in ("free", "auto"):
+        if self.groups.get("shift", "free") not in ("free", "auto"):
             raise ModelError("shifts are always free: the beads say them first")
-        Freedoms(**self.forced)
+        ParameterGroups(**self.forced)
 
     @property
     def forced(self) -> dict[str, str]:
-        """Classes whose freedom is not for choice."""
-        return {name: level for name, level in self.classes.items() if level != "auto"}
+        """Groups whose freedom is not for choice."""
+        return {name: level for name, level in self.groups.items() if level != "auto"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +79,7 @@ class Fit:
     projections : (n, 4, 4) array
         From 0-based voxels to 0-based pixels, the tomogram where it was.
     beads : (m, 3) array
-        0-based voxels; NaN for beads whose observations do not agree on a place.
+        0-based voxels; NaN for beads whose observations do not agree on a position.
     residuals : (n_obs, 2) array
         Seen less predicted, in the order of the observations [px].
     weights : (n_obs,) array
@@ -103,15 +103,15 @@ class Fit:
     changes : (n, 8) array
         Against what was given; the magnification as a ratio less 1.
     n_parameters : int
-        Free numbers of cameras and beads, less those that turn, move or scale the specimen.
+        Free parameters of cameras and beads, less those that rotate, shift or scale the specimen.
     effective : float
-        How many of these the observations determine; free ones that they do not follow the mean.
-    model : Freedoms
+        How many of these the observations determine; what they leave open follows the mean.
+    model : ParameterGroups
         What was free: its text is one line.
     beam_tilt : float
         That was fitted [deg].
     unsupported : (k,) int array
-        Tilt images without enough good observations: they keep their place, turned as their
+        Tilt images without enough good observations: they keep their shift, rotated as their
         neighbours are.
     """
 
@@ -131,6 +131,6 @@ class Fit:
     changes: Array
     n_parameters: int
     effective: float
-    model: Freedoms
+    model: ParameterGroups
     beam_tilt: float
     unsupported: npt.NDArray[np.int64]

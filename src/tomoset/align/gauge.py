@@ -42,7 +42,7 @@ class Gauge:
     weights: Array
     free: slice
 
-    def moved(self, projections: Array) -> Array:
+    def transformed(self, projections: Array) -> Array:
         """Projections of the fit, in the frame of the input."""
         matrices = projections @ np.linalg.inv(self.motion)
         matrices[:, 3] = [0.0, 0.0, 0.0, 1.0]
@@ -60,14 +60,14 @@ def reference_points(beads: Array, size: tuple[int, int, int] | None) -> Array:
 
 
 def motions(points: Array, linear: Array, free: slice) -> Array:
-    """How images of points change when these turn about and move along x, y, z, grow, and shear.
+    """How images of points change by rotations about and shifts along x, y, z, a scale, and shears.
 
     The first 6 are the rigid motions, 7 with a scale, all 12 the affine ones.
 
     Parameters
     ----------
     points : (k, 3) array
-        From what they turn about.
+        From what they rotate about.
     linear : (n, 2, 3) array
         Rows x and y of projections.
     free : slice
@@ -86,12 +86,12 @@ def motions(points: Array, linear: Array, free: slice) -> Array:
     space[:, 1, 8], space[:, 2, 8] = points[:, 1], -points[:, 2]
     for shear, (a, b) in enumerate(((0, 1), (1, 2), (2, 0)), 9):
         space[:, a, shear], space[:, b, shear] = points[:, b], points[:, a]
-    moved = np.einsum("nij,kjm->nkim", linear, space[..., free], optimize=True)
-    return np.asarray(moved)
+    transformed = np.einsum("nij,kjm->nkim", linear, space[..., free], optimize=True)
+    return np.asarray(transformed)
 
 
 def motion(by: Array, about: Array) -> Array:
-    """The 4x4 matrix of a motion: turns about x, y, z [rad], shifts, and the log of a scale."""
+    """The 4x4 matrix of a motion: rotations about x, y, z [rad], shifts, and the log of a scale."""
     matrix = np.eye(4)
     matrix[:3, :3] = geometry.rotation_about(by[:3]) * (np.exp(by[6]) if len(by) > 6 else 1.0)
     matrix[:3, 3] = about - matrix[:3, :3] @ about + by[3:6]
@@ -136,15 +136,15 @@ def find(old: Array, new: Array, points: Array, *, scaled: bool) -> Gauge:
 
 
 def find_shift(old: Array, new: Array, points: Array) -> Gauge:
-    """The same by shifts alone, where nothing may turn."""
+    """The same by shifts alone, where nothing may rotate."""
     off = (geometry.apply(new, points) - geometry.apply(old, points))[..., :2].mean(axis=1)
     by = np.linalg.lstsq(old[:, :2, :3].reshape(-1, 3), off.ravel(), rcond=1e-9)[0]
     weights = np.ones((len(old), len(points)))
     return Gauge(geometry.translation(by), points, weights, slice(3, 6))
 
 
-def compensation(by_motion: Array, weights: Array, by_camera: Array, numbers: Array) -> Array:
-    """Motions of the specimen that make up for changes of free numbers: (count, p).
+def compensation(by_motion: Array, weights: Array, by_camera: Array, parameters: Array) -> Array:
+    """Motions of the specimen that make up for changes of free parameters: (count, p).
 
     Parameters
     ----------
@@ -154,12 +154,12 @@ def compensation(by_motion: Array, weights: Array, by_camera: Array, numbers: Ar
         Of images of points.
     by_camera : (n, k, 2, c) array
         How images of points change with the columns of cameras.
-    numbers : (n, c, p) array
-        How these follow the free numbers.
+    parameters : (n, c, p) array
+        How these follow the free parameters.
     """
     heavy = by_motion * weights[..., None, None]
     normal = np.einsum("nkia,nkib->ab", heavy, by_motion, optimize=True)
     pull = np.einsum("nkia,nkic->anc", heavy, by_camera, optimize=True)
-    by_number = np.einsum("anc,ncp->ap", pull, numbers, optimize=True)
+    by_parameter = np.einsum("anc,ncp->ap", pull, parameters, optimize=True)
     # What points on a line leave open is left alone.
-    return np.asarray(np.linalg.pinv(normal, rcond=1e-9) @ by_number)
+    return np.asarray(np.linalg.pinv(normal, rcond=1e-9) @ by_parameter)

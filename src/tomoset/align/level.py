@@ -1,4 +1,4 @@
-"""The turn that makes a specimen flat, from the places of its beads."""
+"""The rotation that makes a specimen flat, from the positions of its beads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Level:
     motion : (4, 4) array
         From voxels as they are to voxels of the tomogram when it is flat.
     angle, error : float
-        By how much it turns, and the standard deviation of that [deg].
+        Of the rotation, and its standard deviation [deg].
     sides : int
         Planes that the beads lie on: one, or two that are parallel.
     """
@@ -45,7 +45,7 @@ class Level:
 
 
 def level(points: Array, middle: Array) -> Level:
-    """The turn about the middle of a tomogram that makes the plane of its beads horizontal.
+    """The rotation about the middle of a tomogram that makes the plane of its beads horizontal.
 
     Beads lie on one side of the ice or on both: one plane is fitted, or two that are parallel if
     they say nearly all about how high beads are.
@@ -90,7 +90,7 @@ def level(points: Array, middle: Array) -> Level:
     normal = np.array([-best.slopes[0], -best.slopes[1], 1.0])
     normal /= np.linalg.norm(normal)
     return Level(
-        motion=_turn_about(normal, middle),
+        motion=_rotation_about(normal, middle),
         angle=float(np.rad2deg(np.arccos(min(float(normal[2]), 1.0)))),
         error=float(np.rad2deg(np.sqrt(np.trace(best.covariance)))),
         sides=2 if best is two and two is not one else 1,
@@ -137,10 +137,10 @@ def _halves(heights: Array) -> npt.NDArray[np.int64]:
     return side
 
 
-def _turn_about(normal: Array, middle: Array) -> Array:
-    """The smallest turn that brings a direction to z: (4, 4)."""
+def _rotation_about(normal: Array, middle: Array) -> Array:
+    """The smallest rotation that brings a direction to z: (4, 4)."""
     axis = np.cross(normal, [0.0, 0.0, 1.0])
     angle = np.arctan2(np.linalg.norm(axis), normal[2])
-    turn = np.eye(4)
-    turn[:3, :3] = geometry.rotation_about(axis / np.sinc(angle / np.pi))
-    return np.asarray(geometry.translation(middle) @ turn @ geometry.translation(-middle))
+    rotation = np.eye(4)
+    rotation[:3, :3] = geometry.rotation_about(axis / np.sinc(angle / np.pi))
+    return np.asarray(geometry.translation(middle) @ rotation @ geometry.translation(-middle))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.bundle import Problem, Reduced, System
-from tomoset.align.freedoms import Basis
+from tomoset.align.parameter_groups import Basis
 
 Array = npt.NDArray[np.float64]
 
@@ -18,12 +18,12 @@ _VAGUE = 100.0
 
 
 def inverse(reduced: Reduced) -> Array:
-    """Covariance of the free numbers, for residuals of variance 1: (p, p)."""
+    """Covariance of the free parameters, for residuals of variance 1: (p, p)."""
     return np.asarray(np.linalg.inv(reduced.normal)) if len(reduced.side) else np.zeros((0, 0))
 
 
 def camera_blocks(covariance: Array, basis: Basis) -> Array:
-    """Covariance of each camera's columns, from that of the free numbers: (n, 9, 9)."""
+    """Covariance of each camera's columns, from that of the free parameters: (n, 9, 9)."""
     blocks = np.zeros((basis.n_tilts, 9, 9))
     parts = list(zip(basis.parts, basis.slices(), strict=True))
     for (a, first), rows in parts:
@@ -35,7 +35,7 @@ def camera_blocks(covariance: Array, basis: Basis) -> Array:
 
 
 def spread(system: System, reduced: Reduced, basis: Basis, covariance: Array) -> Array:
-    """Covariance of the place of each bead in each image, as the fit predicts it.
+    """Covariance of the position of each bead in each image, as the fit predicts it.
 
     J (J^T W J)^-1 J^T of each observation by itself, J being its derivatives by all cameras
     and beads, W the weights: for residuals of variance 1. `covariance` is the `inverse`.
@@ -86,20 +86,20 @@ class LeftOut:
     hat: Array
 
 
-def left_out(problem: Problem, off: Array, weights: Array, variance: Array) -> LeftOut:
+def left_out(problem: Problem, residual: Array, weights: Array, variance: Array) -> LeftOut:
     """Leave every observation out in turn.
 
     Parameters
     ----------
     problem
-    off : (n, m, 2) array
+    residual : (n, m, 2) array
         Residuals [px].
     weights : (n, m) array
         Of robust estimation, with which `variance` was made.
     variance : (n, m, 2, 2) array
         Of `spread`.
     """
-    scaled = off * problem.precision[..., None]
+    scaled = residual * problem.precision[..., None]
     blocks = variance * problem.precision[..., None, None] ** 2
     # Along the axes of the 2x2 block everything is a number.
     a, b, c = blocks[..., 0, 0], blocks[..., 0, 1], blocks[..., 1, 1]

@@ -1,4 +1,4 @@
-"""A projection as numbers that mean something, and the way back: exact for every affine one."""
+"""A projection as shifts, angles and strains, and back again: exact for every affine one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def decompose(projections: Array, centre: Array) -> Array:
     across = np.hypot(beam[:, 1], beam[:, 2])
     cameras[:, TILT] = np.arctan2(-beam[:, 0], side * across)
     cameras[:, X_TILT] = np.arctan2(side * beam[:, 1], side * beam[:, 2])
-    plane = rows @ np.swapaxes(turns(cameras)[:, :2], 1, 2)
+    plane = rows @ np.swapaxes(rotations(cameras)[:, :2], 1, 2)
     rotation = np.arctan2(plane[:, 1, 0] - plane[:, 0, 1], plane[:, 0, 0] + plane[:, 1, 1])
     stretched = np.swapaxes(_in_plane(rotation), 1, 2) @ plane
     scale, stretch, skew = geometry.strains(stretched).T
@@ -93,8 +93,8 @@ def decompose(projections: Array, centre: Array) -> Array:
     return cameras
 
 
-def turns(cameras: Array) -> Array:
-    """How each camera turns the specimen, the beam along the last row: (n, 3, 3)."""
+def rotations(cameras: Array) -> Array:
+    """How each camera rotates the specimen, the beam along the last row: (n, 3, 3)."""
     angles = np.rad2deg(cameras)
     matrix = geometry.rotation_y(angles[:, TILT]) @ geometry.rotation_x(angles[:, X_TILT])
     if cameras[:, BEAM_TILT].any():
@@ -116,16 +116,16 @@ def _in_plane(angle: Array) -> Array:
 
 def linear(cameras: Array) -> Array:
     """Rows x and y of the projections: derivatives of image points by voxels, (n, 2, 3)."""
-    return planes(cameras) @ turns(cameras)[:, :2]
+    return planes(cameras) @ rotations(cameras)[:, :2]
 
 
-def derivatives(cameras: Array, arms: Array) -> Array:
+def derivatives(cameras: Array, levers: Array) -> Array:
     """How the image of every point changes with each column of its camera.
 
     Parameters
     ----------
     cameras : (n, 9) array
-    arms : (m, 3) array
+    levers : (m, 3) array
         Points from the centre [voxels].
 
     Returns
@@ -143,11 +143,11 @@ def derivatives(cameras: Array, arms: Array) -> Array:
         @ rotation(0, cameras[:, X_TILT])
     )
     columns = MAGNIFICATION, ROTATION, STRETCH, SKEW, BEAM_TILT, TILT, X_TILT
-    return geometry.image_derivatives(product.in_images(columns, len(COLUMNS)), arms, SHIFT_X)
+    return geometry.image_derivatives(product.in_images(columns, len(COLUMNS)), levers, SHIFT_X)
 
 
 def compose(cameras: Array, centre: Array, like: Array) -> Array:
-    """Projections of cameras: the way back of `decompose`.
+    """Projections of cameras: the inverse of `decompose`.
 
     Parameters
     ----------
@@ -157,19 +157,19 @@ def compose(cameras: Array, centre: Array, like: Array) -> Array:
         0-based voxels.
     like : (n, 4, 4) array
         The projections of before: row z, the depth, keeps its sense, its scale and its value
-        at `centre`, and turns with the beam.
+        at `centre`, and rotates with the beam.
 
     Returns
     -------
     (n, 4, 4) float64 array
     """
     matrices = np.zeros((len(cameras), 4, 4))
-    turn = turns(cameras)
+    rotation = rotations(cameras)
     matrices[:, :2, :3] = linear(cameras)
     matrices[:, :2, 3] = cameras[:, :2] - matrices[:, :2, :3] @ centre
     # Depth in the frame of the beam, where it is the same before and after.
-    turned = turns(decompose(like, centre)) @ like[:, 2, :3, None]
-    matrices[:, 2, :3] = (np.swapaxes(turn, 1, 2) @ turned)[..., 0]
+    rotated = rotations(decompose(like, centre)) @ like[:, 2, :3, None]
+    matrices[:, 2, :3] = (np.swapaxes(rotation, 1, 2) @ rotated)[..., 0]
     matrices[:, 2, 3] = like[:, 2, 3] + (like[:, 2, :3] - matrices[:, 2, :3]) @ centre
     matrices[:, 3, 3] = 1.0
     return matrices
@@ -183,8 +183,8 @@ def readable(cameras: Array) -> Array:
     return shown
 
 
-def turned_by(projections: Array, like: Array, centre: Array) -> Array:
-    """Projections whose row z is that of `like`, turned with their beam.
+def rotated_by(projections: Array, like: Array, centre: Array) -> Array:
+    """Projections whose row z is that of `like`, rotated with their beam.
 
     For projections whose rows x and y came about otherwise, as through a change of frame.
     """

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.bundle import Problem, Reduced, State, System, predicted, residuals, step
-from tomoset.align.freedoms import Basis
 from tomoset.align.leverage import LeftOut, inverse, left_out, spread
+from tomoset.align.parameter_groups import Basis
 from tomoset.align.scatter import learned, unknown
 
 Array = npt.NDArray[np.float64]
@@ -38,12 +38,12 @@ Rule = Literal["huber", "tukey"]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A state at rest, its weights, and the normal equations they make.
+    """A converged state, its weights, and the normal equations they make.
 
     Parameters
     ----------
     state : State
-    off : (n, m, 2) array
+    residual : (n, m, 2) array
         Residuals [px].
     weights : (n, m) array
         0 to 1; 0 where nothing was seen.
@@ -52,7 +52,7 @@ class Fitted:
     dropped : (n, m) bool array
         Of beads and tilt images with too few good observations left.
     system, reduced
-        Of one step before rest.
+        Of the step before the last.
     out : LeftOut
         Every observation left out in turn.
     scatter : (9,) array
@@ -60,7 +60,7 @@ class Fitted:
     """
 
     state: State
-    off: Array
+    residual: Array
     weights: Array
     scale: Array
     dropped: npt.NDArray[np.bool_]
@@ -113,10 +113,10 @@ def scales(size: Array, seen: npt.NDArray[np.bool_], floor: float) -> tuple[Arra
     """
     counts = seen.sum(axis=1)
     ordered = np.sort(np.where(seen, size, 1e30), axis=1)
-    place = _QUANTILE * np.maximum(counts - 1, 0)
-    rows, low = np.arange(len(size)), place.astype(np.int64)
+    rank = _QUANTILE * np.maximum(counts - 1, 0)
+    rows, low = np.arange(len(size)), rank.astype(np.int64)
     above = ordered[rows, np.minimum(low + 1, np.maximum(counts - 1, 0))]
-    own = ordered[rows, low] + (place - low) * (above - ordered[rows, low])
+    own = ordered[rows, low] + (rank - low) * (above - ordered[rows, low])
     every = float(np.quantile(size[seen], _QUANTILE)) if seen.any() else 0.0
     overall = max(every / _AT_QUANTILE, floor)
     own = np.log(np.maximum(np.where(counts, own / _AT_QUANTILE, overall), floor))
@@ -124,7 +124,7 @@ def scales(size: Array, seen: npt.NDArray[np.bool_], floor: float) -> tuple[Arra
     return np.exp(share * own + (1 - share) * np.log(overall)), overall
 
 
-def settle(
+def reweighted(
     problem: Problem,
     start: State,
     basis: Basis,
@@ -133,7 +133,7 @@ def settle(
     limit: int = 50,
     before: Fitted | None = None,
 ) -> Fitted:
-    """Step and weigh in turn, until neither changes anything.
+    """Iteratively reweighted least squares, until neither state nor weights change.
 
     Parameters
     ----------
@@ -149,14 +149,14 @@ def settle(
     weights = np.where(seen, 1.0, 0.0) if before is None else before.weights
     floor = _EXACT * float(np.median(problem.precision[seen]))
     noise = 1.0 if before is None else before.noise
-    scatter = unknown() if before is None else still(before.scatter, basis)
+    scatter = unknown() if before is None else known_scatter(before.scatter, basis)
     state = start
     for _ in range(limit):
         new, system, reduced = step(problem, state, weights, problem.prior(noise, scatter), basis)
         covariance = inverse(reduced)
         variance = spread(system, reduced, basis, covariance)
-        off = residuals(problem, new)
-        out = left_out(problem, off, weights, variance)
+        residual = residuals(problem, new)
+        out = left_out(problem, residual, weights, variance)
         scatter = learned(problem, new.cameras, basis, covariance, (noise, scatter))
         scale, noise = scales(out.size, seen & ~dropped, floor)
         if rule == "tukey":
@@ -166,27 +166,29 @@ def settle(
         state, change, weights = new, np.abs(rather - weights).max(), rather
         if change < 0.01 and (went * problem.precision)[weights > 0].max(initial=0) < 0.01 * noise:
             break
-    return Fitted(state, off, weights, scale, dropped, system, reduced, out, scatter)
+    return Fitted(state, residual, weights, scale, dropped, system, reduced, out, scatter)
 
 
-def still(scatter: Array, basis: Basis) -> Array:
+def known_scatter(scatter: Array, basis: Basis) -> Array:
     """What is known of columns that are free now too."""
     known = unknown()
-    columns = [basis.parts[part][0] for part in basis.loose]
+    columns = [basis.parts[part][0] for part in basis.free_by_tilt]
     known[columns] = scatter[columns]
     return known
 
 
-def settled(problem: Problem, start: State, basis: Basis, before: Fitted | None = None) -> Fitted:
+def robust_fit(
+    problem: Problem, start: State, basis: Basis, before: Fitted | None = None
+) -> Fitted:
     """A fit by Tukey's rule, without the beads and tilt images that keep too few observations."""
-    fitted = settle(problem, start, basis, "tukey", before=before)
+    fitted = reweighted(problem, start, basis, "tukey", before=before)
     for _ in range(5):
         more = unsupported(problem, fitted)
         if not (more & ~fitted.dropped).any():
             break
         kept = np.where(more, 0.0, fitted.weights)
         fitted = replace(fitted, dropped=fitted.dropped | more, weights=kept)
-        fitted = settle(problem, fitted.state, basis, "tukey", before=fitted)
+        fitted = reweighted(problem, fitted.state, basis, "tukey", before=fitted)
     return fitted
 
 
@@ -194,7 +196,7 @@ def unsupported(problem: Problem, fitted: Fitted) -> npt.NDArray[np.bool_]:
     """Observations of beads and tilt images that have too few good ones: (n, m) bool.
 
     An image that went much further than the others needs half of its observations for it: two
-    false ones may agree by chance, but hardly where the image is looked for.
+    false ones may agree by chance, but hardly near where the image is expected.
     """
     seen, good = problem.precision > 0, fitted.weights > 0
     views = good.sum(axis=0)

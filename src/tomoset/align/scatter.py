@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.bundle import Problem
-from tomoset.align.freedoms import Basis
+from tomoset.align.parameter_groups import Basis
 from tomoset.align.parameters import COLUMNS
 
 Array = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ def learned(
     cameras : (n, 9) array
     basis
     covariance : (p, p) array
-        Of the free numbers, for residuals of variance 1.
+        Of the free parameters, for residuals of variance 1.
     known : (float, (9,) array)
         Scale of the residuals, and the scatter with which `covariance` was made.
 
@@ -52,7 +52,7 @@ def learned(
     scatter = unknown()
     slices = basis.slices()
     least = _LEAST * noise / float(np.median(problem.precision[problem.precision > 0]))
-    for part in basis.loose:
+    for part in basis.free_by_tilt:
         column = basis.parts[part][0]
         change = (cameras - problem.start)[:, column] / problem.units[column]
         own = covariance[slices[part], slices[part]]

@@ -9,17 +9,17 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.align.bundle import Problem, State, predicted
-from tomoset.align.freedoms import Freedoms, basis
+from tomoset.align.parameter_groups import ParameterGroups, basis
 from tomoset.align.parameters import TILT, decompose, linear
-from tomoset.align.robust import MIN_VIEWS, TUKEY, Fitted, settle
+from tomoset.align.robust import MIN_VIEWS, TUKEY, Fitted, reweighted
 from tomoset.model import Observations
 
 Array = npt.NDArray[np.float64]
 
-#: A bead that keeps less of its observations than this is looked for anew, by pairs of views:
+#: A bead that keeps less of its observations than this is found anew, by pairs of views:
 #: so many at most, whose directions are so far apart [deg].
 _DOUBTFUL, _PAIRS, _APART = 0.75, 600, 8.0
-#: So many observations of one image must agree, if it is to be moved.
+#: So many observations of one image must agree, if it is to be shifted.
 MIN_AGREED = 3
 
 
@@ -48,36 +48,36 @@ def problem(
     )
 
 
-def untouched(given: Problem, projections: Array) -> State:
+def unchanged(given: Problem, projections: Array) -> State:
     """The cameras as they came, and beads by least squares."""
     seen = np.where(given.precision[..., None] > 0, given.seen, np.nan)
     beads = geometry.triangulate(projections, seen)
     return State(given.start, np.where(np.isfinite(beads), beads, given.centre))
 
 
-def before(given: Problem, state: State) -> Fitted:
+def input_fit(given: Problem, state: State) -> Fitted:
     """The input alignment itself: only the beads are found."""
-    nothing = basis(Freedoms(shift="fixed"), given.start[:, TILT])
-    fitted = settle(given, state, nothing, "huber")
-    return settle(given, fitted.state, nothing, "tukey", before=fitted)
+    nothing = basis(ParameterGroups(shift="fixed"), given.start[:, TILT])
+    fitted = reweighted(given, state, nothing, "huber")
+    return reweighted(given, fitted.state, nothing, "tukey", before=fitted)
 
 
 def shifts(given: Problem, state: State) -> Fitted:
-    """Shifts and beads, by Huber's rule, which finds its way from afar, and then by Tukey's.
+    """Shifts and beads, by Huber's rule, which converges from afar, and then by Tukey's.
 
     With more parameters Huber's would not: where an image has many false observations, its
     rotation would follow them.
     """
-    free = basis(Freedoms(), given.start[:, TILT])
-    fitted = settle(given, state, free, "huber")
+    free = basis(ParameterGroups(), given.start[:, TILT])
+    fitted = reweighted(given, state, free, "huber")
     near = fitted.out.size < TUKEY * fitted.scale[:, None]
     weighed = replace(fitted, weights=np.where(near, fitted.weights, 0.0))
     again = agreed(given, weighed)
-    return settle(given, again.state, free, "tukey", before=again)
+    return reweighted(given, again.state, free, "tukey", before=again)
 
 
 def agreed(given: Problem, fitted: Fitted) -> Fitted:
-    """Tilt images and beads that lost many observations, moved to where most of these agree."""
+    """Tilt images and beads that lost many observations, put where most of these agree."""
     return beads_agreed(given, tilts_agreed(given, fitted))
 
 
@@ -87,24 +87,26 @@ def tilts_agreed(given: Problem, fitted: Fitted) -> Fitted:
     As where more than half of the few observations of an image are false.
     """
     seen, good = given.precision > 0, fitted.weights > 0
-    sights, kept = seen.sum(axis=1), good.sum(axis=1)
+    number, kept = seen.sum(axis=1), good.sum(axis=1)
     cameras, weights, dropped = fitted.state.cameras.copy(), fitted.weights.copy(), fitted.dropped
     dropped = dropped.copy()
     known = np.asarray(good.sum(axis=0) >= MIN_VIEWS)
-    off = given.seen - predicted(given, fitted.state)
+    residual = given.seen - predicted(given, fitted.state)
     # The other parameters of the image are not known better than they scatter.
-    loose = fitted.scatter[np.isfinite(fitted.scatter)]
+    free_by_tilt = fitted.scatter[np.isfinite(fitted.scatter)]
     noise = fitted.noise / float(np.median(given.precision[seen]))
-    within = TUKEY * float(np.sqrt(noise**2 + (loose**2).sum()))
-    for tilt in np.flatnonzero((kept < _DOUBTFUL * sights) & (sights >= MIN_AGREED)):
-        places = np.flatnonzero(seen[tilt] & known)
-        apart = np.linalg.norm(off[tilt, places, None] - off[tilt, places], axis=2)
+    within = TUKEY * float(np.sqrt(noise**2 + (free_by_tilt**2).sum()))
+    for tilt in np.flatnonzero((kept < _DOUBTFUL * number) & (number >= MIN_AGREED)):
+        candidates = np.flatnonzero(seen[tilt] & known)
+        apart = np.linalg.norm(
+            residual[tilt, candidates, None] - residual[tilt, candidates], axis=2
+        )
         near = apart < within
-        if len(places) < MIN_AGREED or near.sum(axis=0).max() < max(kept[tilt] + 1, MIN_AGREED):
+        if len(candidates) < MIN_AGREED or near.sum(axis=0).max() < max(kept[tilt] + 1, MIN_AGREED):
             continue
         best = int(np.argmax(near.sum(axis=0) - 1e-3 * np.minimum(apart / within, 1).sum(axis=0)))
-        members = places[near[best]]
-        cameras[tilt, :2] += np.median(off[tilt, members], axis=0)
+        members = candidates[near[best]]
+        cameras[tilt, :2] += np.median(residual[tilt, members], axis=0)
         weights[tilt], weights[tilt, members] = 0.0, 1.0
         dropped[tilt, members] = False
     return replace(
@@ -113,23 +115,23 @@ def tilts_agreed(given: Problem, fitted: Fitted) -> Fitted:
 
 
 def beads_agreed(given: Problem, fitted: Fitted) -> Fitted:
-    """Beads that lost many of their observations, where most of these agree on another place.
+    """Beads that lost many of their observations, where most of these agree on another position.
 
     As where a track has jumped to a neighbour for nearly half of the images. Every pair of views
-    says where the bead may be; the place that most views confirm is taken.
+    gives a position; the one that most views confirm is taken.
     """
     seen, good = given.precision > 0, fitted.weights > 0
-    kept, sights = good.sum(axis=0), seen.sum(axis=0)
+    kept, number = good.sum(axis=0), seen.sum(axis=0)
     beads, weights, dropped = (
         fitted.state.beads.copy(),
         fitted.weights.copy(),
         fitted.dropped.copy(),
     )
     usable = np.asarray(good.any(axis=1))
-    for bead in np.flatnonzero((kept < _DOUBTFUL * sights) & (sights >= MIN_VIEWS)):
-        place, near = _confirmed(given, fitted, int(bead), usable)
+    for bead in np.flatnonzero((kept < _DOUBTFUL * number) & (number >= MIN_VIEWS)):
+        position, near = _confirmed(given, fitted, int(bead), usable)
         if near.sum() > max(kept[bead], MIN_VIEWS):
-            beads[bead], weights[:, bead] = place, near
+            beads[bead], weights[:, bead] = position, near
             dropped[:, bead] = seen[:, bead] & ~usable
     state = State(fitted.state.cameras, beads)
     return replace(fitted, state=state, weights=weights, dropped=dropped)
@@ -153,9 +155,9 @@ def _confirmed(
     rows = np.concatenate([by_voxel[first[some]], by_voxel[second[some]]], axis=1)
     sides = np.concatenate([target[first[some]], target[second[some]]], axis=1)
     normal = rows.transpose(0, 2, 1) @ rows + 1e-9 * np.eye(3)
-    places = np.linalg.solve(normal, rows.transpose(0, 2, 1) @ sides[..., None])[..., 0]
-    off = np.linalg.norm(places @ by_voxel.transpose(0, 2, 1) - target[:, None], axis=2)
-    scaled = off * (given.precision[:, bead] / fitted.scale)[:, None]
+    positions = np.linalg.solve(normal, rows.transpose(0, 2, 1) @ sides[..., None])[..., 0]
+    residual = np.linalg.norm(positions @ by_voxel.transpose(0, 2, 1) - target[:, None], axis=2)
+    scaled = residual * (given.precision[:, bead] / fitted.scale)[:, None]
     near = (scaled < TUKEY) & usable[:, None] & (given.precision[:, bead] > 0)[:, None]
     best = int(np.argmax(near.sum(axis=0) - 1e-3 * np.minimum(scaled, TUKEY).sum(axis=0)))
-    return places[best] + given.centre, near[:, best]
+    return positions[best] + given.centre, near[:, best]

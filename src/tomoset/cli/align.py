@@ -15,8 +15,8 @@ from tomoset.cli.find_fiducials import CONTRAST, Radius, find_options
 if TYPE_CHECKING:
     from tomoset.fiducials.align_options import AlignOptions
 
-#: Classes of parameters, and what each is.
-_CLASSES = {
+#: Parameter groups, and what each is.
+_GROUP_NAMES = {
     "rotation": "Direction of the tilt axis.",
     "tilt": "Tilt angles.",
     "magnification": "Magnification.",
@@ -29,10 +29,10 @@ _CLASSES = {
 _GROUPS = {
     "What": (
         *set_options("Folder for the new set, beads, reports and pictures."),
-        flag("--level", "Turn the specimen flat, and all sets along with it."),
+        flag("--level", "Rotate the specimen flat, and all sets with it."),
         flag(
             "--deformation",
-            "Bend images in 2D too, where beads that are left out support it.",
+            "Fit a 2D deformation too, where beads that are left out support it.",
         ),
     ),
     "Beads": (
@@ -48,7 +48,7 @@ _GROUPS = {
     ),
     "What may change: auto, fixed, common, grouped:N or free": tuple(
         number(f"--{name.replace('_', '-')} {name}", str, "auto", "HOW", help)
-        for name, help in _CLASSES.items()
+        for name, help in _GROUP_NAMES.items()
     ),
     "Where it runs": RUN_OPTIONS,
 }
@@ -71,10 +71,10 @@ def fiducials(**given: Any) -> int:
         tomoset align fiducials tomograms.star --o Aligned --r 50
         tomoset align fiducials Fiducials/tomograms.star --o Aligned --level
 
-    Beads are found in the images, their places in space and the alignment fitted to them, and found
-    again by the better alignment. How much may change is chosen by how well beads that are left
-    out are predicted. The tomogram stays where it was, so that particles keep their places. Where
-    beads do not support an alignment, the old one stays, and the reason is said.
+    Beads are found in the images, their positions in space and the alignment fitted to them, and
+    found again by the better alignment. How much may change is chosen by how well beads that are
+    left out are predicted. The tomogram stays where it was, so that particles keep their
+    positions. Where beads do not support an alignment, the old one stays, with the reason.
     """
     from tomoset.programs.align_fiducials import align_fiducials
 
@@ -90,7 +90,7 @@ def _options(given: dict[str, Any]) -> AlignOptions:
 
     with usage_errors():
         return AlignOptions(
-            classes={name: given[name] for name in _CLASSES if given[name] != "auto"},
+            groups={name: given[name] for name in _GROUP_NAMES if given[name] != "auto"},
             find=FindOptions(**find_options({**given, "radius": given["radius"] or "50"})),
             radius_given=given["radius"] is not None,
             keep=given["keep"],

@@ -30,9 +30,9 @@ _CROSS_VALIDATION = click.Option(
     help="Change only what predicts particles better that are left out.  [default: yes]",
 )
 _MOTION = (
-    number("--s_vel", _ABOVE_0, 0.5, "A", "Deviation of their velocity, Å per e/Å²."),
+    number("--s_vel", _ABOVE_0, 0.5, "A", "Standard deviation of their velocity, Å per e/Å²."),
     number("--s_div", _ABOVE_0, 5000.0, "A", "Distance over which velocities differ, Å."),
-    flag("--sq_exp_ker", "Velocities are alike by the square of distances."),
+    flag("--sq_exp_ker", "Squared exponential covariance over distance."),
     number("--max_ed", int, -1, "N", "At most so many modes of motion; -1: 600."),
 )
 _DEFORMATION = (
@@ -45,7 +45,7 @@ _DEFORMATION = (
     number("--def_w", click.IntRange(2), 3, "N", "Points of its grid along x."),
     number("--def_h", click.IntRange(2), 3, "N", "And along y."),
     number("--def_reg", click.FloatRange(min=0), 0.0, "F", "Weight of RELION's regulariser."),
-    flag("--per_frame_deformation", "Each tilt image is bent its own way."),
+    flag("--per_frame_deformation", "One deformation for each tilt image."),
 )
 _GROUPS = {
     "What": particle_sets("Folder for the new sets, reports and pictures."),
@@ -82,7 +82,7 @@ _GROUPS = {
         _CROSS_VALIDATION,
     ),
     "Motion": (flag("--motion", "Particles move with the dose."), *_MOTION),
-    "Deformation": (flag("--deformation", "Tilt images are bent in 2D."), *_DEFORMATION),
+    "Deformation": (flag("--deformation", "Fit a 2D deformation of the tilt images."), *_DEFORMATION),
     "Where it runs": (*RUN_OPTIONS, DEVICE),
 }
 
@@ -99,7 +99,7 @@ def particles(**given: Any) -> int:
             --b 96 --r 10 --o Out --motion
 
     Every particle is compared with its own half map in every tilt image, and one fit to all that
-    finds angles and shifts of the images, places of the particles, and what else is asked for.
+    finds angles and shifts of the images, positions of the particles, and what else is asked for.
     What does not predict particles better that are left out stays as it was. The tomogram stays
     where it was. Tomograms without particles stay as they are.
     """
@@ -115,7 +115,7 @@ def _options(given: dict[str, Any]) -> AlignOptions:
 
     _refuse_contradictions(given, only=bool(_shift_only(given)))
     with usage_errors():
-        evidence = CorrelationOptions(
+        correlation = CorrelationOptions(
             box=given["box"],
             range=given["range"],
             padding=given["pad"],
@@ -136,7 +136,7 @@ def _options(given: dict[str, Any]) -> AlignOptions:
             anisotropic=given["aniso"],
             cross_validation=given["cross_validation"],
         )
-        return AlignOptions(evidence=evidence, fit=fit)
+        return AlignOptions(correlation=correlation, fit=fit)
 
 
 def _shift_only(given: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ class Aligned:
     fiducials : Fiducials
         In the frame of the tomogram, with the observations that it is of.
     seen : Observations
-        All that the fit is of, also of beads that have no place.
+        All that the fit is of, also of beads that have no position.
     fit : Fit
         Of those observations.
     radius : float or None
@@ -165,9 +165,9 @@ def _finished(
     found = deformed(aligned.seen, aligned.fit, tomogram.need_image_size())
     if found is None:
         return aligned
-    bent = replace(tomogram, deformation=found.deformation)
+    deformation = replace(tomogram, deformation=found.deformation)
     try:
-        fit = _adjusted(bent, aligned.seen, options)
+        fit = _adjusted(deformation, aligned.seen, options)
     except AlignmentError:
         return aligned  # without the deformation there is an alignment
     return replace(_aligned(fiducials, fit, aligned.radius), deformation=found.deformation)
@@ -201,7 +201,7 @@ def _adjusted(tomogram: Tomogram, seen: Observations, options: AlignOptions) -> 
             tomogram.need_projections(),
             seen,
             AdjustOptions(
-                classes=options.classes, size=tomogram.size, image_size=tomogram.image_size
+                groups=options.groups, size=tomogram.size, image_size=tomogram.image_size
             ),
         )
     except AlignmentError as problem:
@@ -210,14 +210,14 @@ def _adjusted(tomogram: Tomogram, seen: Observations, options: AlignOptions) -> 
 
 def _complete(tomogram: Tomogram, fit: Fit) -> bool:
     """Whether nearly all is seen that images should show."""
-    places = fit.beads[np.isfinite(fit.beads).all(axis=1)]
-    at = replace(tomogram, projections=fit.projections).project(places)
+    positions = fit.beads[np.isfinite(fit.beads).all(axis=1)]
+    at = replace(tomogram, projections=fit.projections).project(positions)
     inside = ((at >= 0) & (at <= np.array(tomogram.need_image_size()) - 1)).all(axis=-1)
     return bool((~fit.outliers).sum() >= _COMPLETE * inside.sum())
 
 
 def _aligned(fiducials: Fiducials, fit: Fit, radius: float | None) -> Aligned:
-    """The beads that the fit has a place for, and only those."""
+    """The beads that the fit has a position for, and only those."""
     good: npt.NDArray[np.bool_] = np.asarray(np.isfinite(fit.beads).all(axis=1), bool)
     number = np.cumsum(good) - 1
     seen = _seen(fiducials)

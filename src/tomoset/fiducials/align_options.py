@@ -15,8 +15,8 @@ class AlignOptions:
 
     Parameters
     ----------
-    classes : mapping of str to str
-        Freedom of classes of parameters: see `tomoset.align.fit.AdjustOptions`.
+    groups : mapping of str to str
+        Freedom of parameter groups: see `tomoset.align.fit.AdjustOptions`.
     find : FindOptions
         How beads are searched.
     radius_given : bool
@@ -24,17 +24,17 @@ class AlignOptions:
     keep : bool
         Take the set's observations as they are.
     level : bool
-        Turn the tomogram so that the specimen lies flat.
+        Rotate the tomogram so that the specimen lies flat.
     deformation : bool
-        Bend images in 2D by what the residuals say, if beads that are left out support that.
+        Fit a 2D deformation to the residuals, if beads that are left out support that.
 
     Raises
     ------
     ModelError
-        If a class of parameters, or its freedom, is unknown.
+        If a parameter group, or its freedom, is unknown.
     """
 
-    classes: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
     find: FindOptions = field(default_factory=FindOptions)
     radius_given: bool = False
     keep: bool = False
@@ -42,4 +42,4 @@ class AlignOptions:
     deformation: bool = False
 
     def __post_init__(self) -> None:
-        AdjustOptions(classes=self.classes)
+        AdjustOptions(groups=self.groups)

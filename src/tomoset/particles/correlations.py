@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.windows import Windows, room
+from tomoset.align.cross_correlations import CrossCorrelations, zeros
 from tomoset.errors import ModelError
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.extract import Extraction, ExtractionOptions, TiltImages, TiltParticles
@@ -21,7 +21,7 @@ from tomoset.particles.slices import Slices, moved
 
 Array = npt.NDArray[np.float64]
 
-#: Entries of windows beyond the range, which splines through them need.
+#: Entries beyond the range, which splines through them need.
 _BORDER = 2
 #: Entries to each side that a fit needs at least, besides.
 _LEAST_RANGE = 2.0
@@ -36,14 +36,14 @@ class CorrelationOptions(ExtractionOptions):
     range : float
         How far a particle may be from where it is expected, along x and y [px].
     padding : int
-        Entries of a window for each pixel.
+        Entries for each pixel.
     memory : int
-        Windows of more bytes than this are kept in a temporary file.
+        Correlations of more bytes than this are kept in a temporary file.
 
     Raises
     ------
     ModelError
-        If the window does not fit in the box, or a value is impossible.
+        If the range does not fit in the box, or a value is impossible.
     """
 
     range: float = 20.0
@@ -67,7 +67,7 @@ class CorrelationOptions(ExtractionOptions):
 
     @property
     def entries(self) -> int:
-        """Along each side of a window: odd."""
+        """Along each side of a cross-correlation: odd."""
         return 2 * (math.ceil(self.range * self.padding) + _BORDER) + 1
 
 
@@ -78,7 +78,7 @@ def correlate(
     reference: Reference,
     options: CorrelationOptions,
     trajectories: npt.ArrayLike | None = None,
-) -> Windows:
+) -> CrossCorrelations:
     """Correlate all tilt images with what they should show of every particle.
 
     Parameters
@@ -88,7 +88,7 @@ def correlate(
 
     Returns
     -------
-    Windows
+    CrossCorrelations
         About where particles are projected.
 
     Raises
@@ -99,7 +99,7 @@ def correlate(
     of = Extraction(tomogram, images, particles, reference, options, trajectories)
     there, fft, box = of.device, of.device.device.fft, options.box
     both, n, fine = of.visible.shape, options.entries, box * options.padding
-    values = room((*both, n, n), options.memory)
+    values = zeros((*both, n, n), options.memory)
     energy, information = np.zeros(both), np.zeros((*both, 3))
 
     def add(tilt: TiltParticles) -> None:
@@ -107,7 +107,7 @@ def correlate(
         for rows in of.batches(tilt.rows, fine):
             seen, offsets = of.transforms(t, rows, image)
             predicted = of.predictor.images(t, rows, tilt.weight)
-            # The first entry of a window, from the first pixel of the box.
+            # The first entry, from the first pixel of the box.
             first = offsets - (n // 2) / options.padding
             product, energy[rows, t], information[rows, t] = there.match(
                 seen, predicted, first, fine
@@ -123,7 +123,7 @@ def correlate(
             f"tomogram {tomogram.name!r}: nothing is left to compare: images are blank, or of the "
             "waves from the box to two pixels none counts (--hp, --cutoff_fract, --fsc, the dose)"
         )
-    return Windows(
+    return CrossCorrelations(
         values=values,
         step=1 / options.padding,
         at=of.at,

@@ -31,7 +31,7 @@ from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 
-#: A specimen is turned to be level if the angle is so many times its standard deviation.
+#: A specimen is levelled if the angle is so many times its standard deviation.
 _SURE = 3.0
 
 
@@ -52,7 +52,7 @@ def align_fiducials(
     folder : path-like
         Made when missing. The set goes to ``tomograms.star``, beads to ``fiducials_NAME.star``,
         what is to be known of an alignment to ``alignment_NAME.star``, pictures to ``NAME.png``,
-        links to ``optimisation_set.star``; where tomograms are turned, sets that go along to
+        links to ``optimisation_set.star``; where tomograms are rotated, sets that go along to
         ``particles.star``, ``manifolds.star`` and ``motion.star``, and the matrices to
         ``moves.star``.
     options : AlignOptions, optional
@@ -77,8 +77,8 @@ def align_fiducials(
     0.41
     """
     request = Request.of(tomograms, folder, options or AlignOptions(), resources, names)
-    classes = _sayable(request.project.tomograms, request.options.classes)
-    request = replace(request, options=replace(request.options, classes=classes))
+    groups = _sayable(request.project.tomograms, request.options.groups)
+    request = replace(request, options=replace(request.options, groups=groups))
     may_write: Sequence[str] = ()
     if request.options.level:
         project, may_write = follow_motions(request.project, os.fspath(folder))
@@ -86,10 +86,10 @@ def align_fiducials(
     return request.carry_out(PROGRAM, may_write=may_write)
 
 
-def _sayable(tomograms: TomogramSet, classes: Mapping[str, str]) -> dict[str, str]:
+def _sayable(tomograms: TomogramSet, groups: Mapping[str, str]) -> dict[str, str]:
     """What may change in a set: known before the jobs, not when the set is written."""
     format = working_format(tomograms)
-    fixed = {name: "fixed" for name in BEYOND_RIGID if not format.can(name)} | dict(classes)
+    fixed = {name: "fixed" for name in BEYOND_RIGID if not format.can(name)} | dict(groups)
     refuse_unable(tomograms, *(n for n in BEYOND_RIGID if fixed.get(n, "fixed") != "fixed"))
     return fixed
 
@@ -147,7 +147,7 @@ class AlignedByBeads(Result):
     level : (float, float) or None
         The specimen's inclination [deg] and its standard deviation, if it was asked for.
     motion : (4, 4) array or None
-        By which the tomogram is turned to be level: from old voxels to new ones.
+        By which the tomogram is rotated to be level: from old voxels to new ones.
     image_size : (int, int)
         Of the tilt images [px].
     projections : (n_tilts, 4, 4) array or None
@@ -279,20 +279,20 @@ def _lines(result: AlignedByBeads) -> Iterator[str]:
             f"error of what is left out {fit.leave_out_before:.2f} -> {fit.leave_out:.2f} px, "
             f"residual {fit.residual:.2f} px ({fit.residual_nm:.2f} nm)"
         )
-        yield f"alignment known to {fit.expected:.2f} px, but for a common move"
+        yield f"alignment known to {fit.expected:.2f} px, but for a common shift"
         yield fit.model
         if result.deformation is not None:
-            yield f"images bent in 2D ({result.deformation.kind})"
+            yield f"images deformed in 2D ({result.deformation.kind})"
         if fit.unsupported:
             views = ", ".join(map(str, fit.unsupported))
-            yield f"no beads seen in images {views}: they keep their place"
+            yield f"no beads seen in images {views}: they keep their alignment"
     if result.level is not None:
         angle, error = result.level
-        turned = f"{angle:.2f} degrees (+- {error:.2f})"
+        rotated = f"{angle:.2f} degrees (+- {error:.2f})"
         if result.motion is None:
-            yield f"not turned to be level: beads say {turned}, which is not known well enough"
+            yield f"not levelled: beads say {rotated}, which is not known well enough"
         else:
-            yield f"turned by {turned} to be level"
+            yield f"rotated by {rotated} to be level"
 
 
 PROGRAM = Program(

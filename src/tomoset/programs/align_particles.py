@@ -105,7 +105,7 @@ class AlignedByParticles(Result, Numbers):
         Of the tilt images [px].
     free : tuple of str
         Of ``shifts`` and ``angles`` of tilt images, what was free.
-    particles_moved : bool
+    particles_changed : bool
         Whether positions are others than before.
     projections : (n_tilts, 4, 4) array or None
         None if they stay.
@@ -121,7 +121,7 @@ class AlignedByParticles(Result, Numbers):
 
     image_size: tuple[int, int]
     free: tuple[str, ...]
-    particles_moved: bool
+    particles_changed: bool
     projections: Array | None = field(metadata=BULK)
     positions: Array | None = field(metadata=BULK)
     deviations: Array = field(metadata=BULK)
@@ -146,8 +146,8 @@ def _run(task: Task[AlignOptions]) -> AlignedByParticles:
     files = task.target("alignment_{name}.star"), task.target("{name}.png")
     star.write(alignment_to_star(aligned), files[0])
     write_alignment_png(aligned, files[1])
-    fit, bent = aligned.fit, aligned.after.deformation
-    moved = bool((fit.positions != inputs.particles.positions).any())
+    fit, deformation = aligned.fit, aligned.after.deformation
+    changed = bool((fit.positions != inputs.particles.positions).any())
     moving = inputs.trajectories is not None or wanted.motion is not None
     shifts = bool(wanted.shift_only) or not wanted.constant_shifts
     angles = not (wanted.constant_angles or wanted.shift_only)
@@ -155,20 +155,22 @@ def _run(task: Task[AlignOptions]) -> AlignedByParticles:
         **vars(numbers(aligned)),
         image_size=image_size,
         free=("shifts",) * shifts + ("angles",) * angles,
-        particles_moved=moved,
+        particles_changed=changed,
         projections=fit.projections if fit.kept.any() else None,
-        positions=fit.positions if moved else None,
+        positions=fit.positions if changed else None,
         deviations=fit.deviations,
         trajectories=fit.trajectories if moving else None,
-        deformation=None if bent is aligned.before.deformation else bent,
+        deformation=None if deformation is aligned.before.deformation else deformation,
         files=files,
     )
 
 
 def _with_resources(task: Task[AlignOptions]) -> AlignOptions:
     r = task.resources
-    evidence = replace(task.options.evidence, threads=r.threads, device=r.device, memory=r.memory)
-    return replace(task.options, evidence=evidence)
+    correlation = replace(
+        task.options.correlation, threads=r.threads, device=r.device, memory=r.memory
+    )
+    return replace(task.options, correlation=correlation)
 
 
 def _updated(tomogram: Tomogram, result: AlignedByParticles) -> Tomogram:
@@ -189,8 +191,8 @@ def _linked(project: Project, results: Mapping[str, AlignedByParticles]) -> Proj
     particles = need_particles(project, _WITHOUT)
     found = {name: r.positions for name, r in results.items() if r.positions is not None}
     moving = {name: r.trajectories for name, r in results.items() if r.trajectories is not None}
-    moved = _moving(project, particles, moving)
-    return project.with_sets(particles=_placed(particles, found), trajectories=moved)
+    trajectories = _moving(project, particles, moving)
+    return project.with_sets(particles=_placed(particles, found), trajectories=trajectories)
 
 
 def _placed(particles: ParticleSet, positions: Mapping[str, Array]) -> ParticleSet:
@@ -198,8 +200,8 @@ def _placed(particles: ParticleSet, positions: Mapping[str, Array]) -> ParticleS
     coordinates = particles.coordinates.copy()
     origins = None if particles.origins is None else particles.origins.copy()
     rows = particles.by_tomogram()
-    for name, places in positions.items():
-        coordinates[rows[name]] = places
+    for name, found in positions.items():
+        coordinates[rows[name]] = found
         if origins is not None:
             origins[rows[name]] = 0.0
     return replace(particles, coordinates=coordinates, origins=origins)
@@ -248,8 +250,8 @@ def _lines(r: AlignedByParticles) -> Iterator[str]:
             "the images stay as they are: no other alignment predicts particles better that are "
             "left out"
         )
-    if r.particles_moved:
-        yield f"particles moved by {r.moved:.1f} Å rms"
+    if r.particles_changed:
+        yield f"particles displaced by {r.displacement:.1f} Å rms"
     if r.expected is not None:
         yield f"alignment known to {r.expected:.3f} px at the particles"
     if r.image_gain is not None:
@@ -266,7 +268,7 @@ def _lines(r: AlignedByParticles) -> Iterator[str]:
 
 
 def _size(name: str, r: AlignedByParticles) -> str:
-    """How large what a class brought is, and how well that is known."""
+    """How large the change by a parameter group is, and how well that is known."""
     if name == "motion" and r.motion_error is not None:
         return f", {r.motion:.1f} Å rms, known to {r.motion_error:.1f} Å"
     if name == "deformation" and r.deformation_error is not None:
@@ -275,7 +277,7 @@ def _size(name: str, r: AlignedByParticles) -> str:
 
 
 def _gain_line(gain: Gain, size: str) -> str:
-    """What a class brought: ``motion: +812 +- 30 ln likelihood (accepted, 9.1 Å rms)``."""
+    """What a parameter group gained: ``motion: +812 +- 30 ln likelihood (accepted, 9.1 Å rms)``."""
     if not math.isfinite(gain.gain):
         return f"{gain.name}: fitted{size}"
     why = "hardly larger than its error" if gain.small else "particles that are left out say no"

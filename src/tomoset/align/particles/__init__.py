@@ -1,10 +1,10 @@
-"""Alignment of tilt series by particles: cameras, places, motion and deformation. Numbers only.
+"""Alignment of tilt series by particles: cameras, positions, motion and deformation. Numbers only.
 
 `fit_particles` does it all. Below it, from the ground up: `problem` and `result`, `cameras` and
-`motion` (what moves a particle in an image), `courses` (how particles may move), `freedom`
-(what may change), `model` (all of it together), `surface` (the windows as functions), `likelihood`,
-`algebra`, `motion_evidence` (how much they move), `newton` (steps), `held_out` (cross-validation),
-`start`, `stages` (which model) and `certainty`.
+`motion` (displacements by modes), `motion_priors` (which modes there are), `free_parameters` (what
+may change), `model` (all of it together), `splines` (cross-correlations as smooth functions),
+`likelihood`, `algebra`, `motion_variances` (how large motions are), `newton` (the optimiser),
+`held_out` (cross-validation), `start`, `stages` (model selection) and `certainty`.
 """
 
 from tomoset.align.particles._fit import fit_particles

@@ -1,4 +1,4 @@
-"""Compiled forms of what is done to every window; `reference` has the slow ones.
+"""Compiled forms of what is done to every cross-correlation; `_slow` has the plain ones.
 
 Threads share particles out among themselves, and nothing is summed over particles by two of them:
 results do not depend on their number.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-#: A spline's value fades from 1 to 0 between so many points from the edge of its window.
+#: A spline's value fades from 1 to 0 between so many points from its edge.
 FADE_FROM, FADE_TO = 4.0, 2.0
 _POLE = np.sqrt(3.0) - 2.0
 
@@ -40,7 +40,7 @@ def _recursion(line):  # type: ignore[no-untyped-def]
 
 @_compiled
 def prefilter(values, visible, out, finite):  # type: ignore[no-untyped-def]
-    """Coefficients of the splines through windows; whether those of a particle are finite."""
+    """Coefficients of the splines through correlations; whether those of a particle are finite."""
     particles, tilts, n, _ = values.shape
     for p in prange(particles):
         rows = np.empty((n, n))
@@ -107,7 +107,7 @@ def _weights(f, w, d):  # type: ignore[no-untyped-def]
 
 @_inlined
 def _look_up(coefficients, p, visible, offsets, step, k, out):  # type: ignore[no-untyped-def]
-    """The windows of particle p, the k-th of those that are asked for."""
+    """The splines of particle p, the k-th of those that are asked for."""
     tilts, n = coefficients.shape[1], coefficients.shape[3]
     middle = float(n // 2)
     wx, dx, wy, dy = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
@@ -139,7 +139,7 @@ def _look_up(coefficients, p, visible, offsets, step, k, out):  # type: ignore[n
 
 @_compiled
 def evaluate(coefficients, rows, visible, offsets, step, out):  # type: ignore[no-untyped-def]
-    """out[t, k] = value, slope along x, slope along y of the window of particle rows[k]."""
+    """out[t, k] = value, slope along x, slope along y of the splines of particle rows[k]."""
     for k in prange(rows.shape[0]):
         _look_up(coefficients, rows[k], visible, offsets, step, k, out)
 
@@ -153,7 +153,7 @@ def evaluate_few(coefficients, rows, visible, offsets, step, out):  # type: igno
 
 @_compiled
 def stack(values, weights, offsets, step, out):  # type: ignore[no-untyped-def]
-    """out[t] = weighted sum over particles of their windows, each moved by -offset."""
+    """out[t] = weighted sum over particles of their correlations, each shifted by -offset."""
     particles, tilts, n, _ = values.shape
     for t in prange(tilts):
         out[t] = 0.0
@@ -169,26 +169,26 @@ def stack(values, weights, offsets, step, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def scores(values, weights, offsets, linear, moves, step, out):  # type: ignore[no-untyped-def]
-    """out[p, k] = weighted sum over tilts of windows where the particle moved by moves[p, k] is."""
+def scores(values, weights, offsets, linear, shifts, step, out):  # type: ignore[no-untyped-def]
+    """out[p, k] = weighted sum over tilts of correlations, displaced by shifts[p, k]."""
     particles, tilts, n, _ = values.shape
     middle = n // 2
     for p in prange(particles):
-        for k in range(moves.shape[1]):
+        for k in range(shifts.shape[1]):
             out[p, k] = 0.0
         for t in range(tilts):
             w = weights[p, t]
             if w == 0.0:
                 continue
-            window = values[p, t]
-            for k in range(moves.shape[1]):
-                a, b, c = moves[p, k]
+            correlation = values[p, t]
+            for k in range(shifts.shape[1]):
+                a, b, c = shifts[p, k]
                 x, y = offsets[t, p, 0], offsets[t, p, 1]
                 x += linear[t, 0, 0] * a + linear[t, 0, 1] * b + linear[t, 0, 2] * c
                 y += linear[t, 1, 0] * a + linear[t, 1, 1] * b + linear[t, 1, 2] * c
                 i, j = int(np.rint(x / step)) + middle, int(np.rint(y / step)) + middle
                 if 0 <= i < n and 0 <= j < n:
-                    out[p, k] += w * window[j, i]
+                    out[p, k] += w * correlation[j, i]
 
 
 @_compiled
@@ -198,9 +198,9 @@ def mix(by_pair, which, time, out):  # type: ignore[no-untyped-def]
     ij are six: xx, xy, xz, yy, yz, zz.
     """
     count, tilts = time.shape
-    for turn in prange(count):
-        # The longest rows and the shortest by turns: threads get the same work.
-        a = turn // 2 if turn % 2 == 0 else count - 1 - turn // 2
+    for item in prange(count):
+        # The longest rows and the shortest alternate: threads get the same work.
+        a = item // 2 if item % 2 == 0 else count - 1 - item // 2
         both = np.empty(tilts)
         for b in range(a + 1):
             for t in range(tilts):

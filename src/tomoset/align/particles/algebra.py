@@ -15,7 +15,7 @@ def factored(normal: Array, stiff: Array) -> tuple[Array, bool]:
     matrix = normal + np.diag(stiff)
     if not len(matrix):
         return matrix, True
-    # Rounding may leave a direction that places make up for a little below 0.
+    # Rounding may leave a direction that positions make up for a little below 0.
     matrix[np.diag_indices_from(matrix)] *= 1 + 1e-10
     factor, lower = cho_factor(matrix, lower=True, check_finite=False)
     return factor, bool(lower)

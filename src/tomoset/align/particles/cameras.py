@@ -1,4 +1,4 @@
-"""How changes of a camera move image points: P' = T(shift) T(c) Rz Ry Rx M T(-c) P.
+"""How changes of a camera displace image points: P' = T(shift) T(c) Rz Ry Rx M T(-c) P.
 
 c is where P puts the tomogram's middle voxel, with its depth. Rotations are rigid in the space of
 the image, so that an alignment of angles and shifts stays one; M changes the magnification.
@@ -18,8 +18,8 @@ Array = npt.NDArray[np.float64]
 
 #: Columns of changes of cameras: radians, pixels, factors less 1.
 COLUMNS = ("phi", "theta", "psi", "shift_x", "shift_y", "magnification", "stretch", "skew")
-#: Columns of `ParticleFit.changes`: degrees, pixels, factors less 1. Turns are about the axis that
-#: is across the tilt axis, about the tilt axis, and about the beam.
+#: Columns of `ParticleFit.changes`: degrees, pixels, factors less 1. Rotations are about the axis
+#: that is across the tilt axis, about the tilt axis, and about the beam.
 PARAMETERS = ("x_tilt", "tilt", "rotation", *COLUMNS[3:])
 UNITS = np.array([*[np.rad2deg(1.0)] * 3, *[1.0] * 5])
 #: Columns of the derivatives of Rz Ry Rx M, from left to right.
@@ -68,7 +68,7 @@ class Cameras:
         slopes = change.in_images(_FACTORS, len(COLUMNS))
         return cls(old, centre, change.matrix, slopes, columns[:, 3:5])
 
-    def seen(self, points: Array) -> tuple[Array, Array]:
+    def projected(self, points: Array) -> tuple[Array, Array]:
         """Where points are in the images, and from their c in the old ones: see `slopes_at`.
 
         Parameters
@@ -78,23 +78,23 @@ class Cameras:
 
         Returns
         -------
-        places : (n, p, 2) float64 array
+        positions : (n, p, 2) float64 array
             [px]
-        arms : (n, p, 3) float64 array
+        levers : (n, p, 3) float64 array
             P v - c [px].
         """
         linear = self.old[:, :3, :3]
-        arms = points @ np.swapaxes(linear, 1, 2) + (self.old[:, :3, 3] - self.centre)[:, None]
-        places = arms @ np.swapaxes(self.change[:, :2], 1, 2)
-        return places + (self.centre[:, :2] + self.shift)[:, None], arms
+        levers = points @ np.swapaxes(linear, 1, 2) + (self.old[:, :3, 3] - self.centre)[:, None]
+        positions = levers @ np.swapaxes(self.change[:, :2], 1, 2)
+        return positions + (self.centre[:, :2] + self.shift)[:, None], levers
 
-    def slopes_at(self, tilt: int, arms: Array) -> Array:
-        """Derivatives of places by the `COLUMNS`: arms (p, 3) of one tilt image to (p, 2, 8)."""
-        return geometry.image_derivatives(self.slopes[tilt], arms, _SHIFT)
+    def slopes_at(self, tilt: int, levers: Array) -> Array:
+        """Derivatives of positions by the `COLUMNS` in a tilt image: levers (p, 3) to (p, 2, 8)."""
+        return geometry.image_derivatives(self.slopes[tilt], levers, _SHIFT)
 
     @property
     def linear(self) -> Array:
-        """Derivatives of places by voxels: (n, 2, 3)."""
+        """Derivatives of positions by voxels: (n, 2, 3)."""
         return np.asarray(self.change[:, :2] @ self.old[:, :3, :3])
 
     @property
@@ -110,7 +110,7 @@ class Cameras:
 
 
 def tilting(projections: Array) -> Array:
-    """From turns about x and y of images to those across and about the tilt axis: (n, 2, 2).
+    """From rotations about x and y of images to those across and about the tilt axis: (n, 2, 2).
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def tilting(projections: Array) -> Array:
         The tilt axis is the tomogram's y axis, wherever the images show it.
     """
     axis = np.deg2rad(geometry.tilt_axis_angles(projections))
-    # Where depth is counted the other way, turns out of the image are too.
+    # Where depth is counted the other way, rotations out of the image are too.
     sign = np.where(np.linalg.det(projections[:, :3, :3]) < 0, -1.0, 1.0)
     c, s = sign * np.cos(axis), sign * np.sin(axis)
     return np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1)
@@ -137,16 +137,16 @@ def changes_between(old: Array, new: Array, size: tuple[int, int, int]) -> Array
     Returns
     -------
     (n_tilts, 8) float64 array
-        Degrees, pixels, factors less 1. Turns are those of small angles; shifts are those of the
-        tomogram's middle.
+        Degrees, pixels, factors less 1. Rotations are those of small angles; shifts are those of
+        the tomogram's middle.
     """
     middle = (np.array(size, dtype=np.float64) - 1) / 2
     change = new[:, :3, :3] @ np.linalg.inv(old[:, :3, :3])
-    turn = geometry.nearest_rotation(change)
+    rotation = geometry.nearest_rotation(change)
     found = np.zeros((len(old), len(COLUMNS)))
-    found[:, :3] = np.deg2rad(geometry.rigid_angles(turn))
+    found[:, :3] = np.deg2rad(geometry.rigid_angles(rotation))
     found[:, :2] = (tilting(old) @ found[:, :2, None])[..., 0]
     shift = geometry.apply(new, middle[None]) - geometry.apply(old, middle[None])
     found[:, 3:5] = shift[:, 0, :2]
-    found[:, 5:] = geometry.strains((np.swapaxes(turn, 1, 2) @ change)[:, :2, :2]) - [1, 0, 0]
+    found[:, 5:] = geometry.strains((np.swapaxes(rotation, 1, 2) @ change)[:, :2, :2]) - [1, 0, 0]
     return np.asarray(found * UNITS)

@@ -1,4 +1,4 @@
-"""How sure a fit is, the tomogram lying where it was."""
+"""Standard deviations of what was fitted, the tomogram lying where it was."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy.typing as npt
 from tomoset.align.gauge import Gauge, compensation, motions
 from tomoset.align.particles.algebra import inverse
 from tomoset.align.particles.cameras import tilting
-from tomoset.align.particles.freedom import Freedom
+from tomoset.align.particles.free_parameters import FreeParameters
 from tomoset.align.particles.motion import Modes
-from tomoset.align.particles.newton import Rest, Step
+from tomoset.align.particles.newton import State, Step
 from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 
 #: The columns of a camera that make up for rigid motions: angles and shifts.
 _OWN = 5
-#: A motion is told if it is so many times its error.
+#: A motion is significant if it is so many times its error.
 _CLEAR = 1.5
-#: Particles by which it is told how sure motions are.
+#: Particles from which the error of motions is computed.
 _SOME = 100
 
 
@@ -32,8 +32,8 @@ class Certainty:
     Parameters
     ----------
     cameras : (n_tilts, 8) array
-        Of changes of cameras, turns across and about the tilt axis first: radians, pixels, factors.
-    places : (n_particles, 3) array
+        Of changes of cameras, rotations across and about the tilt axis first: radians, px, factors.
+    positions : (n_particles, 3) array
         [voxels]; NaN for particles that no image shows.
     expected : (n_tilts,) array
         Rms error of the projections at the particles [px].
@@ -44,90 +44,90 @@ class Certainty:
     """
 
     cameras: Array
-    places: Array
+    positions: Array
     expected: Array
     deformation: Array
     motion: Array
 
 
-def certainty(rest: Rest, gauge: Gauge) -> Certainty:
+def certainty(state: State, gauge: Gauge) -> Certainty:
     """From the information and the prior; without what the gauge takes out.
 
     Parameters
     ----------
-    rest : Rest
+    state : State
     gauge : Gauge
     """
-    problem, seen = rest.problem, rest.found.seen
+    problem, projected = state.problem, state.found.projected
     with one_thread():
-        step = Step.of(rest)
+        step = Step.of(state)
         reduced, covariance = step.reduced, inverse(step.factor)
-        numbers = _numbers(problem.free)
-        by_place = -(reduced.blocks @ reduced.cross.transpose(1, 2, 0))
+        columns = _column_slopes(problem.free)
+        by_position = -(reduced.blocks @ reduced.cross.transpose(1, 2, 0))
         if gauge.free.stop:
-            numbers, by_place = _less_gauge(rest, gauge, numbers, by_place)
-        each = numbers @ covariance @ np.swapaxes(numbers, 1, 2)
-        spread = np.einsum("pig,gh,pih->pi", by_place, covariance, by_place, optimize=True)
-        deformation = _deformation(rest, covariance)
-        motion = _motion(rest, problem.moving, covariance)
+            columns, by_position = _less_gauge(state, gauge, columns, by_position)
+        each = columns @ covariance @ np.swapaxes(columns, 1, 2)
+        spread = np.einsum("pig,gh,pih->pi", by_position, covariance, by_position, optimize=True)
+        deformation = _deformation(state, covariance)
+        motion = _motion(state, problem.moving, covariance)
     if problem.free.particles:
         spread = spread + np.diagonal(reduced.blocks, axis1=1, axis2=2)
     out = np.tile(np.eye(each.shape[1]), (len(each), 1, 1))
     out[:, :2, :2] = tilting(problem.model.projections)
     said = out @ each @ np.swapaxes(out, 1, 2)
-    shown = np.asarray(problem.surface.energy.any(axis=0))
+    shown = np.asarray(problem.splines.energy.any(axis=0))
     squares = []
     for t, block in enumerate(each):
-        slopes = seen.cameras.slopes_at(t, seen.arms[t][shown])
+        slopes = projected.cameras.slopes_at(t, projected.levers[t][shown])
         squares.append(np.einsum("pia,ab,pib->", slopes, block, slopes, optimize=True))
     return Certainty(
         cameras=np.sqrt(np.maximum(np.diagonal(said, axis1=1, axis2=2), 0.0)),
-        places=np.where(shown[:, None], np.sqrt(np.maximum(spread, 0.0)), np.nan),
+        positions=np.where(shown[:, None], np.sqrt(np.maximum(spread, 0.0)), np.nan),
         expected=np.sqrt(np.maximum(squares, 0.0) / max(int(shown.sum()), 1)),
         deformation=deformation,
         motion=motion,
     )
 
 
-def motion_stands_out(rest: Rest) -> bool:
+def motion_stands_out(state: State) -> bool:
     """Whether motions are clearly larger than what is uncertain of them, but for what all share."""
-    problem, modes = rest.problem, rest.problem.moving
+    problem, modes = state.problem, state.problem.moving
     if modes is None:
         return False
     with one_thread():
         own = replace(modes, space=modes.space - modes.space.mean(axis=0))
-        error = _motion(rest, own, inverse(Step.of(rest).factor))
-    size = own.displacements(rest.vector[problem.free.motion])
+        error = _motion(state, own, inverse(Step.of(state).factor))
+    size = own.displacements(state.vector[problem.free.motion])
     ratio = float((size**2).sum(axis=2).mean()) / max(float((error**2).sum(axis=1).mean()), 1e-12)
     return ratio > _CLEAR**2
 
 
-def _deformation(rest: Rest, covariance: Array) -> Array:
+def _deformation(state: State, covariance: Array) -> Array:
     """Rms error of the deformation at the particles: (n_tilts,) [px]."""
-    free, basis = rest.problem.free, rest.problem.model.basis
-    found = np.full(len(rest.found.values), np.nan)
-    if basis is None or not free.deforming or not len(rest.moved):
+    free, basis = state.problem.free, state.problem.model.basis
+    found = np.full(len(state.found.values), np.nan)
+    if basis is None or not free.deforming or not len(state.displacement):
         return found
     for t, which in enumerate(free.deformation):
-        design = basis.design(rest.found.seen.places[t])
+        design = basis.design(state.found.projected.positions[t])
         block = covariance[np.ix_(which, which)]
         squares = sum(float(_quadratic(design[:, axis], block).mean()) for axis in (0, 1))
         found[t] = np.sqrt(max(squares, 0.0))
     return found
 
 
-def _motion(rest: Rest, modes: Modes | None, covariance: Array) -> Array:
+def _motion(state: State, modes: Modes | None, covariance: Array) -> Array:
     """Rms error of displacements: (n_tilts, 3) [voxels]."""
-    free = rest.problem.free
-    found = np.full((len(rest.found.values), 3), np.nan)
-    if modes is None or not len(rest.moved):
+    free = state.problem.free
+    found = np.full((len(state.found.values), 3), np.nan)
+    if modes is None or not len(state.displacement):
         return found
     some = modes.space[:: max(len(modes.space) // _SOME, 1), modes.which]
     for axis in range(3):
         of = free.motion[:, axis]
         block = covariance[np.ix_(of, of)]
-        for t, course in enumerate(modes.time):
-            squares = _quadratic(some * course, block).mean()
+        for t, displacement in enumerate(modes.time):
+            squares = _quadratic(some * displacement, block).mean()
             found[t, axis] = np.sqrt(max(squares, 0.0))
     return found
 
@@ -137,8 +137,8 @@ def _quadratic(rows: Array, matrix: Array) -> Array:
     return np.asarray(((rows @ matrix) * rows).sum(axis=1))
 
 
-def _numbers(free: Freedom) -> Array:
-    """How the columns of each camera follow the free numbers: (n_tilts, 8, size)."""
+def _column_slopes(free: FreeParameters) -> Array:
+    """How the columns of each camera follow the free parameters: (n_tilts, 8, size)."""
     by = np.zeros((*free.tilt.shape, free.size))
     tilt, column = np.nonzero(free.tilt >= 0)
     by[tilt, column, free.tilt[tilt, column]] = 1.0
@@ -148,23 +148,27 @@ def _numbers(free: Freedom) -> Array:
     return by
 
 
-def _less_gauge(rest: Rest, gauge: Gauge, numbers: Array, by_place: Array) -> tuple[Array, Array]:
+def _less_gauge(
+    state: State, gauge: Gauge, columns: Array, by_position: Array
+) -> tuple[Array, Array]:
     """The same in the frame of before: less the motion of the specimen that makes up for them.
 
     To first order, where motions of the specimen are the same in the frames of fit and input.
     """
-    seen, free = rest.found.seen, rest.problem.free
+    projected, free = state.found.projected, state.problem.free
     about = gauge.points.mean(axis=0)
-    arms = seen.cameras.seen(gauge.points)[1]
-    by_camera = np.stack([seen.cameras.slopes_at(t, a) for t, a in enumerate(arms)])
-    by_motion = motions(gauge.points - about, seen.cameras.linear, gauge.free)
-    moves = free.applies
-    made_up = compensation(by_motion[moves], gauge.weights, by_camera[moves], numbers[moves])
-    followed = np.zeros((len(numbers), numbers.shape[1], len(made_up)))
-    for t in np.flatnonzero(moves):
+    levers = projected.cameras.projected(gauge.points)[1]
+    by_camera = np.stack([projected.cameras.slopes_at(t, a) for t, a in enumerate(levers)])
+    by_motion = motions(gauge.points - about, projected.cameras.linear, gauge.free)
+    free_tilts = free.applies
+    made_up = compensation(
+        by_motion[free_tilts], gauge.weights, by_camera[free_tilts], columns[free_tilts]
+    )
+    followed = np.zeros((len(columns), columns.shape[1], len(made_up)))
+    for t in np.flatnonzero(free_tilts):
         flat = by_camera[t].reshape(-1, by_camera.shape[-1])[:, :_OWN]
         target = by_motion[t].reshape(len(flat), -1)
         followed[t, :_OWN] = np.linalg.lstsq(flat, target, rcond=1e-9)[0]
-    points = rest.problem.model.positions + rest.moved
+    points = state.problem.model.positions + state.displacement
     in_space = motions(points - about, np.eye(3)[None], gauge.free)[0]
-    return numbers - followed @ made_up, by_place + in_space @ made_up
+    return columns - followed @ made_up, by_position + in_space @ made_up

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tomoset.align.gauge import Gauge, find, find_shift, reference_points
-from tomoset.align.particles.freedom import Choice
-from tomoset.align.particles.newton import Rest
+from tomoset.align.particles.free_parameters import Choice
+from tomoset.align.particles.newton import State
 
 #: Particles by which it is found.
 _ENOUGH = 500
@@ -14,14 +14,14 @@ _ENOUGH = 500
 HELD = Gauge(np.eye(4), np.zeros((0, 3)), np.zeros((0, 0)), slice(0))
 
 
-def frame(rest: Rest, choice: Choice, size: tuple[int, int, int]) -> Gauge:
-    """Find it. Turns are possible only if angles are free, and shifts if particles are."""
-    acts = rest.problem.free.applies
-    if not (choice.shifts and choice.particles and acts.any() and len(rest.moved)):
+def frame(state: State, choice: Choice, size: tuple[int, int, int]) -> Gauge:
+    """Find it. Rotations are possible only if angles are free, and shifts if particles are."""
+    acts = state.problem.free.applies
+    if not (choice.shifts and choice.particles and acts.any() and len(state.displacement)):
         return HELD
-    old = rest.problem.model.projections[acts]
-    new = rest.found.seen.cameras.projections[acts]
-    shown = rest.problem.surface.energy.any(axis=0)
-    positions = (rest.problem.model.positions + rest.moved)[shown]
+    old = state.problem.model.projections[acts]
+    new = state.found.projected.cameras.projections[acts]
+    shown = state.problem.splines.energy.any(axis=0)
+    positions = (state.problem.model.positions + state.displacement)[shown]
     points = reference_points(positions[:: max(len(positions) // _ENOUGH, 1)], size)
     return find(old, new, points, scaled=False) if choice.angles else find_shift(old, new, points)

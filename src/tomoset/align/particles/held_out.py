@@ -1,7 +1,7 @@
 """How well an alignment predicts particles that had no part in it.
 
 Particles are dealt into folds. The tilt images are aligned without one fold; each of its particles
-is placed by all tilt images but one, and that one is asked how likely it finds the place.
+is located by all tilt images but one, whose log-likelihood at that position is what counts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from tomoset.align.particles.algebra import factored, solved
 from tomoset.align.particles.likelihood import Evaluation, Noise, Problem, evaluate
-from tomoset.align.particles.model import View, view
-from tomoset.align.particles.newton import Rest, build, curvature, reduce
+from tomoset.align.particles.model import Projected, project
+from tomoset.align.particles.newton import State, build, curvature, reduce
 from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
@@ -23,7 +23,7 @@ Index = npt.NDArray[np.int64]
 _FOLDS = 5
 #: Of fewer particles, nobody can tell how much they scatter.
 _FEWEST = 3
-#: Steps by which a particle finds its place.
+#: Steps by which a particle is located.
 _STEPS = 2
 
 
@@ -34,7 +34,7 @@ class Predicted:
     Parameters
     ----------
     new, old : (n_tilts, n_particles) arrays
-        With the camera that the others say, and with that of before.
+        With the camera that the others give, and with that of before.
     weights : (n_particles,) array
         Probabilities that particles are good.
     """
@@ -62,105 +62,107 @@ def _sums(values: Array) -> tuple[Array, Array]:
     return values.sum(axis=0), np.sqrt((apart**2).sum(axis=0) * spread)
 
 
-def held_out(rest: Rest, given: Array) -> Predicted:
+def held_out(state: State, given: Array) -> Predicted:
     """Leave every particle out in turn, fold by fold, with one step of the fit for each.
 
     Parameters
     ----------
-    rest : Rest
+    state : State
     given : (n_tilts, 4, 4) array
         Projections of before, in the frame of the fit.
     """
-    problem, count = rest.problem, len(rest.moved)
-    shape = rest.found.values.shape
+    problem, count = state.problem, len(state.displacement)
+    shape = state.found.values.shape
     new, old = np.zeros(shape), np.zeros(shape)
     with one_thread():
-        system = build(problem, rest.found, rest.noise)
-        reduced = reduce(system, problem, rest.vector, rest.moved)
-        _, expected, stiff = problem.prior.terms(rest.vector)
+        system = build(problem, state.found, state.noise)
+        reduced = reduce(system, problem, state.vector, state.displacement)
+        _, expected, stiff = problem.prior.terms(state.vector)
         # Dealt in a fixed order that has nothing to do with where they are.
         folds = np.random.default_rng(0).permutation(count) % _FOLDS
         for fold in range(_FOLDS):
-            rows = np.flatnonzero(folds == fold)
-            if not len(rows):
+            which = np.flatnonzero(folds == fold)
+            if not len(which):
                 continue
-            part, found = _of(problem, rows), _of_found(rest.found, rows)
-            noise = rest.noise.of(rows)
-            less = reduce(build(part, found, noise), part, rest.vector, rest.moved[rows])
+            part, found = _of(problem, which), _of_found(state.found, which)
+            noise = state.noise.of(which)
+            less = reduce(build(part, found, noise), part, state.vector, state.displacement[which])
             factor = factored(reduced.normal - less.normal, stiff)
             step = solved(factor, reduced.slope - less.slope + expected)
-            vector = rest.vector + step
-            new[:, rows], old[:, rows] = _asked(part, given, (vector, rest.moved[rows]), noise)
-    return Predicted(new=new, old=old, weights=rest.found.weights)
+            vector = state.vector + step
+            new[:, which], old[:, which] = _asked(
+                part, given, (vector, state.displacement[which]), noise
+            )
+    return Predicted(new=new, old=old, weights=state.found.weights)
 
 
-def _of(problem: Problem, rows: Index) -> Problem:
-    held = replace(problem.held, moved=problem.held.moved[rows])
-    surface = problem.surface.of_rows(rows)
-    return replace(problem, model=problem.model.of(rows), surface=surface, held=held)
+def _of(problem: Problem, which: Index) -> Problem:
+    held = replace(problem.held, displacement=problem.held.displacement[which])
+    splines = problem.splines.of_particles(which)
+    return replace(problem, model=problem.model.of(which), splines=splines, held=held)
 
 
-def _of_found(found: Evaluation, rows: Index) -> Evaluation:
-    seen = found.seen
+def _of_found(found: Evaluation, which: Index) -> Evaluation:
+    projected = found.projected
     return replace(
         found,
-        seen=View(
-            cameras=seen.cameras,
-            arms=seen.arms[:, rows],
-            places=seen.places[:, rows],
-            offsets=seen.offsets[:, rows],
-            stretch=None if seen.stretch is None else seen.stretch[:, rows],
+        projected=Projected(
+            cameras=projected.cameras,
+            levers=projected.levers[:, which],
+            positions=projected.positions[:, which],
+            offsets=projected.offsets[:, which],
+            jacobian=None if projected.jacobian is None else projected.jacobian[:, which],
         ),
-        weights=found.weights[rows],
-        slopes=found.slopes[:, rows],
+        weights=found.weights[which],
+        slopes=found.slopes[:, which],
     )
 
 
 def _asked(
     problem: Problem, given: Array, state: tuple[Array, Array], noise: Noise
 ) -> tuple[Array, Array]:
-    """Log-likelihoods of places by all tilt images but the one: new cameras, and old ones."""
-    vector, moved = state
+    """Log-likelihoods of positions by all tilt images but the one: new cameras, and old ones."""
+    vector, displacement = state
     for _ in range(_STEPS):
-        found = evaluate(problem, problem.numbers(vector, moved), noise)
-        slopes, data = _by_tilt(problem, found, noise, problem.anchored(vector, moved))
+        found = evaluate(problem, problem.parameters(vector, displacement), noise)
+        slopes, data = _by_tilt(problem, found, noise, problem.averaged(vector, displacement))
         if problem.free.particles:
             step = np.linalg.solve(data.sum(axis=0), slopes.sum(axis=0)[..., None])[..., 0]
             # Half the wavelength of a peak at most: a bad particle has no peak to go to.
-            moved = moved + np.clip(step, -2.0, 2.0)
-    numbers = problem.numbers(vector, moved)
-    found = evaluate(problem, numbers, noise)
-    slopes, data = _by_tilt(problem, found, noise, problem.anchored(vector, moved))
+            displacement = displacement + np.clip(step, -2.0, 2.0)
+    parameters = problem.parameters(vector, displacement)
+    found = evaluate(problem, parameters, noise)
+    slopes, data = _by_tilt(problem, found, noise, problem.averaged(vector, displacement))
     without = data.sum(axis=0) - data[:-1]
     side = slopes.sum(axis=0) - slopes[:-1]
     shift = np.clip(np.linalg.solve(without, side[..., None]), -2.0, 2.0)
     if not problem.free.particles:
         shift = np.zeros(shift.shape)
-    before = replace(numbers, tilt=0 * numbers.tilt, common=0 * numbers.common)
+    before = replace(parameters, tilt=0 * parameters.tilt, common=0 * parameters.common)
     model = replace(problem.model, projections=given)
     return (
-        _likelihood(problem, found.seen, shift, noise),
-        _likelihood(problem, view(model, problem.free, before), shift, noise),
+        _likelihood(problem, found.projected, shift, noise),
+        _likelihood(problem, project(model, problem.free, before), shift, noise),
     )
 
 
 def _by_tilt(problem: Problem, found: Evaluation, noise: Noise, away: Array) -> tuple[Array, Array]:
-    """Slopes and information of each tilt image on places, and of the prior last."""
-    seen = found.seen
-    by_voxel = np.stack([seen.by_voxel(t) for t in range(len(found.slopes))])
-    turned = np.swapaxes(by_voxel, 2, 3)
-    slopes = (turned @ found.slopes[..., None])[..., 0]
-    data = turned @ curvature(problem, found, noise) @ by_voxel
-    _, expected, stiff = problem.prior.place_terms(away)
+    """Slopes and information of each tilt image on positions, and of the prior last."""
+    projected = found.projected
+    by_voxel = np.stack([projected.by_voxel(t) for t in range(len(found.slopes))])
+    transposed = np.swapaxes(by_voxel, 2, 3)
+    slopes = (transposed @ found.slopes[..., None])[..., 0]
+    data = transposed @ curvature(problem, found, noise) @ by_voxel
+    _, expected, stiff = problem.prior.position_terms(away)
     prior = stiff[None, :, None, None] * np.eye(3)
     return np.concatenate([slopes, expected[None]]), np.concatenate([data, prior])
 
 
-def _likelihood(problem: Problem, seen: View, shift: Array, noise: Noise) -> Array:
-    moved = np.stack([(seen.by_voxel(t) @ by)[..., 0] for t, by in enumerate(shift)])
-    offsets = seen.offsets + moved
+def _likelihood(problem: Problem, projected: Projected, shift: Array, noise: Noise) -> Array:
+    displacement = np.stack([(projected.by_voxel(t) @ by)[..., 0] for t, by in enumerate(shift)])
+    offsets = projected.offsets + displacement
     s = noise.amplitude[:, None]
-    lost, _ = problem.surface.pull(offsets)
+    lost, _ = problem.splines.restraint(offsets)
     return np.asarray(
-        s * problem.surface.values(offsets)[0] - s**2 / 2 * problem.surface.energy + lost
+        s * problem.splines.values(offsets)[0] - s**2 / 2 * problem.splines.energy + lost
     )

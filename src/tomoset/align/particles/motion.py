@@ -1,4 +1,4 @@
-"""Modes of motion: displacements of particles by few numbers, and what images say of these."""
+"""Modes of motion: displacements of particles by few coefficients, and information on these."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ class Modes:
         Modes over particles [voxels].
     times : (n_tilts, k) array
         Modes over images; 0 in the image of the lowest dose.
-    courses : (k,) int array
-        Of which course each of these is.
+    priors : (k,) int array
+        Of which motion prior each of these is.
     which, when : (m,) int arrays
         The mode in space and the one in time that each mode is made of.
     means : (k, 3, 3) array
-        Where one would place a particle that goes along each axis by a mode in time, all images
-        taken together.
+        Average position, over all images, of a particle that is displaced along each axis by a
+        mode in time.
     """
 
     space: Array
     times: Array
-    courses: Index
+    priors: Index
     which: Index
     when: Index
     means: Array
 
     @property
     def time(self) -> Array:
-        """The courses of all modes: (n_tilts, m)."""
+        """All modes in time: (n_tilts, m)."""
         return np.asarray(self.times[:, self.when])
 
     @property
@@ -54,11 +54,11 @@ class Modes:
             )
         )
 
-    def of(self, rows: Index) -> Modes:
+    def of(self, which: Index) -> Modes:
         """Those of some particles only."""
-        return replace(self, space=self.space[rows])
+        return replace(self, space=self.space[which])
 
-    def carried(self, coefficients: Array, other: Modes) -> Array:
+    def for_modes(self, coefficients: Array, other: Modes) -> Array:
         """Coefficients (m, 3), for other modes of the same set; 0 for those that are new."""
         known = dict(zip(self._names(), coefficients, strict=True))
         nothing = np.zeros(3)
@@ -68,7 +68,7 @@ class Modes:
         return list(zip(self.which.tolist(), self.when.tolist(), strict=True))
 
     def averages(self, coefficients: Array) -> Array:
-        """Where particles seem to be by all images together, from where they are in the first.
+        """Average positions of particles over all images, from those in the first.
 
         Parameters
         ----------
@@ -82,9 +82,9 @@ class Modes:
         along = np.einsum("mij,mj->mi", self.means[self.when], coefficients)
         return np.asarray(self.space[:, self.which] @ along)
 
-    def averages_slope(self, by_place: Array) -> Array:
+    def averages_slope(self, by_position: Array) -> Array:
         """Slopes by coefficients, (m, 3), of those by averages (n_particles, 3)."""
-        reached = self.space[:, self.which].T @ by_place
+        reached = self.space[:, self.which].T @ by_position
         return np.asarray(np.einsum("mij,mi->mj", self.means[self.when], reached))
 
     def averages_normal(self, stiff: Array) -> Array:
@@ -102,13 +102,13 @@ class Modes:
             * np.swapaxes(self.means[self.when], 1, 2)[:, :, None]
         )
 
-    def slope(self, by_place: Array) -> Array:
-        """Slopes by coefficients, (m, 3), of those by places (n_tilts, n_particles, 3)."""
-        reached = np.einsum("ps,tpi->sti", self.space, by_place, optimize=True)[self.which]
+    def slope(self, by_position: Array) -> Array:
+        """Slopes by coefficients, (m, 3), of those by positions (n_tilts, n_particles, 3)."""
+        reached = np.einsum("ps,tpi->sti", self.space, by_position, optimize=True)[self.which]
         return np.asarray(np.einsum("tm,mti->mi", self.time, reached, optimize=True))
 
     def normal(self, information: Array) -> Array:
-        """Information on coefficients, (m, 3, m, 3), of that on places.
+        """Information on coefficients, (m, 3, m, 3), of that on positions.
 
         Parameters
         ----------
@@ -131,14 +131,14 @@ class Modes:
         return out
 
     def cross(self, information: Array) -> Array:
-        """Information that coefficients share with places: (m, 3, n_particles, 3)."""
+        """Information that coefficients share with positions: (m, 3, n_particles, 3)."""
         tilts, particles = information.shape[:2]
         over_time = (self.time.T @ information.reshape(tilts, -1)).reshape(-1, particles, 3, 3)
         shared = over_time * self.space.T[self.which][..., None, None]
         return np.asarray(shared.transpose(0, 2, 1, 3))
 
     def with_others(self, tilt: int, shared: Array) -> Array:
-        """And with other numbers, of what these share with places in one tilt image.
+        """And with other parameters, of what these share with positions in one tilt image.
 
         Parameters
         ----------

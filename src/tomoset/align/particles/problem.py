@@ -12,7 +12,7 @@ from tomoset.errors import ModelError
 from tomoset.model import Deformation
 
 if TYPE_CHECKING:
-    from tomoset.align.windows import Windows
+    from tomoset.align.cross_correlations import CrossCorrelations
 
 Array = npt.NDArray[np.float64]
 
@@ -24,20 +24,20 @@ MAGNIFICATIONS = ("", "common", "tilt")
 
 @dataclass(frozen=True, kw_only=True)
 class MotionOptions:
-    """How particles may move while the series is taken (specification section 6.1).
+    """Motion of particles during the acquisition (specification section 6.1).
 
     Parameters
     ----------
     sigma_velocity : float
-        Standard deviation of the velocity along each axis [Å per e/Å²]: of a walk, a swerve and a
-        drift (`courses`), each of which is learned to be anything from nothing to twice that.
+        Standard deviation of the velocity along each axis [Å per e/Å²], of each of the
+        three processes of `motion_priors`: learned, from nothing to twice that.
     sigma_divergence : float
         Distance over which velocities of particles come apart [Å].
     square_exponential : bool
         Covariance exp(-d²/s²) of the velocities of two particles, not exp(-d/s).
     max_modes : int
-        Modes of space and time together; those of the largest variance are kept when it is known
-        how much there is of each course.
+        Modes of space and time together; those of the largest variance are kept once the variance
+        of each process is known.
     """
 
     sigma_velocity: float = 0.5
@@ -82,7 +82,7 @@ class ParticleOptions:
     shift_only : {"", "particles", "images"}
         Nothing but the shifts of tilt images; "images": found by whole images before.
     range : float, optional
-        Offsets beyond this are pulled back [px]; never more than the windows hold.
+        Offsets beyond this are pulled back [px]; never more than the cross-correlations hold.
     motion : MotionOptions, optional
     deformation : DeformationOptions, optional
         None: the one that is there stays.
@@ -91,7 +91,7 @@ class ParticleOptions:
     anisotropic : bool
         Magnifications have a stretch and a skew too.
     cross_validation : bool
-        Tilt images and classes of parameters that do not predict particles better that were left
+        Tilt images and groups of parameters that do not predict particles better that were left
         out stay as they were.
     iterations : int
         At most, for each model.
@@ -129,7 +129,7 @@ class ParticleProblem:
 
     Parameters
     ----------
-    windows : Windows
+    correlations : CrossCorrelations
         Cross-correlations about where the particles are projected so far.
     projections : (n_tilts, 4, 4) array
         From 0-based voxels to 0-based pixels and depth.
@@ -144,9 +144,9 @@ class ParticleProblem:
     pre_exposure : (n_tilts,) array
         [e/Å²]
     deformation : Deformation, optional
-        That `windows.at` has in it.
+        That `correlations.at` has in it.
     trajectories : (n_particles, n_tilts, 3) array, optional
-        How far particles have moved by each tilt image [Å]; that `windows.at` has in it.
+        Displacements of particles by motion [Å]; that `correlations.at` has in it.
 
     Raises
     ------
@@ -154,7 +154,7 @@ class ParticleProblem:
         If shapes do not fit each other, or a value is not finite.
     """
 
-    windows: Windows
+    correlations: CrossCorrelations
     projections: Array
     positions: Array
     image_size: tuple[int, int]
@@ -165,30 +165,32 @@ class ParticleProblem:
     trajectories: Array | None = None
 
     def __post_init__(self) -> None:
-        n_particles, n_tilts = self.windows.values.shape[:2]
+        n_particles, n_tilts = self.correlations.values.shape[:2]
         shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
             "projections": (self.projections, (n_tilts, 4, 4)),
             "positions": (self.positions, (n_particles, 3)),
             "pre_exposure": (self.pre_exposure, (n_tilts,)),
-            "windows.at": (self.windows.at, (n_particles, n_tilts, 2)),
-            "windows.energy": (self.windows.energy, (n_particles, n_tilts)),
-            "windows.information": (self.windows.information, (n_particles, n_tilts, 3)),
+            "correlations.at": (self.correlations.at, (n_particles, n_tilts, 2)),
+            "correlations.energy": (self.correlations.energy, (n_particles, n_tilts)),
+            "correlations.information": (self.correlations.information, (n_particles, n_tilts, 3)),
         }
         if self.trajectories is not None:
             shapes["trajectories"] = self.trajectories, (n_particles, n_tilts, 3)
         for name, (values, shape) in shapes.items():
             if np.shape(values) != shape:
                 raise ModelError(f"{name} must have shape {shape}, not {np.shape(values)}")
-            shown = self.windows.visible if name.startswith("windows") else np.True_
+            shown = self.correlations.visible if name.startswith("correlations") else np.True_
             finite = np.isfinite(values)
-            if name.startswith("windows"):
+            if name.startswith("correlations"):
                 finite = finite.all(axis=tuple(range(2, finite.ndim))) | ~shown
             if not finite.all():
                 raise ModelError(
                     f"{name} of an alignment by particles has values that are not finite"
                 )
-        n = self.windows.values.shape[-1]
-        if n % 2 == 0 or n < 9 or self.windows.values.shape[-2] != n:
-            raise ModelError(f"windows must be square and odd, 9 points at least, not {n}")
+        n = self.correlations.values.shape[-1]
+        if n % 2 == 0 or n < 9 or self.correlations.values.shape[-2] != n:
+            raise ModelError(
+                f"cross-correlations must be square and odd, 9 points at least, not {n}"
+            )
         if self.deformation is not None and len(self.deformation.coefficients) != n_tilts:
             raise ModelError("the deformation is not one of this tilt series")

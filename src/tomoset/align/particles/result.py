@@ -15,7 +15,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gain:
-    """What a class of parameters gains in log-likelihood of particles that were left out.
+    """What a group of parameters gains in log-likelihood of particles that were left out.
 
     Parameters
     ----------
@@ -56,28 +56,29 @@ class ParticleFit:
     position_deviations : (n_particles, 3) array
         [voxels]
     spreads : dict of str to float
-        Standard deviations that classes of parameters turned out to have, in their units;
+        Standard deviations that groups of parameters turned out to have, in their units;
         ``positions`` in voxels; of motion and deformation against what was expected.
     expected : (n_tilts,) array
         Rms error to be expected of the projections at the particles [px].
-    bend_deviations : (n_tilts,) array
+    deformation_deviations : (n_tilts,) array
         Rms error to be expected of the deformation at the particles [px]; NaN where none is free.
     motion_deviations : (n_tilts, 3) array
         Rms error to be expected of trajectories along x, y, z [Å]; NaN without motion.
     amplitude : (n_tilts,) array
         Of what is seen over what is predicted.
-    evidence, weights : (n_particles,) arrays
+    log_likelihood_ratio, weights : (n_particles,) arrays
         Log of the likelihood ratio of each particle against its not being there, and the
         probability that it is.
     offsets : (n_particles, n_tilts, 2) array
-        Where particles are now, from the middles of their windows [px]; NaN where not visible.
+        Where particles are now, from the middles of their cross-correlations [px]; NaN where not
+        visible.
     residuals : (n_tilts,) array
-        Squared residual slopes of the windows over their variance, per coordinate: 1 where the
-        model holds. NaN where nothing is visible.
+        Squared residual slopes of the cross-correlations over their variance, per coordinate: 1
+        where the model holds. NaN where nothing is visible.
     log_likelihood, log_likelihood_before : float
         Of all particles.
     gains : tuple of Gain
-        By class of parameters.
+        By group of parameters.
     gain_by_tilt, gain_error_by_tilt : (n_tilts,) arrays
         As in `Gain`, of the camera of each tilt image over that of before.
     kept : (n_tilts,) bool array
@@ -93,10 +94,10 @@ class ParticleFit:
     position_deviations: Array
     spreads: dict[str, float]
     expected: Array
-    bend_deviations: Array
+    deformation_deviations: Array
     motion_deviations: Array
     amplitude: Array
-    evidence: Array
+    log_likelihood_ratio: Array
     weights: Array
     offsets: Array
     residuals: Array

@@ -1,4 +1,4 @@
-"""From simple models to rich ones, each from where the one before it came to rest."""
+"""Model selection: from simple models to rich ones, each from the fit of the one before it."""
 
 from __future__ import annotations
 
@@ -9,57 +9,63 @@ import numpy.typing as npt
 
 from tomoset.align.gauge import Gauge
 from tomoset.align.particles.certainty import motion_stands_out
-from tomoset.align.particles.courses import COURSES, Motions
 from tomoset.align.particles.frame import frame
-from tomoset.align.particles.freedom import MOTION, Choice, Parameters, freedom, prior
+from tomoset.align.particles.free_parameters import (
+    MOTION,
+    Choice,
+    Parameters,
+    free_parameters,
+    prior,
+)
 from tomoset.align.particles.held_out import Predicted, held_out
 from tomoset.align.particles.likelihood import Noise, Problem, evaluate
 from tomoset.align.particles.model import Model
-from tomoset.align.particles.newton import Rest, build, climb, settled
+from tomoset.align.particles.motion_priors import MOTION_PRIORS, MotionModes
+from tomoset.align.particles.newton import State, build, optimise, with_noise
 from tomoset.align.particles.problem import ParticleOptions, ParticleProblem
 from tomoset.align.particles.result import Gain
+from tomoset.align.particles.splines import CorrelationSplines
 from tomoset.align.particles.start import middle, start
-from tomoset.align.particles.surface import Surface
 from tomoset.geometry import DeformationBasis
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: A class of parameters must gain so many standard errors; a tilt image, so many.
-_SURE, _SURE_TILT = 2.0, 1.0
+#: A group of parameters must gain so many standard errors; a tilt image, so many.
+_SIGMAS, _SIGMAS_TILT = 2.0, 1.0
 #: A motion may be as small as its error if it gains so many standard errors.
-_BEYOND_DOUBT = 6.0
+_SIGMAS_MOTION = 6.0
 #: Less than this is a rounding error, not a gain.
-_ANYTHING = 0.1
-#: Steps on from where a fit was at rest, after some tilt images were put back.
+_ROUNDING = 0.1
+#: Steps from a fit that had converged, after some tilt images got their old cameras.
 _AGAIN = 6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
-    """What all stages share."""
+    """What all models share."""
 
     problem: ParticleProblem
     options: ParticleOptions
-    surface: Surface
-    motions: Motions | None
+    splines: CorrelationSplines
+    motions: MotionModes | None
 
     @classmethod
     def of(cls, problem: ParticleProblem, options: ParticleOptions) -> Task:
-        """Set up: splines of the windows, and modes of motion."""
+        """Set up: splines of the cross-correlations, and modes of motion."""
         moving = None
         if options.motion is not None and len(problem.positions):
             dose = np.asarray(problem.pre_exposure, dtype=np.float64)
             linear = np.asarray(problem.projections)[:, :2, :3]
             at, px = problem.positions, problem.pixel_size
-            moving = Motions.of(at, dose, linear, px, options.motion)
-        surface = Surface.of(problem, options.range)
-        return cls(problem=problem, options=options, surface=surface, motions=moving)
+            moving = MotionModes.of(at, dose, linear, px, options.motion)
+        splines = CorrelationSplines.of(problem, options.range)
+        return cls(problem=problem, options=options, splines=splines, motions=moving)
 
     @property
     def movable(self) -> Mask:
         """Tilt images that show particles."""
-        return np.asarray(self.surface.visible.any(axis=0))
+        return np.asarray(self.splines.visible.any(axis=0))
 
     def choices(self) -> list[tuple[str, Choice]]:
         """Models from simple to rich, each with the name of what it has more."""
@@ -89,12 +95,12 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Climbed:
-    """The richest model that paid.
+class Selected:
+    """The richest model that predicts better.
 
     Parameters
     ----------
-    rest : Rest
+    state : State
     choice : Choice
     gains : tuple of Gain
     predicted : Predicted or None
@@ -102,47 +108,53 @@ class Climbed:
     frame : Gauge
     """
 
-    rest: Rest
+    state: State
     choice: Choice
     gains: tuple[Gain, ...]
     predicted: Predicted | None
     frame: Gauge
 
 
-def begin(task: Task) -> Rest:
-    """Shifts and places by looking around."""
+def initial_state(task: Task) -> State:
+    """Shifts and positions by a search (`start`)."""
     problem, choice = task.problem, task.choices()[0][1]
-    found = start(problem, task.surface, shifts=choice.shifts, particles=choice.particles)
+    found = start(problem, task.splines, shifts=choice.shifts, particles=choice.particles)
     n_tilts = len(problem.projections)
     basis, coefficients = _given_deformation(problem)
     modes = None if task.motions is None else task.motions.coarse()
     tilt = np.zeros((n_tilts, 8))
     tilt[:, 3:5] = found.shifts
-    numbers = Parameters(
+    parameters = Parameters(
         tilt=tilt,
         common=np.zeros(8),
         deformation=coefficients,
         motion=np.zeros((modes.count if modes is not None else 0, 3)),
-        moved=found.moved,
+        displacement=found.displacement,
     )
     model = Model(
         projections=np.asarray(problem.projections, dtype=np.float64),
         middle=middle(problem.size),
         positions=np.asarray(problem.positions, dtype=np.float64),
-        at=np.ascontiguousarray(np.swapaxes(problem.windows.at, 0, 1), dtype=np.float64),
+        at=np.ascontiguousarray(np.swapaxes(problem.correlations.at, 0, 1), dtype=np.float64),
         basis=basis,
         modes=modes,
         given=_given(problem),
     )
-    noise = Noise(amplitude=found.amplitude, price=np.zeros(len(found.moved)), bad=0.1)
-    rest = _entered(task, model, numbers, choice, task.movable)
-    first = evaluate(rest, rest.numbers(rest.free.pack(numbers), numbers.moved), noise)
-    state = Rest(
-        problem=rest, vector=rest.free.pack(numbers), moved=numbers.moved, noise=noise, found=first
+    noise = Noise(amplitude=found.amplitude, occam=np.zeros(len(found.displacement)), bad=0.1)
+    started = _problem(task, model, parameters, choice, task.movable)
+    first = evaluate(
+        started, started.parameters(started.free.pack(parameters), parameters.displacement), noise
+    )
+    state = State(
+        problem=started,
+        vector=started.free.pack(parameters),
+        displacement=parameters.displacement,
+        noise=noise,
+        found=first,
     )
     # All particles alike, so that amplitudes are at least right on the average.
-    state = replace(state, found=replace(first, weights=np.ones(len(found.moved))))
-    return settled(state, build(rest, state.found, noise).data)
+    state = replace(state, found=replace(first, weights=np.ones(len(found.displacement))))
+    return with_noise(state, build(started, state.found, noise).data)
 
 
 def _given_deformation(problem: ParticleProblem) -> tuple[DeformationBasis | None, Array]:
@@ -160,22 +172,22 @@ def _given(problem: ParticleProblem) -> Array | None:
     return np.ascontiguousarray(np.swapaxes(problem.trajectories, 0, 1) / problem.pixel_size)
 
 
-def _entered(
+def _problem(
     task: Task,
     model: Model,
-    numbers: Parameters,
+    parameters: Parameters,
     choice: Choice,
-    moves: Mask,
-    like: Rest | None = None,
+    free_tilts: Mask,
+    like: State | None = None,
 ) -> Problem:
-    """A model with what is free in it."""
+    """A model with its free parameters and their prior."""
     wanted = task.options.deformation
     per_tilt = wanted is not None and wanted.per_tilt
-    count = 0 if model.basis is None else numbers.deformation.shape[1]
-    free = freedom(choice, moves, count, per_tilt, model.modes)
-    held = replace(numbers, tilt=0 * numbers.tilt, common=0 * numbers.common)
-    centre = numbers
-    if like is not None and like.problem.held.deformation.shape == numbers.deformation.shape:
+    count = 0 if model.basis is None else parameters.deformation.shape[1]
+    free = free_parameters(choice, free_tilts, count, per_tilt, model.modes)
+    held = replace(parameters, tilt=0 * parameters.tilt, common=0 * parameters.common)
+    centre = parameters
+    if like is not None and like.problem.held.deformation.shape == parameters.deformation.shape:
         centre = like.problem.held
     expected = prior(
         free,
@@ -186,107 +198,122 @@ def _entered(
     )
     return Problem(
         model=model,
-        surface=task.surface,
+        splines=task.splines,
         free=free,
         prior=expected,
         held=replace(held, deformation=centre.deformation),
     )
 
 
-def entered(task: Task, rest: Rest, choice: Choice, moves: Mask) -> Rest:
-    """The same state, with other numbers free."""
-    model, numbers = rest.problem.model, rest.problem.numbers(rest.vector, rest.moved)
+def with_free(task: Task, state: State, choice: Choice, free_tilts: Mask) -> State:
+    """The same state, with other parameters free."""
+    model, parameters = (
+        state.problem.model,
+        state.problem.parameters(state.vector, state.displacement),
+    )
     wanted = task.options.deformation
-    if choice.deformation and wanted is not None and not rest.problem.free.deforming:
+    if choice.deformation and wanted is not None and not state.problem.free.deforming:
         size, old = task.problem.image_size, task.problem.deformation
         basis = DeformationBasis(wanted.kind, wanted.grid, size)
-        found = np.zeros((len(numbers.tilt), basis.count))
+        found = np.zeros((len(parameters.tilt), basis.count))
         if old is not None:
             found = basis.nearest(old.coefficients, old.basis(size))
         if not wanted.per_tilt:
             found = np.broadcast_to(found.mean(axis=0), found.shape)
-        model, numbers = replace(model, basis=basis), replace(numbers, deformation=np.array(found))
-    return _standing(rest, _entered(task, model, numbers, choice, moves, rest), numbers)
+        model, parameters = (
+            replace(model, basis=basis),
+            replace(parameters, deformation=np.array(found)),
+        )
+    return _in_problem(
+        state, _problem(task, model, parameters, choice, free_tilts, state), parameters
+    )
 
 
-def _standing(rest: Rest, problem: Problem, numbers: Parameters) -> Rest:
-    """The same numbers, in another problem."""
-    vector = problem.free.pack(numbers)
-    found = evaluate(problem, problem.numbers(vector, rest.moved), rest.noise)
-    return replace(rest, problem=problem, vector=vector, found=found)
+def _in_problem(state: State, problem: Problem, parameters: Parameters) -> State:
+    """The same parameters, in another problem."""
+    vector = problem.free.pack(parameters)
+    found = evaluate(problem, problem.parameters(vector, state.displacement), state.noise)
+    return replace(state, problem=problem, vector=vector, found=found)
 
 
-def in_detail(task: Task, rest: Rest, choice: Choice) -> Rest:
-    """The same state, with as many modes of motion as are allowed, those that move most."""
-    model, numbers = rest.problem.model, rest.problem.numbers(rest.vector, rest.moved)
+def with_all_modes(task: Task, state: State, choice: Choice) -> State:
+    """The same state, with as many modes of motion as are allowed, the largest ones."""
+    model, parameters = (
+        state.problem.model,
+        state.problem.parameters(state.vector, state.displacement),
+    )
     if task.motions is not None and model.modes is not None:
-        modes = task.motions.detailed(rest.problem.prior.variance[MOTION : MOTION + len(COURSES)])
-        motion = model.modes.carried(numbers.motion, modes)
-        model, numbers = replace(model, modes=modes), replace(numbers, motion=motion)
-    return _standing(rest, _entered(task, model, numbers, choice, task.movable, rest), numbers)
+        modes = task.motions.detailed(
+            state.problem.prior.variance[MOTION : MOTION + len(MOTION_PRIORS)]
+        )
+        motion = model.modes.for_modes(parameters.motion, modes)
+        model, parameters = replace(model, modes=modes), replace(parameters, motion=motion)
+    return _in_problem(
+        state, _problem(task, model, parameters, choice, task.movable, state), parameters
+    )
 
 
-def climbed(task: Task) -> Climbed:
+def select_model(task: Task) -> Selected:
     """Fit one model after the other, and keep what predicts particles better."""
     (_, first), *richer = task.choices()
-    best = _at_rest(task, begin(task), first)
+    best = _fitted(task, initial_state(task), first)
     for name, choice in richer:
         extra = {name: getattr(choice, name)}
         if name == "magnification":
             extra["anisotropic"] = choice.anisotropic
         choice = replace(best.choice, **extra)
-        now = _at_rest(task, entered(task, best.rest, choice, task.movable), choice)
+        now = _fitted(task, with_free(task, best.state, choice, task.movable), choice)
         gain, error = np.nan, np.nan
         if now.predicted is not None and best.predicted is not None:
             gain, error = now.predicted.over(best.predicted)
-        kept = not gain <= _SURE * error + _ANYTHING
+        kept = not gain <= _SIGMAS * error + _ROUNDING
         # What is not there may still predict a little of what else is missing in the model.
-        doubtful = name == "motion" and kept and gain <= _BEYOND_DOUBT * error
-        small = doubtful and not motion_stands_out(now.rest)
+        doubtful = name == "motion" and kept and gain <= _SIGMAS_MOTION * error
+        small = doubtful and not motion_stands_out(now.state)
         kept = kept and not small
         gains = (*best.gains, Gain(name=name, gain=gain, error=error, kept=kept, small=small))
         best = replace(now if kept else best, gains=gains)
     return best
 
 
-def _at_rest(task: Task, rest: Rest, choice: Choice) -> Climbed:
-    """One model, fitted from where the one before it came to rest."""
+def _fitted(task: Task, state: State, choice: Choice) -> Selected:
+    """One model, fitted from the state of the one before it."""
     o = task.options
-    rest = climb(rest, o.iterations)
+    state = optimise(state, o.iterations)
     if choice.motion:
-        rest = climb(in_detail(task, rest, choice), o.iterations)
-    lies = frame(rest, choice, task.problem.size)
-    given = rest.problem.model.projections @ lies.motion
-    predicted = held_out(rest, given) if o.cross_validation else None
-    return Climbed(rest=rest, choice=choice, gains=(), predicted=predicted, frame=lies)
+        state = optimise(with_all_modes(task, state, choice), o.iterations)
+    lies = frame(state, choice, task.problem.size)
+    given = state.problem.model.projections @ lies.motion
+    predicted = held_out(state, given) if o.cross_validation else None
+    return Selected(state=state, choice=choice, gains=(), predicted=predicted, frame=lies)
 
 
-def put_back(task: Task, best: Climbed) -> tuple[Rest, Mask]:
+def restore_tilts(task: Task, best: Selected) -> tuple[State, Mask]:
     """Tilt images that predict nothing better get their old cameras; the others go on."""
-    moves = task.movable
+    free_tilts = task.movable
     if best.predicted is None or not (best.choice.shifts or best.choice.angles):
-        return best.rest, moves
+        return best.state, free_tilts
     gain, error = best.predicted.by_tilt()
-    kept = moves & (gain > _SURE_TILT * error + _ANYTHING)
-    if (kept == moves).all():
-        return best.rest, moves
-    rest, model = best.rest, best.rest.problem.model
+    kept = free_tilts & (gain > _SIGMAS_TILT * error + _ROUNDING)
+    if (kept == free_tilts).all():
+        return best.state, free_tilts
+    state, model = best.state, best.state.problem.model
     given = np.where(kept[:, None, None], model.projections, model.projections @ best.frame.motion)
-    problem = replace(rest.problem, model=replace(model, projections=given))
-    rest = entered(task, replace(rest, problem=problem), best.choice, kept)
-    return climb(rest, _AGAIN), kept
+    problem = replace(state.problem, model=replace(model, projections=given))
+    state = with_free(task, replace(state, problem=problem), best.choice, kept)
+    return optimise(state, _AGAIN), kept
 
 
-def before(task: Task, rest: Rest) -> float:
+def log_likelihood_before(task: Task, state: State) -> float:
     """Log-likelihood of what was given, all else alike."""
-    problem = rest.problem
+    problem = state.problem
     basis, coefficients = _given_deformation(task.problem)
     held = problem.held
-    numbers = replace(
+    parameters = replace(
         held,
         deformation=coefficients,
         motion=0 * held.motion,
-        moved=0 * held.moved,
+        displacement=0 * held.displacement,
     )
     given = replace(problem, model=replace(problem.model, basis=basis))
-    return evaluate(given, numbers, rest.noise).total
+    return evaluate(given, parameters, state.noise).total

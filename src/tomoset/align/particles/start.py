@@ -1,7 +1,7 @@
-"""Where to begin: shifts of whole tilt images and places of single particles, by looking around.
+"""Where to begin: shifts of whole tilt images and positions of single particles, by a search.
 
-Both are searches on the points of the windows, so that neither a wrong shift nor a particle that
-lies far off can catch the fit that follows on the slope of another peak.
+Both are tried at all points of the cross-correlations, so that neither a wrong shift nor a particle
+that lies far off can catch the fit that follows on the slope of another peak.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.particles.problem import ParticleProblem
-from tomoset.align.particles.surface import Surface
+from tomoset.align.particles.splines import CorrelationSplines
 
 Array = npt.NDArray[np.float64]
 
-#: Between places that are looked at, first everywhere, then around the best [px].
+#: Between positions that are tried, first everywhere, then around the best [px].
 _COARSE, _FINE = 1.5, (0.75, 0.375)
-#: How much more likely a place far off must be than one nearby, of places beyond `_NEAR` [px]:
-#: about the logarithm of the number of places.
+#: Log of how much more likely a position beyond `_NEAR` [px] must be than one nearby: about
+#: that of the number of positions.
 _SURPRISE, _NEAR = 9.0, 2.5
-#: The start goes round so often.
+#: Shifts and positions are searched so often.
 _ROUNDS = 2
 
 
@@ -33,67 +33,75 @@ class Start:
     ----------
     shifts : (n_tilts, 2) array
         [px]
-    moved : (n_particles, 3) array
+    displacement : (n_particles, 3) array
         [voxels]
     amplitude : (n_tilts,) array
     """
 
     shifts: Array
-    moved: Array
+    displacement: Array
     amplitude: Array
 
 
-def start(problem: ParticleProblem, surface: Surface, *, shifts: bool, particles: bool) -> Start:
-    """Look around.
+def start(
+    problem: ParticleProblem, splines: CorrelationSplines, *, shifts: bool, particles: bool
+) -> Start:
+    """Search shifts and positions.
 
     Parameters
     ----------
     problem : ParticleProblem
-    surface : Surface
+    splines : CorrelationSplines
     shifts, particles : bool
-        What may move.
+        What is free.
     """
-    n_particles, n_tilts = surface.visible.shape
+    n_particles, n_tilts = splines.visible.shape
     linear = problem.projections[:, :2, :3]
-    by_tilt, moved = np.zeros((n_tilts, 2)), np.zeros((n_particles, 3))
+    by_tilt, displacement = np.zeros((n_tilts, 2)), np.zeros((n_particles, 3))
     amplitude = np.ones(n_tilts)
-    values = np.asarray(problem.windows.values)
-    if not surface.visible.any():
-        return Start(shifts=by_tilt, moved=moved, amplitude=amplitude)
-    weights = surface.visible.astype(np.float64)
+    values = np.asarray(problem.correlations.values)
+    if not splines.visible.any():
+        return Start(shifts=by_tilt, displacement=displacement, amplitude=amplitude)
+    weights = splines.visible.astype(np.float64)
     for _ in range(_ROUNDS):
-        offsets = np.einsum("tij,pj->tpi", linear, moved)
+        offsets = np.einsum("tij,pj->tpi", linear, displacement)
         if shifts:
-            by_tilt, amplitude = _shifts(values, weights, offsets, surface, amplitude)
+            by_tilt, amplitude = _shifts(values, weights, offsets, splines, amplitude)
         offsets = offsets + by_tilt[:, None]
         if particles:
-            moved = _places(values, amplitude, (offsets, linear, moved), surface)
-    return Start(shifts=by_tilt, moved=moved, amplitude=amplitude)
+            displacement = _best_positions(
+                values, amplitude, (offsets, linear, displacement), splines
+            )
+    return Start(shifts=by_tilt, displacement=displacement, amplitude=amplitude)
 
 
 def _shifts(
-    values: npt.NDArray[np.float32], weights: Array, offsets: Array, surface: Surface, old: Array
+    values: npt.NDArray[np.float32],
+    weights: Array,
+    offsets: Array,
+    splines: CorrelationSplines,
+    old: Array,
 ) -> tuple[Array, Array]:
-    """Peaks of the sums of all windows of each tilt image, and amplitudes."""
+    """Peaks of the sums of all correlations of each tilt image, and amplitudes."""
     from tomoset.align.particles import _kernels
 
     n = values.shape[-1]
     total = np.zeros((len(offsets), n, n))
-    _kernels.stack(values, weights, offsets, surface.step, total)
-    energy = np.maximum(surface.energy.sum(axis=1), 1e-12)
-    axis = (np.arange(n) - n // 2) * surface.step
+    _kernels.stack(values, weights, offsets, splines.step, total)
+    energy = np.maximum(splines.energy.sum(axis=1), 1e-12)
+    axis = (np.arange(n) - n // 2) * splines.step
     away = np.hypot(axis[:, None], axis)
-    allowed = np.maximum(np.abs(axis[:, None]), np.abs(axis)) <= surface.range
+    allowed = np.maximum(np.abs(axis[:, None]), np.abs(axis)) <= splines.range
     inner = np.where(allowed, total, -np.inf)
-    typical = float(np.median((inner.max(axis=(1, 2)) / energy)[surface.energy.any(axis=1)]))
+    typical = float(np.median((inner.max(axis=(1, 2)) / energy)[splines.energy.any(axis=1)]))
     amplitude = np.full(len(offsets), max(typical, 1e-2))
     found = np.zeros((len(offsets), 2))
-    for t in np.flatnonzero(surface.energy.any(axis=1)):
+    for t in np.flatnonzero(splines.energy.any(axis=1)):
         near = np.where(away <= _NEAR, inner[t], -np.inf)
         best = int(np.argmax(inner[t]))
         if amplitude[t] * (inner[t].flat[best] - near.max()) < _SURPRISE:
             best = int(np.argmax(near))
-        found[t] = _vertex(total[t], *divmod(best, n)) * surface.step
+        found[t] = _vertex(total[t], *divmod(best, n)) * splines.step
     return found, np.minimum(amplitude, np.maximum(old, 1.0))
 
 
@@ -108,39 +116,39 @@ def _vertex(image: Array, y: int, x: int) -> Array:
     return at
 
 
-def _places(
+def _best_positions(
     values: npt.NDArray[np.float32],
     amplitude: Array,
     here: tuple[Array, Array, Array],
-    surface: Surface,
+    splines: CorrelationSplines,
 ) -> Array:
-    """The best places of all particles, (n_particles, 3)."""
+    """The best positions of all particles, (n_particles, 3)."""
     from tomoset.align.particles import _kernels
 
-    offsets, linear, moved = here
+    offsets, linear, displacement = here
     scale = float(np.median(np.linalg.norm(linear, axis=(1, 2)))) / np.sqrt(2)
-    weights = amplitude * surface.visible
+    weights = amplitude * splines.visible
 
-    def score(moves: Array) -> Array:
-        out = np.zeros(moves.shape[:2])
-        _kernels.scores(values, weights, offsets, linear, moves, surface.step, out)
+    def score(shifts: Array) -> Array:
+        out = np.zeros(shifts.shape[:2])
+        _kernels.scores(values, weights, offsets, linear, shifts, splines.step, out)
         return out
 
-    side = np.arange(0.0, min(surface.range, 12.0) + 1e-9, _COARSE)
+    side = np.arange(0.0, min(splines.range, 12.0) + 1e-9, _COARSE)
     side = np.concatenate([-side[:0:-1], side]) / scale
     grid = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
     size = np.linalg.norm(grid, axis=1) * scale
     grid = grid[size <= side.max() * scale + 1e-9]
-    every = np.arange(len(moved))
-    # Near where it was said to be, not where the last round ended.
-    scored = score(np.broadcast_to(grid, (len(moved), *grid.shape)) - moved[:, None])
+    every = np.arange(len(displacement))
+    # Near where it was given, not where the last round ended.
+    scored = score(np.broadcast_to(grid, (len(displacement), *grid.shape)) - displacement[:, None])
     near = np.where(np.linalg.norm(grid, axis=1) * scale <= _NEAR, scored, -np.inf)
     far = scored.max(axis=1) - near.max(axis=1) > _SURPRISE
     best = grid[np.where(far, scored.argmax(axis=1), near.argmax(axis=1))]
     cube = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     for step in _FINE:
         around = best[:, None] + cube * (step / scale)
-        best = around[every, score(around - moved[:, None]).argmax(axis=1)]
+        best = around[every, score(around - displacement[:, None]).argmax(axis=1)]
     return np.asarray(best)
 
 

@@ -1,1 +1,1 @@
-"""Tilt series aligned by their particles: windows, one fit, the new sets."""
+"""Tilt series aligned by their particles: cross-correlations, one fit, the new sets."""

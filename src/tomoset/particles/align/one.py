@@ -1,4 +1,4 @@
-"""One tilt series aligned by its particles: windows, and the fit to them."""
+"""One tilt series aligned by its particles: cross-correlations, and the fit to them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.align.cross_correlations import CrossCorrelations
 from tomoset.align.particles import (
     PARAMETERS,
     ParticleFit,
@@ -15,7 +16,6 @@ from tomoset.align.particles import (
     changes_between,
     fit_particles,
 )
-from tomoset.align.windows import Windows
 from tomoset.errors import ModelError
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.align.options import AlignOptions
@@ -27,14 +27,14 @@ from tomoset.particles.reference import Reference
 Array = npt.NDArray[np.float64]
 
 _SHIFT = PARAMETERS.index("shift_x")
-#: Windows are made so often at most.
+#: Cross-correlations are made so often at most.
 _ROUNDS = 3
 #: Particles of such a probability are believed; many are far if more than this part of them lie
 #: beyond this part of the range.
 _BELIEVED, _MANY, _NEAR_EDGE = 0.5, 0.002, 0.8
-#: By so much windows are deeper than high, all together, where the contrast is inverted.
+#: By so much correlations are deeper than high, all together, where the contrast is inverted.
 _INVERTED = 1.5
-#: Images that moved by so much on average leave others behind [px].
+#: Images shifted by so much on average leave others behind [px].
 _LARGE = 1.0
 
 
@@ -64,8 +64,8 @@ class Aligned:
     pixel_size: float
 
     @property
-    def moved(self) -> Array:
-        """How far the fit has moved each particle: (n_particles, 3) [Å]."""
+    def displacement(self) -> Array:
+        """By how much the fit displaces each particle: (n_particles, 3) [Å]."""
         return np.asarray((self.fit.positions - self.particles.positions) * self.pixel_size)
 
 
@@ -79,10 +79,10 @@ def align(
 ) -> Aligned:
     """Align a tilt series by its particles.
 
-    Windows are made once: a correction of some pixels and tenths of degrees changes what is
-    predicted of a particle too little for a second round to find anything better. Only where
-    particles lie near the edge of their windows, or images were left behind, these are made again
-    about the better places.
+    Cross-correlations are made once: a correction of some pixels and tenths of degrees changes
+    what is predicted of a particle too little for a second round to find anything better. Only
+    where particles lie near the edge of their correlations, or images were left behind, these are
+    made again about the better positions.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def align(
     options : AlignOptions
         What is wanted.
     trajectories : (n_particles, n_tilts, 3) array, optional
-        How far particles move, as it is known so far [Å].
+        Displacements of particles by motion, as known so far [Å].
 
     Returns
     -------
@@ -119,12 +119,12 @@ def align(
     start = _State(tomogram, particles, trajectories)
     now, by_images = start, None
     if options.fit.shift_only == "images":
-        given = tomogram, images, particles, reference, options.evidence
+        given = tomogram, images, particles, reference, options.correlation
         by_images = shifts_by_images(*given, trajectories=trajectories)
         now = replace(now, tomogram=by_images.applied(tomogram))
     rounds = [_fitted(now, images, reference, options)]
     while len(rounds) < _ROUNDS and (
-        _far(rounds[-1], options.evidence.range) or _left_behind(rounds[-1])
+        _far(rounds[-1], options.correlation.range) or _left_behind(rounds[-1])
     ):
         now = _after(now, rounds[-1], options)
         rounds.append(_fitted(now, images, reference, options))
@@ -148,7 +148,7 @@ def align(
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What windows are made of."""
+    """What cross-correlations are made of."""
 
     tomogram: Tomogram
     particles: ParticleSet
@@ -163,12 +163,12 @@ def _fitted(
 ) -> ParticleFit:
     t = now.tomogram
     projections, pixel_size = t.need_projections(), t.need_pixel_size()
-    windows = correlate(
-        t, images, now.particles, reference, options.evidence, trajectories=now.trajectories
+    correlations = correlate(
+        t, images, now.particles, reference, options.correlation, trajectories=now.trajectories
     )
-    _refuse_inverted(windows, t.name)
+    _refuse_inverted(correlations, t.name)
     problem = ParticleProblem(
-        windows=windows,
+        correlations=correlations,
         projections=projections,
         positions=now.particles.positions,
         image_size=images.size,
@@ -181,9 +181,9 @@ def _fitted(
     return fit_particles(problem, options.fit)
 
 
-def _refuse_inverted(windows: Windows, name: str) -> None:
-    """Refuse a reference that images show the other way round: all windows say so together."""
-    together = windows.values.sum(axis=0)
+def _refuse_inverted(correlations: CrossCorrelations, name: str) -> None:
+    """Refuse a reference that images show the other way round: all correlations together say so."""
+    together = correlations.values.sum(axis=0)
     up, down = (float((sign * together).max(axis=(1, 2)).sum()) for sign in (1, -1))
     if down > _INVERTED * up:
         raise ModelError(
@@ -195,27 +195,27 @@ def _refuse_inverted(windows: Windows, name: str) -> None:
 
 def _after(now: _State, fit: ParticleFit, options: AlignOptions) -> _State:
     """What a fit makes of it."""
-    tomogram, particles, ways = now.tomogram, now.particles, now.trajectories
+    tomogram, particles, trajectories = now.tomogram, now.particles, now.trajectories
     if fit.kept.any():
         tomogram = replace(tomogram, projections=fit.projections, alignment=None)
     if fit.deformation is not tomogram.deformation:
         tomogram = replace(tomogram, deformation=fit.deformation)
     if fit.positions is not particles.positions:
         particles = replace(particles, coordinates=fit.positions, origins=None)
-    if options.fit.motion is not None or ways is not None:
-        ways = fit.trajectories
-    return _State(tomogram, particles, ways)
+    if options.fit.motion is not None or trajectories is not None:
+        trajectories = fit.trajectories
+    return _State(tomogram, particles, trajectories)
 
 
 def _and_by_images(fit: ParticleFit, found: ImageShifts) -> ParticleFit:
     """A fit, and what whole images changed before it."""
     gain, error = (fit.amplitude * x for x in (found.gain, found.error))
     deviations = fit.deviations.copy()
-    alone = found.moved & ~fit.kept  # the fit had nothing to add to these
+    alone = found.shifted & ~fit.kept  # the fit had nothing to add to these
     known = found.deviations / fit.amplitude[:, None]
     deviations[alone, _SHIFT : _SHIFT + 2] = known[alone]
     own, own_error = (
-        np.where(found.moved, np.where(fit.kept, np.nan_to_num(x), 0.0), x)
+        np.where(found.shifted, np.where(fit.kept, np.nan_to_num(x), 0.0), x)
         for x in (fit.gain_by_tilt, fit.gain_error_by_tilt)
     )
     return replace(
@@ -225,19 +225,19 @@ def _and_by_images(fit: ParticleFit, found: ImageShifts) -> ParticleFit:
         gain_by_tilt=own + gain,
         gain_error_by_tilt=np.hypot(own_error, error),
         log_likelihood_before=fit.log_likelihood_before - float(gain.sum()),
-        kept=fit.kept | found.moved,
+        kept=fit.kept | found.shifted,
     )
 
 
 def _far(fit: ParticleFit, limit: float) -> bool:
-    """Whether some particles were so far from the middles of windows that others may be outside."""
+    """Whether some particles were so far off that others may be outside of their correlations."""
     away = np.abs(fit.offsets[fit.weights > _BELIEVED]).max(axis=-1, initial=0.0)
     known = away[np.isfinite(away)]
     return bool(len(known)) and float((known > _NEAR_EDGE * limit).mean()) > _MANY
 
 
 def _left_behind(fit: ParticleFit) -> bool:
-    """Whether images moved, but for some: particles may be outside of their windows there."""
+    """Whether images shifted, but for some, where particles may be outside of correlations."""
     shown = np.isfinite(fit.offsets).all(axis=-1).any(axis=0)
     shifts = fit.changes[shown & fit.kept, _SHIFT : _SHIFT + 2]
     large = bool(len(shifts)) and float(np.square(shifts).sum(axis=1).mean()) > _LARGE**2
@@ -254,7 +254,7 @@ def _joined(earlier: ParticleFit, later: ParticleFit) -> ParticleFit:
         later,
         deviations=known(later.deviations, earlier.deviations),
         expected=np.where(later.kept, later.expected, earlier.expected),
-        bend_deviations=known(later.bend_deviations, earlier.bend_deviations),
+        deformation_deviations=known(later.deformation_deviations, earlier.deformation_deviations),
         motion_deviations=known(later.motion_deviations, earlier.motion_deviations),
         gains=earlier.gains,
         gain_by_tilt=earlier.gain_by_tilt,

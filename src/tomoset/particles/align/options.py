@@ -14,11 +14,11 @@ class AlignOptions:
 
     Parameters
     ----------
-    evidence : CorrelationOptions
+    correlation : CorrelationOptions
         Boxes, range and weights.
     fit : ParticleOptions
         What may change.
     """
 
-    evidence: CorrelationOptions
+    correlation: CorrelationOptions
     fit: ParticleOptions

@@ -43,7 +43,7 @@ def write_alignment_png(aligned: Aligned, path: str | os.PathLike[str]) -> None:
     panels = [chart("shift change px", angles, _curves(aligned, _SHIFTS))]
     if any(fit.changes[:, PARAMETERS.index(name)].any() for name in _TURNS):
         panels.append(chart("turn change °", angles, _curves(aligned, _TURNS)))
-    if fit.trajectories.any() or aligned.moved.any():
+    if fit.trajectories.any() or aligned.displacement.any():
         panels.append(_ways(aligned))
     if aligned.after.deformation is not None:
         panels.append(_bent(aligned))
@@ -75,7 +75,7 @@ def _ways(aligned: Aligned) -> Picture:
     size = float(aligned.before.size[0]), float(aligned.before.size[1])
     rows = np.arange(0, len(aligned.particles), -(-len(aligned.particles) // _WAYS))
     points = aligned.particles.positions[rows, :2]
-    title, ways = "particles moved {} Å", aligned.moved[rows, None, :2]
+    title, ways = "particles moved {} Å", aligned.displacement[rows, None, :2]
     if aligned.fit.trajectories.any():
         dose = aligned.before.pre_exposure
         order = np.arange(aligned.before.n_tilts) if dose is None else np.argsort(dose)

@@ -36,7 +36,7 @@ class Numbers:
         That show particles, and whose alignment changed.
     faint : tuple of int
         Images, from 1, that show particles at a small part of the strength of the others.
-    shift, angle, moved : float
+    shift, angle, displacement : float
         Rms changes of images that changed [px], [deg], and of positions [Å].
     expected : float or None
         How well the alignment is known at the particles [px], if it changed.
@@ -53,7 +53,7 @@ class Numbers:
     deformation_error : float or None
         Rms [px].
     gains : tuple of Gain
-        Of classes of parameters.
+        Of parameter groups.
     """
 
     particles: int
@@ -65,7 +65,7 @@ class Numbers:
     faint: tuple[int, ...]
     shift: float
     angle: float
-    moved: float
+    displacement: float
     expected: float | None
     image_gain: Gain | None
     residual: float | None
@@ -82,7 +82,7 @@ def numbers(aligned: Aligned) -> Numbers:
     """What is to be known of an alignment."""
     fit, n = aligned.fit, PARAMETERS.index("shift_x")
     known = np.isfinite(fit.deviations) & fit.kept[:, None]
-    turned, shifted = known[:, :n].any(axis=1), known[:, n]
+    rotated, shifted = known[:, :n].any(axis=1), known[:, n]
     seen = aligned.visible.any(axis=1)
     changed = bool(fit.kept.any())
     gain = Gain(
@@ -100,8 +100,8 @@ def numbers(aligned: Aligned) -> Numbers:
         changed=int(fit.kept.sum()),
         faint=faint_images(aligned),
         shift=_rms(fit.changes[shifted, n : n + 2]),
-        angle=_rms(fit.changes[turned, :n]),
-        moved=_rms(aligned.moved[seen]),
+        angle=_rms(fit.changes[rotated, :n]),
+        displacement=_rms(aligned.displacement[seen]),
         expected=_finite(_mean_square(fit.expected)) if changed else None,
         image_gain=gain if changed and np.isfinite(gain.gain) else None,
         residual=_finite(float(np.nanmean(fit.residuals))),
@@ -110,7 +110,7 @@ def numbers(aligned: Aligned) -> Numbers:
         log_likelihood_before=fit.log_likelihood_before,
         motion=_rms(fit.trajectories),
         motion_error=_finite(_mean_length(fit.motion_deviations)),
-        deformation_error=_finite(_mean_square(fit.bend_deviations)),
+        deformation_error=_finite(_mean_square(fit.deformation_deviations)),
         gains=tuple(fit.gains),
     )
 
@@ -128,12 +128,12 @@ def alignment_to_star(aligned: Aligned) -> star.StarFile:
     """The report of an alignment.
 
     Tables: ``alignment``, of the whole series; ``tilts``, how each changed, with standard
-    deviations; ``particles``, where each is and how sure that is; ``gains``, what the classes of
-    parameters gain in log-likelihood of particles that are left out. Shifts are in px of the
-    tilt images, angles in degrees, places in voxels, moves in Å.
+    deviations; ``particles``, where each is and how sure that is; ``gains``, what the parameter
+    groups gain in log-likelihood of particles that are left out. Shifts are in px of the
+    tilt images, angles in degrees, positions in voxels, displacements in Å.
     """
     said = numbers(aligned)
-    bent = aligned.after.deformation
+    deformation = aligned.after.deformation
     whole: dict[str, object] = {
         "tomosetParticles": said.particles,
         "tomosetSeen": said.seen,
@@ -146,10 +146,10 @@ def alignment_to_star(aligned: Aligned) -> star.StarFile:
         "tomosetAmplitude": said.amplitude,
         "tomosetShiftChange": said.shift,
         "tomosetAngleChange": said.angle,
-        "tomosetParticleMoveAngst": said.moved,
+        "tomosetParticleDisplacementAngst": said.displacement,
         "tomosetMotionAngst": said.motion,
         "tomosetMotionErrorAngst": said.motion_error,
-        "tomosetDeformation": "none" if bent is None else bent.kind,
+        "tomosetDeformation": "none" if deformation is None else deformation.kind,
     }
     whole |= {star.report_label(f"spread_{name}"): x for name, x in aligned.fit.spreads.items()}
     one = star.summary_table("alignment", whole)
@@ -168,7 +168,7 @@ def _tilts(aligned: Aligned) -> star.Table:
         "tomosetResidual": fit.residuals,
         "tomosetExpectedError": fit.expected,
         "tomosetAmplitude": fit.amplitude,
-        "tomosetDeformationError": fit.bend_deviations,
+        "tomosetDeformationError": fit.deformation_deviations,
     }
     for i, axis in enumerate("XYZ"):
         columns[f"tomosetMotion{axis}ErrorAngst"] = fit.motion_deviations[:, i]
@@ -181,13 +181,13 @@ def _particles(aligned: Aligned) -> star.Table:
     columns: dict[str, Iterable[object]] = {
         "rlnTomoParticleName": aligned.particles.particle_names,
         "tomosetSeen": aligned.visible.sum(axis=1),
-        "tomosetEvidence": fit.evidence,
+        "tomosetLogLikelihoodRatio": fit.log_likelihood_ratio,
         "tomosetProbability": np.where(aligned.visible.any(axis=1), fit.weights, np.nan),
     }
     for i, axis in enumerate("XYZ"):
         columns[f"tomoset{axis}"] = fit.positions[:, i]
-        columns[f"tomosetMove{axis}Angst"] = aligned.moved[:, i]
-        columns[f"tomosetMove{axis}ErrorAngst"] = fit.position_deviations[:, i] * px
+        columns[f"tomosetDisplacement{axis}Angst"] = aligned.displacement[:, i]
+        columns[f"tomosetDisplacement{axis}ErrorAngst"] = fit.position_deviations[:, i] * px
     return star.report_table("particles", columns)
 
 
@@ -196,7 +196,7 @@ def _gains(aligned: Aligned) -> star.Table:
     return star.report_table(
         "gains",
         {
-            "tomosetClass": [g.name for g in gains],
+            "tomosetParameterGroup": [g.name for g in gains],
             "tomosetGain": [g.gain for g in gains],
             "tomosetGainError": [g.error for g in gains],
             "tomosetKept": [int(g.kept) for g in gains],

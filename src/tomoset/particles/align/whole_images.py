@@ -49,13 +49,13 @@ class ImageShifts:
     deviations: Array
 
     @property
-    def moved(self) -> npt.NDArray[np.bool_]:
+    def shifted(self) -> npt.NDArray[np.bool_]:
         """Which images have a shift."""
         return np.asarray(self.shifts.any(axis=1))
 
     def applied(self, tomogram: Tomogram) -> Tomogram:
         """The tomogram with these shifts."""
-        if not self.moved.any():
+        if not self.shifted.any():
             return tomogram
         projections = tomogram.need_projections().copy()
         projections[:, :2, 3] += self.shifts

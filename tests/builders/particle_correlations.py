@@ -1,4 +1,4 @@
-"""Windows of particles whose true alignment is known, made without any image."""
+"""Cross-correlations of particles whose true alignment is known, made without any image."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from tomoset import geometry
+from tomoset.align.cross_correlations import CrossCorrelations
 from tomoset.align.particles import ParticleOptions, ParticleProblem, fit_particles
-from tomoset.align.windows import Windows
 from tomoset.model import Deformation
 
 SIZE, IMAGE, PIXEL = (1024, 960, 300), (1024, 960), 5.4
@@ -27,16 +27,16 @@ class Case:
     amplitude: float = 1.0
     shift: float = 1.5
     angle: tuple[float, float, float] = (0.0, 0.1, 0.1)
-    place: float = 0.3
+    position_error: float = 0.3
     far: float = 0.0
     far_by: float = 9.0
-    velocity: float = 0.0  # of a walk [Å per e/Å²]
-    drift: float = 0.0  # of a velocity that stays [Å per e/Å²]
+    velocity: float = 0.0  # of Brownian motion [Å per e/Å²]
+    linear: float = 0.0  # deviation of a constant velocity [Å per e/Å²]
     picked: bool = False  # positions are averages over all images
-    bend: Deformation | None = None
+    deformation: Deformation | None = None
     magnification: float = 0.0
     noise: float = 1.0
-    old_bend: Deformation | None = None
+    old_deformation: Deformation | None = None
 
 
 @dataclass
@@ -86,21 +86,23 @@ def dose_order(tilts: int) -> np.ndarray:
     return dose
 
 
-def walk(rng, places: np.ndarray, dose: np.ndarray, velocity: float) -> np.ndarray:
+def brownian(rng, positions: np.ndarray, dose: np.ndarray, velocity: float) -> np.ndarray:
     """Motion of particles [voxels]: (tilts, particles, 3)."""
-    apart = np.linalg.norm(places[:, None] - places, axis=2) * PIXEL
-    root = np.linalg.cholesky(np.exp(-apart / 3000.0) + 1e-9 * np.eye(len(places)))
+    apart = np.linalg.norm(positions[:, None] - positions, axis=2) * PIXEL
+    root = np.linalg.cholesky(np.exp(-apart / 3000.0) + 1e-9 * np.eye(len(positions)))
     order = np.argsort(dose)
-    moved = np.zeros((len(dose), len(places), 3))
-    now = np.zeros((len(places), 3))
+    moved = np.zeros((len(dose), len(positions), 3))
+    now = np.zeros((len(positions), 3))
     for before, t in pairwise(order):
         step = (dose[t] - dose[before]) * velocity / PIXEL
-        now = now + step * root @ rng.standard_normal((len(places), 3))
+        now = now + step * root @ rng.standard_normal((len(positions), 3))
         moved[t] = now
     return moved
 
 
-def windows(rng, case: Case, true: np.ndarray, at: np.ndarray, visible: np.ndarray) -> Windows:
+def correlations(
+    rng, case: Case, true: np.ndarray, at: np.ndarray, visible: np.ndarray
+) -> CrossCorrelations:
     """Correlations with white noise of what is truly at `true`; all (particles, tilts, ...)."""
     n, count = 2 * case.half + 1, max(64, 2 * case.half + 1)
     F, ky, kx = spectrum(count)
@@ -121,7 +123,7 @@ def windows(rng, case: Case, true: np.ndarray, at: np.ndarray, visible: np.ndarr
     power = F**2 / count**2 * (2 * np.pi) ** 2
     each = np.array([(power * kx**2).sum(), (power * kx * ky).sum(), (power * ky**2).sum()])
     values[~visible] = 0
-    return Windows(
+    return CrossCorrelations(
         values=values,
         step=1.0,
         at=at,
@@ -138,48 +140,48 @@ def series(case: Case) -> tuple[ParticleProblem, Truth]:
     shifts = case.shift * rng.standard_normal((case.tilts, 2))
     factor = case.magnification * rng.standard_normal(case.tilts)
     true = changed(P, angles, shifts, factor)
-    places = rng.uniform(0.1, 0.9, (case.particles, 3)) * SIZE
-    off = case.place * rng.standard_normal(places.shape)
+    positions = rng.uniform(0.1, 0.9, (case.particles, 3)) * SIZE
+    off = case.position_error * rng.standard_normal(positions.shape)
     wrong = rng.uniform(size=case.particles) < case.far
-    way = rng.standard_normal(places.shape)
-    way /= np.linalg.norm(way, axis=1)[:, None]
-    off[wrong] += case.far_by * way[wrong]
+    direction = rng.standard_normal(positions.shape)
+    direction /= np.linalg.norm(direction, axis=1)[:, None]
+    off[wrong] += case.far_by * direction[wrong]
     dose = dose_order(case.tilts)
     motion = np.zeros((case.tilts, case.particles, 3))
     if case.velocity:
-        motion = walk(rng, places, dose, case.velocity)
-    if case.drift:
-        apart = np.linalg.norm(places[:, None] - places, axis=2) * PIXEL
-        root = np.linalg.cholesky(np.exp(-apart / 3000.0) + 1e-9 * np.eye(len(places)))
-        velocity = case.drift / PIXEL * root @ rng.standard_normal(places.shape)
+        motion = brownian(rng, positions, dose, case.velocity)
+    if case.linear:
+        apart = np.linalg.norm(positions[:, None] - positions, axis=2) * PIXEL
+        root = np.linalg.cholesky(np.exp(-apart / 3000.0) + 1e-9 * np.eye(len(positions)))
+        velocity = case.linear / PIXEL * root @ rng.standard_normal(positions.shape)
         motion = motion + (dose - dose.min())[:, None, None] * velocity
-    seen = np.stack([geometry.apply(true[t], places + motion[t]) for t in range(case.tilts)])[
+    seen = np.stack([geometry.apply(true[t], positions + motion[t]) for t in range(case.tilts)])[
         ..., :2
     ]
-    if case.bend is not None:
-        seen = seen + case.bend.displacement(seen, image_size=IMAGE)
+    if case.deformation is not None:
+        seen = seen + case.deformation.displacement(seen, image_size=IMAGE)
     if case.picked:
         aims = seen - P[:, None, :2, 3]
         rows = P[:, :2, :3].reshape(-1, 3)
         aims = aims.transpose(0, 2, 1).reshape(len(rows), -1)
-        off += places - np.linalg.lstsq(rows, aims, rcond=None)[0].T
-    at = geometry.apply(P, places - off)[..., :2]
-    if case.old_bend is not None:
-        at = at + case.old_bend.displacement(at, image_size=IMAGE)
+        off += positions - np.linalg.lstsq(rows, aims, rcond=None)[0].T
+    at = geometry.apply(P, positions - off)[..., :2]
+    if case.old_deformation is not None:
+        at = at + case.old_deformation.displacement(at, image_size=IMAGE)
     edge = 12.0
     visible = ((at > edge) & (at < np.array(IMAGE) - edge)).all(axis=-1)
     seen, at, visible = np.swapaxes(seen, 0, 1), np.swapaxes(at, 0, 1), visible.T
     problem = ParticleProblem(
-        windows=windows(rng, case, seen, at, visible),
+        correlations=correlations(rng, case, seen, at, visible),
         projections=P,
-        positions=places - off,
+        positions=positions - off,
         image_size=IMAGE,
         size=SIZE,
         pixel_size=PIXEL,
         pre_exposure=dose,
-        deformation=case.old_bend,
+        deformation=case.old_deformation,
     )
-    return problem, Truth(true, places, motion, wrong, angles, shifts)
+    return problem, Truth(true, positions, motion, wrong, angles, shifts)
 
 
 def residual(

@@ -11,24 +11,24 @@ Array = npt.NDArray[np.float64]
 FADE_FROM, FADE_TO = 4.0, 2.0
 
 
-def prefilter(window: Array) -> Array:
-    """Coefficients of the cubic B-spline through a window, mirrored at its edges: (n, n)."""
-    n = len(window)
+def prefilter(correlation: Array) -> Array:
+    """Coefficients of the cubic B-spline through a correlation, mirrored at its edges: (n, n)."""
+    n = len(correlation)
     through = np.zeros((n, n))
     for i in range(n):
         for neighbour, weight in ((i - 1, 1 / 6), (i, 4 / 6), (i + 1, 1 / 6)):
             mirrored = n - 1 - abs(n - 1 - abs(neighbour))
             through[i, mirrored] += weight
-    half = np.linalg.solve(through, window)
+    half = np.linalg.solve(through, correlation)
     return np.asarray(np.linalg.solve(through, half.T).T)
 
 
-def value(window: Array, offset: Array, step: float) -> float:
-    """The spline through a window at an offset [px] from its middle, faded at its edge."""
-    coefficients = prefilter(window)
-    middle = len(window) // 2
+def value(correlation: Array, offset: Array, step: float) -> float:
+    """The spline through a correlation at an offset [px] from its middle, faded at its edge."""
+    coefficients = prefilter(correlation)
+    middle = len(correlation) // 2
     at = np.asarray(offset) / step + middle
-    points = np.arange(len(window))
+    points = np.arange(len(correlation))
     along_x, along_y = (_spline(points - u) for u in at)
     faded = np.prod([_fade(abs(u - middle), middle) for u in at])
     return float(faded * (along_y @ coefficients @ along_x))
@@ -47,7 +47,7 @@ def _fade(away: float, middle: int) -> float:
 
 
 def stack(values: Array, weights: Array, offsets: Array, step: float) -> Array:
-    """Weighted sums over particles of their windows, each moved by -offset: (n_tilts, n, n).
+    """Weighted sums over particles of their correlations, each shifted by -offset: (n_tilts, n, n).
 
     Parameters
     ----------
@@ -69,13 +69,13 @@ def stack(values: Array, weights: Array, offsets: Array, step: float) -> Array:
 
 
 def score(values: Array, weights: Array, offsets: Array, step: float) -> float:
-    """Weighted sum over tilts of one particle's windows at the nearest points to offsets [px]."""
+    """Weighted sum over tilts of a particle's correlations at points nearest to offsets [px]."""
     middle = values.shape[-1] // 2
     total = 0.0
-    for window, weight, offset in zip(values, weights, offsets, strict=True):
+    for correlation, weight, offset in zip(values, weights, offsets, strict=True):
         i, j = np.rint(offset / step).astype(int) + middle
-        if min(i, j) >= 0 and max(i, j) < len(window):
-            total += weight * window[j, i]
+        if min(i, j) >= 0 and max(i, j) < len(correlation):
+            total += weight * correlation[j, i]
     return float(total)
 
 
@@ -87,7 +87,7 @@ def mix(space: Array, which: npt.NDArray[np.int64], time: Array, information: Ar
     space, which, time
         As in `Modes`.
     information : (n_tilts, n_particles, 3, 3) array
-        On places.
+        On positions.
     """
     reach = space[:, which][None] * time[:, None]
     return np.asarray(np.einsum("tpa,tpij,tpb->aibj", reach, information, reach, optimize=True))

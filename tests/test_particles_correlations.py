@@ -1,4 +1,4 @@
-"""Correlation windows of particles: projections of maps, white images, and what goes wrong."""
+"""Cross-correlations of particles: projections of maps, white images, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.builders.seven_molecules import (
     OPTIONS,
     PIXEL,
     SIZE,
+    correlations,
     images,
     molecule_map,
     peak,
     reference,
     relion_particles,
     series,
-    windows,
 )
 from tomoset import geometry
 from tomoset import simulate as sim
-from tomoset.align.windows import Windows
+from tomoset.align.cross_correlations import CrossCorrelations
 from tomoset.errors import (
     FileFormatError,
     MissingFieldError,
@@ -175,7 +175,7 @@ def test_predicted_images_are_those_of_the_simulation():
 
 
 @pytest.mark.parametrize("padding", [1, 2])
-def test_windows_are_correlations(padding):
+def test_values_are_correlations(padding):
     """Against shifted sums over pixels, at whole and half pixels."""
     rng = np.random.default_rng(2)
     box, n = 16, 5
@@ -233,7 +233,7 @@ def test_coloured_noise_becomes_white():
 
 
 def test_the_peak_is_in_the_middle_where_the_alignment_is_true():
-    found = windows()
+    found = correlations()
     assert found.values.shape == (7, 5, 17, 17)
     for values, shown in zip(found.values, found.visible, strict=True):
         if shown.any():
@@ -251,13 +251,13 @@ def test_a_shift_of_the_projections_is_found_with_the_other_sign():
     shifted = replace(
         tomogram, projections=geometry.translation((3.3, -2.2, 0)) @ tomogram.projections
     )
-    moved, still = windows(shifted), windows()
+    moved, still = correlations(shifted), correlations()
     np.testing.assert_allclose(moved.at - still.at, np.broadcast_to([3.3, -2.2], moved.at.shape))
     assert np.abs(peak(moved.values.sum(axis=(0, 1))) - [-3.3, 2.2]).max() < 0.1
 
 
 def test_padding_adds_entries_between():
-    coarse, fine = windows(), windows(options=replace(OPTIONS, padding=2))
+    coarse, fine = correlations(), correlations(options=replace(OPTIONS, padding=2))
     assert fine.step == 0.5
     assert fine.values.shape[-1] == 2 * (12 + 2) + 1
     np.testing.assert_allclose(
@@ -275,18 +275,18 @@ def test_trajectories_move_what_is_expected():
     for t in range(5):
         moved = particles.positions + motion[:, t] / PIXEL
         np.testing.assert_allclose(at[:, t], projected_positions(tomogram, moved)[:, t])
-    np.testing.assert_array_equal(windows(trajectories=motion).at, at)
+    np.testing.assert_array_equal(correlations(trajectories=motion).at, at)
     bent = Deformation(kind="linear", grid=(3, 3), coefficients=np.full((5, 3), 0.01))
     bent_tomogram = replace(tomogram, deformation=bent)
     expected = bent_tomogram.project(particles.positions).swapaxes(0, 1)
-    np.testing.assert_array_equal(windows(bent_tomogram).at, expected)
+    np.testing.assert_array_equal(correlations(bent_tomogram).at, expected)
     for wrong in (motion[:, :4], np.full((7, 5, 3), np.nan)):
         with pytest.raises(ModelError, match="trajectories"):
-            windows(trajectories=wrong)
+            correlations(trajectories=wrong)
 
 
 def test_more_than_memory_goes_to_a_file():
-    inside, outside = windows(), windows(options=replace(OPTIONS, memory=1000, threads=1))
+    inside, outside = correlations(), correlations(options=replace(OPTIONS, memory=1000, threads=1))
     assert isinstance(outside.values, np.memmap)
     np.testing.assert_array_equal(outside.values, inside.values)
 
@@ -298,7 +298,7 @@ def test_what_is_not_visible_says_nothing():
     coordinates = particles.coordinates.copy()
     coordinates[4] = [0, 0, 30]
     hidden = replace(particles, visible=list(masks), coordinates=coordinates)
-    found = windows(replace(tomogram, ctf_scale=np.array([1, 1, 0, 1, 1.0])), hidden)
+    found = correlations(replace(tomogram, ctf_scale=np.array([1, 1, 0, 1, 1.0])), hidden)
     assert not found.visible[2, 1:].any()
     assert not found.visible[4].any()
     assert not found.visible[:, 2].any()
@@ -459,41 +459,41 @@ def test_impossible_data_are_refused():
     with pytest.raises(
         ModelError, match="a box of 190 px is larger than the tilt images of 200 x 180"
     ):
-        windows(options=replace(OPTIONS, box=190))
+        correlations(options=replace(OPTIONS, box=190))
     with pytest.raises(ModelError, match="none of its 7 particles is visible"):
-        windows(particles=replace(particles, coordinates=particles.coordinates + 1000))
+        correlations(particles=replace(particles, coordinates=particles.coordinates + 1000))
     other = Reference(half1=molecule_map(), half2=molecule_map(), pixel_size=5.4)
     with pytest.raises(ModelError, match=r"5\.4 Å a voxel, the tilt images 8 Å"):
         correlate(tomogram, images(), particles, other, OPTIONS)
     with pytest.raises(ModelError, match="has no defocus"):
-        windows(replace(tomogram, defocus_u=None, defocus_v=None))
+        correlations(replace(tomogram, defocus_u=None, defocus_v=None))
     with pytest.raises(ModelError, match="not aligned"):
-        windows(replace(tomogram, projections=None))
+        correlations(replace(tomogram, projections=None))
     with pytest.raises(ModelError, match="has no particles"):
         correlate(tomogram, images(), particles.select([]), reference(), OPTIONS)
     with pytest.raises(ModelError, match="are of 'a', not of 'b'"):
-        windows(replace(tomogram, name="b"))
+        correlations(replace(tomogram, name="b"))
     with pytest.raises(ModelError, match="expected images of"):
-        windows(replace(tomogram, image_size=(100, 100)))
+        correlations(replace(tomogram, image_size=(100, 100)))
     with pytest.raises(ModelError, match="say of another number"):
-        windows(particles=replace(particles, visible=[[True] * 4] * 7))
+        correlations(particles=replace(particles, visible=[[True] * 4] * 7))
     angles = particles.angles.copy()
     angles[3] = np.nan
     with pytest.raises(ModelError, match="angles that are no numbers"):
-        windows(particles=replace(particles, angles=angles))
+        correlations(particles=replace(particles, angles=angles))
 
 
 def test_impossible_optics_are_refused():
     ones = [1] * 7
-    assert windows(particles=relion_particles(ones, "rlnVoltage=300")).visible.any()
+    assert correlations(particles=relion_particles(ones, "rlnVoltage=300")).visible.any()
     with pytest.raises(ModelError, match="says 200, tomogram 'a' 300"):
-        windows(particles=relion_particles(ones, "rlnVoltage=200"))
+        correlations(particles=relion_particles(ones, "rlnVoltage=200"))
     with pytest.raises(FileFormatError, match="expected a half set, 1 or 2, found 3"):
-        windows(particles=relion_particles([1, 2, 3, 1, 1, 1, 1]))
+        correlations(particles=relion_particles([1, 2, 3, 1, 1, 1, 1]))
     with pytest.raises(
         ModelError, match=r"8 Å a pixel, the optics group of 7 of its particles 8\.1"
     ):
-        windows(particles=replace(series()[2], pixel_sizes=np.full(7, 8.1)))
+        correlations(particles=replace(series()[2], pixel_sizes=np.full(7, 8.1)))
 
 
 def test_impossible_maps_are_refused():
@@ -520,8 +520,8 @@ def test_impossible_maps_are_refused():
             Fsc(**curve)
 
 
-def test_inconsistent_windows_are_refused():
-    found = windows()
+def test_inconsistent_correlations_are_refused():
+    found = correlations()
     fields = {
         name: getattr(found, name)
         for name in ("values", "step", "at", "energy", "information", "visible")
@@ -537,5 +537,5 @@ def test_inconsistent_windows_are_refused():
         ({"energy": found.energy * np.nan}, "energy must be finite"),
     ):
         with pytest.raises(ModelError, match=message):
-            Windows(**{**fields, **changed})
+            CrossCorrelations(**{**fields, **changed})
     assert found.half == 8.0

@@ -1,10 +1,11 @@
-"""How particles move: Gaussian processes over space and dose, as sums of their largest modes.
+"""Motion priors: Gaussian processes over space and dose, as sums of their largest modes.
 
-Velocities of two particles a distance d apart have the covariance sv² exp(-d/sd); where a particle
-is, is its velocity summed over the dose since the first image. Velocities of different images have
-nothing to do with each other in a `walk`, as in RELION; are the same in a `drift`; and walk in a
-`swerve`, by as much as they are in all the dose. How much there is of each is learned. Covariances
-are products of one in space and one in time, and so are modes.
+Velocities of two particles a distance d apart have the covariance sv² exp(-d/sd); a displacement is
+the velocity integrated over the dose since the first image. There are three processes: `brownian`,
+where velocities of different images are independent (RELION's), `linear`, where the velocity is
+constant, and `integrated_brownian`, where the velocity is Brownian, with a variance that reaches
+that of the others at the full dose. The variance of each is learned. Covariances are products of
+one in space and one in time, and so are modes.
 """
 
 from __future__ import annotations
@@ -22,45 +23,45 @@ from tomoset.errors import ModelError
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-#: Modes in space that it takes to tell the courses apart, those that reach farthest.
+#: Modes in space that tell the priors apart: those of the longest range.
 COARSE = 16
-#: What is left out of the variance of a course over time.
+#: What is left out of the variance of a prior over time.
 _LEFT_OUT = 0.02
 #: Particles whose covariance is solved for; the modes of others follow from those (Nystroem).
 _MOST = 1000
 
 
-def _walk(dose: Array) -> Array:
-    """Covariance of the ways that steps from image to image add up to: (n_tilts, n_tilts)."""
+def _brownian(dose: Array) -> Array:
+    """Covariance of sums of independent steps from image to image: (n_tilts, n_tilts)."""
     order = np.argsort(dose, kind="stable")
-    walked = np.zeros(len(dose))
-    walked[order[1:]] = np.cumsum(np.diff(dose[order]) ** 2)
-    return np.minimum.outer(walked, walked)
+    variance = np.zeros(len(dose))
+    variance[order[1:]] = np.cumsum(np.diff(dose[order]) ** 2)
+    return np.minimum.outer(variance, variance)
 
 
-def _swerve(dose: Array) -> Array:
-    """Covariance of the ways of a velocity that walks."""
+def _integrated_brownian(dose: Array) -> Array:
+    """Covariance of displacements by a Brownian velocity."""
     low, high = np.minimum.outer(dose, dose), np.maximum.outer(dose, dose)
     return np.asarray(low**2 * (3 * high - low) / (6 * dose.max()))
 
 
-def _drift(dose: Array) -> Array:
-    """Covariance of the ways of a velocity that stays."""
+def _linear(dose: Array) -> Array:
+    """Covariance of displacements by a constant velocity."""
     return np.outer(dose, dose)
 
 
-#: What there is of motions, from rough to smooth.
-COURSES = ("walk", "swerve", "drift")
+#: The motion priors, from rough to smooth.
+MOTION_PRIORS = ("brownian", "integrated_brownian", "linear")
 _COVARIANCES: dict[str, Callable[[Array], Array]] = {
-    "walk": _walk,
-    "swerve": _swerve,
-    "drift": _drift,
+    "brownian": _brownian,
+    "integrated_brownian": _integrated_brownian,
+    "linear": _linear,
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Motions:
-    """All modes that there are of motions.
+class MotionModes:
+    """All modes of all motion priors.
 
     Parameters
     ----------
@@ -68,8 +69,8 @@ class Motions:
         Over particles [voxels].
     times : (n_tilts, k) array
         Over images; 0 in the image of the lowest dose.
-    courses : (k,) int array
-        Of which of `COURSES` each of these is.
+    priors : (k,) int array
+        Of which of `MOTION_PRIORS` each of these is.
     means : (k, 3, 3) array
         As of `Modes`.
     most : int
@@ -78,7 +79,7 @@ class Motions:
 
     space: Array
     times: Array
-    courses: Index
+    priors: Index
     means: Array
     most: int
 
@@ -90,7 +91,7 @@ class Motions:
         linear: Array,
         pixel_size: float,
         options: MotionOptions,
-    ) -> Motions:
+    ) -> MotionModes:
         """Set up.
 
         Parameters
@@ -113,19 +114,19 @@ class Motions:
         dose = np.asarray(pre_exposure - np.min(pre_exposure, initial=np.inf))
         if not dose.any():
             raise ModelError("motion needs the dose of each tilt image, and here all have the same")
-        each = [_largest(_COVARIANCES[name](dose), len(dose)) for name in COURSES]
+        each = [_largest(_COVARIANCES[name](dose), len(dose)) for name in MOTION_PRIORS]
         times = np.concatenate(each, axis=1)
         times[dose == 0] = 0.0  # to the last bit: RELION's trajectories begin there
-        courses = np.repeat(np.arange(len(each)), [time.shape[1] for time in each])
+        priors = np.repeat(np.arange(len(each)), [time.shape[1] for time in each])
         space = options.sigma_velocity / pixel_size * _spatial(positions * pixel_size, options)
-        return cls(space, times, courses, _means(times, linear), options.max_modes)
+        return cls(space, times, priors, _means(times, linear), options.max_modes)
 
     def coarse(self) -> Modes:
-        """Those that reach farthest, of all courses."""
+        """Those of the longest range in space, of all priors."""
         reached = np.arange(min(COARSE, self.space.shape[1]))
         times = []
-        for course in range(len(COURSES)):
-            mine = np.flatnonzero(self.courses == course)
+        for prior in range(len(MOTION_PRIORS)):
+            mine = np.flatnonzero(self.priors == prior)
             variance = (self.times[:, mine] ** 2).sum(axis=0)
             enough = np.cumsum(variance) < (1 - _LEFT_OUT) * variance.sum()
             times.append(mine[: int(enough.sum()) + 1])
@@ -133,34 +134,34 @@ class Motions:
         return self._chosen(np.repeat(reached, len(when)), np.tile(when, len(reached)))
 
     def detailed(self, variances: Array) -> Modes:
-        """Those that move particles farthest, by the variances of the courses."""
+        """Those of the largest displacements, by the variances of the priors."""
         variance = np.outer(
             (self.space**2).mean(axis=0),
-            (self.times**2).mean(axis=0) * variances[self.courses],
+            (self.times**2).mean(axis=0) * variances[self.priors],
         )
         first = np.argsort(-variance, axis=None, kind="stable")[: self.most]
         return self._chosen(*np.unravel_index(first, variance.shape))
 
     def _chosen(self, which: Index, when: Index) -> Modes:
         space = self.space[:, : int(which.max()) + 1]
-        return Modes(space, self.times, self.courses, which, when, self.means)
+        return Modes(space, self.times, self.priors, which, when, self.means)
 
 
 def _means(time: Array, linear: Array) -> Array:
-    """Places by least squares of what goes along each axis by modes in time: (k, 3, 3)."""
+    """Average positions, by least squares, of displacements along each axis: (k, 3, 3)."""
     each = np.swapaxes(linear, 1, 2) @ linear
     inverse = np.linalg.pinv(each.sum(axis=0), rcond=1e-6, hermitian=True)
     return np.asarray(inverse @ np.einsum("tm,tij->mij", time, each))
 
 
-def _spatial(places: Array, options: MotionOptions) -> Array:
+def _spatial(positions: Array, options: MotionOptions) -> Array:
     """Modes over particles, times the roots of their variances: (n_particles, m)."""
-    some = np.unique(np.linspace(0, len(places) - 1, _MOST).astype(np.int64))
-    if len(some) >= len(places):
-        return _largest(_covariance(places, places, options), options.max_modes)
-    root = _largest(_covariance(places[some], places[some], options), options.max_modes)
+    some = np.unique(np.linspace(0, len(positions) - 1, _MOST).astype(np.int64))
+    if len(some) >= len(positions):
+        return _largest(_covariance(positions, positions, options), options.max_modes)
+    root = _largest(_covariance(positions[some], positions[some], options), options.max_modes)
     # A mode's value elsewhere: its values here, by the covariance between here and there.
-    across = _covariance(places, places[some], options)
+    across = _covariance(positions, positions[some], options)
     return np.asarray(across @ (root / (root**2).sum(axis=0)))
 
 

@@ -1,4 +1,4 @@
-"""Which numbers are free, in one vector, and what is expected of them beforehand."""
+"""Which parameters are free, in one vector, and their prior."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.particles.cameras import COLUMNS
-from tomoset.align.particles.courses import COURSES
 from tomoset.align.particles.motion import Modes
+from tomoset.align.particles.motion_priors import MOTION_PRIORS
 from tomoset.geometry import DeformationBasis
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-#: Groups of numbers that share a variance; the changes common to all tilt images have a fixed one.
-GROUPS = (*COLUMNS, "deformation", *COURSES, "common")
-DEFORMATION, MOTION, COMMON = (GROUPS.index(name) for name in ("deformation", "walk", "common"))
+#: Parameters that share a variance; the changes common to all tilt images have a fixed one.
+GROUPS = (*COLUMNS, "deformation", *MOTION_PRIORS, "common")
+DEFORMATION, MOTION, COMMON = (GROUPS.index(name) for name in ("deformation", "brownian", "common"))
 #: Standard deviations to begin with: angles [rad], shifts [px], factors; of a deformation [px];
 #: and of motions, against what was asked for.
 _START = (*[np.deg2rad(0.2)] * 3, *[2.0] * 2, *[0.003] * 3, 1.0, *[0.5] * 3, 1.0)
 #: Standard deviations of what all tilt images have in common, of each column.
 _SHARED = np.array([*[np.deg2rad(0.3)] * 3, *[3.0] * 2, *[0.01] * 3])
 #: Degrees of freedom of Student's distribution of what every tilt image has of its own, and of
-#: the places of particles: a few of them may be far off.
+#: the positions of particles: a few of them may be far off.
 TAIL = 4.0
 
 
@@ -42,20 +42,20 @@ class Parameters:
         Coefficients of the deformation, not their change [px].
     motion : (m, 3) array
         Coefficients of the modes of motion.
-    moved : (n_particles, 3) array
-        Of particles [voxels].
+    displacement : (n_particles, 3) array
+        Of particles, from the positions that were given [voxels].
     """
 
     tilt: Array
     common: Array
     deformation: Array
     motion: Array
-    moved: Array
+    displacement: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Freedom:
-    """Where each number stands in the vector of free ones; -1 for those that are not free.
+class FreeParameters:
+    """Index of each parameter in the vector of free ones; -1 for those that are not free.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Freedom:
         The same in all rows if the deformation is common.
     motion : (m, 3) int array
     particles : bool
-        Whether these may move; their places are not part of the vector.
+        Whether their positions are free; these are not part of the vector.
     size : int
     """
 
@@ -76,14 +76,14 @@ class Freedom:
     particles: bool
     size: int
 
-    def pack(self, numbers: Parameters) -> Array:
+    def pack(self, parameters: Parameters) -> Array:
         """The free ones: (size,)."""
         vector = np.zeros(self.size)
-        for where, values in self._pairs(numbers):
+        for where, values in self._pairs(parameters):
             vector[where[where >= 0]] = values[where >= 0]
         return vector
 
-    def unpack(self, vector: Array, moved: Array, held: Parameters) -> Parameters:
+    def unpack(self, vector: Array, displacement: Array, held: Parameters) -> Parameters:
         """All of them: those of the vector, and the `held` ones that are not free."""
         found = []
         for where, values in self._pairs(held):
@@ -92,20 +92,24 @@ class Freedom:
             found.append(filled)
         tilt, common, deformation, motion = found
         return Parameters(
-            tilt=tilt, common=common, deformation=deformation, motion=motion, moved=moved
+            tilt=tilt,
+            common=common,
+            deformation=deformation,
+            motion=motion,
+            displacement=displacement,
         )
 
-    def _pairs(self, numbers: Parameters) -> list[tuple[Index, Array]]:
+    def _pairs(self, parameters: Parameters) -> list[tuple[Index, Array]]:
         return [
-            (self.tilt, numbers.tilt),
-            (self.common, numbers.common),
-            (self.deformation, numbers.deformation),
-            (self.motion, numbers.motion),
+            (self.tilt, parameters.tilt),
+            (self.common, parameters.common),
+            (self.deformation, parameters.deformation),
+            (self.motion, parameters.motion),
         ]
 
     @property
     def moving(self) -> bool:
-        """Whether particles move."""
+        """Whether motion is free."""
         return bool(self.motion.size and self.motion[0, 0] >= 0)
 
     @property
@@ -121,7 +125,7 @@ class Freedom:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prior:
-    """What is expected of the free numbers.
+    """What is expected of the free parameters.
 
     Parameters
     ----------
@@ -132,11 +136,11 @@ class Prior:
         Curvature that is added to that of the distribution, about 0: RELION's regularisation.
     variance : (groups,) array
         Of the groups; learned.
-    place : float
-        Variance of the places of particles along each axis [voxels²]; learned.
-    anchor : float
-        What the places that were given are: 0, those in the image of the lowest dose; 1, averages
-        of moving particles over all images, as one picks them in a tomogram. Learned.
+    position_variance : float
+        Variance of the positions of particles along each axis [voxels²]; learned.
+    averaging : float
+        What the given positions are: 0, those in the image of the lowest dose; 1, averages over
+        the trajectory, as one picks moving particles in a tomogram. Learned.
     """
 
     mean: Array
@@ -144,16 +148,16 @@ class Prior:
     group: Index
     ridge: Array
     variance: Array
-    place: float
-    anchor: float = 1.0
+    position_variance: float
+    averaging: float = 1.0
 
     @property
     def tail(self) -> Array:
-        """Degrees of freedom of each number's distribution: infinite for normal ones."""
+        """Degrees of freedom of each parameter's distribution: infinite for normal ones."""
         return np.where(self.group < len(COLUMNS), TAIL, np.inf)
 
     def terms(self, vector: Array) -> tuple[float, Array, Array]:
-        """Logarithm but for a constant, its gradient, and the curvature of each number."""
+        """Logarithm but for a constant, its gradient, and the curvature of each parameter."""
         width = self.scale**2 * self.variance[self.group]
         off = vector - self.mean
         square = off**2 / width
@@ -164,18 +168,22 @@ class Prior:
         slope = -weight * off / width - self.ridge * vector
         return total, slope, weight / width + self.ridge
 
-    def place_terms(self, moved: Array) -> tuple[float, Array, Array]:
+    def position_terms(self, displacement: Array) -> tuple[float, Array, Array]:
         """The same of particles: total, (n, 3), and the curvature along each axis (n,)."""
-        square = (moved**2).sum(axis=1) / self.place
+        square = (displacement**2).sum(axis=1) / self.position_variance
         weight = (TAIL + 3) / (TAIL + square)
         total = -float((TAIL + 3) / 2 * np.log1p(square / TAIL).sum())
-        return total, -weight[:, None] * moved / self.place, weight / self.place
+        return (
+            total,
+            -weight[:, None] * displacement / self.position_variance,
+            weight / self.position_variance,
+        )
 
     def learned(self, vector: Array, spread: Array) -> Prior:
-        """With the variances that the numbers themselves show (MacKay's fixed point).
+        """With the variances that the parameters themselves show (MacKay's fixed point).
 
-        A group whose numbers are not known better than they were expected to be shrinks to
-        nothing, and so do its numbers.
+        A group whose parameters are not known better than they were expected to be shrinks to
+        nothing, and so do its parameters.
 
         Parameters
         ----------
@@ -190,7 +198,7 @@ class Prior:
         known = np.clip(1 - weight * spread / width, 0.0, 1.0)
         for g in np.unique(self.group):
             of = self.group == g
-            if g >= MOTION:  # `motion_evidence` learns those of motions; that of COMMON is fixed
+            if g >= MOTION:  # `motion_variances` learns those of motions; that of COMMON is fixed
                 continue
             ratio = (weight * square)[of].sum() / max(float(known[of].sum()), 1e-3)
             low, high = 1e-8 * _START[g] ** 2, 100.0 * _START[g] ** 2
@@ -203,15 +211,17 @@ class Prior:
         variance[groups] = variances
         return replace(self, variance=variance)
 
-    def place_learned(self, moved: Array, spread: Array) -> Prior:
-        """The same for the places of particles, of `spread` (n,): traces of covariances."""
-        if not len(moved):
+    def position_learned(self, displacement: Array, spread: Array) -> Prior:
+        """The same for the positions of particles, of `spread` (n,): traces of covariances."""
+        if not len(displacement):
             return self
-        square = (moved**2).sum(axis=1) / self.place
+        square = (displacement**2).sum(axis=1) / self.position_variance
         weight = (TAIL + 3) / (TAIL + square)
-        known = np.clip(3 - weight * spread / self.place, 0.0, 3.0).sum()
+        known = np.clip(3 - weight * spread / self.position_variance, 0.0, 3.0).sum()
         ratio = float((weight * square).sum() / max(float(known), 1e-3))
-        return replace(self, place=float(np.clip(self.place * ratio, 1e-8, 400.0)))
+        return replace(
+            self, position_variance=float(np.clip(self.position_variance * ratio, 1e-8, 400.0))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,19 +244,19 @@ class Choice:
     anisotropic: bool = False
 
 
-def freedom(
+def free_parameters(
     choice: Choice,
-    moves: npt.NDArray[np.bool_],
+    free_tilts: npt.NDArray[np.bool_],
     coefficients: int,
     per_tilt: bool,
     modes: Modes | None,
-) -> Freedom:
+) -> FreeParameters:
     """Number what is free.
 
     Parameters
     ----------
     choice : Choice
-    moves : (n_tilts,) bool array
+    free_tilts : (n_tilts,) bool array
         Tilt images that may change.
     coefficients : int
         Coefficients of the deformation.
@@ -254,7 +264,7 @@ def freedom(
         Whether each tilt image has its own.
     modes : Modes or None
     """
-    n = len(moves)
+    n = len(free_tilts)
     own = np.array(
         [choice.angles] * 3
         + [choice.shifts] * 2
@@ -262,40 +272,40 @@ def freedom(
         + [choice.magnification == "tilt" and choice.anisotropic] * 2
     )
     factors = np.array([False] * 5 + [True] + [choice.anisotropic] * 2) & bool(choice.magnification)
-    free = moves[:, None] & own
+    free = free_tilts[:, None] & own
     tilt = np.where(free, np.cumsum(free).reshape(free.shape) - 1, -1)
-    tilt[~moves] = -2  # nor do the common changes act on it
+    tilt[~free_tilts] = -2  # nor do the common changes act on it
     size = int(free.sum())
     own[3:5] = False  # a common shift is one of the specimen, or of the scatter of all shifts
-    shared = (own | factors) & bool(moves.any())
+    shared = (own | factors) & bool(free_tilts.any())
     common = np.where(shared, size + np.cumsum(shared) - 1, -1)
     size += int(shared.sum())
     rows = n if per_tilt else 1
     count = coefficients if choice.deformation else 0
-    place = size + np.arange(rows * count).reshape(rows, count)
+    index = size + np.arange(rows * count).reshape(rows, count)
     if not choice.deformation:
-        place = np.full((n, coefficients), -1)
+        index = np.full((n, coefficients), -1)
     size += rows * count
     m = modes.count if modes is not None else 0
-    ways = size + np.arange(3 * m).reshape(m, 3) if choice.motion else np.full((m, 3), -1)
-    return Freedom(
+    motion_index = size + np.arange(3 * m).reshape(m, 3) if choice.motion else np.full((m, 3), -1)
+    return FreeParameters(
         tilt=tilt,
         common=common,
-        deformation=np.broadcast_to(place, (n, coefficients)),
-        motion=ways,
+        deformation=np.broadcast_to(index, (n, coefficients)),
+        motion=motion_index,
         particles=choice.particles,
         size=size + (3 * m if choice.motion else 0),
     )
 
 
 def prior(
-    free: Freedom,
+    free: FreeParameters,
     parts: tuple[DeformationBasis | None, Modes | None],
     old: Parameters,
     regularisation: float,
     like: Prior | None,
 ) -> Prior:
-    """What is expected of free numbers to begin with, or by an earlier fit of others."""
+    """The prior of free parameters to begin with, or by an earlier fit of others."""
     basis, modes = parts
     mean, scale, ridge = np.zeros(free.size), np.ones(free.size), np.zeros(free.size)
     shared = free.common >= 0
@@ -311,13 +321,17 @@ def prior(
         group=_groups(free, modes),
         ridge=ridge,
         variance=variance,
-        place=4.0,
+        position_variance=4.0,
     )
-    return known if like is None else replace(known, place=like.place, anchor=like.anchor)
+    return (
+        known
+        if like is None
+        else replace(known, position_variance=like.position_variance, averaging=like.averaging)
+    )
 
 
-def _groups(free: Freedom, modes: Modes | None) -> Index:
-    """The group of every free number, an index of `GROUPS`: (size,)."""
+def _groups(free: FreeParameters, modes: Modes | None) -> Index:
+    """The group of every free parameter, an index of `GROUPS`: (size,)."""
     group = np.zeros(free.size, dtype=np.int64)
     for column in range(len(COLUMNS)):
         where = free.tilt[:, column]
@@ -325,5 +339,5 @@ def _groups(free: Freedom, modes: Modes | None) -> Index:
     for where, name in ((free.common, COMMON), (free.deformation, DEFORMATION)):
         group[where[where >= 0]] = name
     if free.moving and modes is not None:
-        group[free.motion] = MOTION + modes.courses[modes.when][:, None]
+        group[free.motion] = MOTION + modes.priors[modes.when][:, None]
     return group

@@ -1,4 +1,4 @@
-"""What may change: classes of parameters, and how freely from tilt image to tilt image."""
+"""What may change: parameter groups, and how freely from tilt image to tilt image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ONE_FOR_ALL = "beam_tilt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Freedoms:
-    """How freely each class of parameters may change from its input values.
+class ParameterGroups:
+    """How freely each group of parameters may change from its input values.
 
     ``fixed``: not at all. ``common``: one change for all tilt images. ``grouped:N``: changes
     at nodes that lie N tilt images apart, in the order of the tilt angles, and linearly between
@@ -43,14 +43,14 @@ class Freedoms:
 
     Notes
     -----
-    A common change of the tilt, the tilt about x, the magnification or the stretch turns, scales
-    or stretches the specimen. No observation sees that: such changes stay with the input.
+    A common change of the tilt, the tilt about x, the magnification or the stretch rotates,
+    scales or stretches the specimen. No observation sees that: such changes stay with the input.
 
     Examples
     --------
-    >>> print(Freedoms(rotation="grouped:5", magnification="free"))
+    >>> print(ParameterGroups(rotation="grouped:5", magnification="free"))
     shift free, rotation grouped by 5, magnification free
-    >>> Freedoms(beam_tilt="free")
+    >>> ParameterGroups(beam_tilt="free")
     Traceback (most recent call last):
         ...
     tomoset.errors.ModelError: beam_tilt cannot be 'free': fixed or common
@@ -79,7 +79,7 @@ class Freedoms:
                 raise ModelError(f"{name} cannot be {level!r}: {allowed}")
 
     def items(self) -> list[tuple[str, str]]:
-        """Classes and their freedom, in order."""
+        """Groups and their freedom, in order."""
         return [(field.name, getattr(self, field.name)) for field in fields(self)]
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class Freedoms:
         return text or "nothing"
 
     def counts(self, n_tilts: int) -> dict[str, int]:
-        """Numbers of parameters, by class."""
+        """Numbers of parameters, by group."""
         columns = {name: 2 if name == "shift" else 1 for name, _ in self.items()}
         return {
             name: columns[name] * changes(level, np.arange(n_tilts)).shape[1]
@@ -96,19 +96,19 @@ class Freedoms:
         }
 
 
-#: Names of the classes.
-CLASSES = tuple(field.name for field in fields(Freedoms))
+#: Names of the groups.
+GROUP_NAMES = tuple(field.name for field in fields(ParameterGroups))
 
 
 def changes(level: str, rank: npt.NDArray[np.int64]) -> Array:
-    """Changes of one parameter in every tilt image, for each of its free numbers being 1.
+    """Changes of one parameter in every tilt image, for each of its free parameters being 1.
 
     Parameters
     ----------
     level : str
-        As in `Freedoms`.
+        As in `ParameterGroups`.
     rank : (n,) int array
-        Place of each tilt image in the order of the tilt angles.
+        Rank of each tilt image in the order of the tilt angles.
 
     Returns
     -------
@@ -134,21 +134,21 @@ def changes(level: str, rank: npt.NDArray[np.int64]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """The free numbers of all columns: which column each changes, and how by tilt image.
+    """The free parameters of all columns: which column each changes, and how by tilt image.
 
     Parameters
     ----------
     parts : tuple of (int, (n, k) array)
         A column of the cameras, and its `changes`.
     n_tilts : int
-    loose : tuple of int
-        Places in `parts` of the columns, but for shifts, that are free in every tilt image: how
+    free_by_tilt : tuple of int
+        Indices in `parts` of the columns, but for shifts, that are free in every tilt image: how
         much they scatter is learned (`scatter`).
     """
 
     parts: tuple[tuple[int, Array], ...]
     n_tilts: int
-    loose: tuple[int, ...] = ()
+    free_by_tilt: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -160,32 +160,32 @@ class Basis:
         ends = np.cumsum([0, *(matrix.shape[1] for _, matrix in self.parts)])
         return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
-    def expand(self, numbers: Array) -> Array:
+    def expand(self, parameters: Array) -> Array:
         """Changes of the cameras: (size, ...) to (n, 9, ...)."""
-        cameras = np.zeros((self.n_tilts, len(COLUMNS), *numbers.shape[1:]))
+        cameras = np.zeros((self.n_tilts, len(COLUMNS), *parameters.shape[1:]))
         for (column, matrix), part in zip(self.parts, self.slices(), strict=True):
-            cameras[:, column] = matrix @ numbers[part]
+            cameras[:, column] = matrix @ parameters[part]
         return cameras
 
     def nearest(self, cameras: Array) -> Array:
         """The changes of the cameras, (n, 9), that lie nearest and are possible."""
         possible = np.zeros_like(cameras)
         for column, matrix in self.parts:
-            numbers = np.linalg.lstsq(matrix, cameras[:, column], rcond=None)[0]
-            possible[:, column] = matrix @ numbers
+            parameters = np.linalg.lstsq(matrix, cameras[:, column], rcond=None)[0]
+            possible[:, column] = matrix @ parameters
         return possible
 
 
-def basis(freedoms: Freedoms, tilts: Array) -> Basis:
-    """The free numbers of a tilt series with these tilt angles: (n,) array."""
+def basis(groups: ParameterGroups, tilts: Array) -> Basis:
+    """The free parameters of a tilt series with these tilt angles: (n,) array."""
     rank = np.empty(len(tilts), dtype=np.int64)
     rank[np.argsort(tilts, kind="stable")] = np.arange(len(tilts))
     parts: list[tuple[int, Array]] = []
-    loose = []
-    for name, level in freedoms.items():
+    free_by_tilt = []
+    for name, level in groups.items():
         matrix = changes(level, rank)
         columns = ("shift_x", "shift_y") if name == "shift" else (name,)
         if level == "free" and name != "shift":
-            loose.append(len(parts))
+            free_by_tilt.append(len(parts))
         parts += [(COLUMNS.index(column), matrix) for column in columns if matrix.shape[1]]
-    return Basis(tuple(parts), len(tilts), tuple(loose))
+    return Basis(tuple(parts), len(tilts), tuple(free_by_tilt))

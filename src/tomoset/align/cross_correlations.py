@@ -1,4 +1,4 @@
-"""What images say of where particles are: correlations about the places where they are expected."""
+"""Cross-correlations of images and predictions, about the expected positions of particles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
 
 
-def room(shape: tuple[int, ...], memory: int) -> Values:
+def zeros(shape: tuple[int, ...], memory: int) -> Values:
     """Zeros: in memory if they take no more bytes than that, else in a temporary file.
 
     The file is gone with the last array on it.
@@ -31,8 +31,8 @@ def room(shape: tuple[int, ...], memory: int) -> Values:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Windows:
-    """What the images say of where each particle is.
+class CrossCorrelations:
+    """Cross-correlations of each particle with each tilt image, by displacement.
 
     Parameters
     ----------
@@ -74,7 +74,9 @@ class Windows:
                 f"values must have shape (n_particles, n_tilts, n, n), not {self.values.shape}"
             )
         if self.values.shape[3] % 2 == 0:
-            raise ModelError(f"windows need a middle: n must be odd, not {self.values.shape[3]}")
+            raise ModelError(
+                f"cross-correlations need a middle: n must be odd, not {self.values.shape[3]}"
+            )
         if not 0 < self.step < np.inf:
             raise ModelError(f"the step must be above 0 px, not {self.step}")
         both = self.values.shape[:2]
@@ -91,5 +93,5 @@ class Windows:
 
     @property
     def half(self) -> float:
-        """How far the windows reach to each side [px]."""
+        """How far they reach to each side [px]."""
         return float(self.step * (self.values.shape[3] // 2))
