@@ -46,10 +46,8 @@ LABELS: dict[str, int] = {
     "particles/geometric/report.py": 1,
     "project/transform.py": 1,
 }
-DIALECTS: dict[str, int] = {
-}
-FORMAT_MODULES: dict[str, int] = {
-}
+DIALECTS: dict[str, int] = {}
+FORMAT_MODULES: dict[str, int] = {}
 DOOR: dict[str, int] = {
     "cli/_main.py": 1,
     "images/drawing.py": 1,

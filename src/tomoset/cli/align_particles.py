@@ -82,7 +82,7 @@ _GROUPS = {
         _CROSS_VALIDATION,
     ),
     "Motion": (flag("--motion", "Particles move with the dose."), *_MOTION),
-    "Deformation": (flag("--deformation", "Fit a 2D deformation of the tilt images."), *_DEFORMATION),
+    "Deformation": (flag("--deformation", "Fit a 2D deformation of the images."), *_DEFORMATION),
     "Where it runs": (*RUN_OPTIONS, DEVICE),
 }
 
