@@ -1,4 +1,4 @@
-"""tomoset convert: both ways and back, with a proof; what is lost is stated or refused."""
+"""tomoset convert: both ways and back, verified; what is lost is stated or refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_relion_5_and_4_round_trips_keep_the_tomogram(
     assert convert(capsys, "r5.star", "r4/set.star", "--to", "relion4")[0] == 0
     code, out, _ = convert(capsys, "r4/set.star", "again/set.star", "--to", "relion5")
     assert code == 0
-    assert "proof: 75 points" in out
+    assert "verified: 75 points" in out
     same(tomoset.read("again/set.star")["TS_01"], source["TS_01"])
     assert convert(capsys, "again/set.star", "r4b/set.star", "--to", "relion4")[0] == 0
     same(tomoset.read("r4b/set.star")["TS_01"], tomoset.read("r4/set.star")["TS_01"])
@@ -101,7 +101,7 @@ def test_a_real_project_survives_the_round_trip(
     assert "--image-size" in errors
     code, out, errors = convert(capsys, stage, "r4/set.star", "--to", "relion4", *size)
     assert code == 0
-    assert "proof: 225 points" in out
+    assert "verified: 225 points" in out
     assert "was not made: r4/stacks/TS_01.mrcs" in errors
     code, out, _ = convert(capsys, "r4/set.star", "r5/set.star", "--to", "relion5", *size, "--json")
     assert code == 0
@@ -139,7 +139,7 @@ def test_warps_sets_without_translations(
     assert "no translations, as Warp exports them" in capsys.readouterr().out
     code, out, _ = convert(capsys, source, "r5/set.star", "--to", "relion5")
     assert code == 0
-    assert "proof: 225 points" in out
+    assert "verified: 225 points" in out
     size = ("--image-size", "4096", "4096")
     assert convert(capsys, "r5/set.star", "r4/set.star", "--to", "relion4", *size)[0] == 0
     four, five = tomoset.read("r4/set.star"), tomoset.read("r5/set.star")
@@ -153,7 +153,7 @@ def test_an_imod_folder_is_converted(here: Path, capsys: pytest.CaptureFixture[s
     common = ("import", "imod", "TS", "--angpix", "2", "--fd", "3")
     assert main([*common, "-o", "r4.star"]) == 0
     assert main([*common, "-o", "r5/", "--to", "relion5"]) == 0
-    assert "proof: 75 points" in capsys.readouterr().out
+    assert "verified: 75 points" in capsys.readouterr().out
     same(tomoset.read("r4.star")["TS"], tomoset.read("r5/tomograms.star")["TS"])
     make_folder(here / "TS", xf="".join(f"1.01 0 0 1.01 {i} 0\n" for i in range(5)))
     shutil.rmtree(here / "r5")
@@ -164,16 +164,16 @@ def test_an_imod_folder_is_converted(here: Path, capsys: pytest.CaptureFixture[s
     assert "is not rigid: angles and shifts are off by up to" in capsys.readouterr().err
 
 
-def test_an_import_whose_proof_fails_has_failed(
+def test_an_import_whose_verification_fails_has_failed(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_folder(here / "TS")
     command = ["import", "imod", "TS", "--angpix", "2", "--fd", "3", "--to", "relion5", "--json"]
     assert main([*command, "-o", "a/"]) == 0
-    assert json.loads(capsys.readouterr().out)["proof"]["failed"] == []
-    monkeypatch.setattr("tomoset.project.verify.Proof.holds", lambda *_: False)
+    assert json.loads(capsys.readouterr().out)["verification"]["failed"] == []
+    monkeypatch.setattr("tomoset.project.verify.Verification.holds", lambda *_: False)
     assert main([*command, "-o", "b/"]) == 1
-    assert json.loads(capsys.readouterr().out)["proof"]["failed"] == ["TS"]
+    assert json.loads(capsys.readouterr().out)["verification"]["failed"] == ["TS"]
     assert main([*command[:-1], "-o", "c/"]) == 1
     assert "do not use it" in capsys.readouterr().err
 
@@ -199,7 +199,7 @@ def test_a_whole_project_and_back(here: Path, capsys: pytest.CaptureFixture[str]
     small_project(here)
     code, out, errors = convert(capsys, "optimisation_set.star", "r5", "--to", "relion5")
     assert code == 0, errors
-    assert "proof: 77 points" in out  # the grid and two particles
+    assert "verified: 77 points" in out  # the grid and two particles
     assert convert(capsys, "r5", "r4", "--to", "relion4")[0] == 0
     first, five, back = (
         tomoset.open_project(p) for p in ("optimisation_set.star", "r5", "r4/optimisation_set.star")

@@ -1,4 +1,4 @@
-"""What a conversion must not do: replace its source, reorder images in silence, prove too little."""
+"""What a conversion must not do: replace its source, reorder images in silence, verify too little."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.builders.relion_project import small_project
 from tests.builders.tomograms import rigid_tomogram
 from tomoset import geometry as g
 from tomoset import star
-from tomoset.project.verify import prove
+from tomoset.project.verify import verify
 
 
 def write_rigid(path: str, **changes: object) -> tomoset.Tomogram:
@@ -159,7 +159,7 @@ def magnified(tilt: int, by: float) -> np.ndarray:
     return P
 
 
-def test_the_proof_looks_at_each_tilt_image_and_at_more_than_places() -> None:
+def test_the_verification_looks_at_each_tilt_image_and_at_more_than_positions() -> None:
     t = rigid_tomogram()
     P = np.array(t.projections)
     P[1, 0, 3] += 0.5
@@ -170,27 +170,27 @@ def test_the_proof_looks_at_each_tilt_image_and_at_more_than_places() -> None:
         ({"defocus_u": None}, ("defocus_u",)),
         ({"optics": replace(t.optics, voltage=200.0)}, ("optics",)),
     ):
-        proof = prove(tomoset.TomogramSet([t]), tomoset.TomogramSet([replace(t, **changes)]))[
-            "TS_01"
-        ]  # type: ignore[arg-type]
-        assert proof.differs == names
-        assert not proof.holds()
+        verification = verify(
+            tomoset.TomogramSet([t]), tomoset.TomogramSet([replace(t, **changes)])
+        )["TS_01"]  # type: ignore[arg-type]
+        assert verification.differs == names
+        assert not verification.holds()
     # A loss in one tilt image excuses no other.
-    proof = prove(tomoset.TomogramSet([t]), tomoset.TomogramSet([replace(t, projections=P)]))[
-        "TS_01"
-    ]
-    assert proof.holds(np.array([0, 0.5, 0, 0, 0]))
-    assert not proof.holds(np.array([0.5, 0, 0.5, 0.5, 0.5]))
-    same = prove(tomoset.TomogramSet([t]), tomoset.TomogramSet([t]))["TS_01"]
+    verification = verify(
+        tomoset.TomogramSet([t]), tomoset.TomogramSet([replace(t, projections=P)])
+    )["TS_01"]
+    assert verification.holds(np.array([0, 0.5, 0, 0, 0]))
+    assert not verification.holds(np.array([0.5, 0, 0.5, 0.5, 0.5]))
+    same = verify(tomoset.TomogramSet([t]), tomoset.TomogramSet([t]))["TS_01"]
     assert same.holds()
-    gone = prove(
+    gone = verify(
         tomoset.TomogramSet([t]),
         tomoset.TomogramSet([t]),
         {"TS_01": (np.zeros((2, 3)), np.zeros((1, 3)))},
     )
     assert not gone["TS_01"].holds()
     with pytest.raises(tomoset.UnsupportedError, match="other tomograms"):
-        prove(tomoset.TomogramSet([t]), tomoset.TomogramSet())
+        verify(tomoset.TomogramSet([t]), tomoset.TomogramSet())
 
 
 def test_losses_of_a_scale_in_depth_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,7 +236,7 @@ def test_a_project_whose_sizes_are_given(here: Path, capsys: pytest.CaptureFixtu
     assert code == 1
     code, out, errors = convert(capsys, "r5", "r4", "--to", "relion4", "--size", "63", "49", "31")
     assert code == 0, errors
-    assert "proof: 77 points" in out
+    assert "verified: 77 points" in out
 
 
 def test_a_general_alignment_there_and_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -287,7 +287,7 @@ def test_what_relion_reads_is_before_what_was_taken_out(dialect: str, tmp_path: 
 
 
 def test_what_was_taken_out_moves_along() -> None:
-    from tomoset.project.transform import move_tomogram
+    from tomoset.project.transform import transform_tomogram
 
     P = geometry.rigid_projections(
         np.array([[0, -30.0, 85], [0, 0, 85], [0, 30, 85]]), np.zeros((3, 2)), size=(64, 48, 20), image_size=(64, 48)
@@ -297,8 +297,8 @@ def test_what_was_taken_out_moves_along() -> None:
         image_size=(64, 48), defocus_u=[3e4] * 3, defocus_v=[2e4] * 3,
     )  # fmt: skip
     move = geometry.rotation_x(10.0)
-    moved, points = move_tomogram(t, move), [[10.0, 20.0, 3.0]]
-    back = move_tomogram(t.exclude([1], "ice"), move).restore()
+    moved, points = transform_tomogram(t, move), [[10.0, 20.0, 3.0]]
+    back = transform_tomogram(t.exclude([1], "ice"), move).restore()
     np.testing.assert_allclose(back.project(points), moved.project(points), atol=1e-9)
     np.testing.assert_allclose(back.defocus(points), moved.defocus(points), atol=1e-6)
     bent = Deformation(kind="linear", grid=(3, 3), coefficients=np.zeros((2, 3)))

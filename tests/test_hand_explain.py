@@ -1,4 +1,4 @@
-"""What is said of hands, proved by the geometry that everything else uses."""
+"""What is said of hands, verified by the geometry that everything else uses."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_single_images_become_one_mrc_stack(
 ) -> None:
     code, out, errors = convert(capsys, single, "r4/set.star", "--to", "relion4")
     assert (code, errors) == (0, "")
-    assert "proof" in out
+    assert "verified" in out
     with mrcfile.open("r4/stacks/TS_01.mrcs") as file:
         assert np.array_equal(file.data, PIXELS)
         assert file.voxel_size.x == pytest.approx(2.0)

@@ -28,7 +28,7 @@ from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._request import Request, refuse_unknown
 from tomoset.programs._task import Task
 from tomoset.project import Project, fiducials_of, open_project, open_tomograms
-from tomoset.project.transform import move_tomogram, read_moves
+from tomoset.project.transform import read_transforms, transform_tomogram
 from tomoset.run import Resources
 
 QUIET = Resources(quiet=True)
@@ -304,9 +304,9 @@ def test_reconstruct_takes_an_optimisation_set(
     assert "rlnTomoTomogramsFile is 'sets/tomograms.star'" in capsys.readouterr().err
 
 
-# ---- tomograms that move ---------------------------------------------------------------------
+# ---- tomograms in another frame --------------------------------------------------------------
 
-MOVE = tomoset.geometry.translation([1, 2, -1]) @ tomoset.geometry.rotation_x(5.0)
+TRANSFORM = tomoset.geometry.translation([1, 2, -1]) @ tomoset.geometry.rotation_x(5.0)
 PICKS = """data_particles
 loop_
 _rlnTomoName
@@ -326,11 +326,11 @@ BEADS = "data_\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n4.0
 
 
 def levelled(tomogram: Tomogram, result: Note) -> Tomogram:
-    return tomogram if result.motion is None else move_tomogram(tomogram, result.motion)
+    return tomogram if result.motion is None else transform_tomogram(tomogram, result.motion)
 
 
 def level(task: Task[Texts]) -> Note:
-    return replace(note(task), motion=None if text(task) == "still" else MOVE)
+    return replace(note(task), motion=None if text(task) == "still" else TRANSFORM)
 
 
 LEVEL = replace(
@@ -341,7 +341,7 @@ LEVEL = replace(
     cleared=Program.cleared,
     motion=lambda result: result.motion,
 )
-#: The same, of which is said that no tomogram will move.
+#: The same, of which is said that no tomogram will be transformed.
 FLAT = replace(LEVEL)
 
 
@@ -396,53 +396,61 @@ def test_what_is_linked_goes_along(linked: Path) -> None:
     assert table["rlnCoordinateX"][0] == "2.5"
     assert table["rlnCoordinateX"][1] == "1.50"
     assert "[1.50,2,3,4]" in Path("M/manifolds.star").read_text()
-    moves = read_moves("M/moves.star")
-    assert list(moves) == ["TS_01"]
-    np.testing.assert_array_equal(moves["TS_01"], MOVE)
+    transforms = read_transforms("M/transforms.star")
+    assert list(transforms) == ["TS_01"]
+    np.testing.assert_array_equal(transforms["TS_01"], TRANSFORM)
 
 
 def test_links_are_right_at_any_time(linked: Path) -> None:
-    """From the frames of before again, whatever an earlier run had moved."""
+    """From the frames of before again, whatever an earlier run had transformed."""
     go(LEVEL, "optimisation_set.star", "M")
     first = Path("M/particles.star").read_text()
     go(LEVEL, "optimisation_set.star", "M", resume=True)
     assert Path("M/particles.star").read_text() == first
     go(LEVEL, "optimisation_set.star", "M", texts={"TS_01": "fail"})
-    assert list(read_moves("M/moves.star")) == ["TS_02"]
+    assert list(read_transforms("M/transforms.star")) == ["TS_02"]
     assert star.read("M/particles.star")["particles"]["rlnCoordinateX"][0] == "1.50"
 
     def stopped(task: Task[Texts]) -> Note:
         assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "sets/particles.star"
-        assert not Path("M/moves.star").exists()
+        assert not Path("M/transforms.star").exists()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         go(replace(LEVEL, run=stopped), "optimisation_set.star", "M")
-    assert list(read_moves("M/moves.star")) == ["TS_02"]  # which is there still
+    assert list(read_transforms("M/transforms.star")) == ["TS_02"]  # which is there still
     assert open_project("M").tomograms["TS_01"].fiducials == "old/TS_01.star"
     still = dict.fromkeys(NAMES, "still")
     go(FLAT, "optimisation_set.star", "M", names=("TS_01",), texts=still)
-    assert list(read_moves("M/moves.star")) == ["TS_02"]  # what an earlier run has moved is moved
+    assert list(read_transforms("M/transforms.star")) == ["TS_02"]  # transformed by an earlier run
     assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "M/particles.star"
     go(FLAT, "optimisation_set.star", "M", texts=still)
-    assert not Path("M/moves.star").exists()
+    assert not Path("M/transforms.star").exists()
     assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "sets/particles.star"
 
 
 def test_without_particles_the_moves_are_what_is_left(linked: Path) -> None:
-    with pytest.warns(LossyWarning, match=r"no particles are linked .* matrices of N/moves.star"):
+    with pytest.warns(
+        LossyWarning, match=r"no particles are linked .* matrices of N/transforms.star"
+    ):
         go(LEVEL)
     assert sorted(os.listdir("N")) == [
-        *("TS_01.txt", "TS_02.txt", "fiducials_TS_01.star", "fiducials_TS_02.star", "moves.star"),
+        *(
+            "TS_01.txt",
+            "TS_02.txt",
+            "fiducials_TS_01.star",
+            "fiducials_TS_02.star",
+            "transforms.star",
+        ),
         *("run_level", "summary.json", "tomograms.star"),
     ]
-    assert list(read_moves("N/moves.star")) == list(NAMES)
+    assert list(read_transforms("N/transforms.star")) == list(NAMES)
     still = dict.fromkeys(NAMES, "still")
     go(FLAT, texts=still)
-    assert not Path("N/moves.star").exists()
-    Path("N/moves.star").write_text("mine")
+    assert not Path("N/transforms.star").exists()
+    Path("N/transforms.star").write_text("mine")
     go(FLAT, texts=still)
-    assert Path("N/moves.star").read_text() == "mine"
+    assert Path("N/transforms.star").read_text() == "mine"
 
 
 def test_a_project_made_in_memory_is_processed(linked: Path) -> None:
@@ -456,7 +464,7 @@ def test_a_project_made_in_memory_is_processed(linked: Path) -> None:
     assert project.particles is not None
     after = open_project("M").particles
     assert after is not None
-    there = tomoset.geometry.apply(MOVE, project.particles.positions)
+    there = tomoset.geometry.apply(TRANSFORM, project.particles.positions)
     np.testing.assert_array_equal(after.positions, there)
 
 
@@ -478,17 +486,18 @@ def test_beads_of_its_own_and_volumes_of_before(linked: Path) -> None:
 
 
 def test_a_program_that_says_nothing_of_the_beads(linked: Path) -> None:
-    def turned(tomogram: Tomogram, result: Note) -> Tomogram:
+    def levelled(tomogram: Tomogram, result: Note) -> Tomogram:
         return replace(tomogram, projections=levelled(tomogram, result).projections)
 
-    go(replace(LEVEL, updated=turned), "optimisation_set.star", "M")
+    go(replace(LEVEL, updated=levelled), "optimisation_set.star", "M")
     assert named("M/tomograms.star") == {name: f"M/fiducials_{name}.star" for name in NAMES}
 
 
 def test_beads_that_are_not_there(linked: Path) -> None:
     Path("old/TS_01.star").unlink()
     with pytest.warns(
-        LossyWarning, match=r"'TS_01' is turned, and its fiducials cannot follow: .*put it there"
+        LossyWarning,
+        match=r"'TS_01' has another frame, and its fiducials cannot follow: .*put it there",
     ):
         go(LEVEL, "optimisation_set.star", "M")
     assert named("M/tomograms.star") == {"TS_01": None, "TS_02": "M/fiducials_TS_02.star"}
@@ -502,11 +511,11 @@ def test_what_cannot_follow_is_known_before_the_first_job(linked: Path) -> None:
     with pytest.raises(MissingFileError, match=r"rlnTomoParticlesFile is 'sets/particles.star'"):
         go(LEVEL, "optimisation_set.star", "M")
     assert not Path("M").exists()
-    go(given="optimisation_set.star", to="M")  # where nothing moves, nobody asks
+    go(given="optimisation_set.star", to="M")  # where nothing is transformed, nobody asks
 
 
 def test_linked_files_are_not_replaced(linked: Path) -> None:
-    for name in ("moves", "particles", "fiducials_TS_02"):
+    for name in ("transforms", "particles", "fiducials_TS_02"):
         path = Path(f"L/{name}.star")
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")

@@ -12,7 +12,7 @@ GROUND, WHITE = 26, 245
 
 
 def decode(path: Path) -> tuple[np.ndarray, dict[bytes, bytes]]:
-    """Pixels and chunks, with every checksum proved."""
+    """Pixels and chunks, with every checksum verified."""
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     chunks, at = {}, 8

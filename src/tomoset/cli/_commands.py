@@ -21,7 +21,7 @@ COMMANDS = (
     Entry("simulate", "Make a small project with known truth.", "simulate:simulate"),
     Entry("import", "Make a tomogram set from another program's alignment.", "imports:imports"),
     Entry("formats", "List what can be read and written.", "formats:formats"),
-    Entry("convert", "Write a set in another format, and prove it.", "convert:convert"),
+    Entry("convert", "Write a set in another format, and verify it.", "convert:convert"),
     Entry(
         "find-fiducials",
         "Find gold beads, in images and in space.",

@@ -142,18 +142,18 @@ def tolerance_of(given: dict[str, Any]) -> Tolerance:
     return Tolerance(**{name: given[name] for name in names})
 
 
-def print_proof(result: Any) -> int:
-    """Print what a conversion lost and how it was proved; the exit code."""
-    points = sum(proof.points for proof in result.proofs.values())
+def print_verification(result: Any) -> int:
+    """Print what a conversion lost and how it was verified; the exit code."""
+    points = sum(verification.points for verification in result.verifications.values())
     if not points:
         click.echo("not aligned, so there are no projections to compare")
     else:
         click.echo(
-            f"proof: {count(points, 'point')} through source and target: images within "
+            f"verified: {count(points, 'point')} through source and target: images within "
             f"{result.position:.1e} px, defocus within {result.defocus:.1e} Å"
         )
     for name in result.failed():
-        differs = ", ".join(result.proofs[name].differs)
+        differs = ", ".join(result.verifications[name].differs)
         click.echo(
             f"error: {name}: what was written is further off than was announced"
             + (f" (it differs in {differs})" if differs else "")

@@ -1,4 +1,4 @@
-"""``tomoset convert``: a set or a project in RELION's other dialect, with a proof."""
+"""``tomoset convert``: a set or a project in RELION's other dialect, verified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tomoset.cli._shell import (
     lean_start,
     loss_options,
     print_json,
-    print_proof,
+    print_verification,
     print_warnings,
     tolerance_of,
 )
@@ -43,7 +43,7 @@ from tomoset.cli._shell import (
 )
 @common_options
 def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any) -> int:
-    """Write a set or a project in RELION 4's or 5's dialect, and prove it.
+    """Write a set or a project in RELION 4's or 5's dialect, and verify it.
 
     \b
         tomoset convert tomograms.star relion5/tomograms.star --to relion5
@@ -78,7 +78,7 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
         print_json({**result.summary(), "warnings": warned})
         return 1 if result.failed() else 0
     click.echo(f"{result.written}: {count(result.tomograms, 'tomogram')}")
-    return print_proof(result)
+    return print_verification(result)
 
 
 def _set_in(target: str) -> str:

@@ -18,7 +18,7 @@ from tomoset.cli._shell import (
     lean_start,
     loss_options,
     print_json,
-    print_proof,
+    print_verification,
     print_warnings,
     tolerance_of,
 )
@@ -129,7 +129,7 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
         raise click.UsageError("the output would replace what is read")
     if os.path.isdir(output) or output.endswith("/"):
         output = os.path.join(output, "tomograms.star")
-    proved = None
+    verified = None
     with collected_warnings(strict=given["strict"]) as warned:
         before = None if given["append"] is None else read(given["append"])
         reading = format.read(sources, target=output, before=before, **options)
@@ -137,17 +137,17 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
         imported = [t for t in tomograms.values() if t.name not in (before or ())]
         with reading.files:
             if imported:
-                proved = _write(reading, imported, output, given)
+                verified = _write(reading, imported, output, given)
     print_warnings(warned)
     for failure in reading.failures:
         click.echo(f"error: {failure.name}: {failure.error}", err=True)
     if given["as_json"]:
-        print_json(_summary(reading, imported, output, warned, proved))
+        print_json(_summary(reading, imported, output, warned, verified))
     else:
         _report(reading, imported, output)
-        if proved is not None:
-            print_proof(proved)
-    return 1 if reading.failures or (proved is not None and proved.failed()) else 0
+        if verified is not None:
+            print_verification(verified)
+    return 1 if reading.failures or (verified is not None and verified.failed()) else 0
 
 
 def _same(one: str, other: str | None) -> bool:
@@ -155,7 +155,7 @@ def _same(one: str, other: str | None) -> bool:
 
 
 def _write(reading: Reading, imported: list[Tomogram], output: str, given: dict[str, Any]) -> Any:
-    """Write the set; in a format that cannot say all of an alignment, with a proof."""
+    """Write the set; in a format that cannot say all of an alignment, verified."""
     from tomoset.formats import BEYOND_RIGID, format_named
     from tomoset.project.convert import Options, write_and_verify
 
@@ -175,7 +175,7 @@ def _write(reading: Reading, imported: list[Tomogram], output: str, given: dict[
 
 
 def _summary(
-    reading: Reading, imported: list[Tomogram], output: str, warned: list[str], proved: Any
+    reading: Reading, imported: list[Tomogram], output: str, warned: list[str], verified: Any
 ) -> dict[str, Any]:
     """For a program to read."""
     return {
@@ -184,7 +184,7 @@ def _summary(
             {"name": t.name, "tilt_images": t.n_tilts, "stack": t.stack} for t in imported
         ],
         "failed": [{"name": f.name, "error": str(f.error)} for f in reading.failures],
-        "proof": None if proved is None else proved.summary(),
+        "verification": None if verified is None else verified.summary(),
         "warnings": warned,
     }
 

@@ -14,7 +14,7 @@ What is said of other programs was read in their own code and manuals:
 - IMOD: the manual pages of ctfplotter and ctfphaseflip (``InvertTiltAngles``), ctfphaseflip.cpp.
 - EMAN2: e2spt_tomoctf.py (``--checkhand``).
 
-What flips what follows from the geometry alone; tests/test_hand_explain.py proves each line.
+What flips what follows from the geometry alone; tests/test_hand_explain.py verifies each line.
 """
 
 from __future__ import annotations

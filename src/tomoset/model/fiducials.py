@@ -70,15 +70,15 @@ class Fiducials:
     def __len__(self) -> int:
         return len(self.points)
 
-    def moved(self, move: Array) -> Fiducials:
-        """The same beads where their tomogram has moved, seen where they were seen.
+    def transformed(self, transform: Array) -> Fiducials:
+        """The same beads in another frame of their tomogram, seen where they were seen.
 
         Parameters
         ----------
-        move : (4, 4) array
+        transform : (4, 4) array
             From voxels, 0-based at bin 1, to those after a rigid motion.
         """
-        return replace(self, points=geometry.apply(move, self.points))
+        return replace(self, points=geometry.apply(transform, self.points))
 
 
 def _one_each(field: str, given: Array, n: int) -> Array:

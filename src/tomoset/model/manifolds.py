@@ -116,24 +116,24 @@ class Manifold:
         direction = np.stack([np.cos(p) * np.cos(t), np.sin(p) * np.cos(t), np.sin(t)], axis=-1)
         return np.asarray(self.centre + self.radius(phi, theta)[..., None] * direction)
 
-    def moved(self, move: Array) -> Manifold:
-        """The same surface where its tomogram has moved.
+    def transformed(self, transform: Array) -> Manifold:
+        """The same surface in another frame of its tomogram.
 
         Parameters
         ----------
-        move : (4, 4) array
+        transform : (4, 4) array
             From voxels, 0-based at bin 1, to those after a rigid motion.
 
         Examples
         --------
         >>> ball = Manifold(index=1, kind="sphere", params=[5, 6, 7, 10])
-        >>> ball.moved(geometry.rotation_z(90)).params.round(9).tolist()
+        >>> ball.transformed(geometry.rotation_z(90)).params.round(9).tolist()
         [-6.0, 5.0, 7.0, 10.0]
         """
-        turn, shape = move[:3, :3], self.params[3:]
-        if self.kind == "spheroid" and not np.array_equal(turn, np.eye(3)):
-            shape = _turned(shape, turn)
-        centre = geometry.apply(move, self.centre)
+        rotation, shape = transform[:3, :3], self.params[3:]
+        if self.kind == "spheroid" and not np.array_equal(rotation, np.eye(3)):
+            shape = _rotated(shape, rotation)
+        centre = geometry.apply(transform, self.centre)
         return replace(self, params=np.concatenate([centre, shape]))
 
 
@@ -153,8 +153,8 @@ def _harmonic(i: int, phi: Array, theta: Array) -> Array:
     return np.asarray(math.sqrt(2) * legendre * wave)
 
 
-def _turned(coefficients: Array, turn: Array) -> Array:
-    """Coefficients of the surface r'(d) = r(turn^-1 d).
+def _rotated(coefficients: Array, rotation: Array) -> Array:
+    """Coefficients of the surface r'(d) = r(rotation^-1 d).
 
     The integrals of r' times each harmonic over the sphere: exact, by Gauss-Legendre nodes in
     the sine of the latitude and equal steps in azimuth.
@@ -164,13 +164,13 @@ def _turned(coefficients: Array, turn: Array) -> Array:
     steps = 2 * degrees - 1
     phi, theta = np.meshgrid(2 * math.pi * np.arange(steps) / steps, np.arcsin(heights))
     along = np.stack([np.cos(phi) * np.cos(theta), np.sin(phi) * np.cos(theta), np.sin(theta)], -1)
-    x, y, z = np.moveaxis(along @ turn, -1, 0)  # turn^-1 of each direction
+    x, y, z = np.moveaxis(along @ rotation, -1, 0)  # rotation^-1 of each direction
     before = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
     there = sum(c * _harmonic(i, *before) for i, c in enumerate(coefficients.tolist()))
     area = weights[:, None] * (2 * math.pi / steps)
-    turned = [(area * there * _harmonic(i, phi, theta)).sum() for i in range(len(coefficients))]
-    turned[0] = coefficients[0]  # the mean stays to the last bit
-    return np.array(turned)
+    rotated = [(area * there * _harmonic(i, phi, theta)).sum() for i in range(len(coefficients))]
+    rotated[0] = coefficients[0]  # the mean stays to the last bit
+    return np.array(rotated)
 
 
 class ManifoldSet(Mapping[str, tuple[Manifold, ...]]):
@@ -225,11 +225,13 @@ class ManifoldSet(Mapping[str, tuple[Manifold, ...]]):
         """A set of the same file with these manifolds instead."""
         return ManifoldSet(manifolds, source=self.source)
 
-    def moved(self, moves: Mapping[str, Array]) -> ManifoldSet:
-        """The same surfaces where some tomograms have moved: (4, 4) matrices by name."""
+    def transformed(self, transforms: Mapping[str, Array]) -> ManifoldSet:
+        """The same surfaces in other frames of some tomograms: (4, 4) matrices by name."""
         return self.with_manifolds(
             {
-                name: [m.moved(moves[name]) for m in found] if name in moves else found
+                name: [m.transformed(transforms[name]) for m in found]
+                if name in transforms
+                else found
                 for name, found in self.items()
             }
         )

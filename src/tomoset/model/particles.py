@@ -1,4 +1,4 @@
-"""Particles: where each is in its tomogram, how it is turned, which tilt images show it."""
+"""Particles: where each is in its tomogram, its orientation, which tilt images show it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class ParticleSet:
     origins : (n, 3) array, optional
         rlnOriginX/Y/ZAngst [Å], in the subtomogram's frame. The particle is at minus it.
     subtomogram_angles : (n, 3) array, optional
-        rot, tilt, psi of rlnTomoSubtomogram* [deg]. None: not turned.
+        rot, tilt, psi of rlnTomoSubtomogram* [deg]. None: not rotated.
     angles : (n, 3) array, optional
         rot, tilt, psi of the particle in its subtomogram [deg].
     visible : sequence of masks, optional
@@ -222,8 +222,8 @@ class ParticleSet:
             )
         shift = self.origins / self.pixel_sizes[:, None]
         if self.subtomogram_angles is not None:
-            turn = geometry.euler_matrix(*self.subtomogram_angles.T)
-            shift = np.einsum("nij,nj->ni", turn, shift)
+            rotation = geometry.euler_matrix(*self.subtomogram_angles.T)
+            shift = np.einsum("nij,nj->ni", rotation, shift)
         return self.coordinates - shift
 
     @property
@@ -303,40 +303,44 @@ class ParticleSet:
         """
         entered().write_particles(self, path, tomograms, format)
 
-    def moved(self, moves: Mapping[str, Array]) -> ParticleSet:
-        """The same particles where some of their tomograms have moved.
+    def transformed(self, transforms: Mapping[str, Array]) -> ParticleSet:
+        """The same particles in other frames of some of their tomograms.
 
         Only what is in the tomogram's frame changes: coordinates, and the orientation of the
         subtomogram, R A_sub (specification 7.1). Origins and angles are in the subtomogram's
-        frame, which turns with the tomogram's, and stay; so do images that were cut out of it.
+        frame, which rotates with the tomogram's, and stay; so do images that were cut out of it.
 
         Parameters
         ----------
-        moves : mapping of str to (4, 4) array
+        transforms : mapping of str to (4, 4) array
             By tomogram name, from voxels, 0-based at bin 1, to those after a rigid motion.
 
         Examples
         --------
         >>> p = ParticleSet(tomogram_names=["a"], coordinates=[[10, 20, 30]], angles=[[5, 6, 7]])
-        >>> q = p.moved({"a": geometry.rotation_z(90)})
+        >>> q = p.transformed({"a": geometry.rotation_z(90)})
         >>> q.coordinates.round(9).tolist(), q.subtomogram_angles.tolist(), q.angles.tolist()
         ([[-20.0, 10.0, 30.0]], [[0.0, 0.0, -90.0]], [[5.0, 6.0, 7.0]])
         """
-        mine = {name: rows for name, rows in self.by_tomogram().items() if name in moves}
+        mine = {name: rows for name, rows in self.by_tomogram().items() if name in transforms}
         coordinates = self.coordinates.copy()
         for name, rows in mine.items():
-            coordinates[rows] = geometry.apply(moves[name], coordinates[rows])
-        moved = replace(self, coordinates=coordinates)
-        turns = {name: moves[name][:3, :3] for name in mine}
-        turns = {name: turn for name, turn in turns.items() if not np.array_equal(turn, np.eye(3))}
-        if not turns:
-            return moved
+            coordinates[rows] = geometry.apply(transforms[name], coordinates[rows])
+        transformed = replace(self, coordinates=coordinates)
+        rotations = {name: transforms[name][:3, :3] for name in mine}
+        rotations = {
+            name: rotation
+            for name, rotation in rotations.items()
+            if not np.array_equal(rotation, np.eye(3))
+        }
+        if not rotations:
+            return transformed
         before = self.subtomogram_angles
         angles = np.zeros((len(self), 3)) if before is None else before.copy()
-        for name, turn in turns.items():
+        for name, rotation in rotations.items():
             rows = mine[name]
-            angles[rows] = _euler_angles(turn @ geometry.euler_matrix(*angles[rows].T))
-        return replace(moved, subtomogram_angles=angles)
+            angles[rows] = _euler_angles(rotation @ geometry.euler_matrix(*angles[rows].T))
+        return replace(transformed, subtomogram_angles=angles)
 
     def __repr__(self) -> str:
         return f"<ParticleSet of {len(self)} in {len(self.by_tomogram())} tomograms>"

@@ -1,4 +1,4 @@
-"""Trajectories: how each particle moves from tilt image to tilt image (specification 7.3)."""
+"""Trajectories: the displacements of each particle, by tilt image (specification 7.3)."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class TrajectorySet(Mapping[str, Array]):
         """A set of the same file with these trajectories instead."""
         return TrajectorySet(trajectories, source=self.source)
 
-    def turned(self, turns: Mapping[str, Array]) -> TrajectorySet:
-        """The same motions where the tomograms of some particles have turned.
+    def rotated(self, rotations: Mapping[str, Array]) -> TrajectorySet:
+        """The same motions where the tomograms of some particles were rotated.
 
         Parameters
         ----------
-        turns : mapping of str to (3, 3) array
+        rotations : mapping of str to (3, 3) array
             By particle name, the rotation that its tomogram's frame has made. A shift is a
             difference of two places, so a translation leaves it as it is.
 
@@ -76,11 +76,11 @@ class TrajectorySet(Mapping[str, Array]):
         --------
         >>> s = TrajectorySet({"a": [[0, 0, 0], [1, 2, 3]], "b": [[0, 0, 0], [1, 2, 3]]})
         >>> quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-        >>> [list(map(float, shifts[1])) for shifts in s.turned({"a": quarter}).values()]
+        >>> [list(map(float, shifts[1])) for shifts in s.rotated({"a": quarter}).values()]
         [[-2.0, 1.0, 3.0], [1.0, 2.0, 3.0]]
         """
         return self.with_trajectories(
-            {name: t @ turns[name].T if name in turns else t for name, t in self.items()}
+            {name: t @ rotations[name].T if name in rotations else t for name, t in self.items()}
         )
 
     def __repr__(self) -> str:

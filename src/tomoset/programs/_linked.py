@@ -18,7 +18,7 @@ from tomoset.formats import LinkedFiles, working_format
 from tomoset.model import Fiducials
 from tomoset.paths import file_names
 from tomoset.project import Project, fiducials_of
-from tomoset.project.transform import move_project, moves_to_star, read_moves
+from tomoset.project.transform import read_transforms, transform_project, transforms_to_star
 
 Array = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _FILES = {
 }
 #: Of what else may be written: the beads of every tomogram, and the matrices of motions.
 _FIDUCIALS, _MOTIONS = "fiducials", "motions"
-_MOTIONS_FILE = "moves.star"
+_MOTIONS_FILE = "transforms.star"
 
 
 def linked_files(project: Project, folder: str, changes: Collection[str]) -> list[str]:
@@ -43,7 +43,7 @@ def linked_files(project: Project, folder: str, changes: Collection[str]) -> lis
     folder : str
         Of the new set.
     changes : collection of str
-        Fields of `Project` that may change; ``motions`` for the matrices of tomograms that move.
+        Fields of `Project` that may change; ``motions`` for the matrices of new frames.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _source(project: Project, field: str) -> str | None:
 
 
 def follow_motions(project: Project, folder: str) -> tuple[Project, list[str]]:
-    """The project with all that goes along where tomograms move, and the files of that.
+    """The project with all that follows tomograms into another frame, and the files of that.
 
     All is read at once: what is not there or does not fit is known before the first job.
 
@@ -104,10 +104,10 @@ def follow_motions(project: Project, folder: str) -> tuple[Project, list[str]]:
     project = project.load()
     bare = _without_fiducials(project)
     still = dict.fromkeys(bare.tomograms, np.eye(4))
-    move_project(bare, still, moved=bare.tomograms)  # a rehearsal
+    transform_project(bare, still, transformed=bare.tomograms)  # a rehearsal
     if project.particles is None:
         warnings.warn(
-            "no particles are linked to the set, so none go with tomograms that are turned: "
+            "no particles are linked to the set, so none follow tomograms into another frame: "
             "coordinates of before need the matrices of "
             f"{os.path.join(folder, _MOTIONS_FILE)} (tomoset.project.transform.move_project)",
             LossyWarning,
@@ -117,8 +117,8 @@ def follow_motions(project: Project, folder: str) -> tuple[Project, list[str]]:
     return project, linked_files(project, folder, [*there, _FIDUCIALS, _MOTIONS])
 
 
-def moved(project: Project, after: Project, motions: Mapping[str, Array]) -> Project:
-    """The new project, where all that refers to tomograms that have moved goes along.
+def transformed(project: Project, after: Project, motions: Mapping[str, Array]) -> Project:
+    """The new project, where all that refers to tomograms is in their new frames.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def moved(project: Project, after: Project, motions: Mapping[str, Array]) -> Pro
     found = {name: _beads(project, name) for name in motions if tomograms[name].fiducials is None}
     beads = {name: fiducials for name, fiducials in found.items() if fiducials is not None}
     before = _without_fiducials(after.with_sets(tomograms=project.tomograms))
-    return move_project(before.with_sets(fiducials=beads), motions, moved=tomograms)
+    return transform_project(before.with_sets(fiducials=beads), motions, transformed=tomograms)
 
 
 def _without_fiducials(project: Project) -> Project:
@@ -154,7 +154,7 @@ def _beads(project: Project, name: str) -> Fiducials | None:
         return fiducials_of(tomograms[name], working_format(tomograms).name)
     except MissingFileError as problem:
         warnings.warn(
-            f"tomogram {name!r} is turned, and its fiducials cannot follow: {problem}",
+            f"tomogram {name!r} has another frame, and its fiducials cannot follow: {problem}",
             LossyWarning,
             stacklevel=5,
         )
@@ -188,7 +188,7 @@ def changed_sets(project: Project, after: Project, folder: str) -> LinkedFiles:
 
 def motions_file(motions: Mapping[str, Array], folder: str) -> dict[str, bytes]:
     """The table of motions, by the path of its file."""
-    table = b"".join(star.encode(moves_to_star(motions)))
+    table = b"".join(star.encode(transforms_to_star(motions)))
     return {os.path.join(folder, _MOTIONS_FILE): table} if motions else {}
 
 
@@ -196,5 +196,5 @@ def forget_motions(folder: str) -> None:
     """Remove the table of an earlier run: it would be taken for this set's."""
     path = os.path.join(folder, _MOTIONS_FILE)
     with contextlib.suppress(TomosetError, OSError):  # not ours, or not there
-        read_moves(path)
+        read_transforms(path)
         os.remove(path)

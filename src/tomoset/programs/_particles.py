@@ -118,7 +118,7 @@ class ParticleInputs:
     particles : ParticleSet
         Of this tomogram.
     trajectories : (n_particles, n_tilts, 3) array or None
-        How they move [Å].
+        Displacements by motion [Å].
     reference : ReferenceFiles
         What they look like.
     """

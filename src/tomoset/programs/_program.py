@@ -99,9 +99,9 @@ class Program(Generic[O, R]):
         The project with these new tomograms, and with what results say of the sets that are
         linked to them. What is another object than before is written.
     motion : callable
-        By what matrix, (4, 4), a result has moved its tomogram: from voxels of before, 0-based
-        at bin 1, to those of after; None if it has not. `updated` then gives the tomogram in its
-        new frame (`tomoset.project.transform.move_tomogram`); sets that refer to it, and
+        By what matrix, (4, 4), a result gives its tomogram another frame: from voxels before,
+        0-based at bin 1, to those after; None if it does not. `updated` then gives the tomogram in
+        its new frame (`tomoset.project.transform.transform_tomogram`); sets that refer to it, and
         fiducials if it names no others, go along.
     identity : callable
         What a result is of, whatever the options: images, alignment, CTF and doses by default.

@@ -28,7 +28,7 @@ from tomoset.programs._linked import (
     follow_motions,
     forget_motions,
     motions_file,
-    moved,
+    transformed,
 )
 from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._results import summary
@@ -278,7 +278,7 @@ class _NewSet(Generic[O, R]):
         after = before.with_sets(tomograms=updated)
         after = self._program.linked(after, known)
         if motions:
-            after = moved(before, after, motions)
+            after = transformed(before, after, motions)
         linked = changed_sets(before, after, self._folder)
         contents = {**linked.contents, **motions_file(motions, self._folder)}
         format = working_format(after.tomograms)

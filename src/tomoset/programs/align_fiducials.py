@@ -25,7 +25,7 @@ from tomoset.programs._results import BULK
 from tomoset.programs._task import Task, identity_with_fiducials
 from tomoset.programs._words import rounded
 from tomoset.project import Project
-from tomoset.project.transform import move_tomogram
+from tomoset.project.transform import transform_tomogram
 from tomoset.run import Resources
 from tomoset.tilt_series import TiltSeries
 
@@ -54,7 +54,7 @@ def align_fiducials(
         what is to be known of an alignment to ``alignment_NAME.star``, pictures to ``NAME.png``,
         links to ``optimisation_set.star``; where tomograms are rotated, sets that go along to
         ``particles.star``, ``manifolds.star`` and ``motion.star``, and the matrices to
-        ``moves.star``.
+        ``transforms.star``.
     options : AlignOptions, optional
         What is wanted.
     {running}
@@ -260,7 +260,7 @@ def _updated(tomogram: Tomogram, result: AlignedByBeads) -> Tomogram:
     if result.deformation is not None:
         aligned = replace(aligned, deformation=result.deformation)
     if result.motion is not None:
-        aligned = move_tomogram(aligned, result.motion)
+        aligned = transform_tomogram(aligned, result.motion)
     if result.deviations:
         kept = {k: v for k, v in aligned.deviations.items() if k not in PARAMETERS}
         aligned = replace(aligned, deviations=kept | result.deviations)

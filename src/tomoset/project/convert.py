@@ -1,4 +1,4 @@
-"""A set or a project in another format, with what it loses and the proof of the rest.
+"""A set or a project in another format, with what it loses and a verification of the rest.
 
 Specification 3.7. The formats do the writing; here is what has to be decided before: sizes that
 a file does not say, losses that are allowed, single images where a stack is needed.
@@ -20,7 +20,7 @@ from tomoset.files import AtomicFiles
 from tomoset.formats import Loss, Tolerance, format_named, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.project._read import open_tomograms, read_all
-from tomoset.project.verify import Proof, prove
+from tomoset.project.verify import Verification, verify
 from tomoset.tilt_series import with_stacks
 
 Array = npt.NDArray[np.float64]
@@ -56,7 +56,7 @@ class Result:
         The set, or the project's optimisation set.
     losses : dict of str to (n_tilts,) array
         How far tilt images are off, by tomogram that loses something [px].
-    proofs : dict of str to Proof
+    verifications : dict of str to Verification
         By tomogram; those that are not aligned have none.
     tomograms : int
         How many there are.
@@ -66,35 +66,43 @@ class Result:
 
     written: str
     losses: dict[str, Array]
-    proofs: dict[str, Proof]
+    verifications: dict[str, Verification]
     tomograms: int
     kept: bool = False
 
     @property
     def position(self) -> float:
         """Largest difference of image positions [px]."""
-        return max((float(p.position.max(initial=0)) for p in self.proofs.values()), default=0.0)
+        return max(
+            (float(p.position.max(initial=0)) for p in self.verifications.values()), default=0.0
+        )
 
     @property
     def defocus(self) -> float:
         """Largest difference of defocus [Å]."""
-        return max((float(p.defocus.max(initial=0)) for p in self.proofs.values()), default=0.0)
+        return max(
+            (float(p.defocus.max(initial=0)) for p in self.verifications.values()), default=0.0
+        )
 
     def failed(self) -> list[str]:
         """Tomograms that are further off than was announced."""
         lost = {} if self.kept else self.losses
-        return [n for n, proof in self.proofs.items() if not proof.holds(lost.get(n, 0.0))]
+        return [
+            n
+            for n, verification in self.verifications.items()
+            if not verification.holds(lost.get(n, 0.0))
+        ]
 
     def summary(self) -> dict[str, Any]:
         """For a program to read."""
         return {
             "written": self.written,
             "tomograms": self.tomograms,
-            "aligned": len(self.proofs),
+            "aligned": len(self.verifications),
             "position_px": self.position,
             "defocus_A": self.defocus,
             "losses_px": {name: lost.round(6).tolist() for name, lost in self.losses.items()},
-            "differs": {n: list(p.differs) for n, p in self.proofs.items() if p.differs},
+            "differs": {n: list(p.differs) for n, p in self.verifications.items() if p.differs},
             "failed": self.failed(),
         }
 
@@ -135,20 +143,20 @@ def write_and_verify(
         format_named(options.to).write_set(after, target, options.tolerance, files)
     before_reading()
     again = with_sizes(read(target), options)
-    return _result(os.fspath(target), len(tomograms), lost, prove(tomograms, again), options)
+    return _result(os.fspath(target), len(tomograms), lost, verify(tomograms, again), options)
 
 
 def _result(
     written: str,
     tomograms: int,
     lost: dict[str, Loss],
-    proofs: dict[str, Proof],
+    verifications: dict[str, Verification],
     options: Options,
 ) -> Result:
     return Result(
         written=written,
         losses={name: loss.pixels for name, loss in lost.items()},
-        proofs=proofs,
+        verifications=verifications,
         tomograms=tomograms,
         kept=options.tolerance.keep_matrices,
     )
@@ -184,8 +192,8 @@ def convert_project(
             project.with_sets(tomograms=after), folder, options.tolerance, files
         )
     again = _open_sized(written, options)
-    proofs = prove(before, again.tomograms, _pairs(project, again))
-    return _result(written, len(before), lost, proofs, options)
+    verifications = verify(before, again.tomograms, _pairs(project, again))
+    return _result(written, len(before), lost, verifications, options)
 
 
 def _open_sized(path: str | os.PathLike[str], options: Options) -> Project:

@@ -1,4 +1,4 @@
-"""The proof that two descriptions of a tomogram agree: points projected through both."""
+"""Verification that two descriptions of a tomogram agree: points projected through both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ANY_SIZE, _ANY_IMAGE = (1000, 1000, 500), (1000, 1000)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Proof:
+class Verification:
     """How far apart two descriptions of one tomogram are.
 
     Parameters
@@ -62,9 +62,9 @@ class Proof:
 Pairs = Mapping[str, tuple[Array, Array]]
 
 
-def prove(
+def verify(
     before: TomogramSet, after: TomogramSet, particles: Pairs | None = None
-) -> dict[str, Proof]:
+) -> dict[str, Verification]:
     """Project points through two sets, and see how far the images are apart.
 
     Parameters
@@ -89,7 +89,7 @@ def prove(
             f"the target has other tomograms: {', '.join(after) or 'none'} instead of "
             f"{', '.join(before)}"
         )
-    proofs = {}
+    verifications = {}
     for name, tomogram in before.items():
         source, target = _comparable(tomogram, after[name])
         if source.n_tilts != target.n_tilts:
@@ -101,8 +101,8 @@ def prove(
         if aligned or differs:
             grid = _grid(source)
             pairs = [(grid, grid), *([particles[name]] if particles and name in particles else [])]
-            proofs[name] = _proof(source, target, pairs if aligned else [], differs)
-    return proofs
+            verifications[name] = _verification(source, target, pairs if aligned else [], differs)
+    return verifications
 
 
 def _comparable(source: Tomogram, target: Tomogram) -> tuple[Tomogram, Tomogram]:
@@ -138,12 +138,12 @@ def _grid(tomogram: Tomogram) -> Array:
     return np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def _proof(
+def _verification(
     source: Tomogram,
     target: Tomogram,
     pairs: Iterable[tuple[Array, Array]],
     differs: tuple[str, ...],
-) -> Proof:
+) -> Verification:
     position, defocus, points = np.zeros(source.n_tilts), np.zeros(source.n_tilts), 0
     both = source.defocus_u is not None and target.defocus_u is not None
     for here, there in pairs:
@@ -156,7 +156,7 @@ def _proof(
         if both:
             change = np.abs(source.defocus(here) - target.defocus(there)).max(axis=2)
             defocus = np.maximum(defocus, change.max(axis=1, initial=0.0))
-    return Proof(
+    return Verification(
         points=points,
         position=position,
         defocus=defocus,

@@ -1,4 +1,4 @@
-"""Tomograms moved into another frame: every image shows the same, in both dialects."""
+"""Tomograms in another frame: every image shows the same, in both dialects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ from tomoset.model import (
 )
 from tomoset.model.observations import Observations
 from tomoset.project import Project, open_project, open_tomograms
-from tomoset.project.transform import move_project, move_tomogram, moves_to_star, read_moves
+from tomoset.project.transform import (
+    read_transforms,
+    transform_project,
+    transform_tomogram,
+    transforms_to_star,
+)
 
 Array = npt.NDArray[np.float64]
 SIZE, IMAGE, PIXEL = (64, 47, 31), (60, 52), 2.0
@@ -38,9 +43,9 @@ TILTS = np.array([-48.0, -3.0, 0.0, 40.0])
 
 def rigid(angles: Array, shift: Array) -> Array:
     """A motion about the middle of the tomogram, and a shift."""
-    turn = geometry.rigid_rotations(angles[None])[0]
+    rotation = geometry.rigid_rotations(angles[None])[0]
     middle = np.array(SIZE) / 2
-    return geometry.translation(middle + shift) @ turn @ geometry.translation(-middle)
+    return geometry.translation(middle + shift) @ rotation @ geometry.translation(-middle)
 
 
 degrees = st.one_of(st.sampled_from([0.0, 90.0, 180.0, -5.0, 1e-7]), st.floats(-180, 180))
@@ -112,72 +117,74 @@ shifts = st.none() | hnp.arrays(float, (3, 3), elements=st.floats(-40, 40))
     st.sampled_from(["relion4", "relion5"]),
 )
 @settings(max_examples=80, deadline=None)
-def test_every_image_shows_the_same_particles(move: Array, p: ParticleSet, dialect: str) -> None:
+def test_every_image_shows_the_same_particles(
+    transform: Array, p: ParticleSet, dialect: str
+) -> None:
     before = Project(tomograms=TomogramSet([tomogram(), tomogram("other")]), particles=p)
-    after = move_project(before, {"TS_01": move})
+    after = transform_project(before, {"TS_01": transform})
     # Both dialects give numbers of particles to the last bit. Those of the tomograms have twelve
     # digits of a matrix in RELION 4, and nine decimals of a degree in RELION 5.
-    for moved, far in (
+    for transformed, far in (
         (after, 1e-9),
         (again(after, dialect), {"relion4": 1e-9, "relion5": 1e-8}[dialect]),
     ):
-        assert moved.particles is not None
+        assert transformed.particles is not None
         for name in ("TS_01", "other"):
             rows = p.in_tomogram(name)
             here = seen(before.tomograms[name], p.select(rows))
-            there = seen(moved.tomograms[name], moved.particles.select(rows))
+            there = seen(transformed.tomograms[name], transformed.particles.select(rows))
             for a, b in zip(here, there, strict=True):
                 np.testing.assert_allclose(b, a, atol=far, rtol=0)
             points = p.coordinates[rows]
-            gone = geometry.apply(move, points) if name == "TS_01" else points
+            gone = geometry.apply(transform, points) if name == "TS_01" else points
             np.testing.assert_allclose(
-                moved.tomograms[name].defocus(gone),
+                transformed.tomograms[name].defocus(gone),
                 before.tomograms[name].defocus(points),
                 atol=1e-6,
             )
         if p.origins is not None:
-            np.testing.assert_array_equal(moved.particles.origins, p.origins)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(transformed.particles.origins, p.origins)  # type: ignore[arg-type]
         if p.angles is not None:
-            np.testing.assert_array_equal(moved.particles.angles, p.angles)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(transformed.particles.angles, p.angles)  # type: ignore[arg-type]
 
 
 @given(
     hnp.arrays(float, 3, elements=degrees), st.sampled_from([0.0, 1e-13, 1e-9, 1e-7, 180 - 1e-7])
 )
 @settings(deadline=None)
-def test_angles_of_every_orientation_are_found(turn: Array, tilt: float) -> None:
+def test_angles_of_every_orientation_are_found(rotation: Array, tilt: float) -> None:
     """Also next to where rot and psi mean the same: what counts is the matrix."""
-    for triple in (turn, [turn[0], tilt, turn[2]]):
+    for triple in (rotation, [rotation[0], tilt, rotation[2]]):
         p = ParticleSet(tomogram_names=["a"], coordinates=[[0, 0, 0]], subtomogram_angles=[triple])  # type: ignore[arg-type]
-        same = p.moved({"a": geometry.rotation_x(0.0) @ geometry.rotation_z(120.0)})
-        back = same.moved({"a": geometry.rotation_z(-120.0)})
+        same = p.transformed({"a": geometry.rotation_x(0.0) @ geometry.rotation_z(120.0)})
+        back = same.transformed({"a": geometry.rotation_z(-120.0)})
         np.testing.assert_allclose(back.orientations, p.orientations, atol=3e-12, rtol=0)
 
 
 def test_a_shift_alone_turns_nothing() -> None:
     p = ParticleSet(tomogram_names=["TS_01", "b"], coordinates=[[1, 2, 3], [1, 2, 3]])  # type: ignore[arg-type]
-    q = p.moved({"TS_01": geometry.translation([1, 0, -1])})
+    q = p.transformed({"TS_01": geometry.translation([1, 0, -1])})
     assert q.coordinates.tolist() == [[2, 2, 2], [1, 2, 3]]
     assert q.subtomogram_angles is None
-    r = p.moved({"b": geometry.rotation_x(90)})
+    r = p.transformed({"b": geometry.rotation_x(90)})
     assert r.subtomogram_angles is not None
     assert r.subtomogram_angles[0].tolist() == [0, 0, 0]
     np.testing.assert_allclose(r.orientations[1], geometry.rotation_x(90)[:3, :3], atol=1e-15)
 
 
 def test_angles_that_relion_did_not_look_at(tmp_path: Path) -> None:
-    """Tilt and psi without rot are nothing (7.1); the angles of a turn are something."""
+    """Tilt and psi without rot are nothing (7.1); the angles of a rotation are something."""
     path = tmp_path / "picks.star"
     labels = ["rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ"), *(f"rlnTomoSubtomogram{x}" for x in ("Tilt", "Psi"))]  # fmt: skip
     path.write_text("data_\nloop_\n" + "".join(f"_{x}\n" for x in labels) + "TS_01 1 2 3 40 50\n")
     s = TomogramSet([tomogram()])
     with pytest.warns(tomoset.AssumptionWarning, match="without rlnTomoSubtomogramRot"):
         p = tomoset.read_particles(path, s)
-    move = geometry.rotation_y(-5.0)
-    q = move_project(Project(tomograms=s, particles=p), {"TS_01": move}).particles
+    transform = geometry.rotation_y(-5.0)
+    q = transform_project(Project(tomograms=s, particles=p), {"TS_01": transform}).particles
     assert q is not None
     r = sets.particles_from_star(sets.particles_to_star(q, "relion4", s), s)
-    np.testing.assert_allclose(r.orientations, move[None, :3, :3], atol=1e-15)
+    np.testing.assert_allclose(r.orientations, transform[None, :3, :3], atol=1e-15)
 
 
 # ---- tomograms -------------------------------------------------------------------------------
@@ -185,7 +192,7 @@ def test_angles_that_relion_did_not_look_at(tmp_path: Path) -> None:
 
 @given(motions, st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_a_bent_and_stretched_tomogram_moves_too(move: Array, mirrored: bool) -> None:
+def test_a_bent_and_stretched_tomogram_moves_too(transform: Array, mirrored: bool) -> None:
     """No dialect is asked: any projections, any deformation, depth counted either way."""
     rng = np.random.default_rng(1)
     t = tomogram()
@@ -199,25 +206,27 @@ def test_a_bent_and_stretched_tomogram_moves_too(move: Array, mirrored: bool) ->
     )
     t = replace(t, projections=skewed, deformation=bent, depth_origin=[1, 2, 3])
     points = rng.uniform(0, 60, (20, 3))
-    moved = move_tomogram(t, move)
+    transformed = transform_tomogram(t, transform)
     np.testing.assert_allclose(
-        moved.project(geometry.apply(move, points)), t.project(points), atol=1e-9
+        transformed.project(geometry.apply(transform, points)), t.project(points), atol=1e-9
     )
     np.testing.assert_allclose(
-        moved.defocus(geometry.apply(move, points)), t.defocus(points), atol=1e-7
+        transformed.defocus(geometry.apply(transform, points)), t.defocus(points), atol=1e-7
     )
-    assert moved.depth_origin is not None
-    assert moved.depth_origin.tolist() == [1, 2, 3]
-    assert moved.size == t.size
-    assert moved.deformation is bent
+    assert transformed.depth_origin is not None
+    assert transformed.depth_origin.tolist() == [1, 2, 3]
+    assert transformed.size == t.size
+    assert transformed.deformation is bent
 
 
 def test_depths_that_do_not_change_keep_their_defocus() -> None:
     t = tomogram()
     about = geometry.translation(np.array(SIZE) / 2)
-    moved = move_tomogram(t, about @ geometry.rotation_y(10) @ np.linalg.inv(about).round(12))
-    assert moved.defocus_u is t.defocus_u
-    assert move_tomogram(replace(t, defocus_u=None), about).defocus_v is t.defocus_v
+    transformed = transform_tomogram(
+        t, about @ geometry.rotation_y(10) @ np.linalg.inv(about).round(12)
+    )
+    assert transformed.defocus_u is t.defocus_u
+    assert transform_tomogram(replace(t, defocus_u=None), about).defocus_v is t.defocus_v
 
 
 def test_what_shows_the_old_frame_is_not_named(tmp_path: Path) -> None:
@@ -231,8 +240,10 @@ def test_what_shows_the_old_frame_is_not_named(tmp_path: Path) -> None:
     path = tmp_path / "tomograms.star"
     TomogramSet([one, replace(one, name="TS_02")]).write(path)
     s = tomoset.read(path)
-    with pytest.warns(tomoset.LossyWarning, match=r"'TS_01' is turned: .*reconstruct it again"):
-        s = s.with_tomograms([move_tomogram(s["TS_01"], geometry.rotation_x(90)), s["TS_02"]])
+    with pytest.warns(
+        tomoset.LossyWarning, match=r"'TS_01' has another frame: .*reconstruct it again"
+    ):
+        s = s.with_tomograms([transform_tomogram(s["TS_01"], geometry.rotation_x(90)), s["TS_02"]])
     s.write(tmp_path / "new.star")
     table = star.read(tmp_path / "new.star")["global"]
     assert {label: list(table[label]) for label in (*row, "rlnTomoReconstructedTomogram", "rlnTomoFiducialsStarFile")} == {
@@ -246,7 +257,7 @@ def test_what_shows_the_old_frame_is_not_named(tmp_path: Path) -> None:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert move_tomogram(tomogram(), np.eye(4)).source is None
+        assert transform_tomogram(tomogram(), np.eye(4)).source is None
 
 
 @pytest.mark.parametrize(
@@ -260,7 +271,7 @@ def test_tomograms_that_cannot_be_transformed_are_refused(
     changes: dict[str, object], says: str
 ) -> None:
     with pytest.raises(tomoset.ModelError, match=says):
-        move_tomogram(replace(tomogram(), **changes), geometry.rotation_x(5))  # type: ignore[arg-type]
+        transform_tomogram(replace(tomogram(), **changes), geometry.rotation_x(5))  # type: ignore[arg-type]
 
 
 def test_an_alignment_that_waits_for_sizes(tmp_path: Path) -> None:
@@ -270,18 +281,18 @@ def test_an_alignment_that_waits_for_sizes(tmp_path: Path) -> None:
     with pytest.raises(
         tomoset.ModelError, match=r"the middle of a size that is not known; give the sizes"
     ):
-        move_tomogram(waiting, geometry.rotation_x(5))
-    moved = move_tomogram(replace(waiting, image_size=IMAGE), geometry.rotation_x(5))
+        transform_tomogram(waiting, geometry.rotation_x(5))
+    transformed = transform_tomogram(replace(waiting, image_size=IMAGE), geometry.rotation_x(5))
     point = np.array([[1.0, 2, 3]])
     np.testing.assert_allclose(
-        moved.project(geometry.apply(geometry.rotation_x(5), point)),
+        transformed.project(geometry.apply(geometry.rotation_x(5), point)),
         before.project(point),
         atol=1e-6,
     )
 
 
 @pytest.mark.parametrize(
-    ("move", "says"),
+    ("transform", "says"),
     [
         (np.eye(4) * 2, "scales, skews or projects"),
         (
@@ -293,14 +304,14 @@ def test_an_alignment_that_waits_for_sizes(tmp_path: Path) -> None:
         (np.full((4, 4), np.nan), "a matrix of 4 x 4 numbers"),
     ],
 )
-def test_matrices_that_are_no_rigid_transforms_are_refused(move: Array, says: str) -> None:
+def test_matrices_that_are_no_rigid_transforms_are_refused(transform: Array, says: str) -> None:
     with pytest.raises(tomoset.ModelError, match=says):
-        move_tomogram(tomogram(), move)
+        transform_tomogram(tomogram(), transform)
 
 
 # ---- what else refers to a tomogram ----------------------------------------------------------
 
-MOVE = rigid(np.array([4.0, -7.0, 15.0]), np.array([3.0, -2.0, 1.5]))
+TRANSFORM = rigid(np.array([4.0, -7.0, 15.0]), np.array([3.0, -2.0, 1.5]))
 
 
 def everything(names: tuple[str, ...] = ("TS_01", "other")) -> Project:
@@ -339,7 +350,7 @@ def everything(names: tuple[str, ...] = ("TS_01", "other")) -> Project:
 @pytest.mark.parametrize("dialect", ["relion4", "relion5"])
 def test_all_linked_sets_are_transformed_along(dialect: str) -> None:
     before = everything()
-    after = again(move_project(before, {"TS_01": MOVE}), dialect)
+    after = again(transform_project(before, {"TS_01": TRANSFORM}), dialect)
     t, u = before.tomograms["TS_01"], after.tomograms["TS_01"]
     assert u.fiducials is not None
     beads = after.fiducials["TS_01"]
@@ -371,7 +382,7 @@ def test_all_linked_sets_are_transformed_along(dialect: str) -> None:
     phi, theta = np.linspace(0, 360, 30), np.linspace(-90, 90, 30)
     for old, new in zip(before.manifolds["TS_01"], after.manifolds["TS_01"], strict=True):
         assert (new.index, new.mean_radius) == (old.index, old.mean_radius)
-        points = geometry.apply(MOVE, old.surface(phi, theta))
+        points = geometry.apply(TRANSFORM, old.surface(phi, theta))
         x, y, z = (points - new.centre).T
         towards = np.rad2deg(np.arctan2(y, x)), np.rad2deg(np.arctan2(z, np.hypot(x, y)))
         np.testing.assert_allclose(new.surface(*towards), points, atol=1e-9)
@@ -383,17 +394,21 @@ def test_other_tomograms_keep_every_text(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     p = read_text(dialect)
-    move_project(p, {"TS_01": MOVE}).write("moved", dialect)
+    transform_project(p, {"TS_01": TRANSFORM}).write("transformed", dialect)
     for name in ("tomograms", "manifolds", "motion", "fiducials_other"):
-        old, new = star.read(f"same/{name}.star"), star.read(f"moved/{name}.star")
+        old, new = star.read(f"same/{name}.star"), star.read(f"transformed/{name}.star")
         for table in old:
             if "other" in table.name or name == "fiducials_other":
                 assert list(new[table.name].columns.items()) == list(table.columns.items())
     if dialect == "relion5":
-        old, new = (star.read(f"{x}/tilt_series/other.star")["other"] for x in ("same", "moved"))
+        old, new = (
+            star.read(f"{x}/tilt_series/other.star")["other"] for x in ("same", "transformed")
+        )
         assert list(new.columns.items()) == list(old.columns.items())
         assert old["rlnTomoZRot"][0] == "85.00"
-    old, new = (star.read(f"{folder}/particles.star")["particles"] for folder in ("same", "moved"))
+    old, new = (
+        star.read(f"{folder}/particles.star")["particles"] for folder in ("same", "transformed")
+    )
     for label in old.labels:
         assert list(new[label][2:]) == list(old[label][2:])
     assert list(new["rlnTomoSubtomogramRot"][2:]) == ["0.0", "0.0"]
@@ -419,8 +434,8 @@ def test_trajectories_of_particles_that_are_gone() -> None:
     with pytest.warns(
         tomoset.AssumptionWarning, match=r"1 trajectories .*'TS_01/2' .* tomogram 'TS_01'"
     ):
-        some = move_project(fewer, {"TS_01": MOVE})
-    every = move_project(p, {"TS_01": MOVE})
+        some = transform_project(fewer, {"TS_01": TRANSFORM})
+    every = transform_project(p, {"TS_01": TRANSFORM})
     assert some.trajectories is not None
     assert every.trajectories is not None
     for name in every.trajectories:
@@ -429,10 +444,10 @@ def test_trajectories_of_particles_that_are_gone() -> None:
     with pytest.raises(
         tomoset.ModelError, match=r"trajectory of 'x' is of no particle that is here"
     ):
-        move_project(lost, {"TS_01": MOVE})
-    assert move_project(lost, {}).trajectories is not None
+        transform_project(lost, {"TS_01": TRANSFORM})
+    assert transform_project(lost, {}).trajectories is not None
     still = replace(p, trajectories=TrajectorySet({"still": np.zeros((4, 3))}))
-    assert move_project(still, {"TS_01": MOVE}).trajectories is not None
+    assert transform_project(still, {"TS_01": TRANSFORM}).trajectories is not None
 
 
 def test_a_trajectory_of_two_particles() -> None:
@@ -440,10 +455,10 @@ def test_a_trajectory_of_two_particles() -> None:
     assert p.particles is not None
     twins = replace(p, particles=replace(p.particles, names=["a", "b", "b", "c"]), trajectories=TrajectorySet({"b": np.ones((4, 3))}))  # fmt: skip
     with pytest.raises(tomoset.ModelError, match=r"'TS_01', 'other' is called 'b'.*other names"):
-        move_project(twins, {"TS_01": MOVE})
-    both = move_project(twins, {"TS_01": MOVE, "other": MOVE})
+        transform_project(twins, {"TS_01": TRANSFORM})
+    both = transform_project(twins, {"TS_01": TRANSFORM, "other": TRANSFORM})
     assert both.trajectories is not None
-    np.testing.assert_allclose(both.trajectories["b"], np.ones((4, 3)) @ MOVE[:3, :3].T)
+    np.testing.assert_allclose(both.trajectories["b"], np.ones((4, 3)) @ TRANSFORM[:3, :3].T)
 
 
 def test_what_was_not_read_cannot_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,18 +468,18 @@ def test_what_was_not_read_cannot_follow(tmp_path: Path, monkeypatch: pytest.Mon
         tomoset.ModelError,
         match=r"the particles of the project are in p/particles.star, which has not been read",
     ):
-        move_project(open_tomograms("p"), {"TS_01": MOVE})
+        transform_project(open_tomograms("p"), {"TS_01": TRANSFORM})
     linked = open_tomograms("p").load()
     assert repr(linked) == "<Project: 2 tomograms, 4 particles, 4 manifolds, 4 trajectories>"
     assert linked.load() is linked
     with pytest.raises(
         tomoset.ModelError, match=r"names the fiducials 'p/fiducials_TS_01.star', which have not"
     ):
-        move_project(linked, {"TS_01": MOVE})
+        transform_project(linked, {"TS_01": TRANSFORM})
     with pytest.raises(
         tomoset.ModelError, match=r"no tomogram is called 'TS_1'.*there are TS_01, other"
     ):
-        move_project(linked, {"TS_1": MOVE})
+        transform_project(linked, {"TS_1": TRANSFORM})
     Path("p/motion.star").unlink()
     with pytest.raises(
         tomoset.MissingFileError, match=r"rlnTomoTrajectoriesFile is 'p/motion.star'"
@@ -479,37 +494,37 @@ def test_tomograms_that_something_else_has_moved() -> None:
     )
     p = replace(p, tomograms=named)
     new = named.with_tomograms([
-        replace(move_tomogram(named["TS_01"], MOVE), fiducials="new.star"),
-        move_tomogram(named["other"], MOVE),
+        replace(transform_tomogram(named["TS_01"], TRANSFORM), fiducials="new.star"),
+        transform_tomogram(named["other"], TRANSFORM),
     ])  # fmt: skip
-    after = move_project(p, dict.fromkeys(named, MOVE), moved=new)
+    after = transform_project(p, dict.fromkeys(named, TRANSFORM), transformed=new)
     assert after.tomograms is new
     assert list(after.fiducials) == ["other"]
     np.testing.assert_allclose(
-        after.fiducials["other"].points, geometry.apply(MOVE, p.fiducials["other"].points)
+        after.fiducials["other"].points, geometry.apply(TRANSFORM, p.fiducials["other"].points)
     )
 
 
-# ---- moves.star ------------------------------------------------------------------------------
+# ---- transforms.star -------------------------------------------------------------------------
 
 
 def test_moves_are_written_to_the_last_bit(tmp_path: Path) -> None:
-    path = tmp_path / "moves.star"
-    moves = {"TS_01": MOVE, "a b": rigid(np.array([1 / 3, 0.1, 7]), np.zeros(3))}
-    star.write(moves_to_star(moves), path)
-    found = read_moves(path)
-    assert list(found) == list(moves)
-    for name, move in moves.items():
-        np.testing.assert_array_equal(found[name], move)
+    path = tmp_path / "transforms.star"
+    transforms = {"TS_01": TRANSFORM, "a b": rigid(np.array([1 / 3, 0.1, 7]), np.zeros(3))}
+    star.write(transforms_to_star(transforms), path)
+    found = read_transforms(path)
+    assert list(found) == list(transforms)
+    for name, transform in transforms.items():
+        np.testing.assert_array_equal(found[name], transform)
     text = path.read_text()
     for old, new, says in (
-        ("tomosetMoveY", "mine", "has no _tomosetMoveY"),
-        ("'a b'", "TS_01", r"moves.star:\d+: .*a second row is of tomogram 'TS_01'"),
-        ("tomosetMove", "mine", "no moves of tomograms"),
+        ("tomosetTransformY", "mine", "has no _tomosetTransformY"),
+        ("'a b'", "TS_01", r"transforms.star:\d+: .*a second row is of tomogram 'TS_01'"),
+        ("tomosetTransform", "mine", "no transforms of tomograms"),
         (
             "[0,0,0,1]",
             "[0,0,0,2]",
-            r"moves.star:\d+: .*'TS_01': the matrix scales, skews or projects",
+            r"transforms.star:\d+: .*'TS_01': the matrix scales, skews or projects",
         ),
         ("[0,0,0,1]", "[0,0,1]", "expected 4 numbers in brackets"),
     ):
@@ -518,21 +533,23 @@ def test_moves_are_written_to_the_last_bit(tmp_path: Path) -> None:
             text.replace(old, new).replace('"a b"', "TS_01" if old == "'a b'" else '"a b"')
         )
         with pytest.raises(tomoset.TomosetError, match=says):
-            read_moves(path)
+            read_transforms(path)
 
 
 def test_picks_of_before_are_moved_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As docs/conventions.md says: a plain set was moved, and particles come afterwards."""
+    """As docs/conventions.md says: a plain set was transformed, and particles come afterwards."""
     monkeypatch.chdir(tmp_path)
     p = everything()
     p.write("before", "relion4")
-    move_project(p, {"TS_01": MOVE}).write("after", "relion4")
-    star.write(moves_to_star({"TS_01": MOVE}), "after/moves.star")
+    transform_project(p, {"TS_01": TRANSFORM}).write("after", "relion4")
+    star.write(transforms_to_star({"TS_01": TRANSFORM}), "after/transforms.star")
     picks = open_project("before/tomograms.star", particles="before/particles.star")
-    moved = move_project(
-        picks, read_moves("after/moves.star"), moved=tomoset.read("after/tomograms.star")
+    transformed = transform_project(
+        picks,
+        read_transforms("after/transforms.star"),
+        transformed=tomoset.read("after/tomograms.star"),
     )
-    again = open_project(moved.write("picks", "relion4"))
+    again = open_project(transformed.write("picks", "relion4"))
     expected = open_project("after").particles
     assert again.particles is not None
     assert expected is not None
