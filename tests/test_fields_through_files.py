@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tomoset
+from tests.builders.equality import equal
 from tomoset import Deformation, Optics, ParticleSet, Tomogram, TomogramSet, geometry, star
 from tomoset.formats._relion_sets import particles_from_star, particles_to_star
 from tomoset.model import Ice, Reconstruction
@@ -144,7 +144,7 @@ def tomograms(draw: st.DrawFn, name: str = "TS_01") -> Tomogram:
     return Tomogram(
         name=name,
         n_tilts=N,
-        optics=Optics(pixel_size=1.35, group="g", amplitude_contrast=draw(st.floats(0, 1))),
+        optics=replace(draw(optics("g")), pixel_size=1.35),
         hand=draw(st.sampled_from([1, -1])),
         stack=f"{name}.mrcs",
         image_size=(64, 48),
@@ -180,16 +180,6 @@ def written_and_read(tomograms: TomogramSet, dialect: str) -> TomogramSet:
 
 #: What is about where the defocus holds differs between dialects, and is tested elsewhere.
 ELSEWHERE = ("source", "depth_origin", "defocus_u", "defocus_v", "projections", "alignment")
-
-
-def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
-    if isinstance(one, np.ndarray):
-        return other is not None and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    if isinstance(one, Deformation):
-        return other is not None and equal(one.__dict__, other.__dict__)
-    return bool(one == other)
 
 
 def same_tomogram(one: Tomogram, other: Tomogram, *but: str) -> None:

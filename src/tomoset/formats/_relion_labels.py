@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
+from tomoset.formats._relion_optics import ABERRATIONS, USUAL, OpticsColumn
 from tomoset.formats._texts import exact_texts, kept, number_texts, vector_texts, whole_texts
 from tomoset.images.mrc import stack_path
 from tomoset.images.tiff import TIFF_ENDINGS
@@ -23,7 +24,7 @@ from tomoset.model import Deformation, Ice, Reconstruction, Source, Tomogram
 from tomoset.paths import Finder, image_place
 
 Array = npt.NDArray[np.float64]
-Value = str | int | float | None
+Value = str | int | float | tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ def _normal(axis: int) -> Callable[[Tomogram], float | None]:
     return lambda t: None if (normal := _ice(t).normal) is None else normal[axis]
 
 
+def _of_optics(column: OpticsColumn) -> Callable[[Tomogram], Value]:
+    return lambda t: column.get(t.optics)
+
+
 def _grid(axis: int) -> Callable[[Tomogram], int | None]:
     return lambda t: None if t.deformation is None else t.deformation.grid[axis]
 
@@ -112,10 +117,7 @@ GLOBAL_COLUMNS = (
     GlobalColumn("rlnTomoSizeZ", lambda t: t.size and t.size[2]),
     GlobalColumn("rlnTomoHand", lambda t: t.hand),
     GlobalColumn("rlnOpticsGroupName", lambda t: t.optics.group, "opticsGroup1", usual=True),
-    GlobalColumn("rlnTomoTiltSeriesPixelSize", lambda t: t.optics.pixel_size),
-    GlobalColumn("rlnVoltage", lambda t: t.optics.voltage),
-    GlobalColumn("rlnSphericalAberration", lambda t: t.optics.spherical_aberration),
-    GlobalColumn("rlnAmplitudeContrast", lambda t: t.optics.amplitude_contrast),
+    *(GlobalColumn(c.label, _of_optics(c), c.default) for c in (*USUAL[1:], *ABERRATIONS)),
     GlobalColumn("rlnTomoImportFractionalDose", lambda t: t.fractional_dose),
     GlobalColumn(FIDUCIALS, lambda t: t.fiducials, path=True),
     GlobalColumn("rlnTomoDefocusSlope", lambda t: t.defocus_slope, default=1.0),
@@ -305,7 +307,9 @@ def _moved(old: str, now: str, finder: Finder) -> bool:
 
 
 def plain_text(value: Value) -> str | None:
-    """A value as text, in the shortest way that gives it back."""
+    """A value as text, in the shortest way that gives it back; coefficients that are none are 0."""
+    if isinstance(value, tuple):
+        return "[" + ",".join(map(star.format_number, value or (0.0,))) + "]"
     return value if value is None or isinstance(value, str) else star.format_number(value)
 
 

@@ -38,6 +38,7 @@ from tomoset.formats._relion_labels import (
     THICKNESS,
     VOLUMES,
 )
+from tomoset.formats._relion_optics import read_aberrations
 from tomoset.images.mrc import stack_path
 from tomoset.model import Deformation, Exclusion, Ice, Optics, Reconstruction, Source, Tomogram
 from tomoset.paths import Finder
@@ -124,12 +125,16 @@ class GlobalRow:
             ) from problem
 
     def optics(self) -> Optics:
+        def number(label: str, default: float) -> float:
+            return default if (said := self.number(label)) is None else said
+
         return Optics(
             pixel_size=self.number("rlnTomoTiltSeriesPixelSize"),
             voltage=self.required("rlnVoltage"),
             spherical_aberration=self.required("rlnSphericalAberration"),
             amplitude_contrast=self.required("rlnAmplitudeContrast"),
             group=self.text("rlnOpticsGroupName") or "opticsGroup1",
+            **read_aberrations(self.table, self.row, number),
         )
 
 

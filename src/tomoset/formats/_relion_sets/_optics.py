@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning, ModelError
+from tomoset.formats._relion_labels import plain_text
+from tomoset.formats._relion_optics import (
+    ABERRATIONS,
+    CONTRAST,
+    CS,
+    NAME,
+    PIXEL,
+    USUAL,
+    VOLTAGE,
+    read_aberrations,
+)
 from tomoset.formats._relion_sets._columns import ParticleSource
 from tomoset.formats._relion_sets._links import Links
 from tomoset.formats._texts import VERSIONS, Array, Ints, int_texts, merge
 from tomoset.model import Optics, ParticleSet
 
 GROUP = "rlnOpticsGroup"
-PIXEL = "rlnTomoTiltSeriesPixelSize"
-_NAME = "rlnOpticsGroupName"
-_VOLTAGE, _CS, _CONTRAST = "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
-_EVEN, _ODD = "rlnEvenZernike", "rlnOddZernike"
-_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
-_MATRIX = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
-_NO_VECTOR = ("", "None", "[]")
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of data_optics, and what a group says there."""
-
-    label: str
-    get: Callable[[Optics], Any]
-    #: Whether RELION compares it with the tomogram's, so that new tables have it.
-    usual: bool = False
-
-
-#: In the order in which they are written.
-_COLUMNS = (
-    _Column(_NAME, lambda o: o.group, usual=True),
-    _Column(PIXEL, lambda o: o.pixel_size, usual=True),
-    _Column(_VOLTAGE, lambda o: o.voltage, usual=True),
-    _Column(_CS, lambda o: o.spherical_aberration, usual=True),
-    _Column(_CONTRAST, lambda o: o.amplitude_contrast, usual=True),
-    _Column(_TILT[0], lambda o: o.beam_tilt[0]),
-    _Column(_TILT[1], lambda o: o.beam_tilt[1]),
-    _Column(_MATRIX[0], lambda o: o.magnification[0][0]),
-    _Column(_MATRIX[1], lambda o: o.magnification[0][1]),
-    _Column(_MATRIX[2], lambda o: o.magnification[1][0]),
-    _Column(_MATRIX[3], lambda o: o.magnification[1][1]),
-    _Column(_EVEN, lambda o: o.aberrations[0]),
-    _Column(_ODD, lambda o: o.aberrations[1]),
-)
+_COLUMNS = (*USUAL, *ABERRATIONS)
 _PLAIN = Optics(pixel_size=None)
 
 
@@ -111,27 +88,14 @@ def _group(optics: star.Table, row: int, like: Optics) -> Optics:
     def number(label: str, default: Any) -> Any:
         return float(optics.floats(label)[row]) if label in optics else default
 
-    matrix = [number(label, float(i in (0, 3))) for i, label in enumerate(_MATRIX)]
     return Optics(
         pixel_size=number(PIXEL, like.pixel_size),
-        voltage=number(_VOLTAGE, like.voltage),
-        spherical_aberration=number(_CS, like.spherical_aberration),
-        amplitude_contrast=number(_CONTRAST, like.amplitude_contrast),
-        group=optics[_NAME][row] if _NAME in optics else like.group,
-        aberrations=(_coefficients(optics, row, _EVEN), _coefficients(optics, row, _ODD)),
-        beam_tilt=(number(_TILT[0], 0.0), number(_TILT[1], 0.0)),
-        magnification=((matrix[0], matrix[1]), (matrix[2], matrix[3])),
+        voltage=number(VOLTAGE, like.voltage),
+        spherical_aberration=number(CS, like.spherical_aberration),
+        amplitude_contrast=number(CONTRAST, like.amplitude_contrast),
+        group=optics[NAME][row] if NAME in optics else like.group,
+        **read_aberrations(optics, row, number),
     )
-
-
-def _coefficients(optics: star.Table, row: int, label: str) -> tuple[float, ...]:
-    """Nothing where they are all 0, as RELION writes them for groups that have none."""
-    if label not in optics or optics[label][row].strip() in _NO_VECTOR:
-        return ()
-    found: Array = optics.take([row]).vectors(label)[0]
-    if not np.isfinite(found).all():
-        raise optics.error(f"expected numbers, found {optics[label][row]}", row, label)
-    return tuple(found.tolist()) if found.any() else ()
 
 
 def _rows(optics: star.Table, particles: star.Table, groups: Ints | None) -> Ints:
@@ -266,7 +230,7 @@ def _texts(
         now = [column.get(o) for o in optics.values()]
         then = [column.get(before.get(number, _PLAIN)) for number in optics]
         there = None if old is None else old.get(column.label)
-        needed = column.usual and (complete or column.label == PIXEL)
+        needed = column in USUAL and (complete or column.label == PIXEL)
         if None in now or (there is None and now == then and not needed):
             continue
         same = np.array(
@@ -282,9 +246,5 @@ def _texts(
 
 
 def _text(value: Any, every: Sequence[Any]) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, tuple):
-        numbers = value or (0.0,) * max(map(len, every))
-        return "[" + ",".join(map(star.format_number, numbers)) + "]"
-    return star.format_number(value)
+    """As long as the longest, where a group has no coefficients and others have."""
+    return plain_text((0.0,) * max(map(len, every)) if value == () else value) or ""
