@@ -28,7 +28,7 @@ _FILES = {
     "manifolds": "manifolds.star",
     "trajectories": "motion.star",
 }
-#: Of what else may be written: the beads of every tomogram, and the matrices of motions.
+#: Of what else may be written: the beads of tomograms, and the matrices of motions.
 _FIDUCIALS, _MOTIONS = "fiducials", "motions"
 _MOTIONS_FILE = "transforms.star"
 
@@ -69,6 +69,23 @@ def linked_files(project: Project, folder: str, changes: Collection[str]) -> lis
                 "another folder for what is made of it"
             )
     return [os.path.join(folder, name) for name in sources]
+
+
+def without_files(project: Project) -> list[str]:
+    """What of a project was made, and is in no file: fields, as `linked_files` takes them."""
+    made = [f for f in _FILES if _read(project, f) is not None and _source(project, f) is None]
+    return made + [_FIDUCIALS] * any(_only_here(project, name) for name in project.fiducials)
+
+
+def _only_here(project: Project, name: str) -> bool:
+    """Whether a tomogram names no file of its fiducials."""
+    return project.tomograms[name].fiducials is None
+
+
+def has_links(project: Project) -> bool:
+    """Whether there is more than tomograms, or a file that ties sets together."""
+    sets = any(_read(project, field) is not None for field in _FILES)
+    return sets or bool(project.path or project.unread or project.references)
 
 
 def _read(project: Project, field: str) -> Any:
@@ -178,8 +195,13 @@ def changed_sets(project: Project, after: Project, folder: str) -> LinkedFiles:
     ModelError
         If sets contradict each other.
     """
-    same = [f for f in _FILES if f in after.unread or _read(after, f) is _read(project, f)]
-    beads = {n: f for n, f in after.fiducials.items() if project.fiducials.get(n) is not f}
+    new = without_files(project)
+    same = [f for f in _FILES if f not in new and _read(after, f) is _read(project, f)]
+    beads = {
+        name: fiducials
+        for name, fiducials in after.fiducials.items()
+        if project.fiducials.get(name) is not fiducials or _only_here(after, name)
+    }
     changes = [f for f in _FILES if f not in same] + [_FIDUCIALS] * bool(beads)
     linked_files(project, folder, changes)
     others = after.with_sets(fiducials=beads, **dict.fromkeys(same))

@@ -27,8 +27,11 @@ from tomoset.programs._linked import (
     changed_sets,
     follow_motions,
     forget_motions,
+    has_links,
+    linked_files,
     motions_file,
     transformed,
+    without_files,
 )
 from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._results import summary
@@ -128,6 +131,7 @@ class Request(Generic[O]):
                 folder=self.folder,
                 file_name=files[name],
                 format=working_format(tomograms).name,
+                beads=self.project.fiducials.get(name),
             )
             for name, tomogram in tomograms.items()
             if name in inputs
@@ -208,7 +212,7 @@ class _NewSet(Generic[O, R]):
         self._program, self._project, self._tasks = program, project, tasks
         self._records = program.records(folder)
         self._path, self._folder = os.path.join(folder, "tomograms.star"), folder
-        linked = project.path is not None or program.links
+        linked = program.links or has_links(project)
         self._links = os.path.join(folder, "optimisation_set.star") if linked else None
         self._asked: frozenset[str] = frozenset()
 
@@ -227,7 +231,8 @@ class _NewSet(Generic[O, R]):
                 "replaced: give another folder for what is made of it"
             )
         refuse_unless_set(self._path)
-        for path in filter(None, (self._path, self._links, *others)):
+        made = linked_files(self._project, self._folder, without_files(self._project))
+        for path in filter(None, (self._path, self._links, *others, *made)):
             if os.path.exists(path) and not self._records.folder.is_dir():
                 raise FileAccessError(
                     f"{path} is there, and was not made by tomoset {self._program.name}: give "

@@ -7,12 +7,13 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from tomoset.errors import MissingFileError, ModelError
 from tomoset.model import Fiducials, Tomogram
 from tomoset.model.tomogram import PER_TILT
+from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
 from tomoset.run import Resources, file_stamp
 from tomoset.tilt_series import TiltSeries, half_places
@@ -40,6 +41,8 @@ class Task(Generic[O]):
         The tomogram's name, as files can have it.
     format : str
         Of the set that is written, and of its fiducials.
+    beads : Fiducials or None
+        Those of the project, where the tomogram names no file of them.
     root : str
         Folder in which the program was started, absolute: where relative paths begin, also on
         another machine.
@@ -52,6 +55,7 @@ class Task(Generic[O]):
     folder: str | None
     file_name: str
     format: str
+    beads: Fiducials | None = None
     root: str = field(default_factory=os.getcwd)
 
     def target(self, pattern: str) -> str:
@@ -65,7 +69,9 @@ class Task(Generic[O]):
         return TiltSeries(self.tomogram, places=places)
 
     def fiducials(self) -> Fiducials | None:
-        """The fiducials that the set names, read."""
+        """The fiducials that the set names, read, or else those of the project."""
+        if self.tomogram.fiducials is None:
+            return self.beads
         return fiducials_of(self.tomogram, self.format)
 
 
@@ -125,9 +131,12 @@ def identity(task: Task[O]) -> str:
 
 
 def identity_with_fiducials(task: Task[O]) -> str:
-    """The same, and the file of fiducials that the set names."""
-    file = fiducials_file(task.tomogram)
-    beads = None if file is None else file_stamp(file)[1:]
+    """The same, and the file of fiducials that the set names, or those of the project."""
+    file, beads = fiducials_file(task.tomogram), None
+    if file is not None:
+        beads = file_stamp(file)[1:]
+    elif task.beads is not None:
+        beads = encode(replace(task.beads, source=None))
     return hashlib.sha256(repr([identity(task), beads]).encode()).hexdigest()
 
 

@@ -1,0 +1,178 @@
+"""Whatever a set was made of, each program gives back all of it but what the program is for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.builders.equality import equal
+from tests.builders.whole_project import (
+    ALIGNMENT,
+    CTF,
+    NAME,
+    PIXEL,
+    whole_project,
+    with_everything,
+    write_files,
+)
+from tomoset.align.particles import ParticleOptions
+from tomoset.fiducials.align_options import AlignOptions as ByBeads
+from tomoset.fiducials.options import FindOptions
+from tomoset.formats import FORMATS, format_named
+from tomoset.model import ParticleSet, Project, Tomogram
+from tomoset.particles import CorrelationOptions, ExtractionOptions
+from tomoset.particles.align.options import AlignOptions as ByParticles
+from tomoset.particles.ctf.fit import CtfFitOptions
+from tomoset.programs import PROGRAMS
+from tomoset.programs._particles import ReferenceFiles
+from tomoset.programs._program import Done
+from tomoset.programs.align_fiducials import align_fiducials
+from tomoset.programs.align_particles import align_particles
+from tomoset.programs.erase_fiducials import erase_fiducials
+from tomoset.programs.find_fiducials import FindFiducialsOptions, find_fiducials
+from tomoset.programs.find_geometric_hand import GeometricOptions, find_geometric_hand
+from tomoset.programs.find_hand import FindHandOptions, find_hand
+from tomoset.programs.reconstruct import reconstruct
+from tomoset.programs.refine_ctf import RefineCtfOptions, refine_ctf
+from tomoset.project import open_project
+from tomoset.reconstruct import Options
+from tomoset.run import Resources
+
+QUIET = Resources(quiet=True)
+BOX, RADIUS = 32, 60.0
+SETS = ("made in Python", *(format.name for format in FORMATS))
+
+
+def run(program: str, project: Project, folder: str) -> Done[Any]:
+    """The program, as cheap as it can be."""
+    find = FindOptions(radius=RADIUS)
+    fit = ParticleOptions(cross_validation=False, iterations=2)
+    files = ReferenceFiles(half1="half1.mrc")
+    programs: dict[str, Callable[[], Done[Any]]] = {
+        "find-fiducials": lambda: find_fiducials(
+            project, folder, FindFiducialsOptions(radius=RADIUS), resources=QUIET
+        ),
+        "align fiducials": lambda: align_fiducials(
+            project, folder, ByBeads(find=find, radius_given=True), resources=QUIET
+        ),
+        "erase-fiducials": lambda: erase_fiducials(project, folder, resources=QUIET),
+        "align particles": lambda: align_particles(
+            project,
+            folder,
+            ByParticles(evidence=CorrelationOptions(box=BOX, range=5), fit=fit),
+            resources=QUIET,
+        ),
+        "refine-ctf": lambda: refine_ctf(
+            project,
+            folder,
+            RefineCtfOptions(evidence=ExtractionOptions(box=BOX), fit=CtfFitOptions(step=1000)),
+            resources=QUIET,
+        ),
+        "hand": lambda: find_hand(project, folder, FindHandOptions(apply=True), resources=QUIET),
+        "hand --geometric": lambda: find_geometric_hand(
+            project, folder, GeometricOptions(box=BOX), reference=files, resources=QUIET
+        ),
+        "reconstruct": lambda: reconstruct(project, folder, Options(), resources=QUIET),
+    }
+    return programs[program]()
+
+
+#: Fields of a tomogram that a program is for, and what it finds anew of `Tomogram.deviations`.
+CHANGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "find-fiducials": (("fiducials",), ()),
+    "align fiducials": (("fiducials", "projections"), ALIGNMENT),
+    "erase-fiducials": (("stack", "half_images"), ()),
+    "align particles": (("projections",), ALIGNMENT),
+    "refine-ctf": ((), CTF),
+    "hand": (("hand_log_odds",), ()),
+    "reconstruct": (("reconstruction",), ()),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the images."""
+    made = tmp_path_factory.mktemp("sets")
+    write_files(made)
+    return made
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def given(came_from: str) -> Project:
+    """The project, made, or written and read, or with a set of files that are only read."""
+    made = whole_project()
+    if came_from == "made in Python":
+        return made
+    if format_named(came_from).writes:
+        if not os.path.exists(came_from):
+            made.write(came_from, came_from)
+        return open_project(came_from)
+    options = {"imod": {"pixel_size": PIXEL, "fractional_dose": 3.0}}[came_from]
+    tomograms = format_named(came_from).read([NAME], **options).project.tomograms
+    whole = [with_everything(t) for t in tomograms.values()]
+    return made.with_sets(tomograms=tomograms.with_tomograms(whole))
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.AssumptionWarning")
+@pytest.mark.parametrize("came_from", SETS)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_all_that_a_program_is_not_for_stays(here: Path, program: str, came_from: str) -> None:
+    project, folder = given(came_from), f"{program} {came_from}"
+    done = run(program, project, folder)
+    assert not done.report.failed
+    if program not in CHANGES:  # it writes no set
+        assert done.path is None
+        return
+    assert done.path == f"{folder}/tomograms.star"
+    new = open_project(f"{folder}/optimisation_set.star")
+    fields, deviations = CHANGES[program]
+    same_tomogram(project.tomograms[NAME], new.tomograms[NAME], fields, deviations)
+    assert new.references == project.references
+    assert project.particles is not None
+    assert new.particles is not None
+    moved = ("coordinates",) if program == "align particles" else ()
+    same_particles(project.particles, new.particles, moved)
+    assert project.trajectories is not None
+    assert new.trajectories is not None
+    for name, ways in project.trajectories.items():
+        near = 0.01 if moved else 1e-9  # displacements turn with what is aligned
+        np.testing.assert_allclose(new.trajectories[name], ways, atol=near)
+    beads, found = project.fiducials[NAME].points, new.fiducials[NAME].points
+    same = beads.shape == found.shape and np.allclose(beads, found)
+    assert same != ("fiducials" in fields)
+
+
+def same_tomogram(
+    old: Tomogram, new: Tomogram, fields: tuple[str, ...], deviations: tuple[str, ...]
+) -> None:
+    new = new.with_depth_origin(old.depth_origin)
+    close = ("projections", "defocus_u", "defocus_v", "depth_origin")
+    for field in old.__dataclass_fields__:
+        before, after = getattr(old, field), getattr(new, field)
+        if field in close:
+            assert np.allclose(before, after, atol=1e-6) != (field in fields), field
+        elif field not in ("source", "deviations", "fiducials"):
+            assert equal(before, after) != (field in fields), field
+    for what, before in old.deviations.items():
+        assert equal(before, new.deviations.get(what)) != (what in deviations), what
+
+
+def same_particles(old: ParticleSet, new: ParticleSet, fields: tuple[str, ...]) -> None:
+    for field in old.__dataclass_fields__:
+        before, after = getattr(old, field), getattr(new, field)
+        if field == "visible":
+            assert [v.tolist() for v in before] == [v.tolist() for v in after]
+        elif field == "coordinates":
+            assert np.allclose(before, after) != (field in fields)
+        elif field not in ("source", *fields):
+            assert equal(before, after), field
