@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import ModelError
+from tomoset.errors import ModelError, UnsupportedError
 from tomoset.model.io import StrPath, entered
 from tomoset.model.optics import Optics
 from tomoset.model.source import path_of
 from tomoset.model.tomogram_set import TomogramSet
+
+if TYPE_CHECKING:
+    import pandas
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -302,6 +305,47 @@ class ParticleSet:
             If the format is not known, or has no particles.
         """
         entered().write_particles(self, path, tomograms, format)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row a particle, as Pandas has tables.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``tomogram``, ``name``; ``x``, ``y``, ``z`` of the position [0-based bin-1 voxels];
+            ``rot``, ``tilt``, ``psi`` of the particle against the tomogram [deg]; and where it is
+            known ``half``, ``optics_group``, ``pixel_size`` [Å] and ``visible``, the number of
+            tilt images that show it.
+
+        Raises
+        ------
+        UnsupportedError
+            If Pandas is not installed.
+
+        Examples
+        --------
+        >>> p = ParticleSet(tomogram_names=["TS_01"], coordinates=[[10, 20, 30]])
+        >>> p.to_dataframe()[["tomogram", "name", "x", "rot"]].values.tolist()
+        [['TS_01', 'TS_01/1', 10.0, 0.0]]
+        """
+        try:
+            import pandas
+        except ImportError as problem:
+            raise UnsupportedError(
+                "a table of particles needs Pandas: pip install 'tomoset[frames]'"
+            ) from problem
+        angles = _euler_angles(self.orientations)
+        columns: dict[str, Any] = {"tomogram": self.tomogram_names, "name": self.particle_names}
+        columns |= dict(zip(("x", "y", "z"), self.positions.T, strict=True))
+        columns |= dict(zip(("rot", "tilt", "psi"), angles.T, strict=True))
+        visible = None if self.visible is None else [int(mask.sum()) for mask in self.visible]
+        known = {
+            "half": self.halves,
+            "optics_group": self.optics_groups,
+            "pixel_size": self.pixel_sizes,
+            "visible": visible,
+        }
+        return pandas.DataFrame(columns | {k: v for k, v in known.items() if v is not None})
 
     def transformed(self, transforms: Mapping[str, Array]) -> ParticleSet:
         """The same particles in other frames of some of their tomograms.
