@@ -80,7 +80,7 @@ def test_a_format_knows_its_own_files_and_no_other_takes_them(format: Format) ->
 def test_what_is_no_set_is_refused_by_all(content: bytes, here: Path) -> None:
     path = here / "file.star"
     path.write_bytes(content)
-    with pytest.raises((tomoset.FileFormatError, tomoset.UnknownFormatError)):
+    with pytest.raises((tomoset.FileFormatError, tomoset.errors.UnknownFormatError)):
         tomoset.read(path)
     (here / "empty").mkdir()
     for format in FORMATS:

@@ -304,7 +304,7 @@ def test_optimisation_sets_keep_unknown_entries() -> None:
 
 
 def test_damaged_optimisation_sets_are_refused() -> None:
-    with pytest.raises(tomoset.MissingFieldError, match=r"in.star: not an optimisation set"):
+    with pytest.raises(tomoset.errors.MissingFieldError, match=r"in.star: not an optimisation set"):
         sets.read_optimisation_set(star.loads("data_\n_rlnMoon a\n", "in.star"))
     two = "data_optimisation_set\nloop_\n_rlnTomoParticlesFile\na\nb\n"
     with pytest.raises(tomoset.FileFormatError, match=r"in.star:5: .*found 2 rows"):

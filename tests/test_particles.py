@@ -449,7 +449,9 @@ def test_several_tables_of_particles() -> None:
     assert same_texts(
         particles_to_star(particles_from_star(file, TOMOGRAMS), "relion4", TOMOGRAMS), file
     )
-    with pytest.raises(tomoset.AmbiguityError, match="data_new, data_old all hold particles"):
+    with pytest.raises(
+        tomoset.errors.AmbiguityError, match="data_new, data_old all hold particles"
+    ):
         load(two.replace("data_particles", "data_new"))
 
 

@@ -98,7 +98,7 @@ def test_options_come_before_entries(folder: Path, monkeypatch: pytest.MonkeyPat
         tomoset.MissingFileError, match=r"moon.star: .*given as trajectories \(--mot\)"
     ):
         open_project("Polish/job004", trajectories="moon.star")
-    with pytest.raises(tomoset.AmbiguityError, match="give only one"):
+    with pytest.raises(tomoset.errors.AmbiguityError, match="give only one"):
         open_project("Import/job001/tomograms.star", tomograms="Import/job001/tomograms.star")
 
 
@@ -130,7 +130,7 @@ def test_missing_linked_files_are_refused_or_left_out(folder: Path) -> None:
         p.load()
     path = folder / "Polish/job004/optimisation_set.star"
     path.write_text('data_\n_rlnTomoTomogramsFile ""\n_rlnTomoParticlesFile a\n')
-    with pytest.raises(tomoset.MissingFieldError, match="no tomogram set"):
+    with pytest.raises(tomoset.errors.MissingFieldError, match="no tomogram set"):
         open_project(path, check_links=False)
 
 
@@ -140,7 +140,7 @@ def test_folders_that_mean_several_sets(folder: Path) -> None:
         open_project(folder)
     shutil.copy(folder / "Import/job001/tomograms.star", job)
     with pytest.raises(
-        tomoset.AmbiguityError, match=r"names Import/job001/tomograms.star; give the path"
+        tomoset.errors.AmbiguityError, match=r"names Import/job001/tomograms.star; give the path"
     ):
         open_project(job)
     (job / "tomograms.star").unlink()
@@ -148,7 +148,8 @@ def test_folders_that_mean_several_sets(folder: Path) -> None:
     assert open_project(job).particles is not None
     shutil.copy(job / "run_it001_optimisation_set.star", job / "run_optimisation_set.star")
     with pytest.raises(
-        tomoset.AmbiguityError, match=r"run_it001_optimisation_set.star, run_optimisation_set.star"
+        tomoset.errors.AmbiguityError,
+        match=r"run_it001_optimisation_set.star, run_optimisation_set.star",
     ):
         open_project(job)
 

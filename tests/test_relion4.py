@@ -170,7 +170,7 @@ def test_damaged_sets_are_refused(
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     text = tomograms_text().replace("_rlnTomoHand #7", "_rlnTomoMoon #7")
-    with pytest.raises(tomoset.MissingFieldError, match="rlnTomoHand"):
+    with pytest.raises(tomoset.errors.MissingFieldError, match="rlnTomoHand"):
         read(tmp_path, text)
 
 
@@ -195,7 +195,7 @@ def test_the_stack_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_another_star_file_is_named(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(tomoset.UnknownFormatError, match=says):
+    with pytest.raises(tomoset.errors.UnknownFormatError, match=says):
         read(tmp_path, text)
 
 

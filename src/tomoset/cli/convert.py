@@ -59,8 +59,8 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     if os.path.realpath(source) == os.path.realpath(target):
         raise click.UsageError("SRC and DST are the same file")
     lean_start()
-    from tomoset.formats import is_linked
-    from tomoset.project.convert import Options, convert_project, convert_set
+    from tomoset.project.convert import Options
+    from tomoset.project.convert import convert as convert_to
 
     with collected_warnings(strict=strict) as warned:
         options = Options(
@@ -69,19 +69,10 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
             size=given["size"],
             image_size=given["image_size"],
         )
-        if is_linked(source):
-            result = convert_project(source, target, options)
-        else:
-            result = convert_set(source, _set_in(target), options)
+        result = convert_to(source, target, options)
     print_warnings(warned)
     if as_json:
         print_json({**result.summary(), "warnings": warned})
         return 1 if result.failed() else 0
     click.echo(f"{result.written}: {count(result.tomograms, 'tomogram')}")
     return print_verification(result)
-
-
-def _set_in(target: str) -> str:
-    """The set in a folder, where a folder is given for it."""
-    is_folder = os.path.isdir(target) or target.endswith("/")
-    return os.path.join(target, "tomograms.star") if is_folder else target

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +12,6 @@ from tomoset.cli._shell import FormatName, count
 
 if TYPE_CHECKING:
     from tomoset.simulate.write import ProjectOptions
-
-#: What a folder that may be replaced must hold, so that --overwrite never takes another's.
-_MARK = "truth/tomograms.star"
 
 
 def _up_to(most: float) -> click.FloatRange:
@@ -164,58 +156,17 @@ def simulate(out: str, overwrite: bool, **given: Any) -> None:
     of IMOD, the last series has views that are to be excluded.
     """
     from tomoset.errors import ModelError
-    from tomoset.simulate.write import ProjectOptions, write_project
+    from tomoset.simulate.write import ProjectOptions, simulate_project
 
-    target = Path(out)
     try:
         wanted = ProjectOptions(**given)
-        _refuse(target, overwrite=overwrite)
-        with _whole_folder(target) as folder:
-            excluded = write_project(folder, wanted)
+        simulate_project(out, wanted, overwrite=overwrite)
     except ModelError as problem:
         raise click.UsageError(str(problem)) from None
-    _report(target, wanted, excluded)
+    _report(Path(out), wanted)
 
 
-def _refuse(target: Path, *, overwrite: bool) -> None:
-    if Path.cwd().is_relative_to(target.resolve()):
-        raise click.UsageError(f"{target} is where you are, and is made anew; go one folder up")
-    if not target.is_dir() or not any(target.iterdir()):
-        return
-    if not overwrite:
-        raise click.UsageError(
-            f"{target} is there and not empty; take another folder, or --overwrite"
-        )
-    if not (target / _MARK).exists():
-        raise click.UsageError(
-            f"{target} is not a project that simulate made (no {_MARK}), so "
-            "--overwrite leaves it alone; remove it yourself, or take another folder"
-        )
-
-
-@contextlib.contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder beside, that takes the place of `target` only when the block ends well."""
-    target = Path(os.path.realpath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    try:
-        new, old = beside / "new", beside / "old"
-        new.mkdir()
-        yield new
-        try:
-            if target.exists():
-                target.rename(old)
-            new.rename(target)
-        except BaseException:
-            if old.exists() and not target.exists():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _report(target: Path, wanted: ProjectOptions, excluded: tuple[int, ...]) -> None:
+def _report(target: Path, wanted: ProjectOptions) -> None:
     from tomoset.formats import format_list, format_named
     from tomoset.simulate import Acquisition
 
@@ -236,7 +187,11 @@ def _report(target: Path, wanted: ProjectOptions, excluded: tuple[int, ...]) -> 
     what = {
         ", ".join(names): "the image stacks"
         + ("" if has_set else f", and the alignment as {format.package} leaves it")
-        + (f"; {names[-1]} excludes views {format_list(excluded)}" if excluded else ""),
+        + (
+            f"; {names[-1]} excludes views {format_list(wanted.excluded)}"
+            if wanted.excluded
+            else ""
+        ),
         "tomograms.star" if has_set else "tilt_series.star": "the set of them, from this folder"
         if has_set
         else "RELION's import table, from this folder",

@@ -65,8 +65,8 @@ class Relion(Format):
         """Whether a table, by its name and labels, is the one that lists the tomograms."""
         raise NotImplementedError
 
-    def from_star(self, text: star.StarFile) -> TomogramSet:
-        """A set from the text of its global file."""
+    def from_star(self, text: star.StarFile, table: star.Table) -> TomogramSet:
+        """A set from its global file, and the table of it that lists the tomograms."""
         raise NotImplementedError
 
     def detect(self, path: str, head: bytes) -> bool:
@@ -89,13 +89,14 @@ class Relion(Format):
         del target, before, options
         (path,) = sources
         text = star.read(path)
-        if not any(self.is_global(table.name, table.columns) for table in text.tables):
+        table = next((t for t in text.tables if self.is_global(t.name, t.columns)), None)
+        if table is None:
             raise MissingFieldError(
                 f"no table lists tomograms as those of {self.package} do: expected rlnTomoName in "
                 "data_global",
                 path=text.path,
             )
-        return Reading(project=Project(tomograms=self.from_star(text)))
+        return Reading(project=Project(tomograms=self.from_star(text, table)))
 
     def load(self, project: Project, given: Mapping[str, StrPath], *, check_links: bool) -> Project:
         """The project with what is unread in it, or given instead, read."""

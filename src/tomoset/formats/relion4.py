@@ -75,10 +75,8 @@ def _global_of(text: star.StarFile) -> star.Table | None:
     return next((t for t in text.tables if _is_global(t.name, t.columns)), None)
 
 
-def _read(text: star.StarFile) -> TomogramSet:
+def _read(text: star.StarFile, table: star.Table) -> TomogramSet:
     """A set from the tables of ``tomograms.star``; its tables are matched by name."""
-    table = _global_of(text)
-    assert table is not None
     _refuse_duplicates(text, table)
     others = {t.name: t for t in reversed(text.tables) if t is not table}
     finder, tomograms = Finder(text.path), []
@@ -297,9 +295,9 @@ class Relion4(Relion):
         """Whether a table names tomograms, and no other file holds their tilt images."""
         return _is_global(name, labels)
 
-    def from_star(self, text: star.StarFile) -> TomogramSet:
+    def from_star(self, text: star.StarFile, table: star.Table) -> TomogramSet:
         """A set from the tables of ``tomograms.star``; its tables are matched by name."""
-        return _read(text)
+        return _read(text, table)
 
     def write_set(
         self,

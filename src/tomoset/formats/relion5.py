@@ -81,10 +81,8 @@ def _global_of(text: star.StarFile) -> star.Table | None:
     return next((t for t in text.tables if STAR_FILE in t and "rlnTomoName" in t), None)
 
 
-def _read(text: star.StarFile) -> TomogramSet:
+def _read(text: star.StarFile, table: star.Table) -> TomogramSet:
     """A set from its global file; the files of its tilt series are found from it."""
-    table = _global_of(text)
-    assert table is not None
     series: dict[str, star.StarFile] = {}
     finder, tomograms = Finder(text.path), []
     for row, name in enumerate(table["rlnTomoName"]):
@@ -385,9 +383,9 @@ class Relion5(Relion):
         del name
         return {STAR_FILE, "rlnTomoName"} <= set(labels)
 
-    def from_star(self, text: star.StarFile) -> TomogramSet:
+    def from_star(self, text: star.StarFile, table: star.Table) -> TomogramSet:
         """A set from its global file; the files of its tilt series are found from it."""
-        return _read(text)
+        return _read(text, table)
 
     def write_set(
         self,

@@ -115,7 +115,7 @@ class Project:
 
         Examples
         --------
-        >>> from tomoset import open_tomograms
+        >>> from tomoset.project import open_tomograms
         >>> open_tomograms("optimisation_set.star").load()  # doctest: +SKIP
         """
         files = {name: path for name, path in given.items() if path is not None}

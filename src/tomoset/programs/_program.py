@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tomoset import run
 from tomoset.model import Tomogram
 from tomoset.programs._results import encode, layout, load, store
 from tomoset.programs._task import Task, file_sizes, identity, in_folder
@@ -46,11 +47,16 @@ _ALIKE = {
     "project": """project : Project
         With particles, and trajectories if there are any.""",
     "reference": """reference : ReferenceFiles, optional
-        What the particles look like, where it is not what the optimisation set names.""",
+        What the particles look like, where it is not what the optimisation set names; its paths
+        ``half1``, ``half2``, ``mask`` and ``fsc`` can be given by name.""",
     "running": """resources : Resources, optional
         Where and how to run.
     names : sequence of str
-        Only these tomograms; all if empty. Others keep what was found of them before.""",
+        Only these tomograms; all if empty. Others keep what was found of them before.
+    **by_name
+        Fields of `Resources`, such as ``threads=8``, and of the options:
+
+        {options}""",
     "refusals": """ModelError
         If no tomogram has such a name, or there is none.
     FileAccessError
@@ -62,13 +68,15 @@ _ALIKE = {
 }
 
 
-def documented(function: F) -> F:
-    """Fill in what docstrings of all programs say alike, such as ``{running}``."""
-    text = function.__doc__ or ""
-    for name, alike in _ALIKE.items():
-        text = text.replace(f"{{{name}}}", alike)
-    function.__doc__ = text
-    return function
+def documented(options: type) -> Callable[[F], F]:
+    """Fill in what docstrings of all programs say alike, such as ``{running}``, and options."""
+
+    def fill(function: F) -> F:
+        for name, alike in _ALIKE.items():
+            function.__doc__ = (function.__doc__ or "").replace(f"{{{name}}}", alike)
+        return run.documented(options)(function)
+
+    return fill
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

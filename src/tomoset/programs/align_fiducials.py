@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from tomoset.programs._task import Task, identity_with_fiducials
 from tomoset.programs._words import rounded
 from tomoset.project import Project
 from tomoset.project.transform import transform_tomogram
-from tomoset.run import Resources
+from tomoset.run import Resources, wanted
 from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
@@ -35,7 +36,7 @@ Array = npt.NDArray[np.float64]
 _SURE = 3.0
 
 
-@documented
+@documented(AlignOptions)
 def align_fiducials(
     tomograms: TomogramSet | Project,
     folder: StrPath,
@@ -43,6 +44,7 @@ def align_fiducials(
     *,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> Done[AlignedByBeads]:
     """Align the tomograms of a set by their beads, and write the set with that alignment.
 
@@ -71,12 +73,15 @@ def align_fiducials(
     Examples
     --------
     >>> import tomoset
-    >>> tomograms = tomoset.read("tomograms.star")  # doctest: +SKIP
-    >>> done = align_fiducials(tomograms, "Aligned", AlignOptions(level=True))  # doctest: +SKIP
+    >>> tomograms = tomoset.read("tomograms.star")
+    >>> done = tomoset.align_fiducials(tomograms, "Aligned", level=True)  # doctest: +SKIP
     >>> done.results["TS_01"].fit.residual  # doctest: +SKIP
     0.41
     """
-    request = Request.of(tomograms, folder, options or AlignOptions(), resources, names)
+    if "radius" in by_name:
+        by_name["radius_given"] = True
+    chosen, where = wanted(AlignOptions, options, resources, by_name)
+    request = Request.of(tomograms, folder, chosen, where, names)
     groups = _sayable(request.project.tomograms, request.options.groups)
     request = replace(request, options=replace(request.options, groups=groups))
     may_write: Sequence[str] = ()

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ from tomoset.programs._results import BULK
 from tomoset.programs._task import Task, use_threads
 from tomoset.programs._words import count, gain_text, rounded
 from tomoset.project import Project
-from tomoset.run import Resources
+from tomoset.run import Resources, filled, wanted
 
 Array = npt.NDArray[np.float64]
 
@@ -43,15 +44,16 @@ Array = npt.NDArray[np.float64]
 _WITHOUT = "nothing can be aligned by them"
 
 
-@documented
+@documented(AlignOptions)
 def align_particles(
     project: Project,
     folder: StrPath,
-    options: AlignOptions,
+    options: AlignOptions | None = None,
     *,
     reference: ReferenceFiles | None = None,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> Done[AlignedByParticles]:
     """Align the tomograms of a project by their particles, and write all sets with that alignment.
 
@@ -62,7 +64,7 @@ def align_particles(
         Made when missing. The sets go to ``tomograms.star``, ``particles.star``, ``motion.star``
         and ``optimisation_set.star``, what is to be known of an alignment to
         ``alignment_NAME.star``, pictures to ``NAME.png``.
-    options : AlignOptions
+    options : AlignOptions, optional
         What is wanted.
     {reference}
     {running}
@@ -79,15 +81,19 @@ def align_particles(
     Examples
     --------
     >>> import tomoset
-    >>> project = tomoset.open_project("optimisation_set.star")  # doctest: +SKIP
-    >>> done = align_particles(project, "Polished", options)  # doctest: +SKIP
+    >>> project = tomoset.open_project("optimisation_set.star")
+    >>> done = tomoset.align_particles(
+    ...     project, "Polished", box=96, range=10, motion=True
+    ... )  # doctest: +SKIP
     >>> done.results["TS_01"].expected  # doctest: +SKIP
     0.14
     """
-    request = Request.of(project, folder, options, resources, names)
-    if options.fit.magnification:
+    files = filled(ReferenceFiles, reference, by_name)
+    chosen, where = wanted(AlignOptions, options, resources, by_name)
+    request = Request.of(project, folder, chosen, where, names)
+    if chosen.fit.magnification:
         refuse_unable(project.tomograms, "magnification")
-    files = (reference or ReferenceFiles()).completed(project)
+    files = files.completed(project)
     inputs = particle_inputs(request, files, _WITHOUT)
     check_particles(project, inputs, files)
     request = replace(request, project=files.named_by(project))

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +19,13 @@ from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, identity_with_fiducials
 from tomoset.project import Project
-from tomoset.run import Resources
+from tomoset.run import Resources, wanted
 from tomoset.tilt_series import half_places
 
 _LABEL = f"tomoset {__version__}: gold beads replaced by noise"
 
 
-@documented
+@documented(EraseOptions)
 def erase_fiducials(
     tomograms: TomogramSet | Project,
     folder: StrPath,
@@ -32,6 +33,7 @@ def erase_fiducials(
     *,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> Done[ErasedStacks]:
     """Erase the beads of all tilt series of a set, and write the set that names the new stacks.
 
@@ -58,11 +60,12 @@ def erase_fiducials(
     --------
     >>> import tomoset
     >>> tomograms = tomoset.read("Fiducials/tomograms.star")  # doctest: +SKIP
-    >>> done = erase_fiducials(tomograms, "Erased")  # doctest: +SKIP
+    >>> done = tomoset.erase_fiducials(tomograms, "Erased")  # doctest: +SKIP
     >>> done.results["TS_01"].path  # doctest: +SKIP
     'Erased/stacks/TS_01.mrc'
     """
-    request = Request.of(tomograms, folder, options or EraseOptions(), resources, names)
+    chosen, where = wanted(EraseOptions, options, resources, by_name)
+    request = Request.of(tomograms, folder, chosen, where, names)
     able = {name: task for name, task in request.tasks().items() if _has_beads(task)}
     asked = [t.name for t in request.asked]
     _say_without([name for name in asked if name not in able], len(asked))

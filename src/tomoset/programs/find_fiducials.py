@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task
 from tomoset.project import Project
-from tomoset.run import Resources, file_stamp
+from tomoset.run import Resources, file_stamp, wanted
 from tomoset.tilt_series import TiltSeries
 
 
@@ -39,7 +40,7 @@ class FindFiducialsOptions(FindOptions):
     models: bool = False
 
 
-@documented
+@documented(FindFiducialsOptions)
 def find_fiducials(
     tomograms: TomogramSet | Project,
     folder: StrPath,
@@ -47,6 +48,7 @@ def find_fiducials(
     *,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> Done[FoundBeads]:
     """Find the gold beads of the tomograms of a set, and write the set that names them.
 
@@ -72,12 +74,13 @@ def find_fiducials(
     Examples
     --------
     >>> import tomoset
-    >>> tomograms = tomoset.read("tomograms.star")  # doctest: +SKIP
-    >>> done = find_fiducials(tomograms, "Fiducials")  # doctest: +SKIP
+    >>> tomograms = tomoset.read("tomograms.star")
+    >>> done = tomoset.find_fiducials(tomograms, "Fiducials", radius=None)  # doctest: +SKIP
     >>> done.results["TS_01"].beads  # doctest: +SKIP
     14
     """
-    request = Request.of(tomograms, folder, options or FindFiducialsOptions(), resources, names)
+    chosen, where = wanted(FindFiducialsOptions, options, resources, by_name)
+    request = Request.of(tomograms, folder, chosen, where, names)
     done = request.carry_out(PROGRAM)
     for name, result in done.results.items():
         if not result.beads:

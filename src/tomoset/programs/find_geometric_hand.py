@@ -42,7 +42,7 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._results import BULK
 from tomoset.programs._task import Task, use_threads
 from tomoset.project import Project
-from tomoset.run import Resources
+from tomoset.run import Resources, filled, wanted
 
 #: Without --lowpass: this [Å], or so many pixels if they are coarser.
 _LOWPASS, _PIXELS = 20.0, 3.0
@@ -87,27 +87,28 @@ class GeometricOptions:
         return SumOptions(box=self.box, lowpass=lowpass, threads=threads)
 
 
-@documented
+@documented(GeometricOptions)
 def find_geometric_hand(
     project: Project,
-    folder: StrPath | None,
-    options: GeometricOptions,
+    folder: StrPath | None = None,
+    options: GeometricOptions | None = None,
     *,
-    reference: ReferenceFiles,
+    reference: ReferenceFiles | None = None,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> GeometricHand:
     """Compare a map of known hand, and its mirror image, with the particles of a project.
 
     Parameters
     ----------
     {project}
-    folder : path-like or None
+    folder : path-like, optional
         Made when missing. The answer goes to ``geometric_hand.star``; None: nothing is written.
-    options : GeometricOptions
+    options : GeometricOptions, optional
         What is wanted.
-    reference : ReferenceFiles
-        The map, and its mask.
+    reference : ReferenceFiles, optional
+        The map, and its mask; ``half1`` and ``mask`` by name do as well.
     {running}
 
     Returns
@@ -127,15 +128,17 @@ def find_geometric_hand(
     >>> find_geometric_hand(project, None, options, reference=files).answer  # doctest: +SKIP
     'as the map'
     """
-    request = Request.of(project, folder, options, resources, names)
-    inputs = particle_inputs(request, reference, "the geometric hand cannot be told")
+    files = filled(ReferenceFiles, reference, by_name)
+    chosen, where = wanted(GeometricOptions, options, resources, by_name)
+    request = Request.of(project, folder, chosen, where, names)
+    inputs = particle_inputs(request, files, "the geometric hand cannot be told")
     asked = [name for name in inputs if not names or name in names]
-    density = reference.read()
+    density = files.read()
     _check(request, density, [inputs[name] for name in asked])
     masked = density.half1 if density.mask is None else density.half1 * density.mask
-    turned = TurnedMap.of(masked, options.box)
+    turned = TurnedMap.of(masked, chosen.box)
     done = request.carry_out(PROGRAM, inputs, new_set=False)
-    found = _decided(done, turned, options, request.resources.threads)
+    found = _decided(done, turned, chosen, request.resources.threads)
     _warn(found)
     if request.folder is None or found.odds is None:
         return found

@@ -21,7 +21,7 @@ from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, use_threads
 from tomoset.project import Project
-from tomoset.run import Resources
+from tomoset.run import Resources, wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +37,22 @@ class FindHandOptions(HandOptions):
     apply: bool = False
 
 
-@documented
+@documented(FindHandOptions)
 def find_hand(
     tomograms: TomogramSet | Project,
-    folder: StrPath | None,
+    folder: StrPath | None = None,
     options: FindHandOptions | None = None,
     *,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> HandDone:
     """Find the hand of a set: of each series, and of all together.
 
     Parameters
     ----------
     {tomograms}
-    folder : path-like or None
+    folder : path-like, optional
         Made when missing. Reports go to ``hand_NAME.star``, pictures to ``NAME.png``, the set, if
         it is asked for, to ``tomograms.star``; None: nothing is written.
     options : FindHandOptions, optional
@@ -70,22 +71,22 @@ def find_hand(
     Examples
     --------
     >>> import tomoset
-    >>> done = find_hand(tomoset.read("tomograms.star"), None)  # doctest: +SKIP
+    >>> done = tomoset.find_hand(tomoset.read("tomograms.star"))  # doctest: +SKIP
     >>> done.verdict.hand, done.verdict.log_odds  # doctest: +SKIP
     (1, 35.2)
     """
-    request = Request.of(tomograms, folder, options or FindHandOptions(), resources, names)
-    options = request.options
-    if options.apply and request.folder is None:
+    chosen, where = wanted(FindHandOptions, options, resources, by_name)
+    request = Request.of(tomograms, folder, chosen, where, names)
+    if chosen.apply and request.folder is None:
         raise ModelError("the hand is written into a new set: name a folder for it")
     asked = [t.name for t in request.asked]
-    program = replace(PROGRAM, linked=partial(_with_hands, options.error_rate, asked))
-    done = request.carry_out(program, new_set=options.apply)
+    program = replace(PROGRAM, linked=partial(_with_hands, chosen.error_rate, asked))
+    done = request.carry_out(program, new_set=chosen.apply)
     odds = {name: result.log_odds for name, result in done.results.items()}
-    found = verdict(odds, options.error_rate)
-    _say(found, done.results, options.error_rate)
+    found = verdict(odds, chosen.error_rate)
+    _say(found, done.results, chosen.error_rate)
     return HandDone(
-        **vars(done), verdict=found, error_rate=options.error_rate, folder=request.folder
+        **vars(done), verdict=found, error_rate=chosen.error_rate, folder=request.folder
     )
 
 

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from tomoset.errors import LossyWarning, ModelError
 from tomoset.formats import working_format
@@ -17,14 +18,14 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, use_threads
 from tomoset.project import Project
 from tomoset.reconstruct import Options, Plan, Transforms, picture_path, resized, write_volume
-from tomoset.run import Resources
+from tomoset.run import Resources, wanted
 from tomoset.tilt_series import half_places
 
 #: Options that only one method asks for.
 _OF_METHOD = {"iterations": "sirt", "snr": "wiener"}
 
 
-@documented
+@documented(Options)
 def reconstruct(
     tomograms: TomogramSet | Project,
     folder: StrPath,
@@ -32,6 +33,7 @@ def reconstruct(
     *,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> Done[Volumes]:
     """Reconstruct the tomograms of a set, and write the set that names their volumes.
 
@@ -57,12 +59,13 @@ def reconstruct(
     Examples
     --------
     >>> import tomoset
-    >>> tomograms = tomoset.read("tomograms.star")  # doctest: +SKIP
-    >>> done = reconstruct(tomograms, "Tomograms", Options(binning=4))  # doctest: +SKIP
-    >>> done.results["TS_01"].path  # doctest: +SKIP
+    >>> tomograms = tomoset.read("tomograms.star")
+    >>> done = tomoset.reconstruct(tomograms, "Tomograms", binning=4, quiet=True)
+    >>> done.results["TS_01"].path
     'Tomograms/tomograms/rec_TS_01.mrc'
     """
-    request = Request.of(tomograms, folder, options or Options(), resources, names)
+    chosen, where = wanted(Options, options, resources, by_name)
+    request = Request.of(tomograms, folder, chosen, where, names)
     _warn_of_moves(request)
     _rehearse(request.project.tomograms, request.options)
     return request.carry_out(PROGRAM)

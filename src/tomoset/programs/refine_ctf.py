@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, use_threads
 from tomoset.programs._words import gain_text, rounded
 from tomoset.project import Project
-from tomoset.run import Resources
+from tomoset.run import Resources, filled, wanted
 
 Array = npt.NDArray[np.float64]
 
@@ -57,15 +58,16 @@ class RefineCtfOptions:
     fit: CtfFitOptions
 
 
-@documented
+@documented(RefineCtfOptions)
 def refine_ctf(
     project: Project,
     folder: StrPath,
-    options: RefineCtfOptions,
+    options: RefineCtfOptions | None = None,
     *,
     reference: ReferenceFiles | None = None,
     resources: Resources | None = None,
     names: Sequence[str] = (),
+    **by_name: Any,
 ) -> Done[RefinedCtf]:
     """Refine defocus and scale of the tilt images of a project, and write the set with them.
 
@@ -76,7 +78,7 @@ def refine_ctf(
         Made when missing. The set goes to ``tomograms.star``, links to
         ``optimisation_set.star``, what is to be known of it to ``ctf_NAME.star``, pictures to
         ``NAME.png``.
-    options : RefineCtfOptions
+    options : RefineCtfOptions, optional
         What is wanted.
     {reference}
     {running}
@@ -93,13 +95,15 @@ def refine_ctf(
     Examples
     --------
     >>> import tomoset
-    >>> project = tomoset.open_project("optimisation_set.star")  # doctest: +SKIP
-    >>> done = refine_ctf(project, "CtfRefine", options)  # doctest: +SKIP
+    >>> project = tomoset.open_project("optimisation_set.star")
+    >>> done = tomoset.refine_ctf(project, "CtfRefine", box=96)  # doctest: +SKIP
     >>> done.results["TS_01"].fit.defocus_gain.gain  # doctest: +SKIP
     152.0
     """
-    request = Request.of(project, folder, options, resources, names)
-    files = (reference or ReferenceFiles()).completed(project)
+    files = filled(ReferenceFiles, reference, by_name)
+    chosen, where = wanted(RefineCtfOptions, options, resources, by_name)
+    request = Request.of(project, folder, chosen, where, names)
+    files = files.completed(project)
     inputs = particle_inputs(request, files, "the CTF cannot be refined")
     for name in inputs:
         mean_and_astigmatism(project.tomograms[name])  # refuses what has no CTF

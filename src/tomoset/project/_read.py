@@ -50,8 +50,9 @@ def open_project(
 
     Examples
     --------
-    >>> project = open_project("Picks/job009")  # doctest: +SKIP
-    >>> project.particles.positions  # doctest: +SKIP
+    >>> project = open_project("optimisation_set.star")
+    >>> project.particles.positions.shape
+    (3, 3)
     """
     project = open_linked(
         path,

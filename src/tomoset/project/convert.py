@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileAccessError, LossyWarning, ModelError
 from tomoset.files import AtomicFiles
-from tomoset.formats import Loss, Tolerance, format_named, read
+from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.project._read import open_tomograms, read_all
 from tomoset.project.verify import Verification, verify
+from tomoset.run import chosen, documented
 from tomoset.tilt_series import with_stacks
 
 Array = npt.NDArray[np.float64]
@@ -105,6 +106,55 @@ class Result:
             "differs": {n: list(p.differs) for n, p in self.verifications.items() if p.differs},
             "failed": self.failed(),
         }
+
+
+@documented(Options)
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    options: Options | None = None,
+    **by_name: Any,
+) -> Result:
+    """Write a set or a project in another format, read it back, and compare.
+
+    Parameters
+    ----------
+    source : path-like
+        A tomogram set; or an optimisation set, or a folder with one, with all that belongs to it.
+    target : path-like
+        A file for the set, or a folder.
+    options : Options, optional
+        What is wanted.
+    **by_name
+        Fields of the options, and of `Tolerance`:
+
+        {options}
+
+    Returns
+    -------
+    Result
+        What it lost, and how far what was written is from the source.
+
+    Raises
+    ------
+    UnsupportedError
+        If the format cannot say the set, and no option allows the loss. Nothing is written.
+    FileAccessError
+        If a file of the source, or of another set, would be replaced.
+
+    Examples
+    --------
+    >>> import tomoset
+    >>> done = tomoset.convert("tomograms.star", "relion4", to="relion4")
+    >>> done.position < 0.001, done.failed()
+    (True, [])
+    """
+    wanted = chosen(Options, options, by_name)
+    if is_linked(source):
+        return convert_project(source, target, wanted)
+    if os.path.isdir(target) or not os.path.splitext(target)[1]:
+        target = os.path.join(target, "tomograms.star")
+    return convert_set(source, target, wanted)
 
 
 def convert_set(

@@ -6,5 +6,18 @@ from tomoset.run._report import Report
 from tomoset.run._resources import Resources
 from tomoset.run._run import run
 from tomoset.run._threads import one_thread
+from tomoset.run._wanted import chosen, documented, filled, wanted
 
-__all__ = ["Records", "Report", "Resources", "cores_of_engine", "file_stamp", "one_thread", "run"]
+__all__ = [
+    "Records",
+    "Report",
+    "Resources",
+    "chosen",
+    "cores_of_engine",
+    "documented",
+    "file_stamp",
+    "filled",
+    "one_thread",
+    "run",
+    "wanted",
+]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
+import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,31 +23,62 @@ from tomoset.formats import format_named
 from tomoset.images.mrc import write_images
 from tomoset.images.stack import open_stack
 from tomoset.model import Project, TomogramSet
+from tomoset.run import chosen, documented
 from tomoset.simulate.picks import picked, write_references
 from tomoset.simulate.truth import Sets, truth, write_volume
 
+#: What a folder that may be replaced must hold, so that no other is.
+_MARK = "truth/tomograms.star"
 #: Views of the last series that IMOD is to exclude, from the start and from the end.
 _BLOCKED = (2, 3, 4, -2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectOptions:
-    """What is in a simulated project, as ``tomoset simulate --help`` says of each.
+    """What is in a simulated project, and what is wrong with its alignment.
 
     Parameters
     ----------
+    n_series, seed : int
+        Number of tilt series; the same seed gives the same project.
     format : str
         Name of the format of the alignment that is written.
+    density : int, optional
+        Binning of the true density, if it is to be written.
+    tilts, range : int, float
+        Images of a series, which are tilted from minus a range to it [deg].
     size : (int, int, int)
         Width and height of the images and depth of the tomogram [px].
+    pixel_size : float
+        [Å]
+    ctf : bool
+        Contrast transfer, of the defocus of each depth.
     defocus : float
-        [µm]
-    thickness : float or None
+        Mean underfocus [µm].
+    hand : {1, -1}
+        Sign of defocus against depth.
+    noise : float
+        Shot noise: that of the dose is 1.
+    as_bytes : bool
+        Stacks of bytes.
+    beads, vesicles, molecules, specks : int
+        How many there are of each in a series; specks show Thon rings.
+    bead_radius : float
+        [Å]
+    thickness : float, optional
         Of the ice [Å]; None: 0.7 of the depth.
-    density : int or None
-        Binning of the true density, if it is to be written.
-    density_map : str or None
-        Path of a map of the molecule.
+    inclined : float
+        Pre-tilt of the specimen [deg].
+    density_map : str, optional
+        Path of a map of the molecule, instead of ours.
+    motion, walk : float
+        How far molecules move in all, rms [Å]; deviation of the velocities of a random walk along
+        each axis [Å per e/Å²].
+    deformation : float
+        How far images are bent, rms [px].
+    shift_error, rotation_error, tilt_error, magnification_error, tilt_offset : float
+        Errors of the alignment that is written: rms [px, deg, deg, a fraction], and of all tilt
+        angles [deg].
 
     Raises
     ------
@@ -50,35 +86,35 @@ class ProjectOptions:
         If options contradict each other.
     """
 
-    n_series: int
-    seed: int
-    format: str
-    density: int | None
-    tilts: int
-    range: float
-    size: tuple[int, int, int]
-    pixel_size: float
-    ctf: bool
-    defocus: float
-    hand: int
-    noise: float
-    as_bytes: bool
-    beads: int
-    bead_radius: float
-    vesicles: int
-    molecules: int
-    specks: int
-    thickness: float | None
-    inclined: float
-    density_map: str | None
-    motion: float
-    walk: float
-    deformation: float
-    shift_error: float
-    rotation_error: float
-    tilt_error: float
-    magnification_error: float
-    tilt_offset: float
+    n_series: int = 2
+    seed: int = 1
+    format: str = "imod"
+    density: int | None = None
+    tilts: int = 41
+    range: float = 60.0
+    size: tuple[int, int, int] = (256, 240, 100)
+    pixel_size: float = 5.4
+    ctf: bool = True
+    defocus: float = 3.0
+    hand: int = -1
+    noise: float = 1.0
+    as_bytes: bool = False
+    beads: int = 20
+    bead_radius: float = 50.0
+    vesicles: int = 0
+    molecules: int = 0
+    specks: int = 0
+    thickness: float | None = None
+    inclined: float = 0.0
+    density_map: str | None = None
+    motion: float = 0.0
+    walk: float = 0.0
+    deformation: float = 0.0
+    shift_error: float = 0.0
+    rotation_error: float = 0.0
+    tilt_error: float = 0.0
+    magnification_error: float = 0.0
+    tilt_offset: float = 0.0
 
     def __post_init__(self) -> None:
         if self.hand not in (1, -1):
@@ -101,6 +137,12 @@ class ProjectOptions:
     def names(self) -> list[str]:
         """Of the tilt series."""
         return [f"TS_{i:02d}" for i in range(1, self.n_series + 1)]
+
+    @property
+    def excluded(self) -> tuple[int, ...]:
+        """Views, from 0, that the last series is to exclude, where the format can say it."""
+        able = format_named(self.format).can("excluded views")
+        return tuple(view % self.tilts for view in _BLOCKED) if able else ()
 
 
 def read_molecule(wanted: ProjectOptions) -> sim.Molecule | None:
@@ -126,20 +168,98 @@ def read_molecule(wanted: ProjectOptions) -> sim.Molecule | None:
         )
 
 
-def write_project(folder: Path, wanted: ProjectOptions) -> tuple[int, ...]:
-    """Write all series and the truth; the views, from 0, that the last one excludes.
+@documented(ProjectOptions)
+def simulate_project(
+    folder: str | os.PathLike[str],
+    options: ProjectOptions | None = None,
+    *,
+    overwrite: bool = False,
+    **by_name: Any,
+) -> Path:
+    """Make a small project with known truth: tilt series, their alignment, and the truth.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made when missing.
+    options : ProjectOptions, optional
+        What is wanted.
+    overwrite : bool
+        Replace the folder, with all that is in it, if it is such a project.
+    **by_name
+        Fields of the options:
+
+        {options}
+
+    Returns
+    -------
+    Path
+        Of the file to read first; the truth is in ``truth/`` beside it.
 
     Raises
     ------
+    ModelError
+        If options contradict each other, or something else is in the folder.
     TomosetError
-        If --map is no density map, or the format cannot say what is wanted.
+        If a density map is none, or the format cannot say what is wanted.
+
+    Examples
+    --------
+    >>> import tempfile, tomoset
+    >>> some = dict(n_series=1, tilts=9, size=(32, 32, 16), beads=1, format="relion4")
+    >>> path = tomoset.simulate_project(tempfile.mkdtemp(), **some)
+    >>> tomoset.open_project(path).tomograms["TS_01"].project([[16, 16, 8]]).shape
+    (9, 1, 2)
     """
-    format, molecule = format_named(wanted.format), read_molecule(wanted)
-    blocked: tuple[int, ...] = ()
-    sets = Sets()
+    wanted, target = chosen(ProjectOptions, options, by_name), Path(folder)
+    _refuse(target, overwrite=overwrite)
+    with _whole_folder(target) as new:
+        path = _write_project(new, wanted)
+    return target / path
+
+
+def _refuse(target: Path, *, overwrite: bool) -> None:
+    """Refuse to replace what is no simulated project, or is not to be replaced."""
+    if Path.cwd().is_relative_to(target.resolve()):
+        raise ModelError(f"{target} is where you are, and is made anew; go one folder up")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise ModelError(f"{target} is there and not empty; take another folder, or --overwrite")
+    if not (target / _MARK).exists():
+        raise ModelError(
+            f"{target} is not a project that simulate made (no {_MARK}), so "
+            "--overwrite leaves it alone; remove it yourself, or take another folder"
+        )
+
+
+@contextlib.contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """A folder beside, that takes the place of `target` only when the block ends well."""
+    target = Path(os.path.realpath(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    try:
+        new, old = beside / "new", beside / "old"
+        new.mkdir()
+        yield new
+        try:
+            if target.exists():
+                target.rename(old)
+            new.rename(target)
+        except BaseException:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_project(folder: Path, wanted: ProjectOptions) -> Path:
+    """Write all series and the truth into a folder; the file to read first, from there."""
+    molecule, sets = read_molecule(wanted), Sets()
     for i, name in enumerate(wanted.names):
-        if format.can("excluded views") and i == wanted.n_series - 1:
-            blocked = tuple(view % wanted.tilts for view in _BLOCKED)
+        blocked = wanted.excluded if i == wanted.n_series - 1 else ()
         # Seeds of their own for every series, of any number of them.
         seed = 1000 * wanted.seed + 10 * i
         series = _series(wanted, molecule, blocked, seed=seed)
@@ -153,12 +273,11 @@ def write_project(folder: Path, wanted: ProjectOptions) -> tuple[int, ...]:
             _write_density(folder / "truth" / f"{name}_density.mrc", series, wanted.density)
         sets.add(name, series, written)
     with contextlib.chdir(folder):  # where paths in sets start
-        _write_sets(sets, wanted, molecule)
-    return blocked
+        return _write_sets(sets, wanted, molecule)
 
 
-def _write_sets(sets: Sets, wanted: ProjectOptions, molecule: sim.Molecule | None) -> None:
-    """The truth, and what one has instead, into this folder."""
+def _write_sets(sets: Sets, wanted: ProjectOptions, molecule: sim.Molecule | None) -> Path:
+    """The truth, and what one has instead, into this folder; the file to read first."""
     sets.truth().write("truth")
     project = Project(tomograms=TomogramSet(sets.written))
     if wanted.molecules:
@@ -169,7 +288,7 @@ def _write_sets(sets: Sets, wanted: ProjectOptions, molecule: sim.Molecule | Non
             project = project.with_sets(particles=picked(sets), references=references)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LossyWarning)  # the truth has all that is wanted
-        project.write("", wanted.format)
+        return project.write("", wanted.format)
 
 
 def _series(
