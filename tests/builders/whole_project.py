@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from tomoset.cli._simulated import _imod_folder
+from tomoset.cli._simulated_truth import tomogram as tomogram_of
 
 from tests.builders.image_stacks import write_images, write_map
 from tomoset import simulate as sim
-from tomoset.cli._simulated import _imod_folder
-from tomoset.cli._simulated_truth import tomogram as tomogram_of
 from tomoset.formats.imod.write import write_imod_folder
 from tomoset.model import (
     Fiducials,
