@@ -35,19 +35,29 @@ class Finder:
         above = [] if set_path is None else list(Path(set_path).absolute().parents)
         start = [Path()]
         self._folders = start + above if not above or Path.cwd() in above else above + start
-        self._is_folder = cache(os.path.isdir)
+        # What is looked for is mostly in few folders, under few names: thousands of tilt series.
+        self._holding = cache(self._with_folder)
+        self._here = cache(self._looked_for)
 
     def find(self, name: str, there: Callable[[Path], bool] = Path.is_file) -> Path | None:
         """The file of this name; None if it is nowhere."""
-        own = os.path.dirname(name)
-        for folder in self._folders:
-            # What is looked for is mostly in few folders, and those are mostly not there.
-            if self._is_folder(folder / own) and there(folder / name):
+        for folder in self._holding(os.path.dirname(name)):
+            if there(folder / name):
                 return folder / name
         return None
 
+    def _with_folder(self, name: str) -> list[Path]:
+        """The folders in which there is a folder of this name."""
+        above = os.path.dirname(name)
+        if above == name:  # nothing, or a root
+            return self._folders
+        return [folder for folder in self._holding(above) if os.path.isdir(folder / name)]
+
     def here(self, name: str, there: Callable[[Path], bool] = Path.is_file) -> str:
         """The name, or the path from the working folder where the name alone finds nothing."""
+        return self._here(name, there)
+
+    def _looked_for(self, name: str, there: Callable[[Path], bool]) -> str:
         if there(Path(name)):
             return name
         found = self.find(name, there)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,20 +74,21 @@ def _groups(optics: star.Table, rows: Ints, links: Links) -> dict[int, Optics]:
     """What each group says, and else the first tomogram that has particles of it."""
     first = dict(zip(*(a.tolist() for a in np.unique(rows, return_index=True)), strict=True))
     found: dict[int, Optics] = {}
+    floats = cache(optics.floats)
     for row, number in enumerate(optics.ints(GROUP).tolist()):
         like = _PLAIN
         if links.tomograms:
             like = links.tomograms[links.codes[first[row]] if row in first else 0].optics
         try:
-            found[number] = _group(optics, row, like)
+            found[number] = _group(optics, row, like, floats)
         except ModelError as problem:
             raise optics.error(str(problem), row) from problem
     return found
 
 
-def _group(optics: star.Table, row: int, like: Optics) -> Optics:
+def _group(optics: star.Table, row: int, like: Optics, floats: Callable[[str], Array]) -> Optics:
     def number(label: str, default: Any) -> Any:
-        return float(optics.floats(label)[row]) if label in optics else default
+        return float(floats(label)[row]) if label in optics else default
 
     return Optics(
         pixel_size=number(PIXEL, like.pixel_size),
@@ -157,9 +159,10 @@ def optics_table(
     """
     old = None if source is None else optics_of(source.file)
     optics, groups = _numbered(particles, links)
+    sizes, known = _sizes(particles, groups), links.pixel_sizes[np.isfinite(links.pixel_sizes)]
+    usual = float(known[0]) if len(known) else np.nan
     for number in optics:
-        mine = np.flatnonzero(groups == number)
-        size = _one_size(particles, mine, number, optics[number].pixel_size or _any_size(links))
+        size = sizes.get(number, optics[number].pixel_size or usual)
         if old is None and np.isnan(size):
             raise ModelError(f"the pixel size of optics group {number} is not known")
         optics[number] = replace(optics[number], pixel_size=None if np.isnan(size) else size)
@@ -200,21 +203,21 @@ def _numbered(particles: ParticleSet, links: Links) -> tuple[dict[int, Optics], 
     return optics, groups
 
 
-def _any_size(links: Links) -> float:
-    known = links.pixel_sizes[np.isfinite(links.pixel_sizes)]
-    return float(known[0]) if len(known) else np.nan
-
-
-def _one_size(particles: ParticleSet, rows: Ints, group: int, default: float) -> float:
-    if particles.pixel_sizes is None or not len(rows):
-        return default
-    sizes = particles.pixel_sizes[rows]
-    if (sizes != sizes[0]).any():
+def _sizes(particles: ParticleSet, groups: Ints) -> dict[int, float]:
+    """The pixel size of each group, as its particles say it [Å]."""
+    if particles.pixel_sizes is None:
+        return {}
+    numbers, first, which = np.unique(groups, return_index=True, return_inverse=True)
+    sizes = particles.pixel_sizes
+    differ = np.flatnonzero(sizes != sizes[first[which]])
+    if len(differ):
+        group = groups[differ[0]]
+        mine = sizes[groups == group]
         raise ModelError(
-            f"particles of optics group {group} have pixel sizes from {sizes.min():g} to "
-            f"{sizes.max():g} Å; a group has one, so give them other groups"
+            f"particles of optics group {group} have pixel sizes from {mine.min():g} to "
+            f"{mine.max():g} Å; a group has one, so give them other groups"
         )
-    return float(sizes[0])
+    return dict(zip(numbers.tolist(), sizes[first].tolist(), strict=True))
 
 
 def _texts(
@@ -236,15 +239,12 @@ def _texts(
         same = np.array(
             [n in before and a == b for n, a, b in zip(optics, now, then, strict=True)], np.bool_
         )
+        # As many coefficients as the groups that have some.
+        none = (0.0,) * max((len(v) for v in now if isinstance(v, tuple)), default=0)
         new = [
-            _text(value, now)
+            plain_text(none if value == () else value) or ""
             for value, keep in zip(now, same, strict=True)
             if not keep or there is None
         ]
         columns[column.label] = new if there is None else merge(there, same, new)
     return columns
-
-
-def _text(value: Any, every: Sequence[Any]) -> str:
-    """As long as the longest, where a group has no coefficients and others have."""
-    return plain_text((0.0,) * max(map(len, every)) if value == () else value) or ""
