@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tomoset.cli._groups import GroupedCommand
+from tomoset.cli._groups import grouped_command
 from tomoset.cli._shell import FormatName, count
 
 if TYPE_CHECKING:
@@ -142,11 +142,7 @@ _GROUPS = {
 }
 
 
-@click.command(
-    cls=GroupedCommand,
-    params=[o for options in _GROUPS.values() for o in options],
-    groups={title: [str(o.name) for o in options] for title, options in _GROUPS.items()},
-)
+@grouped_command(_GROUPS)
 @click.argument("out", type=click.Path(file_okay=False))
 def simulate(out: str, overwrite: bool, **given: Any) -> None:
     """Make a small project with known truth in the folder OUT.
