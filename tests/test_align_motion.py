@@ -94,18 +94,18 @@ def test_averages_are_where_moving_particles_are_picked():
     averages = modes.averages(coefficients)
     np.testing.assert_allclose(positions + averages, picked, atol=1e-9)
     # And what information, slopes and reach say of them.
-    stiff, by_place = rng.uniform(1, 2, 6), rng.standard_normal((6, 3))
+    stiff, by_position = rng.uniform(1, 2, 6), rng.standard_normal((6, 3))
     reach = modes.averages_reach()
     np.testing.assert_allclose(np.einsum("mipj,mi->pj", reach, coefficients), averages, atol=1e-9)
-    expected = np.einsum("mipj,pj->mi", reach, by_place)
-    np.testing.assert_allclose(modes.averages_slope(by_place), expected, atol=1e-9)
+    expected = np.einsum("mipj,pj->mi", reach, by_position)
+    np.testing.assert_allclose(modes.averages_slope(by_position), expected, atol=1e-9)
     expected = np.einsum("aipk,p,bjpk->aibj", reach, stiff, reach)
     np.testing.assert_allclose(modes.averages_normal(stiff), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("averaging", [1.0, 0.3])
 def test_eliminated_positions_give_the_solution_of_the_whole_matrix(small, averaging):
-    """Against information on free numbers and places together, with the prior's by differences."""
+    """Against information on free parameters and positions together, with the prior's by differences."""
     task = Task.of(small[0], ParticleOptions(motion=MotionOptions(max_modes=12)))
     state = with_free(task, initial_state(task), Choice(motion=True), task.movable)
     prior = replace(state.problem.prior, averaging=averaging, position_variance=0.7)
@@ -133,7 +133,7 @@ def test_eliminated_positions_give_the_solution_of_the_whole_matrix(small, avera
         at = slice(size + 3 * p, size + 3 * p + 3)
         whole[at, at] += block
     slope[:size] += system.slope
-    slope[size:] += system.place_slope.ravel()
+    slope[size:] += system.position_slope.ravel()
     inner = np.linalg.inv(whole[size:, size:])
     across = whole[:size, size:]
     np.testing.assert_allclose(
@@ -150,7 +150,7 @@ def test_coefficients_of_coarse_modes_carry_over_to_detailed_ones():
     motions = MotionModes.of(positions, dose_order(9), linear, PIXEL, MotionOptions(max_modes=500))
     coarse, detailed = motions.coarse(), motions.detailed(np.ones(3))
     coefficients = rng.standard_normal((coarse.count, 3))
-    carried = coarse.carried(coefficients, detailed)
+    carried = coarse.for_modes(coefficients, detailed)
     np.testing.assert_allclose(
         detailed.displacements(carried), coarse.displacements(coefficients), atol=1e-9
     )

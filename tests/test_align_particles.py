@@ -106,7 +106,7 @@ def test_projections_are_those_of_the_written_model():
     np.testing.assert_allclose(cameras.projections[:, :2], expected[:, :2], atol=1e-9)
     points = rng.uniform(0, 900, (4, 3))
     np.testing.assert_allclose(
-        cameras.seen(points)[0], geometry.apply(expected, points)[..., :2], atol=1e-9
+        cameras.projected(points)[0], geometry.apply(expected, points)[..., :2], atol=1e-9
     )
 
 
@@ -115,10 +115,10 @@ def test_slopes_of_cameras_are_finite_differences():
     points = rng.uniform(0, 900, (4, 3))
     numbers = rng.standard_normal((5, 8)) * [0.1, 0.1, 0.1, 2, 2, 0.02, 0.02, 0.02]
     cameras = Cameras.of(P, middle, numbers)
-    arms = cameras.seen(points)[1]
+    arms = cameras.projected(points)[1]
     for column in range(8):
         h = 1e-6 * np.eye(8)[column]
-        ends = [Cameras.of(P, middle, numbers + sign * h).seen(points)[0] for sign in (1, -1)]
+        ends = [Cameras.of(P, middle, numbers + sign * h).projected(points)[0] for sign in (1, -1)]
         numeric = (ends[0] - ends[1]) / 2e-6
         for tilt in range(5):
             ours = cameras.slopes_at(tilt, arms[tilt])[..., column]

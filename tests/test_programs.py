@@ -429,20 +429,14 @@ def test_links_are_right_at_any_time(linked: Path) -> None:
     assert links("M/optimisation_set.star")["rlnTomoParticlesFile"] == "sets/particles.star"
 
 
-def test_without_particles_the_moves_are_what_is_left(linked: Path) -> None:
+def test_without_particles_the_transforms_are_what_is_left(linked: Path) -> None:
     with pytest.warns(
         LossyWarning, match=r"no particles are linked .* matrices of N/transforms.star"
     ):
         go(LEVEL)
     assert sorted(os.listdir("N")) == [
-        *(
-            "TS_01.txt",
-            "TS_02.txt",
-            "fiducials_TS_01.star",
-            "fiducials_TS_02.star",
-            "transforms.star",
-        ),
-        *("run_level", "summary.json", "tomograms.star"),
+        *("TS_01.txt", "TS_02.txt", "fiducials_TS_01.star", "fiducials_TS_02.star", "run_level"),
+        *("summary.json", "tomograms.star", "transforms.star"),
     ]
     assert list(read_transforms("N/transforms.star")) == list(NAMES)
     still = dict.fromkeys(NAMES, "still")
@@ -486,10 +480,10 @@ def test_beads_of_its_own_and_volumes_of_before(linked: Path) -> None:
 
 
 def test_a_program_that_says_nothing_of_the_beads(linked: Path) -> None:
-    def levelled(tomogram: Tomogram, result: Note) -> Tomogram:
+    def rotated(tomogram: Tomogram, result: Note) -> Tomogram:
         return replace(tomogram, projections=levelled(tomogram, result).projections)
 
-    go(replace(LEVEL, updated=levelled), "optimisation_set.star", "M")
+    go(replace(LEVEL, updated=rotated), "optimisation_set.star", "M")
     assert named("M/tomograms.star") == {name: f"M/fiducials_{name}.star" for name in NAMES}
 
 
