@@ -20,7 +20,6 @@ from tomoset import simulate as sim
 from tomoset import star
 from tomoset.cli import main
 from tomoset.errors import ModelError
-from tomoset.images.drawing import text
 from tomoset.model import Tomogram
 from tomoset.particles import ExtractionOptions, Predictor, Reference, Weighting, Whitener
 from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
@@ -456,12 +455,6 @@ def test_pixels_of_another_size_are_refused(here, capsys):
     assert main(["refine-ctf", *GIVEN]) == 1
     assert "4 Å a voxel" in capsys.readouterr().err
     assert not Path("R").exists()
-
-
-def test_pictures_can_be_labelled():
-    for words in ("defocus - mean A", "astigmatism A", "scale - mean", "before", "after", "seen"):
-        for letter in words.replace(" ", ""):
-            assert text(letter, 1).any(), letter
 
 
 # Larger, and side by side with what is quoted

@@ -53,6 +53,13 @@ RUN_OPTIONS = (
         "Do only what an earlier run with the same options has not done.",
     ),
 )
+#: Of commands that draw.
+FIGURES = choice(
+    "--figures",
+    ["png", "pdf", "svg", "none"],
+    "png",
+    "Files of figures: for screens (png), for print, or none.",
+)
 DEVICE = choice(
     "--device", ["cpu", "cuda"], "cpu", "What computes: the processor, or a GPU (cuda)."
 )
@@ -167,7 +174,7 @@ def resources_from(given: dict[str, Any]) -> Resources:
     Parameters
     ----------
     given : dict
-        As `RUN_OPTIONS` name them; maybe ``device``.
+        As `RUN_OPTIONS` name them; maybe ``device`` and ``figures``.
 
     Raises
     ------
@@ -181,7 +188,8 @@ def resources_from(given: dict[str, Any]) -> Resources:
     with usage_errors("--engine: "):
         resources = Resources(given["engine"], given["workers"], resume=given["resume"])
     threads = _threads(resources, given["j"])
-    return replace(resources, threads=threads, device=given.get("device", "cpu"))
+    kept = {name: given[name] for name in ("device", "figures") if name in given}
+    return replace(resources, threads=threads, **kept)
 
 
 @contextlib.contextmanager

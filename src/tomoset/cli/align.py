@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tomoset.cli._groups import flag, grouped_command, number
-from tomoset.cli._run_options import RUN_OPTIONS, carry_out, set_options, usage_errors
+from tomoset.cli._run_options import FIGURES, RUN_OPTIONS, carry_out, set_options, usage_errors
 from tomoset.cli._shell import common_options
 from tomoset.cli.align_particles import particles
 from tomoset.cli.find_fiducials import CONTRAST, Radius, find_options
@@ -28,7 +28,7 @@ _GROUP_NAMES = {
 
 _GROUPS = {
     "What": (
-        *set_options("Folder for the new set, beads, reports and pictures."),
+        *set_options("Folder for the new set, beads, reports and figures."),
         flag("--level", "Rotate the specimen flat, and all sets with it."),
         flag(
             "--deformation",
@@ -50,7 +50,7 @@ _GROUPS = {
         number(f"--{name.replace('_', '-')} {name}", str, "auto", "HOW", help)
         for name, help in _GROUP_NAMES.items()
     ),
-    "Where it runs": RUN_OPTIONS,
+    "Where it runs": (*RUN_OPTIONS, FIGURES),
 }
 
 

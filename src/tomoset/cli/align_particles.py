@@ -16,7 +16,7 @@ from tomoset.cli._particle_options import (
     particle_sets,
     refuse_idle,
 )
-from tomoset.cli._run_options import DEVICE, RUN_OPTIONS, carry_out, usage_errors
+from tomoset.cli._run_options import DEVICE, FIGURES, RUN_OPTIONS, carry_out, usage_errors
 from tomoset.cli._shell import common_options
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _DEFORMATION = (
     flag("--per_frame_deformation", "One deformation for each tilt image."),
 )
 _GROUPS = {
-    "What": particle_sets("Folder for the new sets, reports and pictures."),
+    "What": particle_sets("Folder for the new sets, reports and figures."),
     "Reference": REFERENCE,
     "Comparison": (
         BOX,
@@ -83,7 +83,7 @@ _GROUPS = {
     ),
     "Motion": (flag("--motion", "Particles move with the dose."), *_MOTION),
     "Deformation": (flag("--deformation", "Fit a 2D deformation of the images."), *_DEFORMATION),
-    "Where it runs": (*RUN_OPTIONS, DEVICE),
+    "Where it runs": (*RUN_OPTIONS, DEVICE, FIGURES),
 }
 
 

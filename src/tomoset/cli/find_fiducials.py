@@ -8,6 +8,7 @@ import click
 
 from tomoset.cli._groups import choice, flag, grouped_command, number
 from tomoset.cli._run_options import (
+    FIGURES,
     RUN_OPTIONS,
     asked_project,
     carry_out,
@@ -34,7 +35,7 @@ class Radius(click.ParamType[str]):
 CONTRAST = choice("--contrast", ["auto", "dark", "bright"], "auto", "Of beads against the ice.")
 _GROUPS = {
     "What": (
-        *set_options("Folder for beads, pictures and the new set."),
+        *set_options("Folder for beads, figures and the new set."),
         number("--r radius", Radius(), "50", "A|auto", "Radius of a bead, Å, or auto: measured."),
         CONTRAST,
         number(
@@ -55,7 +56,7 @@ _GROUPS = {
         ),
         flag("--fid models", "Write IMOD models too: DIR/NAME.fid."),
     ),
-    "Where it runs": RUN_OPTIONS,
+    "Where it runs": (*RUN_OPTIONS, FIGURES),
 }
 
 

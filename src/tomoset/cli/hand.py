@@ -8,10 +8,10 @@ import click
 
 from tomoset.cli._geometric_hand import GEOMETRIC, asked_geometric, geometric_hand
 from tomoset.cli._groups import flag, grouped_command, number
-from tomoset.cli._run_options import RUN_OPTIONS, carry_out, set_options, usage_errors
+from tomoset.cli._run_options import FIGURES, RUN_OPTIONS, carry_out, set_options, usage_errors
 from tomoset.cli._shell import FINITE, common_options
 
-_FOLDER = "Folder for reports, pictures and the new set; without it they are only told."
+_FOLDER = "Folder for reports, figures and the new set; without it they are only told."
 _GROUPS = {
     "What": (
         *set_options(_FOLDER, required=False),
@@ -30,7 +30,7 @@ _GROUPS = {
         flag("--flat", "The specimen lies as the tomogram does; else it may be inclined."),
     ),
     "Geometric hand": GEOMETRIC,
-    "Where it runs": RUN_OPTIONS,
+    "Where it runs": (*RUN_OPTIONS, FIGURES),
 }
 
 

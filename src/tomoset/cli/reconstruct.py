@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tomoset.cli._groups import choice, flag, grouped_command, number
-from tomoset.cli._run_options import DEVICE, RUN_OPTIONS, carry_out, set_options, usage_errors
+from tomoset.cli._run_options import (
+    DEVICE,
+    FIGURES,
+    RUN_OPTIONS,
+    carry_out,
+    set_options,
+    usage_errors,
+)
 from tomoset.cli._shell import FINITE, common_options
 
 if TYPE_CHECKING:
@@ -22,7 +29,7 @@ _SIZE = click.Option(
 )
 _GROUPS = {
     "What": (
-        *set_options("Folder for volumes, pictures and the new set."),
+        *set_options("Folder for volumes, figures and the new set."),
         number("--bin binning", FINITE, None, "B", "Voxels of so many pixels.  [default: 4]"),
         number("--pixel-size --binned_angpix", FINITE, None, "A", "Or voxels of this size, Å."),
         _SIZE,
@@ -68,7 +75,7 @@ _GROUPS = {
         ),
         flag("--zarr", "OME-Zarr instead of MRC."),
     ),
-    "Where it runs": (*RUN_OPTIONS, DEVICE),
+    "Where it runs": (*RUN_OPTIONS, DEVICE, FIGURES),
 }
 
 
@@ -81,7 +88,7 @@ def reconstruct(**given: Any) -> int:
         tomoset reconstruct tomograms.star --o Tomograms --bin 4
         tomoset reconstruct tomograms.star --o Fine --pixel-size 5 --ctf 3d
 
-    Volumes go to DIR/tomograms/rec_NAME.mrc, with a picture beside each; voxel i lies at voxel
+    Volumes go to DIR/tomograms/rec_NAME.mrc, with a figure beside each; voxel i lies at voxel
     BIN x i of the tomogram. DIR/tomograms.star is the set with their paths, from which RELION
     goes on.
     """

@@ -17,7 +17,7 @@ from tomoset.cli._particle_options import (
     particle_sets,
     refuse_idle,
 )
-from tomoset.cli._run_options import RUN_OPTIONS, carry_out, usage_errors
+from tomoset.cli._run_options import FIGURES, RUN_OPTIONS, carry_out, usage_errors
 from tomoset.cli._shell import FINITE, common_options
 from tomoset.errors import AssumptionWarning
 
@@ -32,7 +32,7 @@ _SCAN = (
     number("--kmin", FINITE, 30.0, "A", "Waves longer than this do not count for defocus, Å."),
 )
 _GROUPS = {
-    "What": particle_sets("Folder for the new set, reports and pictures."),
+    "What": particle_sets("Folder for the new set, reports and figures."),
     "Reference": REFERENCE,
     "Comparison": (BOX, NO_WHITEN, CUTOFF),
     "Defocus": (
@@ -52,7 +52,7 @@ _GROUPS = {
         flag("--per_frame_scale", "Of each image, not by the thickness of the ice."),
         flag("--per_tomogram_scale", "Contrast of each tomogram by itself; always so here."),
     ),
-    "Where it runs": RUN_OPTIONS,
+    "Where it runs": (*RUN_OPTIONS, FIGURES),
 }
 
 

@@ -5,7 +5,7 @@
 ``from_imod``                     where IMOD saw them
 ``align_one``                     alignment by them; ``align_report`` is what it says of itself
 ``erase``, ``erase_series``       images without them: one, and those of a series
-``outputs``                       tables, pictures and models of them
+``outputs``                       tables and models of them
 ``options``, ``align_options``    what is wanted
 ================================  =====================================================
 """

@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 #: A likelihood whose logarithm varies more over series drawn from the tilts than it should is
 #: taken down; which tilts there are makes for so much of the variance by itself.
 _NATURAL = 1.5
-#: Strips across the field, for the picture.
+#: Strips across the field, for the figure.
 _STRIPS = 5
 #: Images whose rings are this much likelier than none [natural logarithm] show them.
 _RINGS = 4.0

@@ -1,4 +1,4 @@
-"""What is written of the hand of a tilt series: a STAR file, a picture."""
+"""What is written of the hand of a tilt series."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.hand.measure import Measured
-from tomoset.hand.picture import HandOdds, HandPanel, write_hand_png
-from tomoset.hand.verdict import decide
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
@@ -50,24 +48,3 @@ def hand_to_star(tomogram: Tomogram, measured: Measured) -> star.StarFile:
     }
     texts = {label: [format(v, form) for v in values] for label, (values, form) in columns.items()}
     return star.StarFile((one, star.Table("tilts", texts)))
-
-
-def write_hand_picture(
-    path: str, tomogram: Tomogram, measured: Measured, error_rate: float
-) -> None:
-    """Defocus across the field of each image, against what each hand predicts."""
-    angles = tomogram.tilt_angles
-    panels = [
-        HandPanel(
-            angle=float(angles[i]),
-            position=measured.position[i],
-            measured=measured.measured[i],
-            error=measured.uncertain[i],
-            slope=measured.expected[i],
-            log_odds=float(measured.by_tilt[i]),
-        )
-        for i in range(tomogram.n_tilts)
-    ]
-    hand = decide(measured.log_odds, error_rate)
-    odds = HandOdds(measured.log_odds, hand or 0)
-    write_hand_png(path, panels, odds, tomogram.name)

@@ -6,17 +6,21 @@ import contextlib
 import hashlib
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tomoset.errors import MissingFileError, ModelError
+from tomoset.figures import save
 from tomoset.model import Fiducials, Tomogram
 from tomoset.model.tomogram import PER_TILT
 from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
 from tomoset.run import Resources, file_stamp
 from tomoset.tilt_series import TiltSeries, half_places
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 O = TypeVar("O")  # noqa: E741 - options
 
@@ -63,6 +67,27 @@ class Task(Generic[O]):
         if self.folder is None:
             raise ModelError("no file is to be written: there is no folder for it")
         return os.path.join(self.folder, pattern.replace("{name}", self.file_name))
+
+    def draw(self, pattern: str, figure: Callable[[], Figure]) -> tuple[str, ...]:
+        """Draw a figure beside what else is written, if one is wanted.
+
+        Parameters
+        ----------
+        pattern : str
+            Name of its file, without an ending.
+        figure : callable
+            Makes it.
+
+        Returns
+        -------
+        tuple of str
+            Its path, or nothing.
+        """
+        if self.resources.figures == "none":
+            return ()
+        path = f"{self.target(pattern)}.{self.resources.figures}"
+        save(figure(), path)
+        return (path,)
 
     def images(self, places: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
         """The tilt images, or those at other places."""

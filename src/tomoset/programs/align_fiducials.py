@@ -16,7 +16,8 @@ from tomoset.align.level import Level, level
 from tomoset.fiducials.align_one import Aligned, Kept, align
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.align_report import alignment_to_star
-from tomoset.fiducials.outputs import write_beads, write_picture
+from tomoset.fiducials.outputs import write_beads
+from tomoset.figures import alignment_by_beads, tilts
 from tomoset.formats import BEYOND_RIGID, refuse_unable, working_format
 from tomoset.model import Deformation, Fiducials, Tomogram, TomogramSet
 from tomoset.programs._linked import follow_motions
@@ -53,7 +54,7 @@ def align_fiducials(
     {tomograms}
     folder : path-like
         Made when missing. The set goes to ``tomograms.star``, beads to ``fiducials_NAME.star``,
-        what is to be known of an alignment to ``alignment_NAME.star``, pictures to ``NAME.png``,
+        what is to be known of an alignment to ``alignment_NAME.star``, figures to ``NAME.png``,
         links to ``optimisation_set.star``; where tomograms are rotated, sets that go along to
         ``particles.star``, ``manifolds.star`` and ``motion.star``, and the matrices to
         ``transforms.star``.
@@ -223,14 +224,17 @@ def _write_beads(
 def _write_report(
     task: Task[AlignOptions], tomogram: Tomogram, aligned: Aligned, images: TiltSeries
 ) -> list[str]:
-    """Write report and picture; their paths."""
+    """Write report and figures; their paths."""
     better = replace(tomogram, projections=aligned.fit.projections, alignment=None)
     if aligned.deformation is not None:
         better = replace(better, deformation=aligned.deformation)
-    paths = [task.target("alignment_{name}.star"), task.target("{name}.png")]
-    star.write(alignment_to_star(better, aligned), paths[0])
-    write_picture(aligned.fiducials, paths[1], better, images, aligned.radius, aligned.good)
-    return paths
+    path = task.target("alignment_{name}.star")
+    star.write(alignment_to_star(better, aligned), path)
+    return [
+        path,
+        *task.draw("{name}", lambda: alignment_by_beads(better, aligned, images)),
+        *task.draw("tilts_{name}", lambda: tilts(better, aligned.fiducials, images)),
+    ]
 
 
 def _numbers(tomogram: Tomogram, fit: Fit) -> FitNumbers:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from tomoset import star
 from tomoset.align.particles import PARAMETERS, Gain
 from tomoset.errors import AssumptionWarning
+from tomoset.figures import alignment_by_particles
 from tomoset.formats import refuse_unable
 from tomoset.model import Deformation, ParticleSet, Tomogram, TrajectorySet
 from tomoset.particles.align.one import align
 from tomoset.particles.align.options import AlignOptions
-from tomoset.particles.align.picture import write_alignment_png
 from tomoset.particles.align.report import Numbers, alignment_to_star, numbers
 from tomoset.programs._linked import linked_files
 from tomoset.programs._particles import (
@@ -63,7 +63,7 @@ def align_particles(
     folder : path-like
         Made when missing. The sets go to ``tomograms.star``, ``particles.star``, ``motion.star``
         and ``optimisation_set.star``, what is to be known of an alignment to
-        ``alignment_NAME.star``, pictures to ``NAME.png``.
+        ``alignment_NAME.star``, figures to ``NAME.png``.
     options : AlignOptions, optional
         What is wanted.
     {reference}
@@ -149,9 +149,9 @@ def _run(task: Task[AlignOptions]) -> AlignedByParticles:
             inputs.trajectories,
         )
         image_size = images.size
-    files = task.target("alignment_{name}.star"), task.target("{name}.png")
-    star.write(alignment_to_star(aligned), files[0])
-    write_alignment_png(aligned, files[1])
+    report = task.target("alignment_{name}.star")
+    star.write(alignment_to_star(aligned), report)
+    figures = task.draw("{name}", lambda: alignment_by_particles(aligned))
     fit, deformation = aligned.fit, aligned.after.deformation
     changed = bool((fit.positions != inputs.particles.positions).any())
     moving = inputs.trajectories is not None or wanted.motion is not None
@@ -167,7 +167,7 @@ def _run(task: Task[AlignOptions]) -> AlignedByParticles:
         deviations=fit.deviations,
         trajectories=fit.trajectories if moving else None,
         deformation=None if deformation is aligned.before.deformation else deformation,
-        files=files,
+        files=(report, *figures),
     )
 
 

@@ -13,7 +13,8 @@ from tomoset.errors import AssumptionWarning
 from tomoset.fiducials.finder.find import Found, find
 from tomoset.fiducials.from_imod import read_imod_beads
 from tomoset.fiducials.options import FindOptions
-from tomoset.fiducials.outputs import residuals, rms, write_beads, write_imod_model, write_picture
+from tomoset.fiducials.outputs import residuals, rms, write_beads, write_imod_model
+from tomoset.figures import beads, tilts
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
@@ -56,8 +57,8 @@ def find_fiducials(
     ----------
     {tomograms}
     folder : path-like
-        Made when missing. Beads go to ``fiducials_NAME.star``, pictures to ``NAME.png``, the set
-        to ``tomograms.star``, links to ``optimisation_set.star``.
+        Made when missing. Beads go to ``fiducials_NAME.star``, figures to ``NAME.png`` and
+        ``tilts_NAME.png``, the set to ``tomograms.star``, links to ``optimisation_set.star``.
     options : FindFiducialsOptions, optional
         What is wanted.
     {running}
@@ -132,9 +133,9 @@ def _run(task: Task[FindFiducialsOptions]) -> FoundBeads:
         found = _beads(task, images)
         tomogram = task.tomogram.placed(None, images.size)
         write_beads(found.fiducials, files[0], tomogram, task.format)
-        if len(found.fiducials):
-            files.append(task.target("{name}.png"))
-            write_picture(found.fiducials, files[-1], tomogram, images, found.radius)
+        of = tomogram, found.fiducials, images
+        files += task.draw("{name}", lambda: beads(*of, radius=found.radius))
+        files += task.draw("tilts_{name}", lambda: tilts(*of))
         seen = found.fiducials.observations
         if seen is not None and len(seen) and task.options.models:
             files.append(task.target("{name}.fid"))

@@ -12,9 +12,10 @@ from typing import Any
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning, ModelError
+from tomoset.figures import hand, hand_of_set, save
 from tomoset.hand.measure import Measured, measure
 from tomoset.hand.options import HandOptions
-from tomoset.hand.report import hand_to_star, write_hand_picture
+from tomoset.hand.report import hand_to_star
 from tomoset.hand.verdict import Verdict, verdict
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.programs._program import Done, Program, Result, documented
@@ -53,7 +54,7 @@ def find_hand(
     ----------
     {tomograms}
     folder : path-like, optional
-        Made when missing. Reports go to ``hand_NAME.star``, pictures to ``NAME.png``, the set, if
+        Made when missing. Reports go to ``hand_NAME.star``, figures to ``NAME.png``, the set, if
         it is asked for, to ``tomograms.star``; None: nothing is written.
     options : FindHandOptions, optional
         What is wanted.
@@ -84,6 +85,10 @@ def find_hand(
     done = request.carry_out(program, new_set=chosen.apply)
     odds = {name: result.log_odds for name, result in done.results.items()}
     found = verdict(odds, chosen.error_rate)
+    kind = request.resources.figures
+    if request.folder is not None and len(odds) > 1 and kind != "none":
+        figure = hand_of_set(found, chosen.error_rate)
+        save(figure, os.path.join(request.folder, f"hand_of_set.{kind}"))
     _say(found, done.results, chosen.error_rate)
     return HandDone(
         **vars(done), verdict=found, error_rate=chosen.error_rate, folder=request.folder
@@ -179,14 +184,13 @@ def _run(task: Task[FindHandOptions]) -> SeriesHand:
 
 
 def _write(task: Task[FindHandOptions], tomogram: Tomogram, measured: Measured) -> tuple[str, ...]:
-    """Write report and picture, if they are to be written; their paths."""
+    """Write report and figure, if they are to be written; their paths."""
     if task.folder is None:
         return ()
     os.makedirs(task.folder, exist_ok=True)
-    paths = task.target("hand_{name}.star"), task.target("{name}.png")
-    star.write(hand_to_star(tomogram, measured), paths[0])
-    write_hand_picture(paths[1], tomogram, measured, task.options.error_rate)
-    return paths
+    path, error_rate = task.target("hand_{name}.star"), task.options.error_rate
+    star.write(hand_to_star(tomogram, measured), path)
+    return (path, *task.draw("{name}", lambda: hand(tomogram, measured, error_rate)))
 
 
 def _say(found: Verdict, results: Mapping[str, SeriesHand], error_rate: float) -> None:

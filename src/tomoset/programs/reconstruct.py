@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tomoset.errors import LossyWarning, ModelError
+from tomoset.figures import sections
 from tomoset.formats import working_format
 from tomoset.images.device import Device, open_device
 from tomoset.model import Reconstruction, Tomogram, TomogramSet
@@ -17,7 +18,8 @@ from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, use_threads
 from tomoset.project import Project
-from tomoset.reconstruct import Options, Plan, Transforms, picture_path, resized, write_volume
+from tomoset.reconstruct import Options, Plan, Transforms, resized, write_volume
+from tomoset.reconstruct.slices import CentralSlices
 from tomoset.run import Resources, wanted
 from tomoset.tilt_series import half_places
 
@@ -41,7 +43,7 @@ def reconstruct(
     ----------
     {tomograms}
     folder : path-like
-        Made when missing. Volumes and pictures go to ``tomograms/rec_NAME``, the set to
+        Made when missing. Volumes and figures go to ``tomograms/rec_NAME``, the set to
         ``tomograms.star``.
     options : Options, optional
         What is wanted.
@@ -104,12 +106,13 @@ class Volumes(Result):
 
 
 def _run(task: Task[Options]) -> Volumes:
-    """The volumes of a tomogram, and a picture beside each.
+    """The volumes of a tomogram, and a figure beside each.
 
     Halves may be there without the volume, if something is wrong with that.
     """
     options, threads = task.options, task.resources.threads
-    target = task.target(os.path.join("tomograms", "rec_{name}"))
+    pattern = os.path.join("tomograms", "rec_{name}")
+    target, figures = task.target(pattern), list[str]()
     device = open_device(task.resources.device)
     made: dict[str, str | None] = {"half1": None, "half2": None}
     with task.images() as series:
@@ -119,9 +122,11 @@ def _run(task: Task[Options]) -> Volumes:
             # Halves first: what is wrong with them is known before the volume is replaced.
             for half, some, of_half in _halves(task, plan, transforms, device):
                 path = made[half] = f"{target}_{half}{options.file}"
-                write_volume(plan, some, of_half, path, device)
+                _, slices = write_volume(plan, some, of_half, path, device)
+                figures += _draw(task, f"{pattern}_{half}", slices)
             path, rows = f"{target}{options.file}", range(plan.tomogram.n_tilts)
-            rounds = write_volume(plan, transforms, rows, path, device)
+            rounds, slices = write_volume(plan, transforms, rows, path, device)
+            figures += _draw(task, pattern, slices)
     volumes = [one for one in (path, *made.values()) if one is not None]
     return Volumes(
         path=path,
@@ -131,8 +136,12 @@ def _run(task: Task[Options]) -> Volumes:
         voxels=plan.size,
         pixel_size=plan.pixel_size * plan.binning,
         rounds=rounds,
-        files=(*volumes, *map(picture_path, volumes)),
+        files=(*volumes, *figures),
     )
+
+
+def _draw(task: Task[Options], pattern: str, slices: CentralSlices) -> tuple[str, ...]:
+    return task.draw(pattern, lambda: sections(task.tomogram.name, slices))
 
 
 def _halves(

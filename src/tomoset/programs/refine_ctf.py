@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning
+from tomoset.figures import ctf_refinement
 from tomoset.model import Ice, Tomogram
 from tomoset.particles.ctf.defocus import angle_errors, mean_and_astigmatism, with_changes
 from tomoset.particles.ctf.fit import CtfFit, CtfFitOptions, fit_ctf
@@ -19,7 +20,6 @@ from tomoset.particles.ctf.report import (
     Refined,
     astigmatism_error,
     refined_to_star,
-    write_refined_png,
 )
 from tomoset.particles.ctf.scale import IceModel
 from tomoset.particles.ctf.statistics import gather
@@ -76,7 +76,7 @@ def refine_ctf(
     {project}
     folder : path-like
         Made when missing. The set goes to ``tomograms.star``, links to
-        ``optimisation_set.star``, what is to be known of it to ``ctf_NAME.star``, pictures to
+        ``optimisation_set.star``, what is to be known of it to ``ctf_NAME.star``, figures to
         ``NAME.png``.
     options : RefineCtfOptions, optional
         What is wanted.
@@ -179,9 +179,9 @@ def _run(task: Task[RefineCtfOptions]) -> RefinedCtf:
         particles=evidence.particles,
         particles_given=len(inputs.particles),
     )
-    files = task.target("ctf_{name}.star"), task.target("{name}.png")
-    star.write(refined_to_star(refined), files[0])
-    write_refined_png(refined, files[1])
+    report = task.target("ctf_{name}.star")
+    star.write(refined_to_star(refined), report)
+    figures = task.draw("{name}", lambda: ctf_refinement(refined))
     return RefinedCtf(
         particles=refined.particles,
         particles_given=refined.particles_given,
@@ -189,7 +189,7 @@ def _run(task: Task[RefineCtfOptions]) -> RefinedCtf:
         seen=refined.seen,
         searched=wanted,
         fit=fit,
-        files=files,
+        files=(report, *figures),
     )
 
 

@@ -3,6 +3,6 @@
 from tomoset.reconstruct.options import Options
 from tomoset.reconstruct.plan import Plan, resized
 from tomoset.reconstruct.transforms import Transforms
-from tomoset.reconstruct.volumes import picture_path, write_volume
+from tomoset.reconstruct.volumes import write_volume
 
-__all__ = ["Options", "Plan", "Transforms", "picture_path", "resized", "write_volume"]
+__all__ = ["Options", "Plan", "Transforms", "resized", "write_volume"]

@@ -1,11 +1,9 @@
-"""The three central slices of a volume that comes in slabs, and a picture of them."""
+"""The three central slices of a volume that comes in slabs."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
-from tomoset.images.picture import write_slices_png
 
 Images = npt.NDArray[np.float32]
 
@@ -22,13 +20,24 @@ class CentralSlices:
         x, y, z of the volume.
     pixel_size : float
         Of its voxels [Å].
+
+    Attributes
+    ----------
+    xy, xz, yz : (y, x), (z, x) and (z, y) arrays
+        As they come out of a volume: ``v[k]``, ``v[:, j]``, ``v[:, :, i]``.
+    at : (float, float, float)
+        x, y, z of the middles of slices [0-based voxels].
+    thick : (int, int, int)
+        Of how many slices along x, y, z each is the mean.
     """
 
     def __init__(self, size: tuple[int, int, int], pixel_size: float) -> None:
         x, y, z = size
-        self._pixel_size = pixel_size
+        self.pixel_size = pixel_size
         thick = max(1, min(round(_THICK / pixel_size), _MOST))
         self._ranges = [_about_middle(n, min(thick, max(n // 4, 1))) for n in size]
+        self.at = tuple((r.start + r.stop - 1) / 2 for r in self._ranges)
+        self.thick = tuple(r.stop - r.start for r in self._ranges)
         self._seen = 0
         self.xy = np.zeros((y, x), dtype=np.float32)
         self.xz = np.zeros((z, x), dtype=np.float32)
@@ -47,10 +56,6 @@ class CentralSlices:
     def are_blank(self) -> bool:
         """Whether each slice is all of one value."""
         return all(np.ptp(image) == 0 for image in (self.xy, self.xz, self.yz))
-
-    def write(self, path: str, title: str) -> None:
-        """Write the picture, a PNG."""
-        write_slices_png(path, self.xy, self.xz, self.yz, self._pixel_size, title)
 
 
 def _about_middle(n: int, thick: int) -> slice:

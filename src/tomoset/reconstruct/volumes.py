@@ -1,4 +1,4 @@
-"""The volumes of one tomogram, each to its file, with a picture beside it."""
+"""The volumes of one tomogram, each to its file."""
 
 from __future__ import annotations
 
@@ -23,15 +23,10 @@ Images = npt.NDArray[np.float32]
 _INT8_RANGE = 4.0
 
 
-def picture_path(path: str) -> str:
-    """Of the picture of a volume."""
-    return f"{os.path.splitext(path)[0]}.png"
-
-
 def write_volume(
     plan: Plan, transforms: Transforms, rows: Sequence[int], path: str, device: Device
-) -> int | None:
-    """Reconstruct and write one volume and its picture.
+) -> tuple[int | None, CentralSlices]:
+    """Reconstruct and write one volume.
 
     Parameters
     ----------
@@ -48,8 +43,8 @@ def write_volume(
 
     Returns
     -------
-    int or None
-        The rounds that SIRT took.
+    (int or None, CentralSlices)
+        The rounds that SIRT took, and what a figure shows of the volume.
 
     Raises
     ------
@@ -71,8 +66,7 @@ def write_volume(
             out.write(slab)
         if slices.are_blank():
             raise _blank(plan)
-    slices.write(picture_path(path), plan.tomogram.name)
-    return rounds
+    return rounds, slices
 
 
 def _blank(plan: Plan) -> ModelError:

@@ -73,6 +73,10 @@ def _slurm_settings(text: str) -> dict[str, str]:
     return settings
 
 
+#: Kinds of files of figures.
+FIGURES = ("png", "pdf", "svg", "none")
+
+
 @dataclass(frozen=True)
 class Resources:
     """Where and how jobs run: nothing that a result depends on.
@@ -95,11 +99,13 @@ class Resources:
         Take what an earlier run recorded, where it holds.
     quiet : bool
         Do not tell how far the jobs are.
+    figures : str
+        Kind of the files of figures: one of `FIGURES`. What an earlier run has drawn stays.
 
     Raises
     ------
     ModelError
-        The engine is none, or a number is less than 1.
+        The engine or the kind of figures is none, or a number is less than 1.
 
     Examples
     --------
@@ -114,9 +120,12 @@ class Resources:
     memory: int = 2 << 30
     resume: bool = False
     quiet: bool = False
+    figures: str = "png"
 
     def __post_init__(self) -> None:
         Engine.parse(self.engine)
+        if self.figures not in FIGURES:
+            raise ModelError(f"figures can be {', '.join(FIGURES)}, not {self.figures!r}")
         for what in ("workers", "threads", "memory"):
             number = getattr(self, what)
             if number is not None and number < 1:

@@ -1,18 +1,14 @@
-"""What a refinement of defocus and scale says of itself: a STAR file and a picture."""
+"""What a refinement of defocus and scale says of itself, as a STAR file."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.files import atomic_write
-from tomoset.images.alignment_marks import BLUE, ORANGE, Curve, chart
-from tomoset.images.drawing import png
 from tomoset.model import Tomogram
 from tomoset.particles.ctf.defocus import angle_errors, defocus_of, mean_and_astigmatism
 from tomoset.particles.ctf.fit import CtfFit
@@ -110,72 +106,3 @@ def _tilts(refined: Refined) -> star.Table:
 def astigmatism_error(fit: CtfFit) -> Array:
     """Standard deviation of half of U - V along any direction [Å]: (n_tilts,)."""
     return np.asarray(np.hypot(fit.errors[:, 1], fit.errors[:, 2]) / np.sqrt(2))
-
-
-def write_refined_png(refined: Refined, path: str | os.PathLike[str]) -> None:
-    """Write a picture: defocus, astigmatism and scale over the tilts.
-
-    Orange is before, blue after, with standard deviations; defocus and scale less their mean. Of
-    the scale, orange is the contrast that each image shows.
-
-    Parameters
-    ----------
-    refined : Refined
-        What was found.
-    path : path-like
-        PNG; it appears whole or not at all.
-    """
-    fit, angles = refined.fit, refined.angles
-    old, old_astigmatism = mean_and_astigmatism(refined.before)
-    new, astigmatism = mean_and_astigmatism(refined.after)
-    seen = np.isfinite(fit.amplitude_errors)
-    middle = float(fit.scales[seen].mean()) if seen.any() else 0.0
-    bare = np.full(len(old), np.nan)
-    panels = [
-        chart(
-            "defocus - mean Å",
-            angles,
-            [
-                Curve(values=old - old.mean(), errors=bare, colour=ORANGE, name="before"),
-                Curve(values=new - old.mean(), errors=fit.errors[:, 0], colour=BLUE, name="after"),
-            ],
-        ),
-        chart(
-            "astigmatism Å",
-            angles,
-            [
-                Curve(values=_length(old_astigmatism), errors=bare, colour=ORANGE, name="before"),
-                Curve(
-                    values=_length(astigmatism),
-                    errors=2 * astigmatism_error(fit),
-                    colour=BLUE,
-                    name="after",
-                ),
-            ],
-        ),
-        chart(
-            "scale - mean",
-            angles,
-            [
-                replace(
-                    _where(seen, fit.amplitudes - middle, fit.amplitude_errors, ORANGE), name="seen"
-                ),
-                replace(_where(seen, fit.scales - middle, fit.scale_errors, BLUE), name="after"),
-            ],
-        ),
-    ]
-    with atomic_write(path) as stream:
-        stream.write(png(np.concatenate(panels, axis=1), refined.before.name))
-
-
-def _length(astigmatism: Array) -> Array:
-    """U - V."""
-    return np.asarray(2 * np.hypot(astigmatism[:, 0], astigmatism[:, 1]))
-
-
-def _where(
-    seen: npt.NDArray[np.bool_], values: Array, errors: Array, colour: tuple[int, int, int]
-) -> Curve:
-    return Curve(
-        values=np.where(seen, values, np.nan), errors=np.where(seen, errors, np.nan), colour=colour
-    )

@@ -1,0 +1,42 @@
+"""Figures of results, as `matplotlib.figure.Figure`, for people to change and to save.
+
+>>> from tomoset import figures
+>>> figure = figures.beads(tomogram, found.fiducials, images)  # doctest: +SKIP
+>>> figure.axes[0].set_title("Fig. 1 a")  # doctest: +SKIP
+>>> figure.savefig("beads.pdf")  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tomoset.figures._beads import alignment_by_beads as alignment_by_beads
+    from tomoset.figures._beads import beads as beads
+    from tomoset.figures._beads import tilts as tilts
+    from tomoset.figures._hand import hand as hand
+    from tomoset.figures._hand import hand_of_set as hand_of_set
+    from tomoset.figures._particles import alignment_by_particles as alignment_by_particles
+    from tomoset.figures._particles import ctf_refinement as ctf_refinement
+    from tomoset.figures._style import save as save
+    from tomoset.figures._tomogram import sections as sections
+
+#: Where each function lives: a program imports the methods of its own figures alone.
+_HOME = {
+    "alignment_by_beads": "_beads",
+    "beads": "_beads",
+    "tilts": "_beads",
+    "hand": "_hand",
+    "hand_of_set": "_hand",
+    "alignment_by_particles": "_particles",
+    "ctf_refinement": "_particles",
+    "save": "_style",
+    "sections": "_tomogram",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tomoset.figures' has no attribute {name!r}")
+    return getattr(import_module(f"tomoset.figures.{_HOME[name]}"), name)
