@@ -13,7 +13,6 @@ from tests.builders.image_stacks import write_stack
 from tests.builders.relion_texts import GLOBAL, ROWS, TILTS, tilt_table, tomograms_text
 from tests.builders.shared_files import SHARED
 from tomoset import Deformation, star
-from tomoset.formats import relion4
 
 
 def read(tmp_path: Path, text: str) -> tomoset.TomogramSet:
@@ -203,35 +202,6 @@ def test_an_image_file_is_named(tmp_path: Path) -> None:
     write_stack(tmp_path / "in.star", 3)
     with pytest.raises(tomoset.FileFormatError, match="MRC"):
         tomoset.read(tmp_path / "in.star")
-
-
-class Counted(tuple[star.Table, ...]):
-    """Tables that count how often one of them is looked at in passing."""
-
-    looks = 0
-
-    def __iter__(self):
-        for table in super().__iter__():
-            Counted.looks += 1
-            yield table
-
-    def __reversed__(self):
-        return iter(list(self)[::-1])
-
-
-def test_time_grows_with_the_number_of_tomograms_and_not_with_its_square() -> None:
-    def looks(n: int) -> int:
-        one = tomoset.Tomogram(
-            name="x", n_tilts=1, optics=tomoset.Optics(pixel_size=1.0), stack="x.mrc",
-            pre_exposure=[0.0],
-        )  # fmt: skip
-        made = relion4.to_star(tomoset.TomogramSet(replace(one, name=str(i)) for i in range(n)))
-        Counted.looks = 0
-        text = star.StarFile(Counted(made.tables))
-        relion4.to_star(relion4.RELION4.from_star(text))
-        return Counted.looks
-
-    assert looks(200) < 11 * looks(20)
 
 
 def test_a_size_of_which_one_number_is_missing_keeps_the_others(tmp_path: Path) -> None:
