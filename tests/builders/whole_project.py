@@ -7,12 +7,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from tomoset.cli._simulated import _imod_folder
-from tomoset.cli._simulated_truth import tomogram as tomogram_of
 
 from tests.builders.image_stacks import write_images, write_map
 from tomoset import simulate as sim
-from tomoset.formats.imod.write import write_imod_folder
 from tomoset.model import (
     Fiducials,
     Ice,
@@ -24,6 +21,7 @@ from tomoset.model import (
     TomogramSet,
     TrajectorySet,
 )
+from tomoset.simulate.truth import tomogram as tomogram_of
 
 N, PIXEL, NAME, DEPTH = 9, 8.0, "TS_01", 60
 ALIGNMENT = (
@@ -60,7 +58,7 @@ def whole_project() -> Project:
     assert molecules is not None
     count = len(molecules.positions)
     names = [f"{NAME}/{i}" for i in range(1, count + 1)]
-    visible = np.ones((count, N), bool)
+    visible = np.ones((count, N - 1), bool)
     visible[0, 0] = False
     particles = ParticleSet(
         tomogram_names=[NAME] * count,
@@ -77,7 +75,7 @@ def whole_project() -> Project:
         },
         pixel_sizes=[PIXEL] * count,
     )
-    ways = {name: np.full((N, 3), 0.25 * i) for i, name in enumerate(names)}
+    ways = {name: np.full((N - 1, 3), 0.25 * i) for i, name in enumerate(names)}
     return Project(
         tomograms=TomogramSet([with_everything(tomogram_of(NAME, series, given))]),
         particles=particles,
@@ -88,12 +86,11 @@ def whole_project() -> Project:
 
 
 def with_everything(tomogram: Tomogram) -> Tomogram:
-    """With what no format but ours has of an aligned series."""
-    n = tomogram.n_tilts
-    ramp = np.arange(n) / 8
+    """With all that a set can say of an aligned series, and its last image taken out."""
+    n, ramp = N, np.arange(N) / 8
     halves = [tuple(f"{i:06d}@{half}.mrcs:mrcs" for i in range(1, n + 1)) for half in HALVES]
-    return replace(
-        tomogram,
+    whole = replace(
+        tomogram.restore(),
         optics=replace(tomogram.optics, group="three", aberrations=((0.5,), (0.25, 0.125))),
         stack=f"{NAME}.mrcs",
         image_index=np.arange(n),
@@ -109,12 +106,12 @@ def with_everything(tomogram: Tomogram) -> Tomogram:
         ice=Ice(luminance=1.5, thickness=0.25, normal=(0.0, 0.6, 0.8)),
         reconstruction=Reconstruction(binning=2.0, path="t.mrc", half1="1.mrc", half2="2.mrc"),
     )
+    return whole.exclude([N - 1], "ice")
 
 
 def write_files(folder: Path) -> None:
-    """What the project names, and IMOD's folder of the same series."""
-    series, given = simulated()
-    write_imod_folder(folder / NAME, _imod_folder(NAME, series, given, series.images))
+    """What the project names."""
+    series, _ = simulated()
     for name in (NAME, *HALVES):
         write_images(folder / f"{name}.mrcs", series.images, PIXEL)
     density = sim.molecule_map(sim.Molecule.made(), PIXEL)
