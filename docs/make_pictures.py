@@ -1,4 +1,4 @@
-"""The pictures of ``docs/reconstruction.md`` and ``docs/hand.md``: ``make docs``. Made, not kept.
+"""The figures that ``docs/`` shows: ``make docs``. Made, not kept.
 
 The needle is a real series (ETSpy's example data: 77 images of a layered needle in a scanning
 microscope), read from ``../shared`` and left out where that is not there; the other is simulated.
@@ -94,6 +94,17 @@ def simulated(folder: Path) -> None:
     shutil.copy(folder / "T/tomograms/rec_TS_01.png", PICTURES / "simulated.png")
 
 
+def beads(folder: Path) -> None:
+    """Figures of gold beads."""
+    contents = ["--beads", "14", "--molecules", "20", "--series", "1", "--format", "relion4"]
+    contents += ["--size", "512", "480", "150"]
+    subprocess.run([TOMOSET, "simulate", "B", *contents], cwd=folder, check=True)
+    made = ["find-fiducials", "B/tomograms.star", "--o", "F"]
+    subprocess.run([TOMOSET, *made], cwd=folder, check=True)
+    shutil.copy(folder / "F/TS_01.png", PICTURES / "beads.png")
+    shutil.copy(folder / "F/tilts_TS_01.png", PICTURES / "tilts.png")
+
+
 def hand(folder: Path) -> None:
     """A picture of defocus across the field."""
     size = ["--size", "1024", "960", "250", "--format", "relion4", "--series", "1"]
@@ -108,6 +119,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         simulated(Path(folder))
+        beads(Path(folder))
         hand(Path(folder))
         if NEEDLE.is_dir():
             needle("wbp", Path(folder))
