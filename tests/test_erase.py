@@ -604,11 +604,10 @@ def test_tiff_stacks_are_written_as_mrc(tmp_path: Path, kind: str, mode: int) ->
 
 
 def test_stacks_of_two_types(two: Path) -> None:
-    from tomoset.tilt_series import TiltSeries
 
     write_stack("images/a.mrc", stack_of(1))
     write_stack("images/b.mrc", stack_of(2).astype(np.float32))
     t = tomogram("TS_09", stack=None, images=("images/a.mrc", "1@images/b.mrc", "2@images/b.mrc"))
-    with TiltSeries(t) as series, pytest.raises(FileFormatError, match="one stack has one type"):
+    with t.open_images() as series, pytest.raises(FileFormatError, match="one stack has one type"):
         series.write_like("x.mrc", iter(()), "")
     assert not Path("x.mrc").exists()

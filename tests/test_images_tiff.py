@@ -19,7 +19,6 @@ from tomoset.check import check
 from tomoset.errors import UnsupportedError
 from tomoset.images.mrc import write_images
 from tomoset.images.stack import open_stack, read_header
-from tomoset.tilt_series import TiltSeries
 
 PIXELS = np.random.default_rng(5).integers(-500, 500, (5, 47, 65)).astype(np.int16)
 NAMES = tuple(f"tilt{i}.tif" for i in range(5))
@@ -99,7 +98,7 @@ def test_relion_5_finds_pages_by_the_ending_of_tiff(
     text = Path("r5/tilt_series/TS_01.star").read_text()
     assert "000003@a.tif" in text
     assert ":mrc" not in text
-    with TiltSeries(tomoset.read("r5/set.star")["TS_01"]) as series:
+    with tomoset.read("r5/set.star")["TS_01"].open_images() as series:
         assert np.array_equal(series.read(2), PIXELS[2])
 
 

@@ -13,7 +13,6 @@ from tests.builders.image_stacks import write_stack
 from tomoset import Optics, Tomogram, TomogramSet, star
 from tomoset.model import Reconstruction
 from tomoset.paths import Finder
-from tomoset.tilt_series import TiltSeries
 
 HALVES = (("1@even.mrcs", "2@even.mrcs"), ("1@odd.mrcs", "2@odd.mrcs"))
 MADE = Reconstruction(path="rec/t.mrc", others={"denoised": "rec/d.mrc"})
@@ -61,7 +60,7 @@ def test_names_are_those_that_are_found_from_the_working_folder(project: str) ->
     own = ["TS_01.mrcs", *HALVES[0], *HALVES[1], "frames/1.tif", "frames/2.tif", "beads.star"]
     expected = [name.rpartition("@") for name in (*own, "rec/t.mrc", "rec/d.mrc")]
     assert paths(t) == [f"{number}{at}../home/{path}" for number, at, path in expected]
-    with TiltSeries(t) as series:
+    with t.open_images() as series:
         assert len(series) == 2
     os.chdir("../home")
     assert paths(tomoset.read("sets/tomograms.star")["TS_01"]) == [

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from tomoset.fiducials.erase import erase
 from tomoset.fiducials.options import EraseOptions
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Fiducials, Tomogram
-from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from tomoset.errors import MissingFileError
 from tomoset.fiducials.finder.rough import corrected, robust_places
 from tomoset.formats import beads_format
 from tomoset.images.stack import read_header
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Fiducials, Observations, Tomogram
-from tomoset.tilt_series import TiltSeries
 
 
 def read_imod_beads(path: str, tomogram: Tomogram, images: TiltSeries) -> Fiducials:

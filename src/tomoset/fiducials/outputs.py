@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.formats import beads_format, format_named
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Fiducials, Observations, Tomogram
-from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 

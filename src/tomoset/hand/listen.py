@@ -13,8 +13,8 @@ from tomoset.hand.field import Slab
 from tomoset.hand.rings import Bands, Echoes, Listener, Tiles
 from tomoset.hand.tables import Frame, Offsets, Table, noise_near
 from tomoset.images.ctf import Ctf, wavelength
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Tomogram
-from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 

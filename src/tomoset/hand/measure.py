@@ -14,9 +14,9 @@ from tomoset.hand.options import HandOptions
 from tomoset.hand.rough import off_table, one_for_all, table_of
 from tomoset.hand.tables import AMPLITUDES
 from tomoset.images.ctf import Ctf
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Tomogram
 from tomoset.run import one_thread
-from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 

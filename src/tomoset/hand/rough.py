@@ -12,8 +12,8 @@ from tomoset.errors import ModelError
 from tomoset.hand.rings import Bands
 from tomoset.hand.tables import AMPLITUDES, FADING
 from tomoset.images.ctf import Ctf, frequencies, wavelength
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Tomogram
-from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 

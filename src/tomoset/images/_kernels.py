@@ -179,3 +179,16 @@ def spread(images, displacements, out):  # type: ignore[no-untyped-def]
                         out[i, low + 1, left] += (1 - right) * up * value
                     if 0 <= left + 1 < width:
                         out[i, low + 1, left + 1] += right * up * value
+
+
+@njit(cache=True, nogil=True)
+def cut(image, corners, out):  # type: ignore[no-untyped-def]
+    """out[i] = the box of the image whose first pixel is corners[i], x and y; 0 outside of it."""
+    number, box, _ = out.shape
+    height, width = image.shape
+    for i in range(number):
+        x, y = corners[i, 0], corners[i, 1]
+        for row in range(box):
+            for column in range(box):
+                inside = 0 <= y + row < height and 0 <= x + column < width
+                out[i, row, column] = image[y + row, x + column] if inside else _ZERO

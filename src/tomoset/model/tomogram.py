@@ -12,7 +12,10 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
+from tomoset.images.boxes import ParticleImages, extract_boxes
 from tomoset.images.ctf import Ctf
+from tomoset.images.mrc import stack_path
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model._checks import Checks
 from tomoset.model._join import joined
 from tomoset.model.alignment import Alignment
@@ -21,6 +24,7 @@ from tomoset.model.ice import Ice
 from tomoset.model.optics import Optics
 from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source, take
+from tomoset.paths import image_places
 
 Array = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -552,6 +556,82 @@ class Tomogram:
         if self.deformation is not None:
             seen = self.deformation.undo(seen, image_size=self.need_image_size())
         return geometry.triangulate(self.need_projections(), seen)
+
+    def image_places(self) -> list[tuple[str, int]]:
+        """File and section, from 0, of each tilt image; a ModelError if none are named."""
+        if self.images is not None and self.stack is None:
+            return image_places(self.images)
+        if self.stack is None:
+            raise ModelError(f"tomogram {self.name!r} names no tilt images")
+        index = range(self.n_tilts) if self.image_index is None else self.image_index.tolist()
+        return [(stack_path(self.stack), section) for section in index]
+
+    def open_images(self, places: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
+        """The tilt images, in the order of the table, to be read one by one.
+
+        Parameters
+        ----------
+        places : sequence of (str, int), optional
+            Files and sections, from 0, to take instead of the tomogram's own.
+
+        Returns
+        -------
+        TiltSeries
+            For use in ``with``, which closes files at its end.
+
+        Raises
+        ------
+        MissingFileError
+            If a file is not there.
+        FileFormatError
+            If a file is no image, is cut short, or does not fit the others or the set.
+        ModelError
+            If the tomogram names no images.
+
+        Examples
+        --------
+        >>> import tomoset
+        >>> with tomoset.read("tomograms.star")["TS_01"].open_images() as images:
+        ...     len(images), images.size, images.read(0).shape
+        (9, (128, 128), (128, 128))
+        """
+        places = self.image_places() if places is None else places
+        whole = self.images is None and self.image_index is None
+        return TiltSeries(self.name, places, self.image_size, self.optics.pixel_size, whole=whole)
+
+    def extract(self, points: npt.ArrayLike, box: int) -> ParticleImages:
+        """Cut a box out of every tilt image about each of some points.
+
+        Parameters
+        ----------
+        points : (n_points, 3) array
+            x, y, z in 0-based bin-1 voxels.
+        box : int
+            Of the boxes [px].
+
+        Returns
+        -------
+        ParticleImages
+            ``boxes``, (n_points, n_tilts, box, box), 0 outside of the images; and where in its
+            box each point is. ``centred()`` has all of them in the middle.
+
+        Raises
+        ------
+        ModelError
+            If the tomogram is not aligned, or the box is empty.
+        TomosetError
+            As `open_images`.
+
+        Examples
+        --------
+        >>> import tomoset
+        >>> tomogram = tomoset.read("tomograms.star")["TS_01"]
+        >>> tomogram.extract([[64, 64, 32], [40, 50, 30]], box=32).boxes.shape
+        (2, 9, 32, 32)
+        """
+        with self.open_images() as images:
+            at = self.placed(image_size=images.size).project(points)
+            return extract_boxes(images, at.swapaxes(0, 1), box)
 
     def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Tomogram:
         """The same tomogram with only some of its tilt images, in the order asked for.

@@ -17,15 +17,9 @@
 ================  ===============================================================
 """
 
+from tomoset.images.boxes import ParticleImages, TiltImages
 from tomoset.particles.correlations import CorrelationOptions, correlate
-from tomoset.particles.extract import (
-    ExtractionOptions,
-    ParticleImages,
-    TiltImages,
-    extract,
-    projected_positions,
-    visible_in,
-)
+from tomoset.particles.extract import ExtractionOptions, extract, projected_positions, visible_in
 from tomoset.particles.fsc import Fsc, correlation, read_fsc
 from tomoset.particles.predict import Predictor, Weighting
 from tomoset.particles.reference import Reference

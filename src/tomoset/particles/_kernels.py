@@ -111,19 +111,6 @@ def image_slices(slices, turns, squares, changes, weight):  # type: ignore[no-un
 
 
 @_compiled
-def cut(image, corners, out):  # type: ignore[no-untyped-def]
-    """out[i] = the box of the image whose first pixel is corners[i], x and y; 0 outside of it."""
-    number, box, _ = out.shape
-    height, width = image.shape
-    for i in range(number):
-        x, y = corners[i, 0], corners[i, 1]
-        for row in range(box):
-            for column in range(box):
-                inside = 0 <= y + row < height and 0 <= x + column < width
-                out[i, row, column] = image[y + row, x + column] if inside else _ZERO
-
-
-@_compiled
 def match(seen, predicted, offsets, out, energy, information):  # type: ignore[no-untyped-def]
     """The transforms of correlations, and how sharp they would be without noise.
 

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from tomoset.align.cross_correlations import CrossCorrelations, zeros
 from tomoset.errors import ModelError
+from tomoset.images.boxes import TiltImages, moved
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.extract import Extraction, ExtractionOptions, TiltImages, TiltParticles
+from tomoset.particles.extract import Extraction, ExtractionOptions, TiltParticles
 from tomoset.particles.reference import Reference
-from tomoset.particles.slices import Slices, moved
+from tomoset.particles.slices import Slices
 
 Array = npt.NDArray[np.float64]
 

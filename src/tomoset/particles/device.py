@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.images.boxes import cut
 from tomoset.images.device import Cpu, Device, DeviceArray, open_device
 from tomoset.particles.slices import MapTransform
 
@@ -88,11 +89,7 @@ class CpuParticles(ParticleDevice):
         _kernels.image_slices(slices, turns, squares, changes, weight)
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
-        from tomoset.particles import _kernels
-
-        boxes = np.empty((len(corners), box, box), np.float32)
-        _kernels.cut(image, corners, boxes)
-        return boxes
+        return cut(image, corners, box)
 
     def match(
         self, seen: DeviceArray, predicted: DeviceArray, offsets: Array, fine: int

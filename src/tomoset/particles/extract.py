@@ -12,32 +12,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.images.boxes import ParticleImages, TiltImages, extract_boxes
 from tomoset.images.device import DeviceArray
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.device import CpuParticles, ParticleDevice, open_particle_device
+from tomoset.particles.device import ParticleDevice, open_particle_device
 from tomoset.particles.predict import Predictor, Weighting, check_box
 from tomoset.particles.reference import Reference
-from tomoset.particles.slices import moved
 from tomoset.particles.whiten import Whitener
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-
-class TiltImages(Protocol):
-    """Images that can be read one by one, several threads at once: `TiltSeries`."""
-
-    size: tuple[int, int]
-
-    def read(self, i: int, /) -> Floats: ...
 
 
 def projected_positions(
@@ -81,32 +73,6 @@ def visible_in(at: Array, size: tuple[int, int], radius: float | Array) -> Mask:
     return np.asarray(inside.all(axis=-1))
 
 
-@dataclass(frozen=True, eq=False)
-class ParticleImages:
-    """Boxes of tilt images.
-
-    Parameters
-    ----------
-    boxes : (n_points, n_tilts, box, box) float32 array
-        Cut by whole pixels: no value is interpolated. 0 outside of the images.
-    offsets : (n_points, n_tilts, 2) array
-        x, y of each point in its box [px]: box // 2 and up to half a pixel.
-    """
-
-    boxes: Floats
-    offsets: Array
-
-    def centred(self) -> ParticleImages:
-        """With every point at pixel box // 2 exactly, by phases of the boxes' transforms."""
-        import scipy.fft
-
-        box = self.boxes.shape[-1]
-        transforms = scipy.fft.rfft2(self.boxes.reshape(-1, box, box))
-        centred = moved(transforms, box // 2 - self.offsets.reshape(-1, 2))
-        boxes = scipy.fft.irfft2(centred, s=(box, box)).reshape(self.boxes.shape)
-        return ParticleImages(boxes, np.full_like(self.offsets, box // 2))
-
-
 def extract(
     tomogram: Tomogram,
     images: TiltImages,
@@ -134,13 +100,7 @@ def extract(
     ModelError
         If the tomogram is not aligned, the box is empty, or trajectories do not fit.
     """
-    if box < 1:
-        raise ModelError(f"the box must be 1 px or more, not {box}")
-    at, device = projected_positions(tomogram, points, trajectories), CpuParticles()
-    boxes, offsets = np.empty((*at.shape[:2], box, box), np.float32), np.empty_like(at)
-    for t in range(tomogram.n_tilts):
-        boxes[:, t], offsets[:, t] = _cut(device, images.read(t), at[:, t], box)
-    return ParticleImages(boxes, offsets)
+    return extract_boxes(images, projected_positions(tomogram, points, trajectories), box)
 
 
 def _cut(

@@ -26,25 +26,6 @@ def band(box: int) -> float:
     return box / 2 - 1
 
 
-def moved(slices: Slices, by: Array) -> Slices:
-    """The transforms of images (n, box, box), each moved by x, y [px].
-
-    Parameters
-    ----------
-    slices : (n, box, box // 2 + 1) complex64 array
-        As ``rfft2`` gives them.
-    by : (n, 2) array
-        [px]
-    """
-    box = slices.shape[1]
-    kx, ky = np.fft.rfftfreq(box), np.fft.fftfreq(box)[:, None]
-    waves = [
-        np.exp(-2j * np.pi * by[:, i, None, None] * k).astype(np.complex64)
-        for i, k in enumerate((kx, ky))
-    ]
-    return np.asarray(slices * waves[0] * waves[1])
-
-
 @dataclass(frozen=True, eq=False)
 class MapTransform:
     """The transform of a map, ready for interpolation.

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tomoset.errors import MissingFileError, ModelError
 from tomoset.figures import save
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Fiducials, Tomogram
 from tomoset.model.tomogram import PER_TILT
 from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
 from tomoset.run import Resources, file_stamp
-from tomoset.tilt_series import TiltSeries, half_places
+from tomoset.tilt_series import half_places
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +92,7 @@ class Task(Generic[O]):
 
     def images(self, places: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
         """The tilt images, or those at other places."""
-        return TiltSeries(self.tomogram, places=places)
+        return self.tomogram.open_images(places)
 
     def fiducials(self) -> Fiducials | None:
         """The fiducials that the set names, read, or else those of the project."""

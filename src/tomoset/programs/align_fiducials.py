@@ -19,6 +19,7 @@ from tomoset.fiducials.align_report import alignment_to_star
 from tomoset.fiducials.outputs import write_beads
 from tomoset.figures import alignment_by_beads, tilts
 from tomoset.formats import BEYOND_RIGID, refuse_unable, working_format
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Deformation, Fiducials, Tomogram, TomogramSet
 from tomoset.programs._linked import follow_motions
 from tomoset.programs._program import Done, Program, Result, documented
@@ -29,7 +30,6 @@ from tomoset.programs._words import rounded
 from tomoset.project import Project
 from tomoset.project.transform import transform_tomogram
 from tomoset.run import Resources, wanted
-from tomoset.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 

@@ -15,13 +15,13 @@ from tomoset.fiducials.from_imod import read_imod_beads
 from tomoset.fiducials.options import FindOptions
 from tomoset.fiducials.outputs import residuals, rms, write_beads, write_imod_model
 from tomoset.figures import beads, tilts
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task
 from tomoset.project import Project
 from tomoset.run import Resources, file_stamp, wanted
-from tomoset.tilt_series import TiltSeries
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, overload
 
 from tomoset.images.device import Device, DeviceArray
+from tomoset.images.tilt_series import TiltSeries
 from tomoset.reconstruct.plan import Plan
-from tomoset.tilt_series import TiltSeries
 
 
 class Transforms(Sequence[DeviceArray]):

@@ -17,11 +17,11 @@ from tomoset.align.particles import (
     fit_particles,
 )
 from tomoset.errors import ModelError
+from tomoset.images.boxes import TiltImages
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.align.options import AlignOptions
 from tomoset.particles.align.whole_images import ImageShifts, shifts_by_images
 from tomoset.particles.correlations import correlate
-from tomoset.particles.extract import TiltImages
 from tomoset.particles.reference import Reference
 
 Array = npt.NDArray[np.float64]

@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.images.boxes import TiltImages, moved
 from tomoset.images.ctf import frequencies, wavelength
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.extract import Extraction, ExtractionOptions, TiltImages, TiltParticles
+from tomoset.particles.extract import Extraction, ExtractionOptions, TiltParticles
 from tomoset.particles.reference import Reference
-from tomoset.particles.slices import Slices, moved
+from tomoset.particles.slices import Slices
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.images.boxes import TiltImages
 from tomoset.model import ParticleSet, Tomogram
-from tomoset.particles.extract import Extraction, ExtractionOptions, TiltImages, TiltParticles
+from tomoset.particles.extract import Extraction, ExtractionOptions, TiltParticles
 from tomoset.particles.geometric.sums import BEYOND, Sums, empty_grids, padded_size, regridded
 from tomoset.particles.reference import Reference
 

@@ -1,0 +1,147 @@
+"""The images of a tilt series, in one stack or in many files, read one by one."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import AssumptionWarning, FileFormatError, MissingFileError
+from tomoset.images.stack import Stack, check_finite, open_stack, read_float32, write_like
+
+
+class TiltSeries:
+    """The tilt images of a tomogram, in the order of its table.
+
+    Parameters
+    ----------
+    name : str
+        Of the tomogram, for messages.
+    places : sequence of (str, int)
+        Files and sections, from 0.
+    size : (int, int), optional
+        Width and height that images must have [px].
+    pixel_size : float, optional
+        That files should have [Å].
+    whole : bool
+        Whether the images must be all of their stack.
+
+    Raises
+    ------
+    MissingFileError
+        If a file is not there.
+    FileFormatError
+        If a file is no image, is cut short, or does not fit the others or the set.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        places: Sequence[tuple[str, int]],
+        size: tuple[int, int] | None = None,
+        pixel_size: float | None = None,
+        *,
+        whole: bool = False,
+    ) -> None:
+        self.name = name
+        #: File and section, from 0, of each image.
+        self.places = list(places)
+        self._stacks: Mapping[str, Stack] = {path: self._open(path) for path in dict(self.places)}
+        self.size = self._check(size, whole=whole)
+        self._compare_pixel_size(pixel_size)
+
+    def _open(self, path: str) -> Stack:
+        if not os.path.isfile(path):
+            raise MissingFileError(
+                f"tomogram {self.name!r}: the images {path} are not there; paths start in the "
+                "working folder or in a folder above the set: go there, or put them there"
+            )
+        return open_stack(path)
+
+    def _check(self, size_said: tuple[int, int] | None, *, whole: bool) -> tuple[int, int]:
+        sizes = {stack.size: path for path, stack in self._stacks.items()}
+        if len(sizes) > 1:
+            (one, first), (other, second) = list(sizes.items())[:2]
+            raise FileFormatError(
+                f"tomogram {self.name!r}: images of {other[0]} x {other[1]} px, those of {first} "
+                f"have {one[0]} x {one[1]}; all images of a tilt series have one size",
+                path=second,
+            )
+        (size, path), *_ = sizes.items()
+        if size_said not in (None, size):
+            raise FileFormatError(f"expected images of {size_said}, found {size}", path=path)
+        for path, section in self.places:
+            stack = self._stacks[path]
+            if section >= stack.n_images:
+                raise FileFormatError(
+                    f"tomogram {self.name!r} has {len(self.places)} tilt images and asks for "
+                    f"image {section + 1} of this stack, which holds {stack.n_images}",
+                    path=stack.path,
+                )
+        if whole and len(sizes) == 1 and self._stacks[path].n_images != len(self.places):
+            raise FileFormatError(
+                f"tomogram {self.name!r} has {len(self.places)} tilt images, the stack "
+                f"{self._stacks[path].n_images}: they cannot belong together",
+                path=path,
+            )
+        return size
+
+    def _compare_pixel_size(self, said: float | None) -> None:
+        """Say where a file has another pixel size than the set; many programs leave 1 Å there."""
+        for stack in self._stacks.values():
+            if (
+                said
+                and stack.pixel_size not in (0.0, 1.0)
+                and abs(stack.pixel_size / said - 1) > 0.02
+            ):
+                warnings.warn(
+                    f"tomogram {self.name!r}: pixels of {stack.path} have "
+                    f"{stack.pixel_size:.4g} Å, those of the set {said:.4g} Å; the set's are taken",
+                    AssumptionWarning,
+                    stacklevel=4,
+                )
+                return
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def read(self, i: int) -> npt.NDArray[np.float32]:
+        """Image i of the table, from 0: (h, w), finite. Several threads may read at once.
+
+        Raises
+        ------
+        FileFormatError
+            If pixels are NaN or infinite, or the file is damaged.
+        """
+        path, section = self.places[i]
+        return read_float32(self._stacks[path], section)
+
+    def stored(self, i: int) -> npt.NDArray[Any]:
+        """Image i of the table, from 0, in the type of its file: (h, w), finite.
+
+        Raises
+        ------
+        FileFormatError
+            As `read`.
+        """
+        path, section = self.places[i]
+        image = self._stacks[path].read(section)
+        check_finite(image, self._stacks[path], section)
+        return image
+
+    def write_like(
+        self, target: str | os.PathLike[str], images: Iterable[npt.NDArray[Any]], label: str
+    ) -> None:
+        """Write changed images, in the order of the table, as `images.stack.write_like` does."""
+        write_like(list(self._stacks.values()), target, images, label)
+
+    def __enter__(self) -> TiltSeries:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stack in self._stacks.values():
+            stack.close()
