@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,55 @@ def test_errors_are_one_tree() -> None:
             assert issubclass(thing, root)
             builtin = [b for b in thing.__mro__ if b.__module__ == "builtins"]
             assert thing in (root,) or builtin[0] is not Exception
+
+
+def test_options_are_given_by_name(tmp_path: Path) -> None:
+    tomograms = tomoset.TomogramSet([])
+    with pytest.raises(tomoset.ModelError, match="no option 'bining'; there are binning, "):
+        tomoset.reconstruct(tomograms, tmp_path, bining=4)
+    with pytest.raises(tomoset.ModelError, match="'box' has to be given"):
+        tomoset.refine_ctf(tomoset.Project(tomograms=tomograms), tmp_path)
+    with pytest.raises(tomoset.ModelError, match="threads must be 1 or more"):
+        tomoset.reconstruct(tomograms, tmp_path, threads=0)
+
+
+def test_help_of_functions_has_their_options() -> None:
+    assert "binning : float" in (inspect.getdoc(tomoset.reconstruct) or "")
+    assert "    box : int" in (inspect.getdoc(tomoset.align_particles) or "")
+
+
+def test_simulating_has_the_defaults_of_its_command() -> None:
+    from tomoset.cli.simulate import simulate
+    from tomoset.simulate.write import ProjectOptions
+
+    given = simulate.make_context("simulate", ["somewhere"]).params
+    defaults = {name: value for name, value in given.items() if name not in ("out", "overwrite")}
+    assert ProjectOptions(**defaults) == ProjectOptions()
+
+
+def test_particles_as_a_table() -> None:
+    pytest.importorskip("pandas")
+    particles = tomoset.ParticleSet(
+        tomogram_names=["a", "b"],
+        coordinates=[[1, 2, 3], [4, 5, 6]],
+        origins=[[2, 0, 0], [0, 0, 0]],
+        angles=[[10, 20, 30], [0, 0, 0]],
+        pixel_sizes=[2.0, 2.0],
+        halves=[0, 1],
+        visible=[[True, False, True], [True]],
+    )
+    table = particles.to_dataframe()
+    assert list(table.columns) == [
+        *("tomogram", "name", "x", "y", "z", "rot", "tilt", "psi"),
+        *("half", "pixel_size", "visible"),
+    ]
+    assert table["x"].tolist() == [0.0, 4.0]
+    assert table.loc[0, ["rot", "tilt", "psi"]].astype(float).round(9).tolist() == [10, 20, 30]
+    assert table["visible"].tolist() == [2, 1]
+
+
+def test_without_pandas_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    particles = tomoset.ParticleSet(tomogram_names=["a"], coordinates=[[1, 2, 3]])
+    with pytest.raises(tomoset.UnsupportedError, match=r"pip install 'tomoset\[frames\]'"):
+        particles.to_dataframe()
