@@ -30,7 +30,7 @@ from tomoset.formats.imod.format import IMOD
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
 from tomoset.model import ParticleSet, Project, TomogramSet
-from tomoset.model.io import Formats, enter
+from tomoset.model.io import enter
 
 __all__ = [
     "BEYOND_RIGID",
@@ -303,11 +303,4 @@ def _looks_like(text: star.StarFile) -> str:
     return "no table has a column rlnTomoName; a RELION tomograms.star was expected"
 
 
-enter(
-    Formats(
-        write_set=write_set,
-        write_particles=write_particles,
-        write_project=write_project,
-        load=load,
-    )
-)
+enter(write_set=write_set, write_particles=write_particles, write_project=write_project, load=load)

@@ -304,7 +304,7 @@ class ParticleSet:
         UnsupportedError
             If the format is not known, or has no particles.
         """
-        entered().write_particles(self, path, tomograms, format)
+        entered("write_particles")(self, path, tomograms, format)
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row a particle, as Pandas has tables.

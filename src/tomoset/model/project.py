@@ -121,7 +121,7 @@ class Project:
         files = {name: path for name, path in given.items() if path is not None}
         if not files and not self.unread:
             return self
-        loaded: Project = entered().load(self, files, check_links=check_links)
+        loaded: Project = entered("load")(self, files, check_links=check_links)
         return loaded
 
     def write(self, folder: StrPath, format: str | None = None) -> Path:
@@ -158,7 +158,8 @@ class Project:
         >>> made.name, list(open_project(made).tomograms)
         ('optimisation_set.star', ['001'])
         """
-        return entered().write_project(self, folder, format)
+        made: Path = entered("write_project")(self, folder, format)
+        return made
 
     def __repr__(self) -> str:
         parts = [f"{len(self.tomograms)} tomograms"]

@@ -116,7 +116,7 @@ class TomogramSet(Mapping[str, Tomogram]):
         UnsupportedError
             If the format is not known or cannot say what the set holds.
         """
-        entered().write_set(self, path, format)
+        entered("write_set")(self, path, format)
 
     def __repr__(self) -> str:
         return (

@@ -11,7 +11,7 @@ from tomoset.errors import ModelError, TomosetError
 from tomoset.files import AtomicFiles
 from tomoset.formats._format import Failure
 from tomoset.formats.imod.commands import format_list
-from tomoset.formats.imod.folder import Choices, find_series
+from tomoset.formats.imod.folder import find_series
 from tomoset.formats.imod.importer import Imported, import_series
 from tomoset.formats.imod.series import (
     ImportOptions,
@@ -49,7 +49,6 @@ class Result:
 def from_folders(
     folders: Sequence[str | os.PathLike[str]],
     options: ImportOptions,
-    choices: Choices,
     output: str | os.PathLike[str],
 ) -> Request:
     """The series of IMOD folders. A folder that holds none, or too many, is a failure."""
@@ -58,7 +57,7 @@ def from_folders(
     notes: list[str] = []
     for folder in folders:
         try:
-            found, chosen = find_series(folder, options, choices, culled_path(output))
+            found, chosen = find_series(folder, options, culled_path(output))
         except (TomosetError, OSError) as problem:
             failures.append(Failure(name=os.fspath(folder), error=problem))
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tomoset.errors import AmbiguityError, AssumptionWarning, MissingFileError
@@ -23,28 +22,9 @@ _NOT_RAW = ("_ali", "_rec", "_full_rec", "_preali", "_ctfcorr", "_erase", "_fixe
 _STACK_ENDINGS = (".st", ".mrc", ".mrcs", *TIFF_ENDINGS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What the user decides where an IMOD folder leaves a choice: patterns of file names.
-
-    Parameters
-    ----------
-    stack, ctf, order : str, optional
-        As in ``*_raw.mrc``, looked for in each folder (--stack, --ctf, --order).
-    optics_group : str
-        Name of the optics group of all.
-    """
-
-    stack: str | None = None
-    ctf: str | None = None
-    order: str | None = None
-    optics_group: str = "opticsGroup1"
-
-
 def find_series(
     folder: str | os.PathLike[str],
     options: ImportOptions,
-    choices: Choices,
     culled: Callable[[str], str],
 ) -> tuple[Series, list[str]]:
     """The series in an IMOD folder, and lines that say what was chosen.
@@ -64,10 +44,10 @@ def find_series(
     tilt = finder.command_file("tilt", options.tilt, "--tc")
     project = finder.project()
     dataset = project.get("Setup.DatasetName")
-    stack = finder.stack(choices.stack, newst, dataset, aligned=options.aligned)
+    stack = finder.stack(options.stack, newst, dataset, aligned=options.aligned)
     name = os.path.basename(os.path.abspath(path))
-    ctf = finder.ctf(choices.ctf)
-    order = finder.order(choices.order) or options.order_list
+    ctf = finder.ctf(options.ctf)
+    order = finder.order(options.order) or options.order_list
     series = Series(
         name=name,
         # RELION knows MRC, TIFF and .st by their endings, and reads .st only when told so.
@@ -78,7 +58,7 @@ def find_series(
         ctf=ctf,
         order=order,
         fractional_dose=options.fractional_dose,
-        optics_group=choices.optics_group,
+        optics_group=options.optics_group,
         offset=options.offset,
         culled=culled(name),
         dataset=dataset or Path(stack).stem,

@@ -19,7 +19,6 @@ from tomoset.formats.imod import batch
 from tomoset.formats.imod.bead_models import write_bead_model
 from tomoset.formats.imod.bead_stacks import ImodStack
 from tomoset.formats.imod.beads import read_tracked
-from tomoset.formats.imod.folder import Choices
 from tomoset.formats.imod.series import ImportOptions
 from tomoset.formats.imod.write import ImodFolder, dose_of, import_table
 from tomoset.model import Observations, Project, Tomogram, TomogramSet
@@ -100,7 +99,7 @@ _OF_FOLDERS = ("no_flip", "stack", "ctf", "order")
 _SAME = (
     *("pixel_size", "voltage", "spherical_aberration", "amplitude_contrast", "order_list"),
     *("fractional_dose", "newst", "tilt", "flip_angles", "aligned", "aligned_size"),
-    *("exact_depth", "root"),
+    *("exact_depth", "root", "stack", "ctf", "order", "optics_group"),
 )
 
 
@@ -168,10 +167,7 @@ class Imod(Format):
         self.refuse_options(sources, given)
         wanted = _import_options(given, folders=bool(sources), cull=target is not None)
         if sources:
-            choices = Choices(
-                **{name: given[name] for name in ("stack", "ctf", "order", "optics_group")}
-            )
-            request = batch.from_folders(sources, wanted, choices, target or "")
+            request = batch.from_folders(sources, wanted, target or "")
         else:
             request = batch.from_table(given["table"], wanted)
         result = batch.run(request, wanted, before=before)

@@ -45,6 +45,11 @@ class ImportOptions:
         IMOD's own slice centres instead of RELION's frame.
     root : str
         Folder before every path of the import table (--root).
+    stack, ctf, order : str, optional
+        What the user decides where a folder leaves a choice: patterns of file names, as in
+        ``*_raw.mrc`` (--stack, --ctf, --order).
+    optics_group : str
+        Name of the optics group of all folders.
     cull : bool
         Write stacks without the excluded views; else keep the stacks and say which image
         each row means.
@@ -68,6 +73,10 @@ class ImportOptions:
     aligned_size: bool = False
     exact_depth: bool = False
     root: str = ""
+    stack: str | None = None
+    ctf: str | None = None
+    order: str | None = None
+    optics_group: str = "opticsGroup1"
     cull: bool = True
 
 
