@@ -31,13 +31,13 @@ REFERENCE = [
     *("--b", str(BOX), "--r", str(RANGE), "--j", "2"),
 ]
 SETS = ["--t", "tomograms.star", "--p", "particles.star"]
-WALK = ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "12"]
+BROWNIAN = ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "12"]
 FAR = ["--motion", "--s_vel", "0.5", "--s_div", "3000", "--r", "24"]
 #: What is simulated besides, and what both programs are asked for.
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "rigid": ([], []),
-    "walking": (["--walk", "0.5"], WALK),
-    "walking, from the start": (["--walk", "0.5"], WALK),
+    "brownian": (["--brownian", "0.5"], BROWNIAN),
+    "brownian, from the start": (["--brownian", "0.5"], BROWNIAN),
     "moving": (["--motion", "60"], FAR),
     "moving, from the start": (["--motion", "60"], FAR),
     "moving a little": (["--motion", "20"], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
@@ -45,9 +45,9 @@ KINDS: dict[str, tuple[list[str], list[str]]] = {
     "still, asked": ([], ["--motion", "--s_vel", "0.5", "--s_div", "3000"]),
     "misplaced": ([], []),
     "coarse reference": ([], []),
-    "bent": (["--deformation", "2"], ["--deformation", "--per_frame_deformation"]),
+    "deformed": (["--deformation", "2"], ["--deformation", "--per_frame_deformation"]),
 }
-FAIR = {"rigid", "walking", "moving a little", "misplaced", "coarse reference"}
+FAIR = {"rigid", "brownian", "moving a little", "misplaced", "coarse reference"}
 #: Part of the particles that are misplaced, by so much [Å]; the finest of a coarse reference [Å].
 MISPLACED, BY, COARSE = 0.2, 50.0, 30.0
 
@@ -201,28 +201,28 @@ def figures(folder: str) -> list[str]:
     true = true_tomogram()
     at = read_particles("truth/particles.star", tomograms).positions
     found = [f"{affine(t, at, true.project(at)):.3f} px"]
-    ways = np.zeros((len(at), t.n_tilts, 3))
+    trajectories = np.zeros((len(at), t.n_tilts, 3))
     if (path / "motion.star").exists():
         motion = read_trajectories(path / "motion.star", particles, tomograms)
-        ways = np.stack([motion[name] for name in particles.particle_names.tolist()])
-    moved = particles.positions[:, None] + ways / PIXEL
-    places = [t.select([i]).project(moved[:, i])[0] for i in range(t.n_tilts)]
-    off = np.stack(places) - seen()
+        trajectories = np.stack([motion[name] for name in particles.particle_names.tolist()])
+    positions = particles.positions[:, None] + trajectories / PIXEL
+    points = [t.select([i]).project(positions[:, i])[0] for i in range(t.n_tilts)]
+    off = np.stack(points) - seen()
     found.append(f"particles {np.sqrt((off**2).sum(axis=-1).mean()):.3f} px")
-    if (walked := truth().get("trajectories")) is not None:
+    if (true_trajectories := truth().get("trajectories")) is not None:
         first = int(np.argmin(t.pre_exposure))
-        walk = np.array(walked)
-        walk -= walk[:, [first]]
-        found.append(f"motion wrong by {wrong(ways, walk):.2f} of its rms")
+        expected = np.array(true_trajectories)
+        expected -= expected[:, [first]]
+        found.append(f"motion wrong by {wrong(trajectories, expected):.2f} of its rms")
         # What all share, shifts of the images explain as well.
-        own, its = (w - w.mean(axis=0) for w in (ways, walk))
+        own, its = (w - w.mean(axis=0) for w in (trajectories, expected))
         found.append(f"{wrong(own, its):.2f} but for what all share")
     return found
 
 
-def wrong(ways: np.ndarray, truth: np.ndarray) -> float:
+def wrong(trajectories: np.ndarray, truth: np.ndarray) -> float:
     """The rms error of trajectories over the rms of the true ones."""
-    return float(np.sqrt(((ways - truth) ** 2).mean() / (truth**2).mean()))
+    return float(np.sqrt(((trajectories - truth) ** 2).mean() / (truth**2).mean()))
 
 
 def affine(t: object, at: np.ndarray, aims: np.ndarray) -> float:

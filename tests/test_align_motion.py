@@ -67,7 +67,7 @@ def test_motion_begins_at_the_lowest_dose_and_has_its_covariance():
     motions = MotionModes.of(positions, dose, linear, PIXEL, options)
     apart = np.linalg.norm(positions[:, None] - positions, axis=2) * PIXEL
     velocity = 0.16 * np.exp(-apart / 2000)
-    # Velocities of all images apart; such that walk; the same.
+    # Velocities of all images independent; Brownian; constant.
     for kind, expected in enumerate((18.0, 6.0**2 * (3 * 12 - 6) / (6 * 12), 6.0 * 12.0)):
         modes = motions.detailed(np.eye(3)[kind])
         assert np.abs(modes.time[1]).max() < 1e-9
@@ -193,7 +193,7 @@ def test_the_motion_prior_is_chosen_by_marginal_likelihood():
 
 @pytest.mark.parametrize(
     ("moving", "expected"),
-    # Of a walk, the first images, which are hardly tilted, do not show how it begins along z.
+    # Of Brownian motion, the first images, which are hardly tilted, do not show how it begins along z.
     [({"velocity": 0.7}, 0.7), ({"linear": 0.4}, 0.2), ({"velocity": 0.5, "linear": 0.3}, 0.3)],
 )
 def test_motion_is_found_from_where_particles_were_picked(moving, expected):

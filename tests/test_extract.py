@@ -71,10 +71,10 @@ def test_boxes_are_blank_outside_of_the_images(tomogram: Tomogram) -> None:
 def test_points_that_move_are_followed(tomogram: Tomogram) -> None:
     displaced = np.zeros((2, TILTS, 3))
     displaced[:, 1] = [6.0, -4.0, 0.0]  # Å, at 2 Å a pixel
-    still, moved = (extract(tomogram, Waves(), POINTS, BOX, w) for w in (None, displaced))
-    np.testing.assert_array_equal(moved.boxes[:, [0, 2]], still.boxes[:, [0, 2]])
+    still, shifted = (extract(tomogram, Waves(), POINTS, BOX, w) for w in (None, displaced))
+    np.testing.assert_array_equal(shifted.boxes[:, [0, 2]], still.boxes[:, [0, 2]])
     there = extract(tomogram, Waves(), POINTS + [3, -2, 0], BOX)
-    np.testing.assert_array_equal(moved.boxes[:, 1], there.boxes[:, 1])
+    np.testing.assert_array_equal(shifted.boxes[:, 1], there.boxes[:, 1])
 
 
 def test_what_cannot_be_cut(tomogram: Tomogram) -> None:

@@ -15,10 +15,10 @@ from tests.builders.bead_series import BeadSeries, Wanted, bead_series
 from tomoset import geometry
 from tomoset import simulate as sim
 from tomoset.fiducials.finder.centre import Profile, centre, first_profile, mean_profile
+from tomoset.fiducials.finder.coarse import corrected
 from tomoset.fiducials.finder.detect import MatchedFilter, Peaks
 from tomoset.fiducials.finder.find import Finder, Found, _false_discovery, find
 from tomoset.fiducials.finder.patches import cut
-from tomoset.fiducials.finder.rough import corrected
 from tomoset.fiducials.finder.template import bead_image, bead_profile
 from tomoset.fiducials.finder.tracks import follow
 from tomoset.fiducials.finder.vote import PeakMaps, Space, candidates, ranked
@@ -174,14 +174,14 @@ def space(n: int = 31, half: float = 60.0) -> Space:
 
 
 def scattered(
-    of: Space, places: np.ndarray, seed: int, false: int = 15, noise: float = 0.3
+    of: Space, positions: np.ndarray, seed: int, false: int = 15, noise: float = 0.3
 ) -> list[Peaks]:
     """Peaks of beads, a tenth of them missed, among false ones."""
     rng = np.random.default_rng(seed)
-    at, inside = of.see(places)
+    at, inside = of.project(positions)
     found = []
     for i in range(len(at)):
-        there = inside[i] & (rng.random(len(places)) > 0.1)
+        there = inside[i] & (rng.random(len(positions)) > 0.1)
         own = at[i, there] + rng.normal(0, noise, (there.sum(), 2))
         points = np.concatenate([own, rng.uniform(0, 1, (false, 2)) * of.image_size])
         heights = rng.uniform(8, 12, len(points))
@@ -196,17 +196,17 @@ def strewn(seed: int, n: int = 12) -> np.ndarray:
 
 
 def test_positions_in_images_are_those_of_the_projections() -> None:
-    of, places = space(), strewn(1)
-    at, inside = of.see(places)
-    np.testing.assert_allclose(at, geometry.apply(of.projections, places)[..., :2], atol=1e-9)
+    of, positions = space(), strewn(1)
+    at, inside = of.project(positions)
+    np.testing.assert_allclose(at, geometry.apply(of.projections, positions)[..., :2], atol=1e-9)
     assert inside.shape == at.shape[:2]
 
 
 def test_maps_against_looking_at_every_peak() -> None:
-    of, places = space(5), strewn(2)
-    peaks = scattered(of, places, 2)
+    of, positions = space(5), strewn(2)
+    peaks = scattered(of, positions, 2)
     maps = PeakMaps(peaks, of.image_size, 6.0)
-    at, inside = of.see(strewn(3, 200))
+    at, inside = of.project(strewn(3, 200))
     slow = np.zeros(inside.shape)
     for i, found in enumerate(peaks):
         cells = np.rint(found.points / 2.4)
@@ -235,12 +235,12 @@ def test_ranks_agree_with_sorting() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_places_among_false_peaks(seed: int) -> None:
-    of, places = space(), strewn(seed)
-    maps = PeakMaps(scattered(of, places, seed), of.image_size, 5.0)
+    of, positions = space(), strewn(seed)
+    maps = PeakMaps(scattered(of, positions, seed), of.image_size, 5.0)
     tracks = follow(of, candidates(of, maps.peaks, maps), maps)
     sure = tracks.take(_false_discovery(tracks.chance) < 0.01)
-    apart = np.linalg.norm(sure.places[:, None] - places, axis=-1)
-    assert len(sure) == len(places)
+    apart = np.linalg.norm(sure.positions[:, None] - positions, axis=-1)
+    assert len(sure) == len(positions)
     assert (apart.min(axis=0) < 1.5).all()
 
 
@@ -264,8 +264,8 @@ def test_false_discovery_of_benjamini_and_hochberg() -> None:
 
 @pytest.mark.parametrize(("shift", "turn"), [(8.0, 1.0), (0.5, 0.0)])
 def test_rough_correction_recovers_shifts_and_rotation(shift: float, turn: float) -> None:
-    of, places, rng = space(), strewn(4, 15), np.random.default_rng(5)
-    seen = of.see(places)[0] + rng.normal(0, 0.2, (31, 15, 2))
+    of, positions, rng = space(), strewn(4, 15), np.random.default_rng(5)
+    seen = of.project(positions)[0] + rng.normal(0, 0.2, (31, 15, 2))
     false = rng.random((31, 15)) < 0.15
     seen[false] = rng.uniform(0, 360, (false.sum(), 2))
     middle, back = geometry.translation((200, 180, 0)), geometry.translation((-200, -180, 0))
@@ -276,10 +276,10 @@ def test_rough_correction_recovers_shifts_and_rotation(shift: float, turn: float
             for _ in range(31)
         ]
     )  # fmt: skip
-    better, spread = corrected(off @ of.projections, seen, turned=True)
+    better, spread = corrected(off @ of.projections, seen, rotated=True)
     assert spread < 0.5
-    left = geometry.apply(better, geometry.triangulate(better, of.see(places)[0]))[..., :2]
-    assert np.sqrt(((left - of.see(places)[0]) ** 2).sum(axis=-1).mean()) < 0.5
+    left = geometry.apply(better, geometry.triangulate(better, of.project(positions)[0]))[..., :2]
+    assert np.sqrt(((left - of.project(positions)[0]) ** 2).sum(axis=-1).mean()) < 0.5
 
 
 # The whole finder
@@ -383,7 +383,7 @@ def test_images_that_cannot_show_beads_are_refused() -> None:
     for radius in (5.0, 400.0):
         with pytest.raises(tomoset.ModelError, match="beads can be found in them"):
             find(of.given, of, FindOptions(radius=radius))
-    with pytest.raises(tomoset.ModelError, match="size is not known"):
+    with pytest.raises(tomoset.ModelError, match="has no size"):
         find(replace(of.given, size=None), of, FindOptions())
     for bad in ({"radius": -1.0}, {"contrast": "grey"}, {"false_discovery": 0.0}):
         with pytest.raises(tomoset.ModelError):

@@ -35,12 +35,12 @@ from tomoset.particles.geometric.hand import (
     UNKNOWN,
     answer,
     likeness,
-    place,
+    locate,
     reason,
     weigh,
 )
 from tomoset.particles.geometric.report import angles_of
-from tomoset.particles.geometric.search import MIRROR, TurnedMap, turned_directly, turns
+from tomoset.particles.geometric.search import MIRROR, RotatedMap, rotated_directly, rotations
 from tomoset.particles.geometric.sums import (
     Sums,
     empty_grids,
@@ -104,11 +104,11 @@ def flipped(s: ParticleSeries) -> tuple[Tomogram, ParticleSet]:
     mirror = np.diag([1.0, 1, -1, 1])
     mirror[2, 3] = t.size[2] - 1
     projections = np.diag([1.0, 1, -1, 1]) @ t.projections @ mirror
-    turned = DOWN @ s.particles.orientations @ DOWN
+    rotated = DOWN @ s.particles.orientations @ DOWN
     particles = replace(
         s.particles,
         coordinates=geometry.apply(mirror[None], s.particles.positions)[0],
-        angles=[angles_of(matrix) for matrix in turned],
+        angles=[angles_of(matrix) for matrix in rotated],
     )
     return replace(t, projections=projections, alignment=None, hand=-t.hand), particles
 
@@ -134,12 +134,12 @@ def test_the_kernel_is_the_slow_insertion():
     own_power = np.zeros((size,) * 3)
     around = np.arange(-last, last + 1)
     x = np.arange(-1, last + 1)
-    place = np.ix_(around % size, around % size, x % size)
+    index = np.ix_(around % size, around % size, x % size)
     opposite = np.ix_(-around % size, -around % size, -x % size)
     values = grids[0][0].view(np.complex64)[..., 0]
-    np.add.at(own, place, values)
+    np.add.at(own, index, values)
     np.add.at(own, opposite, values.conj())
-    np.add.at(own_power, place, grids[1][0])
+    np.add.at(own_power, index, grids[1][0])
     np.add.at(own_power, opposite, grids[1][0])
     np.testing.assert_allclose(own, numerator, atol=1e-3)
     np.testing.assert_allclose(own_power, power, atol=1e-4)
@@ -175,7 +175,7 @@ def test_sums_are_those_of_images(seed):
     made = regridded(*grids, radius, box)
     volume = np.zeros((box,) * 3, np.float32)
     volume[12:20, 12:20, 12:20] = np.random.default_rng(seed).standard_normal((8, 8, 8))
-    there = turned_directly(volume, np.eye(3), made)
+    there = rotated_directly(volume, np.eye(3), made)
     slices = MapTransform.of(volume).slices(linear, box)
     kx, ky = np.arange(box // 2 + 1), np.fft.fftfreq(box, 1 / box)[:, None]
     count = np.where(kx == 0, 1, 2) * (np.hypot(kx, ky) <= radius) / box**2
@@ -193,15 +193,15 @@ def test_turned_maps_are_those_of_a_direct_sum():
     points = half_ball(6.0)
     empty = np.zeros((1, len(points)))
     where = Sums(points, empty.astype(np.complex64), empty.astype(np.float32), 24)
-    turned = TurnedMap.of(volume, 24)
-    for matrix in (np.eye(3), MIRROR, *(turns(5) @ MIRROR)[1:4]):
-        exact = turned_directly(volume, matrix, where)
-        error = np.linalg.norm(turned.at(matrix[None], where)[0] - exact)
+    rotated = RotatedMap.of(volume, 24)
+    for matrix in (np.eye(3), MIRROR, *(rotations(5) @ MIRROR)[1:4]):
+        exact = rotated_directly(volume, matrix, where)
+        error = np.linalg.norm(rotated.at(matrix[None], where)[0] - exact)
         assert error < 0.02 * np.linalg.norm(exact)
 
 
 def test_turns_are_rotations_all_over():
-    matrices = turns(500)
+    matrices = rotations(500)
     np.testing.assert_allclose(
         matrices @ matrices.swapaxes(1, 2), np.eye(3)[None] + 0 * matrices, atol=1e-12
     )
@@ -212,10 +212,10 @@ def test_turns_are_rotations_all_over():
 
 
 def told(density, of=None):
-    turned = TurnedMap.of(np.asarray(density, np.float32), BOX)
+    rotated = RotatedMap.of(np.asarray(density, np.float32), BOX)
     of = of or sums()
-    odds = weigh(of, turned, place(of, turned, 2))
-    return odds, turned
+    odds = weigh(of, rotated, locate(of, rotated, 2))
+    return odds, rotated
 
 
 @pytest.mark.parametrize(
@@ -272,9 +272,9 @@ def test_noise_gives_no_geometric_hand():
 
 
 def test_a_symmetric_map_gives_no_geometric_hand():
-    odds, turned = told(ball())
+    odds, rotated = told(ball())
     assert answer(odds, 0.001) == UNKNOWN
-    alike = likeness(sums(), turned, odds.best, 2)
+    alike = likeness(sums(), rotated, odds.best, 2)
     assert alike > 0.999
     assert "equals its own mirror image" in reason(odds, alike, 0.001)
 

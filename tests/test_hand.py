@@ -18,7 +18,7 @@ from tomoset.hand import _kernels
 from tomoset.hand.field import Slab
 from tomoset.hand.measure import Measured, measure, tempered
 from tomoset.hand.options import HandOptions
-from tomoset.hand.rings import Bands, Listener, Tiles
+from tomoset.hand.rings import Bands, Tiles, TileSpectra
 from tomoset.hand.verdict import decide, verdict
 from tomoset.images.ctf import Ctf
 from tomoset.model import Optics, Tomogram
@@ -144,13 +144,13 @@ def test_images_without_thon_rings_have_no_correlation_of_phases(kind: str) -> N
     rng = np.random.default_rng(3)
     size = (400, 384)
     bands, tiles = Bands.of(5.4, 300.0, 15000.0), Tiles.of(size, 5.4)
-    listener = Listener(size, 5.4, bands, tiles)
+    spectra = TileSpectra(size, 5.4, bands, tiles)
     found = []
     for _ in range(3):
         image = rng.standard_normal(size[::-1])
         if kind == "lines":
             image[:, 100] += 20
-        found.append(listener.echoes(image, CTF))
+        found.append(spectra.corrected(image, CTF))
     values = np.concatenate([e.values for e in found])
     root = np.sqrt(found[0].number)
     assert np.abs(values.mean(axis=0) * root).max() < 0.45
@@ -169,8 +169,8 @@ def test_an_echo_has_the_phase_of_what_defocus_is_off() -> None:
     spectrum = np.fft.rfft2(rng.standard_normal(size[::-1]))
     image = np.fft.irfft2(spectrum * true.at(*frequencies(size, 5.4)), s=size[::-1])
     bands = Bands.of(5.4, 300.0, 15000.0)
-    listener = Listener(size, 5.4, bands, Tiles.of(size, 5.4))
-    seen = listener.echoes(image, CTF).values.mean(axis=0)
+    spectra = TileSpectra(size, 5.4, bands, Tiles.of(size, 5.4))
+    seen = spectra.corrected(image, CTF).values.mean(axis=0)
     expected = np.exp(2j * np.pi * 0.0196876 * by * bands.middles)
     inner = slice(3, -1)  # at the ends, bands are next to nothing
     # All of the power is in rings: the amplitude is 1/2, and negative.
@@ -230,7 +230,7 @@ def test_kernels_do_what_slow_code_does() -> None:
 
     energy, amplitudes = np.array([2.0, 30.0]), np.array([0.01, 0.3, 2.0])
     out = np.empty((3, 3, 12))
-    _kernels.tilt_evidence(sums, energy, amplitudes, out)
+    _kernels.marginal_over_envelopes(sums, energy, amplitudes, out)
     a = np.linspace(0, 12, 200001)
     for k, s in enumerate(amplitudes):
         prior = np.exp(-0.5 * (a / s) ** 2)
@@ -248,7 +248,7 @@ def test_kernels_do_what_slow_code_does() -> None:
     at, mirrored, cell = np.array([0, 1, 2]), np.array([5, 4, 8]), np.array([0, 1, 1])
     sums2 = np.zeros((2, 2), np.complex64)
     power, squares = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
-    _kernels.echo_sums(spectra, (at, mirrored, cell), (sums2, power, squares))
+    _kernels.tile_sums(spectra, (at, mirrored, cell), (sums2, power, squares))
     product = spectra[:, at] * spectra[:, mirrored]
     np.testing.assert_allclose(sums2[:, 1], product[:, 1:].sum(axis=1), rtol=1e-5)
     np.testing.assert_allclose(squares[:, 1], (np.abs(product[:, 1:]) ** 2).sum(axis=1), rtol=1e-5)

@@ -194,8 +194,10 @@ def test_values_are_correlations(padding):
     values = scipy.fft.irfft2(out)[0] * padding**2
     for j in range(n):
         for i in range(n):
-            moved = np.roll(image[0], (j - 1, i + 3), axis=(0, 1))
-            assert values[j * padding, i * padding] == pytest.approx(np.sum(seen * moved), abs=1e-3)
+            shifted = np.roll(image[0], (j - 1, i + 3), axis=(0, 1))
+            assert values[j * padding, i * padding] == pytest.approx(
+                np.sum(seen * shifted), abs=1e-3
+            )
     assert energy[0] == pytest.approx(np.sum(image**2), rel=1e-5)
     k = 2 * np.pi * np.fft.fftfreq(box)
     slope_x = scipy.fft.ifft2(scipy.fft.fft2(image[0]) * 1j * k).real
@@ -273,8 +275,8 @@ def test_trajectories_move_what_is_expected():
     motion = np.random.default_rng(1).normal(0, 10, (7, 5, 3))
     at = projected_positions(tomogram, particles.positions, motion)
     for t in range(5):
-        moved = particles.positions + motion[:, t] / PIXEL
-        np.testing.assert_allclose(at[:, t], projected_positions(tomogram, moved)[:, t])
+        shifted = particles.positions + motion[:, t] / PIXEL
+        np.testing.assert_allclose(at[:, t], projected_positions(tomogram, shifted)[:, t])
     np.testing.assert_array_equal(correlations(trajectories=motion).at, at)
     bent = Deformation(kind="linear", grid=(3, 3), coefficients=np.full((5, 3), 0.01))
     bent_tomogram = replace(tomogram, deformation=bent)

@@ -70,7 +70,7 @@ def run(program: str, project: Project, folder: str) -> Done[Any]:
         "refine-ctf": lambda: refine_ctf(
             project,
             folder,
-            RefineCtfOptions(evidence=ExtractionOptions(box=BOX), fit=CtfFitOptions(step=1000)),
+            RefineCtfOptions(statistics=ExtractionOptions(box=BOX), fit=CtfFitOptions(step=1000)),
             resources=QUIET,
         ),
         "hand": lambda: find_hand(project, folder, FindHandOptions(apply=True), resources=QUIET),

@@ -275,7 +275,7 @@ def test_depths_see_their_own_ctf(tmp_path: Path) -> None:
     level = np.einsum("njk,pk->npj", projector.matrices[:, :, :3], points)
     level = level[..., 2] + projector.matrices[:, 2, 3][:, None]
     t = s["TS_01"]
-    for at, row in enumerate(batch.rows):
+    for at, row in enumerate(batch.tilts):
         nearest = np.rint(level[at]).astype(int)
         assert nearest.min() >= 0
         assert nearest.max() < batch.levels

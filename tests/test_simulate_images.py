@@ -137,8 +137,8 @@ def test_images_are_sums_of_points_with_the_ctf_of_their_depth(hand: int) -> Non
     angles = np.array([[10.0, 20, 30], [-100, 80, 170], [0, 0, 0], [77, 120, -33]])
     specimen = specimen_of(taken, molecule, positions, angles)
     model = model_of(specimen, taken, views)
-    turned = geometry.euler_matrix(*angles.T) @ molecule.points.T / PX
-    points = (positions[:, :, None] + turned).swapaxes(1, 2).reshape(-1, 3)
+    rotated = geometry.euler_matrix(*angles.T) @ molecule.points.T / PX
+    points = (positions[:, :, None] + rotated).swapaxes(1, 2).reshape(-1, 3)
     other, differences = replace(model, hand=-hand), []
     for i, image in enumerate(contrasts(specimen, taken, views)):
         expected = directly(taken, model, points, 5000.0, 8.0, i)
@@ -194,23 +194,33 @@ def test_motion_starts_with_nothing_and_neighbours_go_together() -> None:
     rng = np.random.default_rng(3)
     positions = rng.uniform(0, 6000, (200, 3))
     positions[1] = positions[0] + 50
-    ways = sim.random_motion(positions, progress, rms=12.0, seed=4)
-    assert ways.shape == (200, 11, 3)
-    assert not ways[:, rank == 0].any()
-    assert np.sqrt(np.square(ways[:, rank == 10]).sum(-1).mean()) == pytest.approx(12.0)
-    in_time = ways[:, np.argsort(rank)]
+    trajectories = sim.random_motion(positions, progress, rms=12.0, seed=4)
+    assert trajectories.shape == (200, 11, 3)
+    assert not trajectories[:, rank == 0].any()
+    assert np.sqrt(np.square(trajectories[:, rank == 10]).sum(-1).mean()) == pytest.approx(12.0)
+    in_time = trajectories[:, np.argsort(rank)]
     assert np.linalg.norm(np.diff(in_time, axis=1), axis=-1).max() < 12.0
-    apart = np.linalg.norm(ways[:, rank == 10] - ways[:1, rank == 10], axis=-1)[:, 0]
+    apart = np.linalg.norm(trajectories[:, rank == 10] - trajectories[:1, rank == 10], axis=-1)[
+        :, 0
+    ]
     assert apart[1] < 1.5
     assert np.median(apart) > 8
 
 
-def test_a_random_walk_has_the_covariance_that_it_says():
+def test_brownian_motion_has_the_covariance_that_it_says():
     dose = np.array([6.0, 0.0, 3.0, 12.0])
     at = np.array([[0.0, 0, 0], [0, 3000, 0]])
-    ways = np.stack([sim.random_walk(at, dose, velocity=0.5, seed=s) for s in range(3000)])
-    assert not ways[:, :, 1].any()
-    steps = np.stack([ways[:, :, 2], ways[:, :, 0] - ways[:, :, 2], ways[:, :, 3] - ways[:, :, 0]])
+    trajectories = np.stack(
+        [sim.random_brownian(at, dose, velocity=0.5, seed=s) for s in range(3000)]
+    )
+    assert not trajectories[:, :, 1].any()
+    steps = np.stack(
+        [
+            trajectories[:, :, 2],
+            trajectories[:, :, 0] - trajectories[:, :, 2],
+            trajectories[:, :, 3] - trajectories[:, :, 0],
+        ]
+    )
     spread = np.square(steps).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(spread, [1.5**2, 1.5**2, 3**2], rtol=0.05)
     alike = (steps[:, :, 0] * steps[:, :, 1]).mean(axis=(1, 2)) / spread

@@ -87,7 +87,7 @@ def image_place(name: str) -> tuple[str, int]:
     return stack_path(path), int(number) - 1 if number.isdecimal() else 0
 
 
-def image_places(names: Iterable[str]) -> list[tuple[str, int]]:
+def image_sections(names: Iterable[str]) -> list[tuple[str, int]]:
     """Files and sections, from 0, of images: `image_place` of each."""
     return list(map(image_place, names))
 

@@ -18,10 +18,10 @@ from tomoset.images.stack import (
     join_images,
 )
 from tomoset.model import Tomogram, TomogramSet
-from tomoset.paths import file_names, image_places
+from tomoset.paths import file_names, image_sections
 
 
-def half_places(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[str, int]]] | None:
+def half_sections(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[str, int]]] | None:
     """Files and sections of images from even and odd frames, where the set names them.
 
     Raises
@@ -37,7 +37,7 @@ def half_places(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[s
             f"tomogram {tomogram.name!r} names images of one half of the frames only; those of "
             "even and of odd frames belong together"
         )
-    return image_places(even), image_places(odd)
+    return image_sections(even), image_sections(odd)
 
 
 def with_stacks(
@@ -88,10 +88,10 @@ def _join(tomogram: Tomogram, stack: str, files: AtomicFiles) -> None:
             f"{stack} is there already; a stack of tomogram {tomogram.name!r} would replace it: "
             "convert to another folder, or remove it"
         )
-    places = tomogram.image_places()
-    missing = sum(not os.path.isfile(path) for path, _ in places)
+    sections = tomogram.image_sections()
+    missing = sum(not os.path.isfile(path) for path, _ in sections)
     if not missing:
-        join_images(places, stack, files)
+        join_images(sections, stack, files)
         return
     warnings.warn(
         f"tomogram {tomogram.name!r}: {missing} of its {tomogram.n_tilts} images "

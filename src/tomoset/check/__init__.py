@@ -1,7 +1,7 @@
 """What may be wrong with a tomogram set: rules with stable codes.
 
-Each rule looks at a set and yields problems with place and cure. Defaults follow what users
-ask of a validator (limits of defocus, of angles, of rigidity) and are stated in the rule.
+Each rule looks at a set and yields problems with location and cure. Defaults follow what users ask
+of a validator (limits of defocus, of angles, of rigidity) and are stated in the rule.
 """
 
 from __future__ import annotations

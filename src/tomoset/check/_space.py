@@ -46,9 +46,9 @@ def mixed_mirror(t: Tomogram) -> str | None:
 def axis_outlier(t: Tomogram) -> str | None:
     if t.projections is None or t.n_tilts < 3:
         return None
-    turn = np.deg2rad(t.tilt_axis_angles)
-    middle = np.arctan2(np.median(np.sin(turn)), np.median(np.cos(turn)))
-    away = np.abs(np.rad2deg(np.angle(np.exp(1j * (turn - middle)))))
+    rotation = np.deg2rad(t.tilt_axis_angles)
+    middle = np.arctan2(np.median(np.sin(rotation)), np.median(np.cos(rotation)))
+    away = np.abs(np.rad2deg(np.angle(np.exp(1j * (rotation - middle)))))
     bad = away > 5
     return f"{rows(bad)}: the tilt axis is {away.max():.1f}° from the others" if bad.any() else None
 

@@ -64,7 +64,7 @@ def _note(t: Tomogram) -> str | None:
     if t.alignment.directions_only:
         return (
             "its matrices have no translations, as Warp exports them beside cut-out particles: "
-            "directions only, no places in the images"
+            "directions only, no shifts"
         )
     return "aligned in angles and shifts; matrices need the sizes of tomogram and tilt images"
 

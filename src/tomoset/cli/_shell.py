@@ -163,7 +163,7 @@ def print_verification(result: Any) -> int:
     return 1 if result.failed() else 0
 
 
-def lean_start() -> None:
+def quick_start() -> None:
     """For commands that end within a second: leave out what costs more than it brings.
 
     BLAS threads take 50 ms to start and matrices are 4x4 here; the collector of reference

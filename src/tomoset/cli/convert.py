@@ -13,11 +13,11 @@ from tomoset.cli._shell import (
     common_options,
     contradicting_losses,
     count,
-    lean_start,
     loss_options,
     print_json,
     print_verification,
     print_warnings,
+    quick_start,
     tolerance_of,
 )
 
@@ -58,7 +58,7 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     contradicting_losses(given)
     if os.path.realpath(source) == os.path.realpath(target):
         raise click.UsageError("SRC and DST are the same file")
-    lean_start()
+    quick_start()
     from tomoset.project.convert import Options
     from tomoset.project.convert import convert as convert_to
 

@@ -15,11 +15,11 @@ from tomoset.cli._shell import (
     common_options,
     contradicting_losses,
     count,
-    lean_start,
     loss_options,
     print_json,
     print_verification,
     print_warnings,
+    quick_start,
     tolerance_of,
 )
 from tomoset.errors import LossyWarning
@@ -40,7 +40,7 @@ class _Imports(click.Group):
 
 
 def _formats() -> list[Format]:
-    lean_start()
+    quick_start()
     from tomoset.formats import FORMATS
 
     return [format for format in FORMATS if format.options]

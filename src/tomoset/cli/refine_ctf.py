@@ -104,7 +104,7 @@ def _options(given: dict[str, Any]) -> RefineCtfOptions:
     refuse_idle({"--do_defocus": (defocus or both, _SCAN)})
     with usage_errors():
         return RefineCtfOptions(
-            evidence=ExtractionOptions(
+            statistics=ExtractionOptions(
                 box=given["box"],
                 whiten=not given["no_whiten"],
                 weighting=Weighting(cutoff=given["cutoff_fract"]),

@@ -122,13 +122,13 @@ _GROUPS = {
         ),
         _valued("--motion", _up_to(1000), 0.0, "A", "How far molecules move in all, rms, Å."),
         _valued(
-            "--walk",
+            "--brownian",
             _up_to(100),
             0.0,
             "A",
-            "Deviation of velocities of a random walk along each axis, Å per e/Å².",
+            "Standard deviation of the velocity of a Brownian motion along each axis, Å per e/Å².",
         ),
-        _valued("--deformation", _up_to(100), 0.0, "PX", "How far images are bent, rms, px."),
+        _valued("--deformation", _up_to(100), 0.0, "PX", "2D deformation of the images, rms, px."),
     ],
     "Errors of the alignment that is written, not of the truth": [
         _valued("--shift-error", _up_to(1000), 0.0, "PX", "Rms in x and in y, px."),

@@ -21,8 +21,8 @@ Array = npt.NDArray[np.float64]
 _ROUNDS = 3
 #: Nothing is missing where this part of what images should show is seen.
 _COMPLETE = 0.98
-#: It has settled when the error of what is left out changes by less than this part.
-_SETTLED = 0.01
+#: It has converged when the error of what is left out changes by less than this part.
+_CONVERGED = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,9 +148,9 @@ def _searched(tomogram: Tomogram, finder: Finder, options: AlignOptions) -> Alig
             better = _adjusted(tomogram, _seen(again.fiducials), options)
         except AlignmentError:
             break  # what was found before supports an alignment, and stays
-        settled = abs(better.leave_out - fit.leave_out) < _SETTLED * fit.leave_out
+        converged = abs(better.leave_out - fit.leave_out) < _CONVERGED * fit.leave_out
         found, fit = again, better
-        if settled:
+        if converged:
             break
     aligned = _aligned(found.fiducials, fit, found.radius)
     return _finished(tomogram, aligned, found.fiducials, options)

@@ -23,7 +23,7 @@ Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, slice]
 
-#: Side of the patch that a bead is looked at in, against the radius of its disc, and at least [px].
+#: Side of the patch around a bead, against the radius of its disc, and at least [px].
 _SIDE, _SMALLEST = 5, 128
 #: Part of a patch, and number of its pixels, that must be neither bead nor outside of the image.
 _PART, _FEWEST = 0.25, 100
@@ -214,18 +214,18 @@ def _drawn(noise: Field, known: Mask, spectrum: Field, rng: np.random.Generator)
     drawn = filtered(rng.standard_normal(noise.shape, np.float32), amplitude)
     lack = np.where(known, noise - drawn, np.float32(0))
     rest = -unknown(lack, inverse)
-    way = towards = unknown(rest, spectrum)
+    direction = towards = unknown(rest, spectrum)
     size = start = float(np.vdot(rest, towards))
     for _ in range(_STEPS):
         if size <= _ACCURACY**2 * start:
             break
-        change = unknown(way, inverse)
-        step = np.float32(size / float(np.vdot(way, change)))
-        lack += step * way
+        change = unknown(direction, inverse)
+        step = np.float32(size / float(np.vdot(direction, change)))
+        lack += step * direction
         rest -= step * change
         towards = unknown(rest, spectrum)
         before, size = size, float(np.vdot(rest, towards))
-        way = towards + np.float32(size / before) * way
+        direction = towards + np.float32(size / before) * direction
     return drawn + lack
 
 

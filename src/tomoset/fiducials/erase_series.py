@@ -26,7 +26,7 @@ def erased_images(
     seed: str,
     threads: int = 1,
 ) -> Iterator[npt.NDArray[Any]]:
-    """The images with noise in the place of beads, one by one, in the type of their file.
+    """The images with noise instead of beads, one by one, in the type of their file.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tomoset.errors import MissingFileError
-from tomoset.fiducials.finder.rough import corrected, robust_places
+from tomoset.fiducials.finder.coarse import corrected, robust_positions
 from tomoset.formats import beads_format
 from tomoset.images.stack import read_header
 from tomoset.images.tilt_series import TiltSeries
@@ -40,12 +40,12 @@ def read_imod_beads(path: str, tomogram: Tomogram, images: TiltSeries) -> Fiduci
     points = seen.grid(tomogram.n_tilts)
     if tomogram.deformation is not None:
         points = tomogram.deformation.undo(points, image_size=images.size)
-    better, _ = corrected(tomogram.need_projections(), points, turned=True)
-    return Fiducials(points=robust_places(better, points), observations=seen)
+    better, _ = corrected(tomogram.need_projections(), points, rotated=True)
+    return Fiducials(points=robust_positions(better, points), observations=seen)
 
 
 def _observations(path: str, tomogram: Tomogram, images: TiltSeries) -> Observations:
     kept = None if tomogram.image_index is None else tomogram.image_index.tolist()
-    files = {file for file, _ in images.places}
+    files = {file for file, _ in images.sections}
     number = read_header(files.pop()).n_images if len(files) == 1 else len(images)
     return beads_format(path).read_observations(path, (*images.size, number), kept)

@@ -11,7 +11,7 @@ Array = npt.NDArray[np.float64]
 
 
 def translation(shift: npt.ArrayLike) -> Array:
-    """4x4 matrices that move points.
+    """4x4 matrices that shift points.
 
     ::
 
@@ -42,17 +42,17 @@ def translation(shift: npt.ArrayLike) -> Array:
 
 
 def rotation_x(degrees: npt.ArrayLike) -> Array:
-    """4x4 right-handed rotations about x: y turns towards z. Shape (..., 4, 4)."""
+    """4x4 right-handed rotations about x: y rotates towards z. Shape (..., 4, 4)."""
     return _rotation(degrees, 1, 2)
 
 
 def rotation_y(degrees: npt.ArrayLike) -> Array:
-    """4x4 right-handed rotations about y: z turns towards x. Shape (..., 4, 4)."""
+    """4x4 right-handed rotations about y: z rotates towards x. Shape (..., 4, 4)."""
     return _rotation(degrees, 2, 0)
 
 
 def rotation_z(degrees: npt.ArrayLike) -> Array:
-    """4x4 right-handed rotations about z: x turns towards y. Shape (..., 4, 4).
+    """4x4 right-handed rotations about z: x rotates towards y. Shape (..., 4, 4).
 
     Examples
     --------
@@ -111,8 +111,8 @@ def apply(matrices: Array, points: npt.ArrayLike) -> Array:
     if matrices.ndim == 2:
         return np.asarray(points @ linear.T + shift)
     flat = points.reshape(-1, 3)
-    moved = np.einsum("nij,pj->npi", linear, flat) + shift[:, None, :]
-    return np.asarray(moved.reshape(len(matrices), *points.shape))
+    images = np.einsum("nij,pj->npi", linear, flat) + shift[:, None, :]
+    return np.asarray(images.reshape(len(matrices), *points.shape))
 
 
 def from_one_based(matrices: Array) -> Array:
@@ -120,16 +120,16 @@ def from_one_based(matrices: Array) -> Array:
 
     P0 = P4 T(1,1,1): specification 2.3.
     """
-    moved = np.array(matrices, dtype=np.float64)
-    moved[..., :, 3] += matrices[..., :, :3].sum(axis=-1)
-    return moved
+    shifted = np.array(matrices, dtype=np.float64)
+    shifted[..., :, 3] += matrices[..., :, :3].sum(axis=-1)
+    return shifted
 
 
 def to_one_based(matrices: Array) -> Array:
-    """The way back of `from_one_based`: P4 = P0 T(-1,-1,-1)."""
-    moved = np.array(matrices, dtype=np.float64)
-    moved[..., :, 3] -= matrices[..., :, :3].sum(axis=-1)
-    return moved
+    """The inverse of `from_one_based`: P4 = P0 T(-1,-1,-1)."""
+    shifted = np.array(matrices, dtype=np.float64)
+    shifted[..., :, 3] -= matrices[..., :, :3].sum(axis=-1)
+    return shifted
 
 
 def triangulate(projections: Array, image_points: npt.ArrayLike) -> Array:

@@ -1,4 +1,4 @@
-"""RELION's 2D deformations of tilt images, as sums of functions of the place in an image.
+"""RELION's 2D deformations of tilt images, as sums of functions of the position in an image.
 
 All three models are d(p) = C b(p): the same functions b for x and y, and a matrix C of
 coefficients, of which the linear model has one fixed at 0 (RELION's ``linear_``, ``spline_`` and
@@ -102,8 +102,8 @@ class DeformationBasis:
             (x, dx), (y, dy) = (self._along(points, axis) for axis in (0, 1))
             return np.stack([_products(dx, y), _products(x, dy)], axis=1)
         phase = points @ self._waves.T
-        turned = np.stack([-np.sin(phase), np.cos(phase)], axis=-1)
-        slopes = turned[:, None] * self._waves.T[None, :, :, None]
+        slopes_by_phase = np.stack([-np.sin(phase), np.cos(phase)], axis=-1)
+        slopes = slopes_by_phase[:, None] * self._waves.T[None, :, :, None]
         return np.asarray(slopes.reshape(len(points), 2, 2 * phase.shape[1]))
 
     def design(self, points: Array) -> Array:
@@ -178,7 +178,7 @@ class DeformationBasis:
         t = 1 - s
         values, slopes = np.zeros((2, len(u), 2 * self.grid[axis]))
         every = np.arange(len(u))
-        for place, (value, slope) in enumerate(
+        for corner, (value, slope) in enumerate(
             (
                 (t * t * (1 + 2 * s), -6 * s * t),
                 (s * t * t, t * (1 - 3 * s)),
@@ -186,8 +186,8 @@ class DeformationBasis:
                 (-s * s * t, s * (3 * s - 2)),
             )
         ):
-            values[every, 2 * cell + place] = value
-            slopes[every, 2 * cell + place] = rate * slope
+            values[every, 2 * cell + corner] = value
+            slopes[every, 2 * cell + corner] = rate * slope
         return values, slopes
 
 

@@ -29,8 +29,8 @@ class DualMatrix:
 
     Examples
     --------
-    >>> turn = DualMatrix.rotation(2, np.array([0.0])) @ DualMatrix.strain(np.array([[0.5]]))
-    >>> turn.matrix[0, :2, :2].tolist(), turn.slopes[0, 0, :2, :2].tolist()
+    >>> rotation = DualMatrix.rotation(2, np.array([0.0])) @ DualMatrix.strain(np.array([[0.5]]))
+    >>> rotation.matrix[0, :2, :2].tolist(), rotation.slopes[0, 0, :2, :2].tolist()
     ([[1.5, 0.0], [0.0, 1.5]], [[0.0, -1.5], [1.5, 0.0]])
     """
 
@@ -83,7 +83,7 @@ def image_derivatives(in_images: Array, arms: Array, shift: int) -> Array:
     arms : (..., p, 3) array
         What the matrices act on.
     shift : int
-        The parameter that moves images along x; the next one does along y.
+        The parameter that shifts images along x; the next one does along y.
     """
     k = in_images.shape[-1]
     flat = arms @ in_images.reshape(*in_images.shape[:-2], 2 * k)

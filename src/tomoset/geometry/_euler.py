@@ -11,7 +11,7 @@ from tomoset.geometry._basic import Array
 def euler_matrix(rot: npt.ArrayLike, tilt: npt.ArrayLike, psi: npt.ArrayLike) -> Array:
     """Matrices of RELION's Euler angles, ZYZ (specification 7.1).
 
-    A = Rz(-psi) Ry(-tilt) Rz(-rot), with the right-handed turns of this package. RELION takes
+    A = Rz(-psi) Ry(-tilt) Rz(-rot), with the right-handed rotations of this package. RELION takes
     A of the subtomogram, times A of the particle, to go from the particle to the tomogram.
 
     Parameters
@@ -38,7 +38,7 @@ def euler_matrix(rot: npt.ArrayLike, tilt: npt.ArrayLike, psi: npt.ArrayLike) ->
         np.asarray(psi, dtype=np.float64),
     )
     (cp, ct, cs), (sp, st, ss) = (
-        [turn(np.deg2rad(angle)) for angle in angles] for turn in (np.cos, np.sin)
+        [function(np.deg2rad(angle)) for angle in angles] for function in (np.cos, np.sin)
     )
     out = np.empty((*angles[0].shape, 3, 3))
     out[..., 0, 0] = cs * ct * cp - ss * sp

@@ -24,9 +24,9 @@ class ImodVolume:
     shift : (float, float)
         SHIFT of tilt.com, x and depth [px].
     offset : (float, float, float)
-        Further move on IMOD's axes x, depth, y [px] (RELION's --offx, --offy, --offz).
+        Further shift on IMOD's axes x, depth, y [px] (RELION's --offx, --offy, --offz).
     flip_yz : bool
-        Whether z of the result is depth (the volume turned about x), not y.
+        Whether z of the result is depth (the volume rotated about x), not y.
     flip_z : bool
         With `flip_yz`: whether z of the result runs against IMOD's depth.
     slice_centre : float or None
@@ -86,7 +86,7 @@ def imod_projections(
 ) -> Array:
     """Projections of an alignment by IMOD, from 0-based voxels to 0-based pixels.
 
-    A point x, depth z, y from the tilt axis turns about x by a and about y by t::
+    A point x, depth z, y from the tilt axis rotates about x by a and about y by t::
 
         z' = z cos a - y sin a          x'     =  x cos t - z' sin t
         y' = z sin a + y cos a          depth  = -x sin t - z' cos t
@@ -102,7 +102,7 @@ def imod_projections(
     tilts, x_tilts : (n,) arrays
         t and a [deg], all offsets included.
     volume : ImodVolume
-        Size and place of the tomogram.
+        Size and shifts of the tomogram.
     raw_size : (int, int)
         Width and height of the raw images [px].
 
@@ -113,20 +113,20 @@ def imod_projections(
     """
     t, a = np.deg2rad(tilts), np.deg2rad(x_tilts)
     x, y = volume.centre
-    turn = np.zeros((len(t), 4, 4))
-    turn[:, 0, 0], turn[:, 0, 1], turn[:, 0, 2] = (
+    rotation = np.zeros((len(t), 4, 4))
+    rotation[:, 0, 0], rotation[:, 0, 1], rotation[:, 0, 2] = (
         np.cos(t),
         -np.sin(t) * np.cos(a),
         np.sin(t) * np.sin(a),
     )
-    turn[:, 1, 1], turn[:, 1, 2] = np.sin(a), np.cos(a)
-    turn[:, 2, 0], turn[:, 2, 1], turn[:, 2, 2] = (
+    rotation[:, 1, 1], rotation[:, 1, 2] = np.sin(a), np.cos(a)
+    rotation[:, 2, 0], rotation[:, 2, 1], rotation[:, 2, 2] = (
         -np.sin(t),
         -np.cos(t) * np.cos(a),
         np.cos(t) * np.sin(a),
     )
-    turn[:, 0, 3], turn[:, 1, 3], turn[:, 3, 3] = x + volume.axis_offset, y, 1.0
-    projections = turn @ volume.to_specimen()
+    rotation[:, 0, 3], rotation[:, 1, 3], rotation[:, 3, 3] = x + volume.axis_offset, y, 1.0
+    projections = rotation @ volume.to_specimen()
     if xf is None:
         return np.asarray(projections)
     # q = A (p - raw centre) + d + aligned centre, solved for p.
@@ -143,7 +143,7 @@ def imod_projections(
 def imod_parameters(
     projections: Array, *, volume: ImodVolume, raw_size: tuple[int, int]
 ) -> tuple[Array, Array, Array]:
-    """The way back of `imod_projections`: any projection is a turn and a transform of the image.
+    """The inverse of `imod_projections`: any projection is a rotation and a transform of the image.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""RELION 5's rigid alignments as projections, and the way back."""
+"""RELION 5's rigid alignments as projections, and the inverse."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def rigid_rotations(angles: Array) -> Array:
 
 
 def rigid_angles(rotations: Array) -> Array:
-    """The way back of `rigid_rotations`: (n, 3, 3) to angles x, y, z (n, 3) [deg].
+    """The inverse of `rigid_rotations`: (n, 3, 3) to angles x, y, z (n, 3) [deg].
 
-    Where y is 90 degrees, x and z turn about the same axis: all of it is z.
+    Where y is 90 degrees, x and z rotate about the same axis: all of it is z.
     """
     R = rotations
     # Not asin, which loses half the digits near 90 degrees.
@@ -76,18 +76,18 @@ def rigid_projections(
     >>> apply(P, [[2000 + 100 / 1.35, 2000 - 50 / 1.35, 1000 + 200 / 1.35]])[0].round(6).tolist()
     [[1976.832013, 1983.544203, 91.263023]]
     """
-    turn = rigid_rotations(angles)
-    turn[:, :2, 3] = np.asarray(shifts) + np.array(image_size) // 2
-    return np.asarray(turn @ translation(-(np.array(size) // 2)))
+    rotation = rigid_rotations(angles)
+    rotation[:, :2, 3] = np.asarray(shifts) + np.array(image_size) // 2
+    return np.asarray(rotation @ translation(-(np.array(size) // 2)))
 
 
 def rigid_parameters(
     projections: Array, *, size: tuple[int, int, int], image_size: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """The way back of `rigid_projections`: the nearest rigid alignment.
+    """The inverse of `rigid_projections`: the nearest rigid alignment.
 
     A mirrored depth (determinant below 0) is turned round; scale and skew are taken off by
-    the nearest rotation; the middle of the tomogram keeps its place in the images. How much
+    the nearest rotation; the middle of the tomogram stays where it is in the images. How much
     that changes is what `rigid_loss` says.
 
     Parameters

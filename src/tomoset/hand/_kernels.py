@@ -13,9 +13,9 @@ _inlined: Any = njit(error_model="numpy", boundscheck=False, cache=True)
 
 
 @_compiled
-def echo_sums(spectra, places, out):  # type: ignore[no-untyped-def]
+def tile_sums(spectra, indices, out):  # type: ignore[no-untyped-def]
     """Sums of J(k) J(-k), of |J|^2, and of |J(k) J(-k)|^2 over the cells of each tile."""
-    at, mirrored, cell = places
+    at, mirrored, cell = indices
     sums, power, squares = out
     for tile in prange(len(spectra)):
         for i in range(len(at)):
@@ -68,8 +68,8 @@ def shifted_sums(table, shift, weight, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def tilt_evidence(sums, energy, amplitudes, out):  # type: ignore[no-untyped-def]
-    """out[p, k, d] = log of the mean over envelopes e of the evidence of sums[e, p, d].
+def marginal_over_envelopes(sums, energy, amplitudes, out):  # type: ignore[no-untyped-def]
+    """out[p, k, d] = log of the mean over envelopes e of the likelihood of sums[e, p, d].
 
     For rings of an amplitude of about amplitudes[k], against none.
     """

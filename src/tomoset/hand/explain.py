@@ -43,10 +43,10 @@ WHAT FLIPS WHAT (flipped: right before, wrong after; and the other way round)
   images mirrored in x, tilt axis a to -a            stays       flipped
   images mirrored in x, tilt axis a to 180 - a       flipped     stays
 
-rlnTomoHand moves no voxel; it changes the CTF of places off the depth where
-the table of defocus holds. To turn the axis moves everything: coordinates
+rlnTomoHand moves no voxel; it changes the CTF of points off the depth where
+the table of defocus holds. To rotate the axis moves everything: coordinates
 no longer fit. So if a map has the right hand and the defocus hand is wrong,
-change rlnTomoHand only; if both are wrong, turn the axis, or negate the
+change rlnTomoHand only; if both are wrong, rotate the axis, or negate the
 tilts. One microscope, its images read in one way, has one defocus hand for
 all volumes of the right geometric hand.
 

@@ -77,7 +77,7 @@ class Slab:
         points : (n_points, 2) array
             x, y in 0-based pixels, the same of all images.
         inclined : (n, 2) array
-            By how much the specimen is inclined: its normal against the tomogram's, turned about
+            By how much the specimen is inclined: its normal against the tomogram's, rotated about
             the tilt axis, and about the direction across it [deg].
 
         Returns
@@ -93,9 +93,9 @@ class Slab:
             inverse = np.linalg.inv(matrix[:3, :3])
             # Voxels that the image shows at a point: `near`, of depth `zero`, and along `beam`.
             beam, near = inverse[:, 2], (points - matrix[:2, 3]) @ inverse[:, :2].T
-            lean = normals @ beam
+            cosine = normals @ beam
             least = np.cos(np.deg2rad(_GRAZING)) * np.linalg.norm(normals, axis=1)
-            lean = np.where(np.abs(lean) < least, np.copysign(least, lean), lean)
-            found[i] = ((normals @ self.middle)[:, None] - normals @ near.T) / lean[:, None]
+            cosine = np.where(np.abs(cosine) < least, np.copysign(least, cosine), cosine)
+            found[i] = ((normals @ self.middle)[:, None] - normals @ near.T) / cosine[:, None]
         found += zero[:, None, None]
         return found

@@ -1,4 +1,4 @@
-"""All that one tilt series says of its hand, its inclination and its defocus."""
+"""The hand of one tilt series, its inclination and its defocus."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
-from tomoset.hand.evidence import HANDS, SCATTER, Evidence, Prior, Series, weigh
-from tomoset.hand.listen import listen
+from tomoset.hand.coarse import off_table, one_for_all, table_of
+from tomoset.hand.likelihood import HANDS, SCATTER, HandLikelihood, Prior, Series, weigh
 from tomoset.hand.options import HandOptions
-from tomoset.hand.rough import off_table, one_for_all, table_of
+from tomoset.hand.series import read_series
 from tomoset.hand.tables import AMPLITUDES
 from tomoset.images.ctf import Ctf
 from tomoset.images.tilt_series import TiltSeries
@@ -20,8 +20,8 @@ from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 
-#: A likelihood whose logarithm varies more over series drawn from the tilts than it should is
-#: taken down; which tilts there are makes for so much of the variance by itself.
+#: Log-odds that vary more over series drawn from the tilts than they should are tempered; which
+#: tilts there are makes for so much of the variance by itself.
 _NATURAL = 1.5
 #: Strips across the field, for the figure.
 _STRIPS = 5
@@ -124,26 +124,26 @@ def measure(
         table = table_of(tomogram) if options.defocus is None else None
         if table is None:
             focus = one_for_all(tomogram, images, options.defocus)
-            return _measured(_Heard.of(tomogram, images, focus, options, _UNKNOWN), None)
-        heard = _Heard.of(tomogram, images, table, options)
-        if heard.evidence.logarithm.max() < _ENOUGH:
+            return _measured(_Fit.of(tomogram, images, focus, options, _UNKNOWN), None)
+        fit = _Fit.of(tomogram, images, table, options)
+        if fit.likelihood.logarithm.max() < _ENOUGH:
             off = off_table(tomogram, images)
-            moved = table_of(tomogram, off)
-            if off and moved is not None:
-                other = _Heard.of(tomogram, images, moved, options)
-                gain = other.evidence.logarithm.max() - heard.evidence.logarithm.max()
+            corrected = table_of(tomogram, off)
+            if off and corrected is not None:
+                other = _Fit.of(tomogram, images, corrected, options)
+                gain = other.likelihood.logarithm.max() - fit.likelihood.logarithm.max()
                 if gain > _BETTER:
                     return _measured(other, off)
-        return _measured(heard, 0.0)
+        return _measured(fit, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
-class _Heard:
-    """What a series says, taken back from some defoci."""
+class _Fit:
+    """The fit to a series, corrected at some defoci."""
 
     focus: list[Ctf]
     series: Series
-    evidence: Evidence
+    likelihood: HandLikelihood
 
     @classmethod
     def of(
@@ -153,8 +153,8 @@ class _Heard:
         focus: list[Ctf],
         options: HandOptions,
         scatter: tuple[float, ...] = SCATTER,
-    ) -> _Heard:
-        series = listen(tomogram, images, focus)
+    ) -> _Fit:
+        series = read_series(tomogram, images, focus)
         prior = Prior.of_table(series.offsets, scatter)
         return cls(focus, series, weigh(series, prior, inclined=options.inclined))
 
@@ -175,21 +175,21 @@ def tempered(log_odds: float, spread: float) -> float:
     return log_odds * min(1.0, 2 * _NATURAL * abs(log_odds) / max(spread, 1e-9) ** 2)
 
 
-def _measured(heard: _Heard, off: float | None) -> Measured:
+def _measured(fit: _Fit, off: float | None) -> Measured:
     """All that follows; `off` is None if there is no table."""
-    series, evidence = heard.series, heard.evidence
-    base = np.array([(c.defocus_u + c.defocus_v) / 2 for c in heard.focus])
-    best = int(np.argmax(evidence.logarithm))
-    inclined = evidence.inclined[best]
+    series, likelihood = fit.series, fit.likelihood
+    base = np.array([(c.defocus_u + c.defocus_v) / 2 for c in fit.focus])
+    best = int(np.argmax(likelihood.logarithm))
+    inclined = likelihood.inclined[best]
     depths = series.depths(inclined[None])[:, 0]
-    k = AMPLITUDES.index(evidence.amplitude[best])
+    k = AMPLITUDES.index(likelihood.amplitude[best])
     shift, error = _defoci(series, HANDS[best] * depths, k)
     strips = _Strips(series, depths, shift, best, k)
     return Measured(
-        log_odds=tempered(evidence.log_odds, evidence.spread),
-        spread=evidence.spread,
-        by_tilt=evidence.by_tilt[:, 0] - evidence.by_tilt[:, 1],
-        rings=evidence.by_tilt[:, best],
+        log_odds=tempered(likelihood.log_odds, likelihood.spread),
+        spread=likelihood.spread,
+        by_tilt=likelihood.by_tilt[:, 0] - likelihood.by_tilt[:, 1],
+        rings=likelihood.by_tilt[:, best],
         inclined=inclined,
         off=off or 0.0,
         defocus=base + shift,
@@ -243,19 +243,19 @@ class _Strips:
         direction = tomogram.need_projections()[image, :2, :3] @ self._series.slab.axis
         direction = np.array([direction[1], -direction[0]]) / np.linalg.norm(direction)
         middles = self._series.middles
-        place = (middles - middles.mean(axis=0)) @ direction * tomogram.need_pixel_size()
+        across = (middles - middles.mean(axis=0)) @ direction * tomogram.need_pixel_size()
         depth = self._depths[image] - self._depths[image].mean()
         offsets = self._series.offsets
         level = self._shift[image] + self._hand * self._depths[image].mean()
-        edges = np.linspace(place.min(), place.max() + 1e-9, _STRIPS + 1)
+        edges = np.linspace(across.min(), across.max() + 1e-9, _STRIPS + 1)
         out = np.full((4, _STRIPS), np.nan)
         for k in range(_STRIPS):
-            tiles = np.flatnonzero((place >= edges[k]) & (place < edges[k + 1]))
+            tiles = np.flatnonzero((across >= edges[k]) & (across < edges[k + 1]))
             if not len(tiles):
                 continue
             part = table.take(tiles)
-            places = np.full((1, len(tiles)), offsets.margin, np.float32)
-            scores = part.sums(places, 2 * offsets.reach + 1)[:, self._amplitude]
+            entries = np.full((1, len(tiles)), offsets.margin, np.float32)
+            scores = part.sums(entries, 2 * offsets.reach + 1)[:, self._amplitude]
             mean, error = _moments(scores, offsets.values, offsets.step)
-            out[:, k] = place[tiles].mean(), mean[0] - level, error[0], depth[tiles].mean()
+            out[:, k] = across[tiles].mean(), mean[0] - level, error[0], depth[tiles].mean()
         return out[0], out[1], out[2], out[3]

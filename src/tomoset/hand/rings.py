@@ -1,16 +1,16 @@
-"""Thon rings of every place of an image, taken back to where they would be in focus.
+"""CTF-corrected power spectra of small tiles of an image.
 
-The power spectrum of an image of thin matter is a background times 1 - a cos(2 gamma). Its rings
-are an echo: what a point scatters to k and to -k comes back defocused by twice the defocus. So an
-image is multiplied, as a whole, by exp(i gamma) of a defocus that is roughly right. In the complex
-image J that results, both halves of an echo lie at one place, and in the transform of a small
-tile the product J(k) J(-k) is
+The power spectrum of an image of thin matter is a background times 1 - a cos(2 gamma): its Thon
+rings come from the correlation between the waves at k and at -k, which defocus displaces from each
+other in the image. So the whole image is first CTF-corrected at a rough defocus: multiplied by
+exp(i gamma0) in Fourier space. In the complex image J that results, the waves at k and at -k lie at
+one position, and in the transform of a small tile the product J(k) J(-k) is
 
     -a/2 exp(-2i (gamma - gamma0)) background,
 
-whose phase turns slowly: with pi lambda k^2 times twice what the defocus is off by. Tiles may
-therefore be much smaller than the way that fine rings are scattered, and a few bands of k^2 say
-all there is to know. The background itself turns with exp(2i gamma0), and is lost in the mean.
+whose phase changes slowly with k^2: by 2 pi lambda k^2 times the error of the defocus. Tiles may
+therefore be much smaller than the displacement of fine waves by defocus, and a few bands of k^2
+hold all information. The background itself has the phase 2 gamma0, and averages out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Complex = npt.NDArray[np.complex64]
 
-#: The coarsest rings that are looked at, and the finest [1/Å].
+#: The coarsest rings that are used, and the finest [1/Å].
 _COARSEST, _FINEST = 1 / 60, 1 / 4
 #: The largest frequency as a part of the sampling rate: beyond, images are interpolated.
 _EDGE = 0.46
@@ -36,8 +36,8 @@ _EDGE = 0.46
 _HANN = 1 / 2.25
 #: Tiles across an image at most, and the smallest edge [Å, px].
 _ACROSS, _EDGE_ANGSTROM, _EDGE_PX = 8, 300.0, 64
-#: How far phases may turn within a band [rad].
-_TURN = 0.9
+#: By how much phases may change within a band [rad].
+_PHASE_STEP = 0.9
 #: Pixels of tiles that are transformed at once.
 _AT_ONCE = 1 << 22
 
@@ -60,7 +60,7 @@ class Bands:
 
     @classmethod
     def of(cls, pixel_size: float, voltage: float, reach: float) -> Bands:
-        """Bands within which rings do not turn too far.
+        """Bands within which phases do not change too much.
 
         Parameters
         ----------
@@ -69,12 +69,12 @@ class Bands:
         voltage : float
             [kV].
         reach : float
-            How far defocus may be from where it was taken back to [Å].
+            How far defocus may be from that of the correction [Å].
         """
         high = min(_EDGE / pixel_size, _FINEST) ** 2
         low = min(_COARSEST**2, high / 4)
-        turns = 2 * math.pi * wavelength(voltage) * (high - low) * reach
-        return cls(low, high, max(12, math.ceil(turns / _TURN)))
+        phase = 2 * math.pi * wavelength(voltage) * (high - low) * reach
+        return cls(low, high, max(12, math.ceil(phase / _PHASE_STEP)))
 
     @property
     def middles(self) -> Array:
@@ -83,8 +83,8 @@ class Bands:
 
     def of_each(self, squared: Array) -> npt.NDArray[np.int64]:
         """The band of each k² [1/Å²]; -1 or the number where it lies outside."""
-        place = (squared - self.low) / (self.high - self.low) * self.number
-        return np.clip(np.floor(place), -1, self.number).astype(np.int64)
+        position = (squared - self.low) / (self.high - self.low) * self.number
+        return np.clip(np.floor(position), -1, self.number).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -134,16 +134,16 @@ class Tiles:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Echoes:
-    """What the tiles of one image say of rings, band by band.
+class CorrectedSpectra:
+    """CTF-corrected power spectra of the tiles of one image, band by band.
 
     Parameters
     ----------
     values : (n_tiles, n_bands) complex64 array
-        Mean of J(k) J(-k) over the background, less what noise has of it: a mean of 0 and a
-        variance of 1 / number where there are no rings.
-    still : (n_bands,) complex64 array
-        What noise has of it: along this an error of the background shows.
+        Mean of J(k) J(-k) over the background, less that of noise: a mean of 0 and a variance of
+        1 / number where there are no rings.
+    of_noise : (n_bands,) complex64 array
+        That of noise: the direction of an error of the background.
     number : (n_bands,) float64 array
         Independent values that each is the mean of.
     excess : (n_tiles,) array
@@ -151,13 +151,13 @@ class Echoes:
     """
 
     values: Complex
-    still: Complex
+    of_noise: Complex
     number: Array
     excess: Array
 
 
-class Listener:
-    """Takes the rings of images of one size back to focus, and averages them.
+class TileSpectra:
+    """Makes the CTF-corrected power spectra of images of one size.
 
     Parameters
     ----------
@@ -202,24 +202,24 @@ class Listener:
         self._band = band[used]
         self._count = np.bincount(self._band, minlength=self.bands.number)
 
-    def echoes(self, image: npt.NDArray[np.floating], ctf: Ctf) -> Echoes:
-        """What one image says.
+    def corrected(self, image: npt.NDArray[np.floating], ctf: Ctf) -> CorrectedSpectra:
+        """The spectra of one image.
 
         Parameters
         ----------
         image : (h, w) array
             As it was taken.
         ctf : Ctf
-            Whose rings are taken back: the image's, roughly.
+            By which it is corrected: the image's, roughly.
         """
-        taken_back = self._taken_back(image, ctf)
+        focused = self._ctf_corrected(image, ctf)
         shape = len(self.tiles.corners), self.bands.number
         sums = np.zeros(shape, np.complex64)
         power, squares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         step = max(1, _AT_ONCE // self.tiles.edge**2)
         for first in range(0, len(sums), step):
             part = slice(first, first + step)
-            self._add(taken_back, part, (sums[part], power[part], squares[part]))
+            self._add(focused, part, (sums[part], power[part], squares[part]))
         return self._normalized(sums, power, squares, self._of_noise(ctf))
 
     def _add(self, image: Complex, part: slice, out: tuple[Complex, Floats, Floats]) -> None:
@@ -233,9 +233,9 @@ class Listener:
         for tile, (x, y) in zip(stack, corners, strict=True):
             np.multiply(image[y : y + edge, x : x + edge], self._window, out=tile)
         spectra = scipy.fft.fft2(stack, overwrite_x=True).reshape(len(corners), -1)
-        _kernels.echo_sums(spectra, (self._at, self._mirrored, self._band), out)
+        _kernels.tile_sums(spectra, (self._at, self._mirrored, self._band), out)
 
-    def _taken_back(self, image: npt.NDArray[np.floating], ctf: Ctf) -> Complex:
+    def _ctf_corrected(self, image: npt.NDArray[np.floating], ctf: Ctf) -> Complex:
         """The image multiplied by exp(i gamma) in Fourier space, both halves of it."""
         import scipy.fft
 
@@ -252,7 +252,7 @@ class Listener:
     def _of_noise(self, ctf: Ctf) -> Complex:
         """Mean of J(k) J(-k) for white noise of power 1: exp(2i gamma) as the window smears it.
 
-        Over the grid of a tile, as far as neighbours within a window echo each other.
+        Over the grid of a tile, as far as neighbours within a window are correlated.
         """
         import scipy.fft
 
@@ -262,19 +262,21 @@ class Listener:
         parts = [scipy.fft.irfft2(f(phase), s=(grid, grid)) for f in (np.cos, np.sin)]
         near = np.r_[0:edge, 1 - edge : 0]  # and a lag of -edge, which no window has
         near = np.insert(near, edge, grid // 2)
-        echo = (parts[0] + 1j * parts[1])[np.ix_(near, near)] * self._overlap
-        return np.asarray(scipy.fft.fft2(echo)[::2, ::2].ravel()[self._at], np.complex64)
+        correlation = (parts[0] + 1j * parts[1])[np.ix_(near, near)] * self._overlap
+        return np.asarray(scipy.fft.fft2(correlation)[::2, ::2].ravel()[self._at], np.complex64)
 
-    def _normalized(self, sums: Complex, power: Floats, squares: Floats, still: Complex) -> Echoes:
+    def _normalized(
+        self, sums: Complex, power: Floats, squares: Floats, of_noise: Complex
+    ) -> CorrectedSpectra:
         """Means over a background that is smooth in k."""
         count = np.maximum(self._count, 1)
         background = self._background(power / count)
-        parts = [np.bincount(self._band, p, len(count)) for p in (still.real, still.imag)]
+        parts = [np.bincount(self._band, p, len(count)) for p in (of_noise.real, of_noise.imag)]
         mean = (parts[0] + 1j * parts[1]) / count
-        excess = (squares / background**2).sum(axis=1) - (np.abs(still) ** 2).sum()
-        return Echoes(
+        excess = (squares / background**2).sum(axis=1) - (np.abs(of_noise) ** 2).sum()
+        return CorrectedSpectra(
             values=(sums / count / background - mean).astype(np.complex64),
-            still=mean.astype(np.complex64),
+            of_noise=mean.astype(np.complex64),
             number=np.asarray(self._count * _HANN, np.float64),
             excess=np.maximum(excess / self._count.sum(), 1.0),
         )
@@ -282,8 +284,8 @@ class Listener:
     def _background(self, power: Array) -> Array:
         """A polynomial in k through the logarithm of each tile's power."""
         k = np.sqrt(self.bands.middles)
-        place = 2 * (k - k.min()) / np.ptp(k) - 1
-        basis = np.polynomial.legendre.legvander(place, 3)
+        position = 2 * (k - k.min()) / np.ptp(k) - 1
+        basis = np.polynomial.legendre.legvander(position, 3)
         weight = np.sqrt(self._count)
         inverse = np.linalg.pinv(basis * weight[:, None])
         floor = max(float(power.max()) * 1e-12, 1e-30)

@@ -1,4 +1,4 @@
-"""From the echoes of an image to tables: how likely each defocus is in each tile."""
+"""From the corrected spectra of an image to tables: how likely each defocus is in each tile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.hand.rings import Bands, Echoes
+from tomoset.hand.rings import Bands, CorrectedSpectra
 from tomoset.images.ctf import wavelength
 
 Array = npt.NDArray[np.float64]
@@ -19,11 +19,11 @@ Floats = npt.NDArray[np.float32]
 AMPLITUDES = (0.004, 0.01, 0.025, 0.06, 0.15, 0.4)
 #: How rings may fade with k²: by exp(-fading) at the finest.
 FADING = (0.3, 1.5, 4.0, 9.0)
-#: From one defocus of a table to the next, the phase at the finest ring turns by so much [rad].
+#: From one defocus of a table to the next, the phase at the finest ring changes by so much [rad].
 _STEP = 0.5
 #: Sums of tiles that overlap by half vary more than if they were independent; measured on noise.
 _SHARED = 1.3
-#: Rings are expected within this of where images were taken back from [Å].
+#: Rings are expected within this of the defocus of the correction [Å].
 _NEAR = 3000.0
 #: Order of the polynomial in k² by which the background may be off.
 _ORDER = 2
@@ -31,14 +31,14 @@ _ORDER = 2
 
 @dataclass(frozen=True, eq=False)
 class Offsets:
-    """Defoci, as far as they are off the one that images were taken back from.
+    """Defoci, less that of the correction.
 
     Parameters
     ----------
     step : float
         Between neighbours [Å].
     reach : int
-        Neighbours on each side that are looked at.
+        Neighbours on each side that are tried.
     margin : int
         More of them, for tiles that lie higher or lower.
     """
@@ -55,7 +55,7 @@ class Offsets:
 
     @property
     def values(self) -> Array:
-        """Those that are looked at [Å]."""
+        """Those that are tried [Å]."""
         return np.arange(-self.reach, self.reach + 1, dtype=np.float64) * self.step
 
     @property
@@ -67,12 +67,12 @@ class Offsets:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """How echoes are compared with rings.
+    """How corrected spectra are compared with rings.
 
     Parameters
     ----------
     bands : Bands
-        Of the echoes.
+        Of the spectra.
     offsets : Offsets
         Of the rings.
     voltage : float
@@ -83,30 +83,33 @@ class Frame:
     offsets: Offsets
     voltage: float
 
-    def compare(self, echoes: Echoes) -> tuple[Floats, Array]:
+    def compare(self, corrected: CorrectedSpectra) -> tuple[Floats, Array]:
         """Sums of what each tile has in common with rings, and their variance for noise.
 
         Returns
         -------
         (n_envelopes, n_tiles, n_offsets) float32 array, (n_envelopes,) float64 array
         """
-        root = np.sqrt(echoes.number)
-        seen, still = _real(echoes.values * root), _still(echoes.still * root)
+        root = np.sqrt(corrected.number)
+        seen, of_noise = (
+            _real(corrected.values * root),
+            _background_errors(corrected.of_noise * root),
+        )
         rings = _templates(self.bands, self.offsets.all, self.voltage, root)
-        rings -= (rings @ still) @ still.T
+        rings -= (rings @ of_noise) @ of_noise.T
         energy = 2 * (rings.astype(np.float64) ** 2).sum(axis=2).mean(axis=1)
         values = 2 * np.einsum("jx,edx->ejd", seen, rings, optimize=True)
         return np.ascontiguousarray(values, np.float32), energy
 
 
-def noise_near(noise: Iterable[Echoes], frame: Frame) -> Array:
+def noise_near(noise: Iterable[CorrectedSpectra], frame: Frame) -> Array:
     """How much more noise varies where rings are expected than at the middle of all offsets.
 
     Neighbours in a spectrum have noise in common, which adds up where phases stay.
 
     Parameters
     ----------
-    noise : iterable of Echoes
+    noise : iterable of CorrectedSpectra
         Of images of nothing but white noise.
     frame : Frame
         As for the images.
@@ -124,7 +127,7 @@ def noise_near(noise: Iterable[Echoes], frame: Frame) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """What the tiles of one image say of defocus.
+    """Log-likelihoods of defocus in the tiles of one image.
 
     The logarithm of the likelihood that tile j has rings of amplitude a and offset d, against none,
     is a values[e, j, d] - a² energy[e] / 2, if they fade as in envelope e.
@@ -144,20 +147,20 @@ class Table:
     weight: Floats
 
     @classmethod
-    def of(cls, echoes: Echoes, frame: Frame, near: Array) -> Table:
+    def of(cls, corrected: CorrectedSpectra, frame: Frame, near: Array) -> Table:
         """The table of an image.
 
         Parameters
         ----------
-        echoes : Echoes
+        corrected : CorrectedSpectra
             Of its tiles.
         frame : Frame
-            Bands, and offsets that are looked at.
+            Bands, and offsets that are tried.
         near : (n_envelopes,) array
             As `noise_near` gives it.
         """
-        values, energy = frame.compare(echoes)
-        weight = np.minimum(np.median(echoes.excess) / echoes.excess, 1.0).astype(np.float32)
+        values, energy = frame.compare(corrected)
+        weight = np.minimum(np.median(corrected.excess) / corrected.excess, 1.0).astype(np.float32)
         # What noise is really like: the middle of all offsets, most of which see no rings.
         found = np.median(np.einsum("ejd,j->ed", values**2, weight), axis=1)
         hotter = np.maximum(found / (energy * weight.sum()), 0.1) * near * _SHARED
@@ -168,12 +171,12 @@ class Table:
         """The table of some of the tiles."""
         return Table(np.ascontiguousarray(self.values[:, tiles]), self.energy, self.weight[tiles])
 
-    def sums(self, places: Floats, n: int) -> Array:
+    def sums(self, entries: Floats, n: int) -> Array:
         """Log-likelihoods of rings of the amplitudes, averaged over envelopes, of all tiles.
 
         Parameters
         ----------
-        places : (n_poses, n_tiles) float32 array
+        entries : (n_poses, n_tiles) float32 array
             Which entry of the table is the first offset, for each tile.
         n : int
             Offsets that are wanted.
@@ -185,11 +188,11 @@ class Table:
         """
         from tomoset.hand import _kernels
 
-        sums = np.empty((len(self.energy), len(places), n), np.float32)
-        _kernels.shifted_sums(self.values, places, self.weight, sums)
-        out = np.empty((len(places), len(AMPLITUDES), n))
+        sums = np.empty((len(self.energy), len(entries), n), np.float32)
+        _kernels.shifted_sums(self.values, entries, self.weight, sums)
+        out = np.empty((len(entries), len(AMPLITUDES), n))
         energy = self.energy * float(self.weight.sum())
-        _kernels.tilt_evidence(sums, energy, np.array(AMPLITUDES), out)
+        _kernels.marginal_over_envelopes(sums, energy, np.array(AMPLITUDES), out)
         return out
 
 
@@ -198,10 +201,10 @@ def _real(values: npt.NDArray[np.complexfloating]) -> Floats:
     return np.concatenate([values.real, values.imag], axis=-1).astype(np.float32)
 
 
-def _still(mean: npt.NDArray[np.complexfloating]) -> Floats:
+def _background_errors(mean: npt.NDArray[np.complexfloating]) -> Floats:
     """Directions along which the background's errors show: orthonormal columns."""
-    place = np.linspace(-1, 1, len(mean))
-    basis = _real((np.polynomial.legendre.legvander(place, _ORDER) * mean[:, None]).T).T
+    position = np.linspace(-1, 1, len(mean))
+    basis = _real((np.polynomial.legendre.legvander(position, _ORDER) * mean[:, None]).T).T
     directions, length, _ = np.linalg.svd(basis, full_matrices=False)
     whole = np.sqrt(2) * np.linalg.norm(mean / np.maximum(np.abs(mean), 1e-9))
     return np.asarray(directions[:, length > 0.02 * whole], np.float32)

@@ -94,7 +94,7 @@ def project(volume, matrices, width, height, images):  # type: ignore[no-untyped
 
 
 @_compiled
-def add_overlaps(pairs, turns, powers, frequencies, reach, out):  # type: ignore[no-untyped-def]
+def add_overlaps(pairs, maps, powers, frequencies, reach, out):  # type: ignore[no-untyped-def]
     """out[i, y, x] = sum over j of (1 - |s| / reach) powers[j] where |s| < reach.
 
     s = x pairs[i, j, 0] + y pairs[i, j, 1] is how far the frequency x, y of image i is from the
@@ -107,7 +107,7 @@ def add_overlaps(pairs, turns, powers, frequencies, reach, out):  # type: ignore
     for i in prange(n):
         for j in range(n):
             along, across = pairs[i, j, 0], pairs[i, j, 1]
-            a, b, c, d = turns[i, j, 0, 0], turns[i, j, 0, 1], turns[i, j, 1, 0], turns[i, j, 1, 1]
+            a, b, c, d = maps[i, j, 0, 0], maps[i, j, 0, 1], maps[i, j, 1, 0], maps[i, j, 1, 1]
             for row in range(height):
                 y = d_y * (row if 2 * row <= height else row - height)
                 first, last = 0, width

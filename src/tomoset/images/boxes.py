@@ -24,8 +24,8 @@ class TiltImages(Protocol):
     def read(self, i: int, /) -> Floats: ...
 
 
-def moved(slices: Slices, by: Array) -> Slices:
-    """The transforms of images (n, box, box), each moved by x, y [px].
+def shifted(slices: Slices, by: Array) -> Slices:
+    """The transforms of images (n, box, box), each shifted by x, y [px].
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class ParticleImages:
 
         box = self.boxes.shape[-1]
         transforms = scipy.fft.rfft2(self.boxes.reshape(-1, box, box))
-        centred = moved(transforms, box // 2 - self.offsets.reshape(-1, 2))
+        centred = shifted(transforms, box // 2 - self.offsets.reshape(-1, 2))
         boxes = scipy.fft.irfft2(centred, s=(box, box)).reshape(self.boxes.shape)
         return ParticleImages(boxes, np.full_like(self.offsets, box // 2))
 

@@ -21,7 +21,7 @@ class TiltSeries:
     ----------
     name : str
         Of the tomogram, for messages.
-    places : sequence of (str, int)
+    sections : sequence of (str, int)
         Files and sections, from 0.
     size : (int, int), optional
         Width and height that images must have [px].
@@ -41,7 +41,7 @@ class TiltSeries:
     def __init__(
         self,
         name: str,
-        places: Sequence[tuple[str, int]],
+        sections: Sequence[tuple[str, int]],
         size: tuple[int, int] | None = None,
         pixel_size: float | None = None,
         *,
@@ -49,8 +49,8 @@ class TiltSeries:
     ) -> None:
         self.name = name
         #: File and section, from 0, of each image.
-        self.places = list(places)
-        self._stacks: Mapping[str, Stack] = {path: self._open(path) for path in dict(self.places)}
+        self.sections = list(sections)
+        self._stacks: Mapping[str, Stack] = {path: self._open(path) for path in dict(self.sections)}
         self.size = self._check(size, whole=whole)
         self._compare_pixel_size(pixel_size)
 
@@ -74,17 +74,17 @@ class TiltSeries:
         (size, path), *_ = sizes.items()
         if size_said not in (None, size):
             raise FileFormatError(f"expected images of {size_said}, found {size}", path=path)
-        for path, section in self.places:
+        for path, section in self.sections:
             stack = self._stacks[path]
             if section >= stack.n_images:
                 raise FileFormatError(
-                    f"tomogram {self.name!r} has {len(self.places)} tilt images and asks for "
+                    f"tomogram {self.name!r} has {len(self.sections)} tilt images and asks for "
                     f"image {section + 1} of this stack, which holds {stack.n_images}",
                     path=stack.path,
                 )
-        if whole and len(sizes) == 1 and self._stacks[path].n_images != len(self.places):
+        if whole and len(sizes) == 1 and self._stacks[path].n_images != len(self.sections):
             raise FileFormatError(
-                f"tomogram {self.name!r} has {len(self.places)} tilt images, the stack "
+                f"tomogram {self.name!r} has {len(self.sections)} tilt images, the stack "
                 f"{self._stacks[path].n_images}: they cannot belong together",
                 path=path,
             )
@@ -107,7 +107,7 @@ class TiltSeries:
                 return
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.sections)
 
     def read(self, i: int) -> npt.NDArray[np.float32]:
         """Image i of the table, from 0: (h, w), finite. Several threads may read at once.
@@ -117,7 +117,7 @@ class TiltSeries:
         FileFormatError
             If pixels are NaN or infinite, or the file is damaged.
         """
-        path, section = self.places[i]
+        path, section = self.sections[i]
         return read_float32(self._stacks[path], section)
 
     def stored(self, i: int) -> npt.NDArray[Any]:
@@ -128,7 +128,7 @@ class TiltSeries:
         FileFormatError
             As `read`.
         """
-        path, section = self.places[i]
+        path, section = self.sections[i]
         image = self._stacks[path].read(section)
         check_finite(image, self._stacks[path], section)
         return image

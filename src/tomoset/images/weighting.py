@@ -39,8 +39,8 @@ def _pairs(axes: Array, beams: Array) -> tuple[Array, Array]:
     """For images i, j: distance from slice j by frequency of i (2), and frequency in j (2, 2)."""
     apart = np.einsum("iak,jk->ija", axes, beams)
     inverse = np.linalg.pinv(np.swapaxes(axes, 1, 2))  # (n, 2, 3): volume to image frequency
-    turns = np.einsum("jbk,iak->ijba", inverse, axes)
-    return apart, turns
+    maps = np.einsum("jbk,iak->ijba", inverse, axes)
+    return apart, maps
 
 
 def overlaps(
@@ -70,12 +70,12 @@ def overlaps(
     from tomoset.images import _kernels
 
     x, y = frequencies
-    pairs, turns = _pairs(*slices(projections))
+    pairs, maps = _pairs(*slices(projections))
     n = len(pairs)
     given = np.ones((n, 1, 1)) if powers is None else np.asarray(powers)
     out = np.zeros((n, y.size, x.size), dtype=np.float32)
     steps = (float(x[0, 1]), float(y[1, 0]))
-    _kernels.add_overlaps(pairs, turns, given.astype(np.float32), steps, 1 / thickness, out)
+    _kernels.add_overlaps(pairs, maps, given.astype(np.float32), steps, 1 / thickness, out)
     return out
 
 

@@ -24,7 +24,7 @@ from tomoset.model.ice import Ice
 from tomoset.model.optics import Optics
 from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source, take
-from tomoset.paths import image_places
+from tomoset.paths import image_sections
 
 Array = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -557,21 +557,21 @@ class Tomogram:
             seen = self.deformation.undo(seen, image_size=self.need_image_size())
         return geometry.triangulate(self.need_projections(), seen)
 
-    def image_places(self) -> list[tuple[str, int]]:
+    def image_sections(self) -> list[tuple[str, int]]:
         """File and section, from 0, of each tilt image; a ModelError if none are named."""
         if self.images is not None and self.stack is None:
-            return image_places(self.images)
+            return image_sections(self.images)
         if self.stack is None:
             raise ModelError(f"tomogram {self.name!r} names no tilt images")
         index = range(self.n_tilts) if self.image_index is None else self.image_index.tolist()
         return [(stack_path(self.stack), section) for section in index]
 
-    def open_images(self, places: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
+    def open_images(self, sections: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
         """The tilt images, in the order of the table, to be read one by one.
 
         Parameters
         ----------
-        places : sequence of (str, int), optional
+        sections : sequence of (str, int), optional
             Files and sections, from 0, to take instead of the tomogram's own.
 
         Returns
@@ -595,9 +595,9 @@ class Tomogram:
         ...     len(images), images.size, images.read(0).shape
         (9, (128, 128), (128, 128))
         """
-        places = self.image_places() if places is None else places
+        sections = self.image_sections() if sections is None else sections
         whole = self.images is None and self.image_index is None
-        return TiltSeries(self.name, places, self.image_size, self.optics.pixel_size, whole=whole)
+        return TiltSeries(self.name, sections, self.image_size, self.optics.pixel_size, whole=whole)
 
     def extract(self, points: npt.ArrayLike, box: int) -> ParticleImages:
         """Cut a box out of every tilt image about each of some points.
@@ -699,16 +699,16 @@ class Tomogram:
         [0.0, 3.0, 6.0]
         """
         out = sorted({range(self.n_tilts)[row] for row in rows})
-        places = self._places()
+        rows = self._rows()
         bare = replace(self, exclusions=(), reconstruction=None, fiducials=None)
         taken = tuple(
-            Exclusion(row=places[row], reason=" ".join(reason.split()), tilt=bare.select([row]))
+            Exclusion(row=rows[row], reason=" ".join(reason.split()), tilt=bare.select([row]))
             for row in out
         )
         kept = self.select([row for row in range(self.n_tilts) if row not in set(out)])
         return replace(kept, exclusions=(*self.exclusions, *taken))
 
-    def _places(self) -> list[int]:
+    def _rows(self) -> list[int]:
         """Where the rows stand when all that were taken out are back."""
         out = {exclusion.row for exclusion in self.exclusions}
         every = range(self.n_tilts + len(self.exclusions))
@@ -730,8 +730,8 @@ class Tomogram:
             return self
         tilts = [exclusion.tilt for exclusion in self.exclusions]
         every: Tomogram = joined([replace(self, exclusions=()), *tilts], PER_TILT)
-        places = [*self._places(), *(exclusion.row for exclusion in self.exclusions)]
-        return every.select(np.argsort(places, kind="stable"))
+        rows = [*self._rows(), *(exclusion.row for exclusion in self.exclusions)]
+        return every.select(np.argsort(rows, kind="stable"))
 
     @property
     def excluded(self) -> Tomogram:

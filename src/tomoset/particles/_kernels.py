@@ -88,10 +88,10 @@ def slices(transform, linear, padded, radius, out):  # type: ignore[no-untyped-d
 
 
 @_compiled
-def image_slices(slices, turns, squares, changes, weight):  # type: ignore[no-untyped-def]
-    """Multiply slices, in place, by sin(2 pi (turns - changes[i] squares)) weight.
+def image_slices(slices, cycles, squares, changes, weight):  # type: ignore[no-untyped-def]
+    """Multiply slices, in place, by sin(2 pi (cycles - changes[i] squares)) weight.
 
-    `turns` is the phase of the CTF at no depth in whole turns, and `squares` how many turns a
+    `cycles` is the phase of the CTF at no depth in cycles, and `squares` how many cycles a
     change of defocus by 1 takes from it; minus the CTF is the sine.
     """
     number, height, width = slices.shape
@@ -99,14 +99,14 @@ def image_slices(slices, turns, squares, changes, weight):  # type: ignore[no-un
         change = np.float32(changes[i])
         for row in range(height):
             for column in range(width):
-                turn = turns[row, column] - change * squares[row, column]
-                turn -= np.floor(turn + _HALF)
-                square = turn * turn
+                cycle = cycles[row, column] - change * squares[row, column]
+                cycle -= np.floor(cycle + _HALF)
+                square = cycle * cycle
                 sine = _S3 + square * _S4
                 sine = _S2 + square * sine
                 sine = _S1 + square * sine
                 sine = _S0 + square * sine
-                sine *= turn * (_ONE - _FOUR * square)
+                sine *= cycle * (_ONE - _FOUR * square)
                 slices[i, row, column] *= sine * weight[row, column]
 
 

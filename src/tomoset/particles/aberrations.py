@@ -29,7 +29,7 @@ class Phases:
     Parameters
     ----------
     even : (box, box // 2 + 1) array
-        Added to the phase of the CTF, in turns.
+        Added to the phase of the CTF [cycles].
     odd : (box, box // 2 + 1) complex64 array or None
         Factor on the transforms of images. None: 1.
     """

@@ -38,8 +38,8 @@ def missing_angles(particles: ParticleSet) -> list[str]:
     angles, names = particles.angles, ["rot", "tilt", "psi"]
     if angles is None:
         # Those of subtomograms may be all there are.
-        turned = not np.allclose(particles.orientations, np.eye(3))
-        return [] if turned else names
+        rotated = not np.allclose(particles.orientations, np.eye(3))
+        return [] if rotated else names
     return [name for name, values in zip(names, angles.T, strict=True) if not values.any()]
 
 

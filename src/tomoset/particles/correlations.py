@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tomoset.align.cross_correlations import CrossCorrelations, zeros
 from tomoset.errors import ModelError
-from tomoset.images.boxes import TiltImages, moved
+from tomoset.images.boxes import TiltImages, shifted
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.extract import Extraction, ExtractionOptions, TiltParticles
 from tomoset.particles.reference import Reference
@@ -144,4 +144,4 @@ def matched(seen: Slices, predicted: Slices, offsets: Array) -> Slices:
     offsets : (n, 2) array
         x, y of the box [px] that come to the first entry.
     """
-    return np.asarray(moved(seen * predicted.conj(), -offsets), np.complex64)
+    return np.asarray(shifted(seen * predicted.conj(), -offsets), np.complex64)

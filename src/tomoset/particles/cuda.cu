@@ -63,8 +63,8 @@ extern "C" __global__ void slices(const float *__restrict__ map, int size, int w
     value[1] *= sign;
 }
 
-// Slices times sin(2 pi (turns - changes squares)) weight, by the polynomial of _kernels.py.
-extern "C" __global__ void modulate(float *__restrict__ slices, const float *__restrict__ turns,
+// Slices times sin(2 pi (cycles - changes squares)) weight, by the polynomial of _kernels.py.
+extern "C" __global__ void modulate(float *__restrict__ slices, const float *__restrict__ cycles,
                                     const float *__restrict__ squares,
                                     const float *__restrict__ changes,
                                     const float *__restrict__ weight, int n, int area)
@@ -73,14 +73,14 @@ extern "C" __global__ void modulate(float *__restrict__ slices, const float *__r
     if (at >= (size_t)n * area)
         return;
     int k = (int)(at % area);
-    float turn = turns[k] - changes[at / area] * squares[k];
-    turn -= floorf(turn + 0.5f);
-    float square = turn * turn;
+    float cycle = cycles[k] - changes[at / area] * squares[k];
+    cycle -= floorf(cycle + 0.5f);
+    float square = cycle * cycle;
     float sine = -9.51590712f + square * 3.01841558f;
     sine = 16.7595084f + square * sine;
     sine = -16.2086542f + square * sine;
     sine = 6.28318378f + square * sine;
-    sine *= turn * (1.0f - 4.0f * square) * weight[k];
+    sine *= cycle * (1.0f - 4.0f * square) * weight[k];
     slices[2 * at] *= sine;
     slices[2 * at + 1] *= sine;
 }

@@ -43,9 +43,9 @@ class ParticleDevice(Protocol):
         ...
 
     def modulate(
-        self, slices: DeviceArray, turns: Floats, squares: Floats, changes: Array, weight: Floats
+        self, slices: DeviceArray, cycles: Floats, squares: Floats, changes: Array, weight: Floats
     ) -> None:
-        """Multiply slices, in place, by sin(2 pi (turns - changes squares)) weight, of the host."""
+        """Multiply slices, in place, by sin(2 pi (cycles - changes squares)) weight of the host."""
         ...
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
@@ -82,11 +82,11 @@ class CpuParticles(ParticleDevice):
         return transform.slices(linear, box, radius)
 
     def modulate(
-        self, slices: DeviceArray, turns: Floats, squares: Floats, changes: Array, weight: Floats
+        self, slices: DeviceArray, cycles: Floats, squares: Floats, changes: Array, weight: Floats
     ) -> None:
         from tomoset.particles import _kernels
 
-        _kernels.image_slices(slices, turns, squares, changes, weight)
+        _kernels.image_slices(slices, cycles, squares, changes, weight)
 
     def cut(self, image: DeviceArray, corners: Ints, box: int) -> DeviceArray:
         return cut(image, corners, box)
@@ -142,10 +142,12 @@ class CudaParticles(ParticleDevice):
         return out
 
     def modulate(
-        self, slices: DeviceArray, turns: Floats, squares: Floats, changes: Array, weight: Floats
+        self, slices: DeviceArray, cycles: Floats, squares: Floats, changes: Array, weight: Floats
     ) -> None:
-        here = [self.upload(np.ascontiguousarray(a, np.float32)) for a in (turns, squares, changes)]
-        sizes = np.int32(len(slices)), np.int32(turns.size)
+        here = [
+            self.upload(np.ascontiguousarray(a, np.float32)) for a in (cycles, squares, changes)
+        ]
+        sizes = np.int32(len(slices)), np.int32(cycles.size)
         given = (_floats(slices), *here, self.upload(np.ascontiguousarray(weight)), *sizes)
         self._run("modulate", slices.size, given)
 

@@ -44,7 +44,7 @@ def projected_positions(
     points : (n_points, 3) array
         x, y, z in 0-based bin-1 voxels.
     trajectories : (n_points, n_tilts, 3) array, optional
-        How far each point has moved by each image, x, y, z of the tomogram [Å].
+        Displacement of each point in each image, x, y, z of the tomogram [Å].
 
     Raises
     ------
@@ -93,7 +93,7 @@ def extract(
     box : int
         Of the boxes [px].
     trajectories : (n_points, n_tilts, 3) array, optional
-        How far each point has moved by each image, x, y, z of the tomogram [Å].
+        Displacement of each point in each image, x, y, z of the tomogram [Å].
 
     Raises
     ------
@@ -106,7 +106,7 @@ def extract(
 def _cut(
     device: ParticleDevice, image: DeviceArray, at: Array, box: int
 ) -> tuple[DeviceArray, Array]:
-    """Boxes about places, and where in its box each place is."""
+    """Boxes about points, and where in its box each point is."""
     corners = np.rint(at).astype(np.int64) - box // 2
     return device.cut(image, corners, box), at - corners
 
@@ -186,7 +186,7 @@ class Extraction:
     options : ExtractionOptions
         Sizes and weights.
     trajectories : (n_particles, n_tilts, 3) array, optional
-        How far each particle has moved by each image, x, y, z of the tomogram [Å].
+        Displacement of each particle in each image, x, y, z of the tomogram [Å].
 
     Attributes
     ----------
@@ -246,14 +246,14 @@ class Extraction:
                 "coordinates voxels of the tomogram at bin 1, and is the box (--b) not too large?"
             )
         # Threads read images and make them white; one at a time has a GPU.
-        turn: AbstractContextManager[object] = nullcontext()
+        lock: AbstractContextManager[object] = nullcontext()
         if self.device.device.name != "cpu":
-            turn = Lock()
+            lock = Lock()
 
         def one(t: int) -> None:
             tilt = self._tilt(t)
             if tilt is not None:
-                with turn:
+                with lock:
                     work(tilt)
 
         with ThreadPoolExecutor(self._options.threads) as pool:

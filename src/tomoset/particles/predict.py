@@ -2,7 +2,7 @@
 
 Images are dark where there is density: the predicted image of a particle is minus the contrast
 transfer function of its own depth times its projection, which is sin(gamma) times it. Even
-aberrations of its optics group are part of gamma, odd ones turn the phases of the product.
+aberrations of its optics group are part of gamma, odd ones change the phases of the product.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ class MapTransform:
         at = np.arange(n) - n // 2
         gain = (1 / np.sinc(at / padded) ** _ORDER).astype(np.float32)
         box = np.zeros((padded,) * 3, np.float32)
-        place = at % padded
-        box[np.ix_(place, place, place)] = density * gain * gain[:, None] * gain[:, None, None]
+        index = at % padded
+        box[np.ix_(index, index, index)] = density * gain * gain[:, None] * gain[:, None, None]
         transform = scipy.fft.rfftn(box)
         return cls(_unwrapped(transform, padded), padded)
 

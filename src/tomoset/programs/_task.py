@@ -18,7 +18,7 @@ from tomoset.model.tomogram import PER_TILT
 from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
 from tomoset.run import Resources, file_stamp
-from tomoset.tilt_series import half_places
+from tomoset.tilt_series import half_sections
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,9 +90,9 @@ class Task(Generic[O]):
         save(figure(), path)
         return (path,)
 
-    def images(self, places: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
-        """The tilt images, or those at other places."""
-        return self.tomogram.open_images(places)
+    def images(self, sections: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
+        """The tilt images, or other sections."""
+        return self.tomogram.open_images(sections)
 
     def fiducials(self) -> Fiducials | None:
         """The fiducials that the set names, read, or else those of the project."""
@@ -144,14 +144,14 @@ def identity(task: Task[O]) -> str:
     arrays = [t.projections, t.depth_origin, *(getattr(t, field) for field in PER_TILT)]
     if t.alignment is not None:
         arrays += [t.alignment.angles, t.alignment.shifts]
-    bent: list[object] = []
+    deformation: list[object] = []
     if t.deformation is not None:
         arrays += [t.deformation.coefficients]
-        bent = [t.deformation.kind, t.deformation.grid]
+        deformation = [t.deformation.kind, t.deformation.grid]
     text = hashlib.sha256()
     for array in arrays:
         text.update(b"none" if array is None else array.tobytes())
-    said = [t.size, t.hand, t.defocus_slope, asdict(t.optics), bent, images]
+    said = [t.size, t.hand, t.defocus_slope, asdict(t.optics), deformation, images]
     text.update(repr(said).encode())
     return text.hexdigest()
 
@@ -175,13 +175,13 @@ def half_stamps(task: Task[O]) -> list[list[str | int]]:
         As `identity`.
     """
     stamps = []
-    for places in half_places(task.tomogram) or ():
-        with task.images(places) as series:
+    for sections in half_sections(task.tomogram) or ():
+        with task.images(sections) as series:
             stamps += _image_stamps(series)
     return stamps
 
 
 def _image_stamps(series: TiltSeries) -> list[list[str | int]]:
     """What each image is, however its path is spelled: bytes and time of its file, section."""
-    files = {path: file_stamp(path)[1:] for path, _ in series.places}
-    return [[*files[path], section] for path, section in series.places]
+    files = {path: file_stamp(path)[1:] for path, _ in series.sections}
+    return [[*files[path], section] for path, section in series.sections]

@@ -20,7 +20,7 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, identity_with_fiducials
 from tomoset.project import Project
 from tomoset.run import Resources, wanted
-from tomoset.tilt_series import half_places
+from tomoset.tilt_series import half_sections
 
 _LABEL = f"tomoset {__version__}: gold beads replaced by noise"
 
@@ -128,11 +128,11 @@ def _run(task: Task[EraseOptions]) -> ErasedStacks:
     fiducials = task.fiducials()
     if fiducials is None or not len(fiducials):
         raise ModelError(f"tomogram {task.tomogram.name!r} has no fiducials to be erased")
-    stacks = (None, *(half_places(task.tomogram) or ()))
+    stacks = (None, *(half_sections(task.tomogram) or ()))
     paths = _stacks(task)[: len(stacks)]
-    for path, places in zip(paths, stacks, strict=True):
+    for path, sections in zip(paths, stacks, strict=True):
         seed = task.tomogram.name + os.path.relpath(path, task.target("stacks"))
-        with task.images(places) as images:
+        with task.images(sections) as images:
             new = erased_images(
                 task.tomogram, images, fiducials, task.options, seed, task.resources.threads
             )

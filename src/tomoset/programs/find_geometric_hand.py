@@ -22,12 +22,12 @@ from tomoset.particles.geometric.hand import (
     GeometricOdds,
     answer,
     likeness,
-    place,
+    locate,
     reason,
     weigh,
 )
 from tomoset.particles.geometric.report import geometric_to_star, numbers
-from tomoset.particles.geometric.search import TurnedMap
+from tomoset.particles.geometric.search import RotatedMap
 from tomoset.particles.geometric.sums import Sums, together
 from tomoset.particles.reference import Reference
 from tomoset.programs._particles import (
@@ -136,9 +136,9 @@ def find_geometric_hand(
     density = files.read()
     _check(request, density, [inputs[name] for name in asked])
     masked = density.half1 if density.mask is None else density.half1 * density.mask
-    turned = TurnedMap.of(masked, chosen.box)
+    rotated = RotatedMap.of(masked, chosen.box)
     done = request.carry_out(PROGRAM, inputs, new_set=False)
-    found = _decided(done, turned, chosen, request.resources.threads)
+    found = _decided(done, rotated, chosen, request.resources.threads)
     _warn(found)
     if request.folder is None or found.odds is None:
         return found
@@ -153,9 +153,9 @@ def _check(
     request: Request[GeometricOptions], reference: Reference, of: list[ParticleInputs]
 ) -> None:
     """Refuse particles without orientations, and pixels of other sizes than the map's."""
-    turned = np.concatenate([inputs.particles.orientations for inputs in of])
+    rotated = np.concatenate([inputs.particles.orientations for inputs in of])
     said = of[0].particles.angles is not None
-    if np.allclose(turned, turned[0], atol=1e-6) and (len(turned) > 1 or not said):
+    if np.allclose(rotated, rotated[0], atol=1e-6) and (len(rotated) > 1 or not said):
         raise ModelError(
             "the particles have no orientations (their rot, tilt and psi are "
             "absent, or all alike), so they cannot be compared with a map: align them first "
@@ -301,7 +301,7 @@ def _depends(task: Task[GeometricOptions]) -> object:
 
 
 def _decided(
-    done: Done[ParticleSums], turned: TurnedMap, options: GeometricOptions, threads: int
+    done: Done[ParticleSums], rotated: RotatedMap, options: GeometricOptions, threads: int
 ) -> GeometricHand:
     """Search and verdict, from the sums of all tomograms."""
     known: dict[str, Any] = {**vars(done), "error_rate": options.error_rate}
@@ -310,14 +310,14 @@ def _decided(
         why = "no tomogram could be read"
         return GeometricHand(answer=UNKNOWN, reason=why, odds=None, tomograms={}, **known)
     whole = together(parts.values())
-    places = place(whole, turned, threads)
-    odds = weigh(whole, turned, places, list(parts.values()))
+    sections = locate(whole, rotated, threads)
+    odds = weigh(whole, rotated, sections, list(parts.values()))
     own = dict.fromkeys(parts, odds)
     if len(parts) > 1:  # the images of one tomogram may have been mirrored by themselves
-        own = {name: weigh(part, turned, places) for name, part in parts.items()}
+        own = {name: weigh(part, rotated, sections) for name, part in parts.items()}
     said, why = answer(odds, options.error_rate), ""
     if said == UNKNOWN:
-        alike = likeness(whole, turned, odds.best, threads)
+        alike = likeness(whole, rotated, odds.best, threads)
         why = reason(odds, alike, options.error_rate)
     return GeometricHand(answer=said, reason=why, odds=odds, tomograms=own, **known)
 

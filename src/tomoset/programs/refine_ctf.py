@@ -48,13 +48,13 @@ class RefineCtfOptions:
 
     Parameters
     ----------
-    evidence : ExtractionOptions
+    statistics : ExtractionOptions
         How images and particles are compared.
     fit : CtfFitOptions
         What is searched.
     """
 
-    evidence: ExtractionOptions
+    statistics: ExtractionOptions
     fit: CtfFitOptions
 
 
@@ -160,23 +160,23 @@ def _run(task: Task[RefineCtfOptions]) -> RefinedCtf:
     use_threads(threads)
     with task.images() as images:
         tomogram = task.tomogram.placed(None, images.size)
-        evidence = gather(
+        statistics = gather(
             tomogram,
             images,
             inputs.particles,
             inputs.reference.read(),
-            replace(task.options.evidence, threads=threads),
+            replace(task.options.statistics, threads=threads),
             inputs.trajectories,
         )
     beams = tomogram.need_projections()[:, 2, :3]
     beams = beams / np.linalg.norm(beams, axis=1)[:, None]
-    fit = fit_ctf(evidence, beams, _scale(tomogram), wanted)
+    fit = fit_ctf(statistics, beams, _scale(tomogram), wanted)
     refined = Refined(
         before=tomogram,
         after=with_changes(tomogram, fit.changes),
         fit=fit,
-        seen=evidence.seen.sum(axis=1),
-        particles=evidence.particles,
+        seen=statistics.seen.sum(axis=1),
+        particles=statistics.particles,
         particles_given=len(inputs.particles),
     )
     report = task.target("ctf_{name}.star")
@@ -185,7 +185,7 @@ def _run(task: Task[RefineCtfOptions]) -> RefinedCtf:
     return RefinedCtf(
         particles=refined.particles,
         particles_given=refined.particles_given,
-        box=task.options.evidence.box,
+        box=task.options.statistics.box,
         seen=refined.seen,
         searched=wanted,
         fit=fit,

@@ -22,7 +22,7 @@ SLAB_BYTES = 1 << 26
 
 
 def back_projection(
-    plan: Plan, transforms: Sequence[DeviceArray], rows: Sequence[int], device: Device
+    plan: Plan, transforms: Sequence[DeviceArray], tilts: Sequence[int], device: Device
 ) -> Iterator[Images]:
     """The volume that some images give, from its first slice to its last.
 
@@ -32,7 +32,7 @@ def back_projection(
         Geometry and choices.
     transforms : sequence of arrays
         Of all images, as `Cropping.transform` gives them.
-    rows : sequence of int
+    tilts : sequence of int
         The images to take.
     device : Device
         Where it is computed.
@@ -42,10 +42,10 @@ def back_projection(
     (k, y, x) float32 arrays
         Slabs along z, in image units per voxel of depth.
     """
-    some = list(batches(plan, rows))
+    some = list(batches(plan, tilts))
     refuse_too_large(plan, some, volumes=int(len(some) > 1))
-    filters, whole = Filters(plan, rows), plan.projector(device)
-    coverage = Coverage(plan, rows, device)
+    filters, whole = Filters(plan, tilts), plan.projector(device)
+    coverage = Coverage(plan, tilts, device)
     scale = np.float32(plan.pixel_size * plan.binning / plan.thickness)
     ready = (
         (
@@ -108,24 +108,24 @@ def filtered(
 ) -> DeviceArray:
     """The images of a batch, filtered for each of its depths: (n, levels, y, x) on the device."""
     width, height = plan.cropping.kept
-    shape = (len(batch.rows), batch.levels, height * finer[1], width * finer[0])
+    shape = (len(batch.tilts), batch.levels, height * finer[1], width * finer[0])
     images = device.xp.empty(shape, dtype=np.float32)
     edge = device.xp.asarray(_edge(plan, finer))
 
-    def weight_of(place: tuple[int, int]) -> Images:
-        at, level = place
-        return filters.of(batch.rows[at], batch.depth(at, level))
+    def weight_of(index: tuple[int, int]) -> Images:
+        at, level = index
+        return filters.of(batch.tilts[at], batch.depth(at, level))
 
-    def fill(place: tuple[int, int], weight: Images) -> None:
-        transform = transforms[batch.rows[place[0]]] * device.xp.asarray(weight)
-        images[place] = plan.cropping.image_of(transform, device, finer) * edge
+    def fill(index: tuple[int, int], weight: Images) -> None:
+        transform = transforms[batch.tilts[index[0]]] * device.xp.asarray(weight)
+        images[index] = plan.cropping.image_of(transform, device, finer) * edge
 
-    places = [(at, level) for at in range(shape[0]) for level in range(batch.levels)]
+    indices = [(at, level) for at in range(shape[0]) for level in range(batch.levels)]
     with ThreadPoolExecutor(plan.threads) as pool:
         if device.name == "cpu":
-            list(pool.map(lambda place: fill(place, weight_of(place)), places))
+            list(pool.map(lambda index: fill(index, weight_of(index)), indices))
         else:  # one thread for a GPU: each has its own plans of transforms there, and their memory
-            list(map(fill, places, pool.map(weight_of, places)))
+            list(map(fill, indices, pool.map(weight_of, indices)))
     return images
 
 

@@ -23,19 +23,19 @@ class Coverage:
     ----------
     plan : Plan
         The geometry.
-    rows : sequence of int
+    tilts : sequence of int
         The images that count.
     device : Device
         Where shares are wanted.
     """
 
-    def __init__(self, plan: Plan, rows: Sequence[int], device: Device) -> None:
-        self._rows, self._xp = np.float32(len(rows)), device.xp
+    def __init__(self, plan: Plan, tilts: Sequence[int], device: Device) -> None:
+        self._tilts, self._xp = np.float32(len(tilts)), device.xp
         nodes = [np.arange(0, n - 1 + _EVERY, _EVERY) for n in plan.size]
         x, y, z = nodes
         width, height = plan.image_size
         seen = np.zeros((len(z), len(y), len(x)), dtype=np.float32)
-        for m in plan.matrices[list(rows)]:
+        for m in plan.matrices[list(tilts)]:
             at = [
                 m[r, 0] * x + m[r, 1] * y[:, None] + (m[r, 2] * z + m[r, 3])[:, None, None]
                 for r in (0, 1)
@@ -49,7 +49,7 @@ class Coverage:
         """Images in all, for each that sees a voxel of a slice; 0 where none does: (y, x)."""
         in_x, in_y, in_z = self._along
         counted = in_y @ self._xp.tensordot(in_z[z], self._seen, axes=1) @ in_x.T
-        share = self._rows / self._xp.maximum(counted, np.float32(1))
+        share = self._tilts / self._xp.maximum(counted, np.float32(1))
         return self._xp.where(counted > 0.5, share, np.float32(0))
 
 

@@ -30,7 +30,7 @@ class Batch:
 
     Parameters
     ----------
-    rows : tuple of int
+    tilts : tuple of int
         Which images, rows of the tomogram.
     lowest : (n,) array
         Depth along the beam, from where the table's defocus holds, of each one's form 0 [Å].
@@ -40,7 +40,7 @@ class Batch:
         Number of forms.
     """
 
-    rows: tuple[int, ...]
+    tilts: tuple[int, ...]
     lowest: Array
     step: float
     levels: int
@@ -51,28 +51,28 @@ class Batch:
 
     def projector(self, plan: Plan, whole: Projector) -> Projector:
         """That of all images for these, with their levels."""
-        some = whole.of(list(self.rows))
+        some = whole.of(list(self.tilts))
         if self.levels == 1:
             return some
         axes = np.vstack([np.zeros(3), np.eye(3)]) * plan.binning
-        depths = plan.tomogram.depth(axes)[list(self.rows)] * plan.pixel_size
+        depths = plan.tomogram.depth(axes)[list(self.tilts)] * plan.pixel_size
         matrices = some.matrices.copy()
         matrices[:, 2, :3] = (depths[:, 1:] - depths[:, :1]) / self.step
         matrices[:, 2, 3] = (depths[:, 0] - self.lowest) / self.step
         return replace(some, matrices=matrices)
 
 
-def batches(plan: Plan, rows: Sequence[int]) -> Iterator[Batch]:
+def batches(plan: Plan, tilts: Sequence[int]) -> Iterator[Batch]:
     """Images in batches that fit into memory: one, but for a CTF of many depths."""
     if plan.options.ctf != "3d":
-        middle = plan.depths[list(rows)].mean(axis=1)
-        yield Batch(rows=tuple(rows), lowest=middle, step=1.0, levels=1)
+        middle = plan.depths[list(tilts)].mean(axis=1)
+        yield Batch(tilts=tuple(tilts), lowest=middle, step=1.0, levels=1)
         return
     lowest, step = plan.depths[:, 0], depth_step(plan)
     levels = np.ceil((plan.depths[:, 1] - lowest) / step).astype(int) + 1
     width, height = plan.image_size
     together: list[int] = []
-    for row in sorted(rows, key=lambda i: levels[i]):
+    for row in sorted(tilts, key=lambda i: levels[i]):
         if together and (len(together) + 1) * levels[row] * 4 * width * height > BATCH_BYTES:
             yield _batch(together, lowest, step, levels)
             together = []
@@ -90,7 +90,7 @@ def refuse_too_large(plan: Plan, some: Sequence[Batch], volumes: int) -> None:
         the next ones), and so many whole volumes.
     """
     width, height = plan.image_size
-    images = max(len(batch.rows) * batch.levels for batch in some) * width * height
+    images = max(len(batch.tilts) * batch.levels for batch in some) * width * height
     needed = 4 * (3 * images + volumes * math.prod(plan.size))
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
@@ -101,9 +101,9 @@ def refuse_too_large(plan: Plan, some: Sequence[Batch], volumes: int) -> None:
         )
 
 
-def _batch(rows: list[int], lowest: Array, step: float, levels: npt.NDArray[np.int64]) -> Batch:
-    most = int(levels[rows].max())
-    return Batch(rows=tuple(rows), lowest=lowest[rows], step=step, levels=most)
+def _batch(tilts: list[int], lowest: Array, step: float, levels: npt.NDArray[np.int64]) -> Batch:
+    most = int(levels[tilts].max())
+    return Batch(tilts=tuple(tilts), lowest=lowest[tilts], step=step, levels=most)
 
 
 def depth_step(plan: Plan) -> float:

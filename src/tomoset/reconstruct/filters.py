@@ -33,12 +33,12 @@ class Filters:
     ----------
     plan : Plan
         Geometry and choices.
-    rows : sequence of int
+    tilts : sequence of int
         The images that are back-projected together.
     """
 
-    def __init__(self, plan: Plan, rows: Sequence[int]) -> None:
-        self._plan, self._rows = plan, list(rows)
+    def __init__(self, plan: Plan, tilts: Sequence[int]) -> None:
+        self._plan, self._tilts = plan, list(tilts)
         self._frequencies = plan.cropping.frequencies(plan.pixel_size)
         x, y = self._frequencies
         self._k = np.sqrt(x * x + y * y)
@@ -51,8 +51,8 @@ class Filters:
             return None
         powers = None
         if method == "wiener":
-            powers = np.stack([self._power(i) for i in self._rows])
-        projections = plan.projections[self._rows]
+            powers = np.stack([self._power(i) for i in self._tilts])
+        projections = plan.projections[self._tilts]
         sums = overlaps(projections, self._frequencies, plan.thickness, powers)
         return np.maximum(sums, 1) if powers is None else np.maximum(sums - powers, 0)
 
@@ -77,14 +77,14 @@ class Filters:
         return weight
 
     def of(self, i: int, depth: float) -> Images:
-        """The filter of image i (a member of `rows`) for a depth along the beam [Å]: (h, w).
+        """The filter of image i (a member of `tilts`) for a depth along the beam [Å]: (h, w).
 
         Depth counts from where the table's defocus holds.
         """
         transfer = self._transfer(i, depth)
         if self._others is None:
             return transfer
-        others = self._others[self._rows.index(i)]
+        others = self._others[self._tilts.index(i)]
         if self._plan.options.method == "wiener":
             others = others + transfer**2 + np.float32(1 / self._plan.options.snr)
         return np.asarray(transfer / others)

@@ -108,7 +108,7 @@ class Plan:
     def finer(self) -> tuple[int, int]:
         """How much finer than voxels the images that are back-projected are sampled, in x and y.
 
-        Twice across the tilt axis: linear interpolation would else move what is sharp by up to
+        Twice across the tilt axis: linear interpolation would else displace what is sharp by up to
         0.1 voxel in depth.
         """
         along_x, along_y = np.abs(self.projections[:, :2, 0]).sum(axis=0)
@@ -158,17 +158,17 @@ class Plan:
     @cached_property
     def _displacements(self) -> npt.NDArray[np.float32] | None:
         """The tomogram's 2D deformation on the smaller images: (n, 2, y, x) [their px]."""
-        bent, n = self.tomogram.deformation, self.tomogram.n_tilts
-        if bent is None:
+        deformation, n = self.tomogram.deformation, self.tomogram.n_tilts
+        if deformation is None:
             return None
         (width, height), factors = self.image_size, self._factors
-        basis = bent.basis(self.cropping.size)
-        by_image = np.swapaxes(basis.matrix(bent.coefficients), 1, 2)
-        moved = np.empty((n, 2, height, width), dtype=np.float32)
+        basis = deformation.basis(self.cropping.size)
+        by_image = np.swapaxes(basis.matrix(deformation.coefficients), 1, 2)
+        displaced = np.empty((n, 2, height, width), dtype=np.float32)
         for y in range(height):  # row by row: the functions need much memory for each point
             points = np.stack([np.arange(width), np.full(width, y)], axis=1) * factors
-            moved[:, :, y] = np.swapaxes(basis.values(points) @ by_image / factors, 1, 2)
-        return moved
+            displaced[:, :, y] = np.swapaxes(basis.values(points) @ by_image / factors, 1, 2)
+        return displaced
 
     def ctf(self, i: int, depth: float) -> Ctf:
         """The CTF of image i at a depth along the beam from the table's own [Å]."""

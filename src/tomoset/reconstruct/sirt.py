@@ -43,7 +43,7 @@ class Round:
 
 
 def sirt(
-    plan: Plan, transforms: Sequence[DeviceArray], rows: Sequence[int], device: Device
+    plan: Plan, transforms: Sequence[DeviceArray], tilts: Sequence[int], device: Device
 ) -> tuple[DeviceArray, list[Round]]:
     """Reconstruct by iterations.
 
@@ -59,9 +59,9 @@ def sirt(
     rounds : list of Round
         What each round began with; the last one found no gain, or was the last allowed.
     """
-    (batch,) = batches(plan, rows)
+    (batch,) = batches(plan, tilts)
     refuse_too_large(plan, [batch], volumes=3)  # itself, how much it meets, and what is projected
-    images = filtered(plan, transforms, Filters(plan, rows), batch, device)[:, 0]
+    images = filtered(plan, transforms, Filters(plan, tilts), batch, device)[:, 0]
     solver = _Solver(_Views(plan, batch.projector(plan, plan.projector(device))), images)
     rounds: list[Round] = []
     for _ in range(plan.options.iterations):

@@ -24,7 +24,7 @@ _INT8_RANGE = 4.0
 
 
 def write_volume(
-    plan: Plan, transforms: Transforms, rows: Sequence[int], path: str, device: Device
+    plan: Plan, transforms: Transforms, tilts: Sequence[int], path: str, device: Device
 ) -> tuple[int | None, CentralSlices]:
     """Reconstruct and write one volume.
 
@@ -34,7 +34,7 @@ def write_volume(
         What is wanted.
     transforms : Transforms
         Of the tilt images.
-    rows : sequence of int
+    tilts : sequence of int
         The tilt images that it is made of.
     path : str
         Of the volume; it appears whole or not at all.
@@ -53,10 +53,10 @@ def write_volume(
     """
     rounds = None
     if plan.options.method == "sirt":
-        volume, history = sirt(plan, transforms, rows, device)
+        volume, history = sirt(plan, transforms, tilts, device)
         parts, rounds = as_slabs(volume, device), len(history)
     else:
-        parts = back_projection(plan, transforms, rows, device)
+        parts = back_projection(plan, transforms, tilts, device)
     slices = CentralSlices(plan.size, plan.pixel_size * plan.binning)
     spec, parts = _specification(plan, parts)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)

@@ -12,7 +12,7 @@ runs against depth.
 ``vesicles``        spherical bilayers
 ``acquisition``     the tilt scheme, and the truth of each image
 ``misalignment``    errors that the written alignment is to have
-``distortion``      bent images and moving molecules
+``distortion``      deformed images and moving molecules
 ``projection``      where an image shows a point, and how deep it lies
 ``transfer``        the transfer function at every depth; radiation
 ``clouds``          the specimen's matter, besides the ice
@@ -28,7 +28,7 @@ runs against depth.
 
 from tomoset.simulate.acquisition import Acquisition, Views, dose_symmetric
 from tomoset.simulate.density import density, molecule_map
-from tomoset.simulate.distortion import random_deformation, random_motion, random_walk
+from tomoset.simulate.distortion import random_brownian, random_deformation, random_motion
 from tomoset.simulate.imaging import (
     FULL_COUNTS,
     ICE_PATH,
@@ -62,9 +62,9 @@ __all__ = [
     "molecule_map",
     "molecule_voxels",
     "project",
+    "random_brownian",
     "random_deformation",
     "random_motion",
-    "random_walk",
     "simulate",
     "transmitted",
 ]

@@ -91,9 +91,9 @@ class Acquisition:
     @property
     def aligned_size(self) -> tuple[int, int]:
         """Width and height of the images once the tilt axis is upright [px]."""
-        turned = abs(np.sin(np.deg2rad(self.tilt_axis))) > np.sqrt(0.5)
+        swapped = abs(np.sin(np.deg2rad(self.tilt_axis))) > np.sqrt(0.5)
         width, height = self.image_size
-        return (height, width) if turned else (width, height)
+        return (height, width) if swapped else (width, height)
 
     @property
     def pre_exposure(self) -> Array:
@@ -120,10 +120,10 @@ class Views:
     defocus_u, defocus_v, defocus_angle : (n,) arrays
         [Å] and [deg], at voxel size/2 - 1 of the tomogram, as RELION 4 has it.
     deformation : (n, 72) array, optional
-        RELION's spline on 3 x 3 nodes (specification 2.5): how each image is bent after the
+        RELION's spline on 3 x 3 nodes (specification 2.5): how each image is deformed after the
         projection [px].
     trajectories : (n_molecules, n, 3) array, optional
-        How far each molecule has moved by each image: x, y, z of the tomogram [Å].
+        Displacement of each molecule in each image: x, y, z of the tomogram [Å].
     """
 
     tilts: Array
@@ -167,7 +167,7 @@ class Views:
 
 
 def transforms(axes: Array, scale: Array, shift: Array) -> Array:
-    """IMOD's transforms that turn tilt axes upright: (n, 2, 3), rounded as it prints them.
+    """IMOD's transforms that rotate tilt axes upright: (n, 2, 3), rounded as it prints them.
 
     Parameters
     ----------
@@ -183,10 +183,10 @@ def transforms(axes: Array, scale: Array, shift: Array) -> Array:
     >>> transforms(np.array([90.0]), np.array([1.0]), np.array([[2.0, 3.0]])).tolist()
     [[[0.0, 1.0, 2.0], [-1.0, 0.0, 3.0]]]
     """
-    turn = np.deg2rad(axes)
+    angle = np.deg2rad(axes)
     xf = np.empty((len(axes), 2, 3))
-    xf[:, 0, 0] = xf[:, 1, 1] = np.round(scale * np.cos(turn), 7)
-    xf[:, 0, 1] = np.round(scale * np.sin(turn), 7)
+    xf[:, 0, 0] = xf[:, 1, 1] = np.round(scale * np.cos(angle), 7)
+    xf[:, 0, 1] = np.round(scale * np.sin(angle), 7)
     xf[:, 1, 0] = -xf[:, 0, 1]
     xf[:, :, 2] = np.round(shift, 3)
     return xf

@@ -67,11 +67,11 @@ def clouds(specimen: Specimen, pixel_size: float, views: Views) -> list[Cloud]:
             )
         )
     if (molecules := specimen.molecules) is not None:
-        moved = views.trajectories
+        displacement = views.trajectories
         made.append(
             Cloud(
                 points=lambda i: molecules.points(
-                    pixel_size, None if moved is None else moved[:, i]
+                    pixel_size, None if displacement is None else displacement[:, i]
                 ),
                 weights=molecules.weights,
                 shape=lambda k: gaussian(k * molecules.molecule.width),

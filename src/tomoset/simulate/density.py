@@ -19,7 +19,7 @@ _AT_ONCE = 4096
 
 
 def density(specimen: Specimen, pixel_size: float, binning: int = 1) -> Volume:
-    """The beads, vesicles and molecules, where they were before they moved.
+    """The beads, vesicles and molecules, where they were before any motion.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Bent images and moving molecules, at random but smooth."""
+"""Deformed images and moving molecules, at random but smooth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.simulate.projection import NODES, bend
+from tomoset.simulate.projection import NODES, deform
 
 Array = npt.NDArray[np.float64]
 
@@ -49,12 +49,12 @@ def random_deformation(
     coefficients = chance.reshape(n_tilts, -1)
     steps = (np.linspace(0, n - 1, 25) for n in image_size)
     grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
-    moved = np.stack([bend(c, grid, image_size) for c in coefficients])
-    return np.asarray(coefficients * rms / np.sqrt(np.square(moved).sum(axis=-1).mean()))
+    displaced = np.stack([deform(c, grid, image_size) for c in coefficients])
+    return np.asarray(coefficients * rms / np.sqrt(np.square(displaced).sum(axis=-1).mean()))
 
 
 def random_motion(positions: Array, progress: Array, *, rms: float, seed: int) -> Array:
-    """Curved ways of molecules, from nothing in the first image; neighbours go the same way.
+    """Curved trajectories of molecules, 0 in the first image; those of neighbours are alike.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def random_motion(positions: Array, progress: Array, *, rms: float, seed: int) -
     progress : (n_tilts,) array
         From 0 in the image that is taken first to 1 in the last.
     rms : float
-        Length of the ways from the first image to the last, as the crow flies [Å].
+        Rms displacement from the first image to the last [Å].
     seed : int
         The same gives the same.
 
@@ -74,22 +74,22 @@ def random_motion(positions: Array, progress: Array, *, rms: float, seed: int) -
 
     Examples
     --------
-    >>> way = random_motion(np.eye(3), np.array([0, 0.5, 1]), rms=3.0, seed=1)
-    >>> way.shape, float(np.abs(way[:, 0]).max())
+    >>> trajectory = random_motion(np.eye(3), np.array([0, 0.5, 1]), rms=3.0, seed=1)
+    >>> trajectory.shape, float(np.abs(trajectory[:, 0]).max())
     ((3, 3, 3), 0.0)
     """
     rng = np.random.default_rng(seed)
     straight, curved = (_smooth_field(rng, positions) for _ in range(2))
     length = np.sqrt(np.square(straight).sum(axis=-1).mean()) if len(positions) else 1.0
     s = progress[:, None]
-    ways = straight[:, None] * s + 0.5 * curved[:, None] * np.sin(np.pi * s) * (s > 0)
-    return np.asarray(np.round(ways * rms / length, 6))
+    trajectories = straight[:, None] * s + 0.5 * curved[:, None] * np.sin(np.pi * s) * (s > 0)
+    return np.asarray(np.round(trajectories * rms / length, 6))
 
 
-def random_walk(
+def random_brownian(
     positions: Array, pre_exposure: Array, *, velocity: float, alike: float = 3000.0, seed: int
 ) -> Array:
-    """Ways of molecules whose velocities in different images have nothing to do with each other.
+    """Trajectories of molecules whose velocities in different images are independent.
 
     That is the process which RELION's motion correction expects (specification section 6.1):
     velocities of two molecules a distance d apart have the covariance velocity² exp(-d / alike).
@@ -114,20 +114,20 @@ def random_walk(
 
     Examples
     --------
-    >>> way = random_walk(np.eye(3), np.array([3.0, 0.0, 6.0]), velocity=0.5, seed=1)
-    >>> way.shape, float(np.abs(way[:, 1]).max())
+    >>> trajectory = random_brownian(np.eye(3), np.array([3.0, 0.0, 6.0]), velocity=0.5, seed=1)
+    >>> trajectory.shape, float(np.abs(trajectory[:, 1]).max())
     ((3, 3, 3), 0.0)
     """
     rng = np.random.default_rng(seed)
     apart = np.linalg.norm(positions[:, None] - positions, axis=2)
     root = np.linalg.cholesky(np.exp(-apart / alike) + 1e-9 * np.eye(len(positions)))
     order = np.argsort(pre_exposure, kind="stable")
-    ways = np.zeros((len(positions), len(pre_exposure), 3))
+    trajectories = np.zeros((len(positions), len(pre_exposure), 3))
     for before, now in pairwise(order.tolist()):
         step = root @ rng.standard_normal((len(positions), 3))
         dose = pre_exposure[now] - pre_exposure[before]
-        ways[:, now] = ways[:, before] + velocity * dose * step
-    return np.asarray(np.round(ways, 6))
+        trajectories[:, now] = trajectories[:, before] + velocity * dose * step
+    return np.asarray(np.round(trajectories, 6))
 
 
 def _smooth_field(rng: np.random.Generator, positions: Array) -> Array:

@@ -20,13 +20,13 @@ def ice(specimen: Specimen, acquisition: Acquisition, tilt: float, xf: Array) ->
     in the image's x and one in its y.
     """
     sin, cos = np.sin(np.deg2rad(tilt)), np.cos(np.deg2rad(tilt))
-    way = specimen.slab / acquisition.pixel_size / cos
+    path_length = specimen.slab / acquisition.pixel_size / cos
     kx, kd, ky, amplitude, phase = specimen.waves.T
     (a, b, dx), (c, d, dy) = xf
-    weight = amplitude * way * np.sinc((kx * sin + kd * cos) * way / (2 * np.pi))
+    weight = amplitude * path_length * np.sinc((kx * sin + kd * cos) * path_length / (2 * np.pi))
     right, up = (np.arange(n) - (n - 1) / 2 for n in acquisition.image_size)
     along_x = np.exp(1j * np.outer(right, kx * a / cos + ky * c)).astype(np.complex64)
     along_y = np.exp(1j * np.outer(up, kx * b / cos + ky * d)).astype(np.complex64)
     start = np.exp(1j * (phase + kx * dx / cos + ky * dy))
     waves = (along_y * (weight * start).astype(np.complex64)) @ along_x.T
-    return np.asarray(way + waves.real, dtype=np.float64)
+    return np.asarray(path_length + waves.real, dtype=np.float64)

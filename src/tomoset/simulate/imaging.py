@@ -26,9 +26,9 @@ from tomoset.simulate.transfer import Transfer, damage, imaged
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 
-#: Way after which 1 of e electrons is left [Å].
+#: Path after which 1 of e electrons is left [Å].
 ICE_PATH, GOLD_PATH = 3000.0, 130.0
-#: Way through protein whose contrast is 1 where the transfer function is: 0.65 mrad per V Å, and
+#: Path through protein whose contrast is 1 where the transfer function is: 0.65 mrad per V Å, and
 #: 2.5 V more than ice, twice.
 PROTEIN_PATH = 300.0
 #: Counts of a pixel that nothing shadows.
@@ -115,10 +115,12 @@ def molecule_voxels(specimen: Specimen, acquisition: Acquisition, views: Views) 
     n = len(views.tilts)
     if specimen.molecules is None:
         return np.empty((n, 0, 3))
-    places = np.broadcast_to(specimen.molecules.positions, (n, *specimen.molecules.positions.shape))
+    positions = np.broadcast_to(
+        specimen.molecules.positions, (n, *specimen.molecules.positions.shape)
+    )
     if views.trajectories is None:
-        return np.asarray(places)
-    return np.asarray(places + views.trajectories.swapaxes(0, 1) / acquisition.pixel_size)
+        return np.asarray(positions)
+    return np.asarray(positions + views.trajectories.swapaxes(0, 1) / acquisition.pixel_size)
 
 
 def transmitted(specimen: Specimen, acquisition: Acquisition, views: Views) -> Iterator[Image]:
@@ -150,9 +152,9 @@ class _Matter:
         """What passes in one image."""
         acquisition = self.acquisition
         pixel_size = acquisition.pixel_size
-        way = ice(self.specimen, acquisition, self.views.tilts[i], self.views.xf[i])
+        path_length = ice(self.specimen, acquisition, self.views.tilts[i], self.views.xf[i])
         light, gold = self._scattering(i)
-        passed = np.exp(-pixel_size * way / ICE_PATH - gold / GOLD_PATH)
+        passed = np.exp(-pixel_size * path_length / ICE_PATH - gold / GOLD_PATH)
         passed *= np.maximum(1 - light / PROTEIN_PATH, 0)
         if i in acquisition.blocked:
             passed *= GRID_BAR

@@ -57,10 +57,10 @@ class Molecule:
         (400, 107)
         """
         domains = np.array(_DOMAINS)
-        places = np.random.default_rng(_SEED).uniform(-110, 110, (50000, 1, 3))
-        inside = (np.linalg.norm(places - domains[:, :3], axis=-1) < domains[:, 3]).any(axis=1)
+        positions = np.random.default_rng(_SEED).uniform(-110, 110, (50000, 1, 3))
+        inside = (np.linalg.norm(positions - domains[:, :3], axis=-1) < domains[:, 3]).any(axis=1)
         points = np.empty((0, 3))
-        for new in places[inside, 0]:
+        for new in positions[inside, 0]:
             if len(points) < _POINTS and (np.linalg.norm(points - new, axis=1) > _APART).all():
                 points = np.vstack([points, new])
         centred = np.round(points - points.mean(axis=0), 2)
@@ -135,14 +135,16 @@ class Molecules:
     positions: Array
     angles: Array
 
-    def points(self, pixel_size: float, moved: Array | None = None) -> Array:
+    def points(self, pixel_size: float, displacement: Array | None = None) -> Array:
         """The points of all copies, in 0-based voxels of the tomogram: (n * n_points, 3).
 
-        `moved`, of shape (n, 3), is added to the positions [Å].
+        `displacement`, of shape (n, 3), is added to the positions [Å].
         """
-        places = self.positions if moved is None else self.positions + moved / pixel_size
-        turned = np.einsum("nij,pj->npi", rotations(self.angles), self.molecule.points)
-        return np.asarray((places[:, None] + turned / pixel_size).reshape(-1, 3))
+        positions = (
+            self.positions if displacement is None else self.positions + displacement / pixel_size
+        )
+        rotated = np.einsum("nij,pj->npi", rotations(self.angles), self.molecule.points)
+        return np.asarray((positions[:, None] + rotated / pixel_size).reshape(-1, 3))
 
     @property
     def weights(self) -> Array:
@@ -152,15 +154,15 @@ class Molecules:
 
 def random_angles(rng: np.random.Generator, number: int) -> Array:
     """Euler angles of rotations that are equally likely all over, to a thousandth: (n, 3)."""
-    turns = rng.uniform(-180, 180, (number, 2))
+    angles = rng.uniform(-180, 180, (number, 2))
     tilts = np.rad2deg(np.arccos(rng.uniform(-1, 1, number)))
-    return np.round(np.column_stack([turns[:, 0], tilts, turns[:, 1]]), 3)
+    return np.round(np.column_stack([angles[:, 0], tilts, angles[:, 1]]), 3)
 
 
 def rotations(angles: Array) -> Array:
-    """The matrices of Euler angles rot, tilt, psi [deg], written out one turn at a time.
+    """The matrices of Euler angles rot, tilt, psi [deg], written out one rotation at a time.
 
-    Specification 7.1: about z by -rot, about y by -tilt, about z by -psi, each turn
+    Specification 7.1: about z by -rot, about y by -tilt, about z by -psi, each rotation
     right-handed. (n, 3) angles give (n, 3, 3) matrices.
 
     Examples

@@ -15,7 +15,7 @@ from tomoset.simulate.specimen import Specimen
 
 Array = npt.NDArray[np.float64]
 
-#: Nodes of the spline that bends an image, along x and along y.
+#: Nodes of the spline that deforms an image, along x and along y.
 NODES = 3
 
 
@@ -36,8 +36,8 @@ def project(
     (n_tilts, n_points, 2) float64 array
         x, y in 0-based pixels, the deformation included.
     """
-    places = np.asarray(voxels, dtype=np.float64)
-    moving = np.broadcast_to(places, (len(views.tilts), *places.shape[-2:]))
+    positions = np.asarray(voxels, dtype=np.float64)
+    moving = np.broadcast_to(positions, (len(views.tilts), *positions.shape[-2:]))
     return np.stack([see(specimen, acquisition, views, i, v)[0] for i, v in enumerate(moving)])
 
 
@@ -50,12 +50,12 @@ def see(
     holds: the specimen's depth runs the other way.
     """
     at = specimen.from_axis(voxels)
-    turn = np.deg2rad(views.tilts[image])
-    # The specimen turns, and is seen along depth, in the aligned image.
-    across = at[:, 0] * np.cos(turn) - at[:, 1] * np.sin(turn)
-    along = -at[:, 0] * np.sin(turn) - at[:, 1] * np.cos(turn)
+    angle = np.deg2rad(views.tilts[image])
+    # The specimen rotates, and is seen along depth, in the aligned image.
+    across = at[:, 0] * np.cos(angle) - at[:, 1] * np.sin(angle)
+    along = -at[:, 0] * np.sin(angle) - at[:, 1] * np.cos(angle)
     x0, depth0, _ = specimen.from_axis(np.array(specimen.size)[None] / 2 - 1)[0]
-    origin = -x0 * np.sin(turn) - depth0 * np.cos(turn)
+    origin = -x0 * np.sin(angle) - depth0 * np.cos(angle)
     # The raw image is where IMOD's transform came from: solve A p = q - d.
     (a, b, dx), (c, d, dy) = views.xf[image]
     u, v = across - dx, at[:, 2] - dy
@@ -64,7 +64,7 @@ def see(
     y = (a * v - c * u) / (a * d - b * c) + (height - 1) / 2
     seen = np.stack([x, y], axis=-1)
     if views.deformation is not None:
-        seen = seen + bend(views.deformation[image], seen, acquisition.image_size)
+        seen = seen + deform(views.deformation[image], seen, acquisition.image_size)
     return seen, along - origin
 
 
@@ -82,7 +82,7 @@ def matrices(specimen: Specimen, acquisition: Acquisition, views: Views) -> Arra
     return made
 
 
-def bend(coefficients: Array, points: Array, image_size: tuple[int, int]) -> Array:
+def deform(coefficients: Array, points: Array, image_size: tuple[int, int]) -> Array:
     """Displacements by RELION's spline (specification 2.5): (n, 2) [px].
 
     Parameters
@@ -97,10 +97,10 @@ def bend(coefficients: Array, points: Array, image_size: tuple[int, int]) -> Arr
     """
     nodes = coefficients.reshape(2, NODES, NODES, 4)
     cells = NODES - 1
-    place = np.clip(points / np.array(image_size) * cells, 0, cells)
-    cell = np.minimum(np.floor(place), cells - 1).astype(np.int64)
-    weights = [_hermite(place[:, axis] - cell[:, axis]) for axis in (0, 1)]
-    moved = np.zeros((len(points), 2))
+    position = np.clip(points / np.array(image_size) * cells, 0, cells)
+    cell = np.minimum(np.floor(position), cells - 1).astype(np.int64)
+    weights = [_hermite(position[:, axis] - cell[:, axis]) for axis in (0, 1)]
+    displaced = np.zeros((len(points), 2))
     for right in (0, 1):
         for up in (0, 1):
             value, slope_x, slope_y, twist = np.moveaxis(
@@ -109,8 +109,8 @@ def bend(coefficients: Array, points: Array, image_size: tuple[int, int]) -> Arr
             level_x, rise_x = weights[0][right]
             level_y, rise_y = weights[1][up]
             part = level_x * (level_y * value + rise_y * slope_y)
-            moved += (part + rise_x * (level_y * slope_x + rise_y * twist)).T
-    return moved
+            displaced += (part + rise_x * (level_y * slope_x + rise_y * twist)).T
+    return displaced
 
 
 def _hermite(s: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:

@@ -40,7 +40,7 @@ class Contents:
     thickness : float, optional
         Of the ice [Å]; seven tenths of the tomogram's depth if not given.
     inclined : float
-        By how much the slab is turned about the tilt axis in the tomogram: a pre-tilt [deg].
+        By how much the slab is rotated about the tilt axis in the tomogram: a pre-tilt [deg].
     """
 
     beads: int = 20
@@ -155,10 +155,10 @@ class Specimen:
             molecules=molecules,
             specks=specks,
         )
-        return made.turned(contents.inclined) if contents.inclined else made
+        return made.tilted(contents.inclined) if contents.inclined else made
 
-    def turned(self, angle: float) -> Specimen:
-        """With all that is in the ice turned about the tilt axis [deg], each thing upright."""
+    def tilted(self, angle: float) -> Specimen:
+        """With all that is in the ice rotated about the tilt axis [deg], each thing upright."""
         c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
 
         def there(voxels: Array) -> Array:
@@ -202,7 +202,7 @@ class _Room:
     def strew(
         self, rng: np.random.Generator, radii: Array, what: str, *, sunk: bool = True
     ) -> Array:
-        """Places for balls of these radii [Å] that touch nothing: (n, 3), 0-based voxels.
+        """Positions for balls of these radii [Å] that touch nothing: (n, 3), 0-based voxels.
 
         Those that are not `sunk` may stand out of the ice, as beads do.
         """
@@ -231,13 +231,13 @@ class _Room:
         across = (self.half[0] + self.half[1] * np.sin(steep)) / np.cos(steep)
         beyond = np.array([across / self.half[0], 1.0, _ALONG])
         total = round(number * float(np.prod(beyond)))
-        places = rng.uniform(-1, 1, (total, 3)) * self.half * beyond
+        positions = rng.uniform(-1, 1, (total, 3)) * self.half * beyond
         weights = _SPECK * rng.standard_normal(total)
-        return Specks(points=_voxels(places, self.size), weights=weights)
+        return Specks(points=_voxels(positions, self.size), weights=weights)
 
 
 def _voxels(from_axis: Array, size: tuple[int, int, int]) -> Array:
-    """The way back of `Specimen.from_axis`: (n, 3)."""
+    """The inverse of `Specimen.from_axis`: (n, 3)."""
     x, depth, y = from_axis.T
     width, height, thickness = size
     return np.stack([x + (width - 1) / 2, y + (height - 1) / 2, thickness / 2 - 2 - depth], axis=-1)

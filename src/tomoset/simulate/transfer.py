@@ -13,9 +13,9 @@ from tomoset.simulate.field import Field, Spectrum
 
 Array = npt.NDArray[np.float64]
 
-#: From one plane to the next the phase of the finest wave turns by so much [rad], unless there
+#: From one plane to the next the phase of the finest wave changes by so much [rad], unless there
 #: would be more planes than these.
-_TURN, _PLANES = 0.25, 64
+_PHASE_STEP, _PLANES = 0.25, 64
 
 
 class Transfer:
@@ -58,7 +58,7 @@ class Transfer:
         squared = x * x + y * y
         return np.asarray(aberration * squared**2 - focus - np.arcsin(self.contrast))
 
-    def turn(self, x: Array, y: Array, depth: float) -> Array:
+    def phase_change(self, x: Array, y: Array, depth: float) -> Array:
         """How much that angle changes over a depth [px]."""
         taken = self.acquisition
         change = taken.hand * taken.pixel_size * depth
@@ -68,7 +68,7 @@ class Transfer:
         """Depths [px] of planes between which the function is as good as linear: (n,)."""
         low, high = float(depth.min()), float(depth.max())
         finest = 0.5 / self.acquisition.pixel_size**2  # the corner of the spectrum
-        step = _TURN / (np.pi * self.wavelength * finest * self.acquisition.pixel_size)
+        step = _PHASE_STEP / (np.pi * self.wavelength * finest * self.acquisition.pixel_size)
         return np.linspace(low, high, min(int(np.ceil((high - low) / step)) + 1, _PLANES))
 
 
@@ -88,7 +88,7 @@ def imaged(
     step = float(planes[1] - planes[0]) if len(planes) > 1 else 1.0
     x, y = field.frequencies(transfer.acquisition.pixel_size)
     wave = np.exp(1j * transfer.phase(x, y, planes[0])).astype(np.complex64)
-    turn = np.exp(1j * transfer.turn(x, y, step)).astype(np.complex64)
+    change = np.exp(1j * transfer.phase_change(x, y, step)).astype(np.complex64)
     total = np.zeros(wave.shape, np.complex64)
     for plane in planes:
         first, last = np.searchsorted(depth, [plane - step, plane + step])
@@ -97,7 +97,7 @@ def imaged(
             spectrum = field.transform(points[first:last], weights[first:last] * share)
             spectrum *= wave.imag
             total -= spectrum
-        wave *= turn
+        wave *= change
     total *= np.float32(transfer.gain)
     return total
 

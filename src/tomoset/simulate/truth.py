@@ -66,12 +66,12 @@ def _vesicles(specimen: sim.Specimen) -> dict[str, Any]:
 def _molecules(series: sim.SimulatedSeries) -> dict[str, Any]:
     if (molecules := series.specimen.molecules) is None:
         return {}
-    ways = series.views.trajectories
+    trajectories = series.views.trajectories
     return {
         "molecules_px": molecules.positions.tolist(),
         "molecule_angles": molecules.angles.tolist(),
         "molecule_images_px": series.molecule_images.round(6).tolist(),
-        "trajectories": None if ways is None else ways.tolist(),
+        "trajectories": None if trajectories is None else trajectories.tolist(),
     }
 
 
@@ -83,7 +83,7 @@ def tomogram(name: str, series: sim.SimulatedSeries, views: sim.Views) -> Tomogr
     taken, size = series.acquisition, series.specimen.size
     seen = np.ones(len(views.tilts))
     seen[list(taken.blocked)] = 0.0
-    bent = views.deformation
+    deformation = views.deformation
     return Tomogram(
         name=name,
         n_tilts=len(views.tilts),
@@ -107,8 +107,8 @@ def tomogram(name: str, series: sim.SimulatedSeries, views: sim.Views) -> Tomogr
         nominal_tilts=taken.nominal,
         depth_origin=np.array(size) / 2 - 1,
         deformation=None
-        if bent is None
-        else Deformation(kind="spline", grid=(3, 3), coefficients=bent),
+        if deformation is None
+        else Deformation(kind="spline", grid=(3, 3), coefficients=deformation),
     )
 
 
@@ -119,7 +119,7 @@ class Sets:
         self.true: list[Tomogram] = []
         self.written: list[Tomogram] = []
         self._particles: list[tuple[str, float, sim.Molecules]] = []
-        self._ways: dict[str, Any] = {}
+        self._trajectories: dict[str, Any] = {}
         self._seen: list[npt.NDArray[np.float64]] = []
 
     def add(self, name: str, series: sim.SimulatedSeries, written: sim.Views) -> None:
@@ -129,21 +129,23 @@ class Sets:
         if (molecules := series.specimen.molecules) is not None:
             self._particles.append((name, series.acquisition.pixel_size, molecules))
             self._seen.append(series.molecule_images)
-        if (ways := series.views.trajectories) is not None:
-            self._ways |= {f"{name}/{i}": way for i, way in enumerate(ways, 1)}
+        if (trajectories := series.views.trajectories) is not None:
+            self._trajectories |= {
+                f"{name}/{i}": trajectory for i, trajectory in enumerate(trajectories, 1)
+            }
 
     def truth(self) -> Project:
         """The true sets."""
         return Project(
             tomograms=TomogramSet(self.true),
             particles=self.particles() if self._particles else None,
-            trajectories=TrajectorySet(self._ways) if self._ways else None,
+            trajectories=TrajectorySet(self._trajectories) if self._trajectories else None,
         )
 
     def picks(self) -> npt.NDArray[np.float64]:
         """Where the molecules of all series seem to be by the alignments that are written."""
-        places = [t.triangulate(seen) for t, seen in zip(self.written, self._seen, strict=True)]
-        return np.concatenate(places)
+        positions = [t.triangulate(seen) for t, seen in zip(self.written, self._seen, strict=True)]
+        return np.concatenate(positions)
 
     def particles(self) -> ParticleSet:
         """The molecules of all series; their names are those of RELION."""

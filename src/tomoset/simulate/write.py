@@ -71,11 +71,11 @@ class ProjectOptions:
         Pre-tilt of the specimen [deg].
     density_map : str, optional
         Path of a map of the molecule, instead of ours.
-    motion, walk : float
-        How far molecules move in all, rms [Å]; deviation of the velocities of a random walk along
-        each axis [Å per e/Å²].
+    motion, brownian : float
+        How far molecules move in all, rms [Å]; standard deviation of the velocity of a Brownian
+        motion along each axis [Å per e/Å²].
     deformation : float
-        How far images are bent, rms [px].
+        2D deformation of the images, rms [px].
     shift_error, rotation_error, tilt_error, magnification_error, tilt_offset : float
         Errors of the alignment that is written: rms [px, deg, deg, a fraction], and of all tilt
         angles [deg].
@@ -108,7 +108,7 @@ class ProjectOptions:
     inclined: float = 0.0
     density_map: str | None = None
     motion: float = 0.0
-    walk: float = 0.0
+    brownian: float = 0.0
     deformation: float = 0.0
     shift_error: float = 0.0
     rotation_error: float = 0.0
@@ -121,7 +121,7 @@ class ProjectOptions:
             raise ModelError("--hand must be 1 or -1: the sign of defocus against depth")
         if self.density_map and not self.molecules:
             raise ModelError("--map is what molecules look like; say how many, by --molecules")
-        for moving in ("motion", "walk"):
+        for moving in ("motion", "brownian"):
             if getattr(self, moving) and not self.molecules:
                 raise ModelError(
                     f"--{moving} moves molecules; say how many there are, by --molecules"
@@ -322,28 +322,30 @@ def _series(
     specimen = sim.Specimen.random(size, wanted.pixel_size, contents, seed=seed)
     views = sim.Views.random(acquisition, seed + 1)
     if wanted.deformation:
-        bent = sim.random_deformation(
+        deformation = sim.random_deformation(
             len(nominal), acquisition.image_size, rms=wanted.deformation, seed=seed + 3
         )
-        views = replace(views, deformation=bent)
-    ways = _ways(wanted, specimen, acquisition, seed + 4)
-    return sim.simulate(specimen, acquisition, replace(views, trajectories=ways), seed=seed + 2)
+        views = replace(views, deformation=deformation)
+    trajectories = _trajectories(wanted, specimen, acquisition, seed + 4)
+    return sim.simulate(
+        specimen, acquisition, replace(views, trajectories=trajectories), seed=seed + 2
+    )
 
 
-def _ways(
+def _trajectories(
     wanted: ProjectOptions, specimen: sim.Specimen, acquisition: sim.Acquisition, seed: int
 ) -> npt.NDArray[np.float64] | None:
-    """How molecules move, if they do."""
-    if specimen.molecules is None or not (wanted.motion or wanted.walk):
+    """Displacements of molecules, if they move."""
+    if specimen.molecules is None or not (wanted.motion or wanted.brownian):
         return None
     at = specimen.molecules.positions * wanted.pixel_size
-    ways = np.zeros((len(at), len(acquisition.nominal), 3))
+    trajectories = np.zeros((len(at), len(acquisition.nominal), 3))
     if wanted.motion:
-        ways += sim.random_motion(at, acquisition.progress, rms=wanted.motion, seed=seed)
-    if wanted.walk:
+        trajectories += sim.random_motion(at, acquisition.progress, rms=wanted.motion, seed=seed)
+    if wanted.brownian:
         dose = acquisition.pre_exposure
-        ways += sim.random_walk(at, dose, velocity=wanted.walk, seed=seed + 1)
-    return ways
+        trajectories += sim.random_brownian(at, dose, velocity=wanted.brownian, seed=seed + 1)
+    return trajectories
 
 
 def _errors(wanted: ProjectOptions) -> sim.AlignmentErrors:

@@ -1,18 +1,18 @@
-"""The finder of gold beads: images in, places and sights out; no files.
+"""The finder of gold beads: images in, positions and observations out; no files.
 
 ===============  ====================================================================
 ``template``     what a bead looks like
 ``transform``    spectra, ring by ring
 ``radius``       how large beads are, dark or bright
-``detect``       bead-like places of one image
-``vote``         places in space that many images show
-``tracks``       the peaks of one place, and how likely they are by chance
-``rough``        images moved and turned so that they agree
+``detect``       detections in one image
+``vote``         positions in space that many images show
+``tracks``       the detections of one bead, and how likely they are by chance
+``coarse``       images shifted and rotated so that they agree
 ``search``       all of that, nearer and nearer
 ``whiten``       images in which all pixels count alike
 ``patches``      pieces of them
 ``centre``       a bead fitted to a patch; the mean bead
-``confirm``      every place in every image
-``find``         the whole way: `Finder`
+``measure``      every bead in every image
+``find``         all of it: `Finder`
 ===============  ====================================================================
 """

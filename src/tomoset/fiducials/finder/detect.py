@@ -1,4 +1,4 @@
-"""Bead-like places in one tilt image: a matched filter, and its peaks."""
+"""Detections of beads in one tilt image: a matched filter, and its peaks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Image = npt.NDArray[np.float32]
 RADIUS_PX = 5.0
 #: Peaks lower than this many standard deviations are noise.
 _LOWEST = 4.0
-#: Peaks of an image that are looked at: the highest.
+#: Peaks of an image that are used: the highest.
 _MOST = 300
 #: Median of absolute deviations of a normal distribution.
 _MAD = 0.6744898
@@ -27,7 +27,7 @@ _MAD = 0.6744898
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Peaks:
-    """Bead-like places of one image, the most bead-like first.
+    """Detections in one image, the most bead-like first.
 
     Parameters
     ----------
@@ -128,6 +128,6 @@ def _offset(response: Image, rows: npt.NDArray[np.int64], columns: npt.NDArray[n
     for dy, dx in ((0, 1), (1, 0)):
         before = padded[rows + 1 - dy, columns + 1 - dx]
         after = padded[rows + 1 + dy, columns + 1 + dx]
-        bend = before - 2 * here + after
-        offsets.append(np.where(bend < 0, 0.5 * (before - after) / np.minimum(bend, -1e-12), 0.0))
+        bow = before - 2 * here + after
+        offsets.append(np.where(bow < 0, 0.5 * (before - after) / np.minimum(bow, -1e-12), 0.0))
     return np.asarray(np.clip(np.stack(offsets, axis=1), -0.5, 0.5))

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from tomoset.errors import ModelError
 from tomoset.fiducials.finder.centre import first_profile
-from tomoset.fiducials.finder.confirm import Expected, Sights, confirm, patch_half
 from tomoset.fiducials.finder.detect import Peaks
+from tomoset.fiducials.finder.measure import BeadObservations, Expected, measure, patch_half
 from tomoset.fiducials.finder.radius import BeadKind, bead_kind
 from tomoset.fiducials.finder.search import Agreement, agree
 from tomoset.fiducials.finder.vote import Space, references
@@ -25,13 +25,13 @@ from tomoset.run import one_thread
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 
-#: Tilt images without which no place in space is known, and how much their angles differ [deg].
+#: Tilt images without which no position in space is known, and how much their angles differ [deg].
 _FEWEST_TILTS, _NARROWEST = 3, 10.0
-#: Images that are looked at first, for the kind of bead and the spectrum of the background.
+#: Images that are read first, for the kind of bead and the spectrum of the background.
 _SAMPLE = 3
 #: How far above and below the middle beads are searched, in thicknesses of the tomogram.
 _DEPTH = 0.75
-#: A bead is seen in this part of the images that show its place, and in so many.
+#: A bead is seen in this part of the images that show its position, and in so many.
 _PART, _FEWEST = 0.5, 3
 
 
@@ -56,7 +56,7 @@ class Found:
     ----------
     fiducials : Fiducials
         Where they are, by the alignment as it is, and where they were seen; the clearest first.
-        A score is the median signal-to-noise ratio in the images that show the place.
+        A score is the median signal-to-noise ratio in the images that show its position.
     false_discovery : (n,) array
         Not more than this part of the beads that images agree on as well is there by chance.
     radius : float or None
@@ -74,7 +74,7 @@ class Found:
 class Finder:
     """Finds the gold beads of one tilt series, by one alignment or by several.
 
-    A matched filter finds what is bead-like in each image; places that the images agree on are
+    A matched filter finds what is bead-like in each image; positions that the images agree on are
     beads, though the alignment be off by some per cent of their width; each is then fitted in every
     image by the mean bead.
 
@@ -134,24 +134,24 @@ class Finder:
         sure = false <= self._options.false_discovery
         if not sure.any():
             return _none(kind.radius, dark=kind.sign > 0)
-        sights = self._look(agreement, agreement.tracks.places[sure], kind)
-        return _found(tomogram, kind, sights, false[sure])
+        observed = self._measure(agreement, agreement.tracks.positions[sure], kind)
+        return _found(tomogram, kind, observed, false[sure])
 
     def _search(self, i: int) -> Peaks:
-        """Bead-like places of an image, where its projection has them."""
+        """Detections in an image, where its projection has them."""
         matched = self._matched
         transform = matched.cropping.transform(self._images.read(i), Cpu())
         found = matched.peaks(matched.response(transform))
         return replace(found, points=_flat(self._tomogram, i, found.points))
 
-    def _look(self, agreement: Agreement, places: Array, kind: BeadKind) -> Sights:
-        """What each image shows at places."""
-        at, inside = agreement.space.see(places)
+    def _measure(self, agreement: Agreement, positions: Array, kind: BeadKind) -> BeadObservations:
+        """Observations in each image at these positions."""
+        at, inside = agreement.space.project(positions)
         half = patch_half(self._radius, self._white)
         with ThreadPoolExecutor(self._threads) as pool:
-            return confirm(
+            return measure(
                 Expected(
-                    at=_bent(self._tomogram, at),
+                    at=_deformed(self._tomogram, at),
                     inside=inside,
                     radius=self._radius,
                     reach=agreement.reach,
@@ -179,26 +179,26 @@ def _none(radius: float | None, *, dark: bool = True) -> Found:
     return Found(fiducials=none, false_discovery=np.empty(0), radius=radius, dark=dark)
 
 
-def _found(tomogram: Tomogram, kind: BeadKind, sights: Sights, false: Array) -> Found:
+def _found(tomogram: Tomogram, kind: BeadKind, observed: BeadObservations, false: Array) -> Found:
     """The beads that most images of them show, the clearest first."""
-    seen, there = np.isfinite(sights.uncertainty), np.isfinite(sights.snr)
+    seen, there = np.isfinite(observed.uncertainty), np.isfinite(observed.snr)
     enough = seen.sum(axis=0) >= np.maximum(_PART * there.sum(axis=0), _FEWEST)
-    places = tomogram.triangulate(sights.points)
-    enough &= np.isfinite(places).all(axis=1)
+    positions = tomogram.triangulate(observed.points)
+    enough &= np.isfinite(positions).all(axis=1)
     score = np.zeros(len(enough))
-    score[enough] = np.nanmedian(sights.snr[:, enough], axis=0)
+    score[enough] = np.nanmedian(observed.snr[:, enough], axis=0)
     order = np.argsort(-score, kind="stable")
     order = order[enough[order]]
     tilt, bead = np.nonzero(seen[:, order])
     observations = Observations(
         bead=bead,
         tilt=tilt,
-        points=sights.points[:, order][tilt, bead],
-        uncertainty=sights.uncertainty[:, order][tilt, bead],
+        points=observed.points[:, order][tilt, bead],
+        uncertainty=observed.uncertainty[:, order][tilt, bead],
     )
     return Found(
         fiducials=Fiducials(
-            points=places[order],
+            points=positions[order],
             observations=observations,
             scores=score[order],
             radii=np.full(len(order), kind.radius),
@@ -228,7 +228,7 @@ def _space(tomogram: Tomogram) -> Space:
 
 
 def _false_discovery(chance: Array) -> Array:
-    """Which part of the places that are as sure, or surer, is expected to be there by chance.
+    """Which part of the positions that are as sure, or surer, is expected to be there by chance.
 
     Benjamini and Hochberg, J. R. Statist. Soc. B 57, 289 (1995), where `chance` is the number
     expected among all that were tried.
@@ -241,16 +241,16 @@ def _false_discovery(chance: Array) -> Array:
 
 
 def _flat(tomogram: Tomogram, i: int, points: Array) -> Array:
-    """Places in image i as its projection has them, without the 2D deformation."""
+    """Points in image i as its projection has them, without the 2D deformation."""
     if tomogram.deformation is None:
         return points
-    bent = replace(tomogram.deformation, coefficients=tomogram.deformation.coefficients[[i]])
-    return np.asarray(bent.undo(points[None], image_size=tomogram.need_image_size())[0])
+    deformation = replace(tomogram.deformation, coefficients=tomogram.deformation.coefficients[[i]])
+    return np.asarray(deformation.undo(points[None], image_size=tomogram.need_image_size())[0])
 
 
-def _bent(tomogram: Tomogram, at: Array) -> Array:
-    """The way back of `_flat`, for all images: (n, m, 2)."""
+def _deformed(tomogram: Tomogram, at: Array) -> Array:
+    """The inverse of `_flat`, for all images: (n, m, 2)."""
     if tomogram.deformation is None:
         return at
-    moved = tomogram.deformation.displacement(at, image_size=tomogram.need_image_size())
-    return np.asarray(at + moved)
+    displacement = tomogram.deformation.displacement(at, image_size=tomogram.need_image_size())
+    return np.asarray(at + displacement)

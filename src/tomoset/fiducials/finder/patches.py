@@ -1,4 +1,4 @@
-"""Small pieces of an image, each around a place."""
+"""Small pieces of an image, each around a position."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def offsets(half: int) -> tuple[Array, Array]:
     return x, y
 
 
-def cut(image: Image, places: Array, half: int) -> tuple[Array, Array]:
-    """Patches around places, NaN outside the image.
+def cut(image: Image, positions: Array, half: int) -> tuple[Array, Array]:
+    """Patches around positions, NaN outside the image.
 
     Parameters
     ----------
     image : (y, x) array
-    places : (m, 2) array
+    positions : (m, 2) array
         x, y [px].
     half : int
         A patch has 2 half + 1 pixels along x and along y.
@@ -40,7 +40,7 @@ def cut(image: Image, places: Array, half: int) -> tuple[Array, Array]:
     ([[[nan, 0.0, 1.0], [nan, 4.0, 5.0], [nan, 8.0, 9.0]]], [[0.0, 1.0]])
     """
     height, width = image.shape
-    middles = np.rint(np.asarray(places, np.float64))
+    middles = np.rint(np.asarray(positions, np.float64))
     along = np.arange(-half, half + 1)
     rows = middles[:, 1, None].astype(np.int64) + along
     columns = middles[:, 0, None].astype(np.int64) + along

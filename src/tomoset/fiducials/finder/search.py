@@ -1,4 +1,4 @@
-"""Places in space that the peaks of all images agree on, though the alignment may be off."""
+"""Positions in space that the peaks of all images agree on, though the alignment may be off."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.fiducials.finder.coarse import corrected, found_again, robust_positions
 from tomoset.fiducials.finder.detect import Peaks
-from tomoset.fiducials.finder.rough import corrected, found_again, robust_places
 from tomoset.fiducials.finder.tracks import Tracks, follow
 from tomoset.fiducials.finder.vote import PeakMaps, Space, candidates
 
 Array = npt.NDArray[np.float64]
 
-#: How far images are looked for from where the alignment has them, parts of their width.
+#: How far images may be off the alignment, parts of their width: the reach of searches.
 _REACHES = (0.08, 0.04, 0.02, 0.01, 0.005)
 #: Never less than this part of a bead's radius.
 _LEAST = 0.35
-#: What chance would bring is no place to correct an alignment by.
+#: What chance would bring does not correct an alignment.
 _SURE = 1e-3
 #: A search sees as much as another if it sees this part of it.
 _NEARLY = 0.97
@@ -36,9 +36,9 @@ class Agreement:
     Parameters
     ----------
     tracks : Tracks
-        Places, the surest first, in the frame of `space`.
+        Positions, the surest first, in the frame of `space`.
     space : Space
-        The images, moved and turned in their planes so that they agree.
+        The images, shifted and rotated in their planes so that they agree.
     reach : float
         How far peaks may be from where they should be then [px].
     """
@@ -49,10 +49,10 @@ class Agreement:
 
 
 def agree(space: Space, peaks: Sequence[Peaks], radius: float) -> Agreement:
-    """Find places that images agree on, and correct the images by them.
+    """Find positions that images agree on, and correct the images by them.
 
-    The alignment may be off by some per cent of the images' width: the places that it still brings
-    together correct it, and all are searched again, nearer by.
+    The alignment may be off by some per cent of the images' width: the positions that it still
+    brings together correct it, and all are searched again, nearer by.
 
     Parameters
     ----------
@@ -67,18 +67,18 @@ def agree(space: Space, peaks: Sequence[Peaks], radius: float) -> Agreement:
     reach, tracks = _first(space, peaks, least)
     better = space
     for _ in range(_ROUNDS if len(tracks) else 0):
-        projections, spread = corrected(space.projections, tracks.points, turned=len(tracks) >= 4)
-        places = robust_places(projections, tracks.points)
-        projections = found_again(projections, places, peaks, reach)
+        projections, spread = corrected(space.projections, tracks.points, rotated=len(tracks) >= 4)
+        positions = robust_positions(projections, tracks.points)
+        projections = found_again(projections, positions, peaks, reach)
         better = replace(space, projections=projections)
         reach = float(np.clip(4 * spread, least, reach))
         maps = PeakMaps(peaks, space.image_size, reach)
-        tracks = _sure(follow(better, places, maps))
-    # Only what no place has claimed can show others.
+        tracks = _sure(follow(better, positions, maps))
+    # Only detections that no bead has claimed can show others.
     rest = [_without(found, own) for found, own in zip(peaks, tracks.points, strict=True)]
     maps = PeakMaps(peaks, space.image_size, reach)
-    places = np.concatenate([tracks.places, candidates(better, rest, maps)])
-    tracks = follow(better, places, maps)
+    positions = np.concatenate([tracks.positions, candidates(better, rest, maps)])
+    tracks = follow(better, positions, maps)
     return Agreement(tracks=tracks, space=better, reach=reach)
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-#: Way through gold after which 1 of e electrons is left [Å]: elastic and inelastic, at 300 kV.
+#: Path through gold after which 1 of e electrons is left [Å]: elastic and inelastic, at 300 kV.
 _GOLD_PATH = 130.0
 #: Samples of a pixel along x and along y, whose mean is taken.
 _FINER = 5
@@ -33,8 +33,8 @@ def bead_profile(distance: Array, radius: float) -> Array:
     >>> bead_profile(np.array([0.0, 40.0, 50.0]), 50.0).round(3).tolist()
     [1.0, 0.689, 0.0]
     """
-    way = 2 * np.sqrt(np.maximum(radius**2 - np.asarray(distance, np.float64) ** 2, 0))
-    return np.asarray(-np.expm1(-way / _GOLD_PATH) / -np.expm1(-2 * radius / _GOLD_PATH))
+    path = 2 * np.sqrt(np.maximum(radius**2 - np.asarray(distance, np.float64) ** 2, 0))
+    return np.asarray(-np.expm1(-path / _GOLD_PATH) / -np.expm1(-2 * radius / _GOLD_PATH))
 
 
 def bead_image(radius: float, pixel_size: float, half: int) -> Array:

@@ -1,4 +1,4 @@
-"""Peaks that belong together: one of each image at most, of one place in space."""
+"""Peaks that belong together: one of each image at most, of one position in space."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from tomoset import geometry
 from tomoset.fiducials.finder.vote import PeakMaps, Space, needed, ranked
 
 Array = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
 
-#: A place is as sure as the images say, of which this part agrees: the surest answer is taken.
+#: A bead is as sure as the images say, of which this part agrees: the surest answer is taken.
 _PARTS = (0.5, 0.8, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tracks:
-    """Places, and the peaks that show them.
+    """Positions, and the peaks that show them.
 
     Parameters
     ----------
-    places : (m, 3) array
+    positions : (m, 3) array
         [voxels].
     points : (n_tilts, m, 2) array
         Of the peak that shows it in each image, 0-based pixels; NaN where none does.
     chance : (m,) array
-        How many places that many images agree on as well are to be expected by chance alone.
+        How many positions that many images agree on as well are to be expected by chance alone.
     """
 
-    places: Array
+    positions: Array
     points: Array
     chance: Array
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Tracks:
-        """Only these places: a mask."""
+        """Only these: a mask."""
         return Tracks(
-            places=self.places[rows],
+            positions=self.positions[rows],
             points=self.points[:, rows],
             chance=self.chance[rows],
         )
 
 
-def follow(space: Space, places: Array, maps: PeakMaps) -> Tracks:
-    """The peaks that show places, each peak given to one place only.
+def follow(space: Space, positions: Array, maps: PeakMaps) -> Tracks:
+    """The peaks that show positions, each peak given to one only.
 
     Parameters
     ----------
     space : Space
-        How images see places.
-    places : (m, 3) array
+        How images see positions.
+    positions : (m, 3) array
         The best first; those whose peaks are taken already are dropped.
     maps : PeakMaps
         Of all peaks.
     """
-    at, inside = space.see(places)
+    at, inside = space.project(positions)
     index = _nearest(at, inside, maps)
     kept = _first_come(index, inside)
     index = index[:, kept]
@@ -70,17 +70,17 @@ def follow(space: Space, places: Array, maps: PeakMaps) -> Tracks:
         points[i, seen] = found.points[index[i, seen]]
         heights[i, seen] = found.heights[index[i, seen]]
     chance = _chance(heights, inside[:, kept], maps)
-    return Tracks(places=_placed(space, places[kept], points), points=points, chance=chance)
+    return Tracks(positions=_placed(space, positions[kept], points), points=points, chance=chance)
 
 
-def _placed(space: Space, places: Array, points: Array) -> Array:
-    """Where the peaks say that places are; where they do not fix one, it stays."""
+def _placed(space: Space, positions: Array, points: Array) -> Array:
+    """Positions by the peaks; where these do not fix one, it stays."""
     seen = geometry.triangulate(space.projections, points)
-    return np.where(np.isfinite(seen), seen, places)
+    return np.where(np.isfinite(seen), seen, positions)
 
 
-def _nearest(at: Array, inside: npt.NDArray[np.bool_], maps: PeakMaps) -> Rows:
-    """The peak nearest to where each place should be, high ones first: (n_tilts, m), -1: none."""
+def _nearest(at: Array, inside: npt.NDArray[np.bool_], maps: PeakMaps) -> Ints:
+    """The peak nearest to where each bead should be, high ones first: (n_tilts, m), -1: none."""
     index = np.full(inside.shape, -1)
     for i, found in enumerate(maps.peaks):
         if not len(found.points):
@@ -93,8 +93,8 @@ def _nearest(at: Array, inside: npt.NDArray[np.bool_], maps: PeakMaps) -> Rows:
     return index
 
 
-def _first_come(index: Rows, inside: npt.NDArray[np.bool_]) -> Rows:
-    """Places that have most of their peaks for themselves; the others' are taken away from them."""
+def _first_come(index: Ints, inside: npt.NDArray[np.bool_]) -> Ints:
+    """Beads that have most of their peaks for themselves; the others' are taken away from them."""
     taken = np.zeros((len(index), int(index.max(initial=-1)) + 2), bool)
     images = np.arange(len(index))
     kept = []
@@ -110,11 +110,11 @@ def _first_come(index: Rows, inside: npt.NDArray[np.bool_]) -> Rows:
 
 
 def _chance(heights: Array, shown: npt.NDArray[np.bool_], maps: PeakMaps) -> Array:
-    """Expected number of places so well shown, if the peaks of images had nothing in common.
+    """Expected number of positions so well shown, if the peaks of images had nothing in common.
 
-    Each image has a peak as high near any place with a probability that follows from their
+    Each image has a peak as high near any position with a probability that follows from their
     number; so many images have one by the binomial distribution, but for the one whose peak the
-    place was made of; and as often as there are places was it tried.
+    position was made of; and as often as there are positions was it tried.
     """
     import scipy.stats
 
@@ -123,4 +123,4 @@ def _chance(heights: Array, shown: npt.NDArray[np.bool_], maps: PeakMaps) -> Arr
         probability = maps.probability(ranked(heights, shown, part))
         others = np.maximum(needed(shown, part) - 1, 0)
         tried.append(scipy.stats.binom.sf(others - 1, np.maximum(number - 1, 0), probability))
-    return np.asarray(np.min(tried, axis=0) * len(_PARTS) * maps.places)
+    return np.asarray(np.min(tried, axis=0) * len(_PARTS) * maps.positions)

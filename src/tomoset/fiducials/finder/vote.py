@@ -1,8 +1,8 @@
-"""Which peaks of many tilt images belong to one place in space.
+"""Which peaks of many tilt images belong to one position in space.
 
-Every peak of a few reference images is a ray; along it, each step is a place that all other images
-should show. The median height of the peaks near where they should is what speaks for a place: a
-peak that is there by chance in some images does not change it.
+Every peak of a few reference images is a ray; along it, each step is a position that all other
+images should show. The median height of the peaks near where they should be speaks for a position:
+a peak that is there by chance in some images does not change it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tomoset import geometry
 from tomoset.fiducials.finder.detect import Peaks
 
 Array = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
 #: Images whose peaks are taken for rays.
 _REFERENCES = 7
@@ -26,9 +26,9 @@ _REFERENCES = 7
 _WIDEST = 35.0
 #: Side of the cells of a map, against the reach.
 _CELL = 0.4
-#: Depths of a place that are tried, about.
+#: Depths of a position that are tried, about.
 _DEPTHS = 30
-#: A place must lie in at least so many images.
+#: A position must lie in at least so many images.
 _FEWEST = 3
 
 
@@ -53,7 +53,7 @@ class Space:
     middle: Array
     half_depth: float
 
-    def see(self, points: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def project(self, points: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Where points are in each image (n, m, 2) [px], and whether that is within it (n, m)."""
         # One product of matrices: most of the search is this.
         rows = self.projections[:, :2]
@@ -64,7 +64,7 @@ class Space:
 
 
 class PeakMaps:
-    """The height of the highest peak near any place of each image, less if it is further away.
+    """The height of the highest peak near any point of each image, less if it is further away.
 
     Parameters
     ----------
@@ -101,21 +101,21 @@ class PeakMaps:
         return maps
 
     def support(self, at: Array, inside: npt.NDArray[np.bool_]) -> Array:
-        """The median over the images that show a place: (m,)."""
+        """The median over the images that show a position: (m,)."""
         x, y = (np.rint(np.where(inside, at[..., k], 0) / self._cell).astype(int) for k in (0, 1))
         heights = self._maps[np.arange(len(self._maps))[:, None], y, x]
         return ranked(heights, inside, 0.5)
 
     def probability(self, heights: Array) -> Array:
-        """How likely an image is to have a peak that is as high within reach of any place."""
+        """How likely an image is to have a peak that is as high within reach of any point."""
         ordered = np.sort(np.concatenate([found.heights for found in self.peaks]))
         higher = len(ordered) - np.searchsorted(ordered, heights)
         one = np.pi * self.reach**2 / np.prod(self._size) / len(self.peaks)
         return np.where(heights > 0, np.minimum(np.maximum(higher, 1) * one, 1.0), 1.0)
 
     @property
-    def places(self) -> float:
-        """How many places can be told apart, of any depth."""
+    def positions(self) -> float:
+        """How many positions can be told apart, of any depth."""
         return float(np.prod(self._size) / self._cell**2 * _DEPTHS)
 
 
@@ -127,12 +127,12 @@ def ranked(values: npt.NDArray[np.floating], where: npt.NDArray[np.bool_], part:
     return np.where(where.any(axis=0), found, 0.0)
 
 
-def needed(where: npt.NDArray[np.bool_], part: float) -> Rows:
+def needed(where: npt.NDArray[np.bool_], part: float) -> Ints:
     """How many are that part of what counts, at least: (m,)."""
     return np.asarray(np.ceil(part * where.sum(axis=0)), np.int64)
 
 
-def references(projections: Array) -> Rows:
+def references(projections: Array) -> Ints:
     """Images whose peaks are taken for rays: those that are tilted least, spread out."""
     angles = geometry.tilt_angles(projections)
     order = np.argsort(np.abs(angles), kind="stable")
@@ -143,9 +143,9 @@ def references(projections: Array) -> Rows:
 
 
 def rays(space: Space, image: int, points: Array, step: float) -> Array:
-    """Places along the rays of points of an image: (n_steps, m, 3) [voxels].
+    """Positions along the rays of points of an image: (n_steps, m, 3) [voxels].
 
-    The steps move no point further than `step` px in any image.
+    The steps displace no point further than `step` px in any image.
     """
     linear, shift = space.projections[image, :2, :3], space.projections[image, :2, 3]
     beam = np.cross(linear[0], linear[1])
@@ -161,14 +161,14 @@ def rays(space: Space, image: int, points: Array, step: float) -> Array:
 
 
 def candidates(space: Space, of: Sequence[Peaks], maps: PeakMaps) -> Array:
-    """Places that many images may show a bead at, the best first.
+    """Positions at which many images may show a bead, the best first.
 
     Parameters
     ----------
     space : Space
         Where to search.
     of : sequence of Peaks
-        Of each image: what places are made of.
+        Of each image: what positions are made of.
     maps : PeakMaps
         What speaks for them.
 
@@ -181,15 +181,15 @@ def candidates(space: Space, of: Sequence[Peaks], maps: PeakMaps) -> Array:
     for image in references(space.projections):
         if not len(of[image].points):
             continue
-        places = rays(space, int(image), of[image].points, maps.reach / 2)
-        at, inside = space.see(places.reshape(-1, 3))
+        positions = rays(space, int(image), of[image].points, maps.reach / 2)
+        at, inside = space.project(positions.reshape(-1, 3))
         support = maps.support(at, inside)
         support[inside.sum(axis=0) < _FEWEST] = 0
-        support = support.reshape(places.shape[:2])
+        support = support.reshape(positions.shape[:2])
         best = support.argmax(axis=0)
-        each = np.arange(places.shape[1])
-        found.append(places[best, each])
+        each = np.arange(positions.shape[1])
+        found.append(positions[best, each])
         supports.append(support[best, each])
-    places, support = np.concatenate(found), np.concatenate(supports)
+    positions, support = np.concatenate(found), np.concatenate(supports)
     order = np.argsort(-support, kind="stable")
-    return places[order[support[order] > 0]]
+    return positions[order[support[order] > 0]]

@@ -220,8 +220,8 @@ class Imod(Format):
                     f"is to be imported with --hand {hand}, which files of IMOD do not say"
                 )
             if texts:
-                bent = np.zeros(t.n_tilts) if t.deformation is None else _bend(t)
-                lost[name] = Loss(texts=tuple(texts), pixels=bent)
+                deformed = np.zeros(t.n_tilts) if t.deformation is None else _bend(t)
+                lost[name] = Loss(texts=tuple(texts), pixels=deformed)
         return lost
 
     def read_observations(

@@ -1,9 +1,9 @@
 """Shifts of tilt images by all they show at once, however large: for series that are far off.
 
 All particles together are predicted as one image, which is correlated with the tilt image. A
-window about each particle would add up to the same, but reach no farther than its range, and leave
-out particles that are expected beyond the edge of an image and are inside. Displacements of up to a
-quarter of an image are looked at.
+correlation about each particle would add up to the same, but reach no farther than its range, and
+leave out particles that are expected beyond the edge of an image and are inside. Displacements of
+up to a quarter of an image are tried.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.images.boxes import TiltImages, moved
+from tomoset.images.boxes import TiltImages, shifted
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.extract import Extraction, ExtractionOptions, TiltParticles
 from tomoset.particles.reference import Reference
@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-#: Displacements are looked at up to this part of an image.
+#: Displacements are tried up to this part of an image.
 _REACH = 0.25
 #: By so many standard errors a shift must be better to be believed.
 _SURE = 3.0
@@ -179,7 +179,7 @@ class _Search:
             at = of.at[batch, tilt.tilt] + self._margin
             corner = np.rint(at).astype(np.int64) - box // 2
             predicted = of.predictor.images(tilt.tilt, batch, tilt.weight)
-            slices = moved(of.device.device.to_host(predicted), at - corner)
+            slices = shifted(of.device.device.to_host(predicted), at - corner)
             for (x, y), one in zip(corner, scipy.fft.irfft2(slices, s=(box, box)), strict=True):
                 canvas[y : y + box, x : x + box] += one
         return canvas

@@ -61,17 +61,17 @@ def with_changes(tomogram: Tomogram, changes: npt.ArrayLike) -> Tomogram:
     mean, before = mean_and_astigmatism(tomogram)
     u, v, angle = defocus_of(tomogram)
     after = before + change[:, 1:]
-    bent = change[:, 1:].any(axis=1)
+    astigmatic = change[:, 1:].any(axis=1)
     length = np.hypot(after[:, 0], after[:, 1])
-    turned = np.rad2deg(np.arctan2(after[:, 1], after[:, 0])) / 2
-    # As U and V were written where they only move together: U may be the smaller one.
-    new_u = np.where(bent, mean + change[:, 0] + length, u + change[:, 0])
-    new_v = np.where(bent, mean + change[:, 0] - length, v + change[:, 0])
+    angles = np.rad2deg(np.arctan2(after[:, 1], after[:, 0])) / 2
+    # As U and V were written where they only change together: U may be the smaller one.
+    new_u = np.where(astigmatic, mean + change[:, 0] + length, u + change[:, 0])
+    new_v = np.where(astigmatic, mean + change[:, 0] - length, v + change[:, 0])
     return replace(
         tomogram,
         defocus_u=new_u,
         defocus_v=new_v,
-        defocus_angle=np.where(bent, turned % 180.0, angle),
+        defocus_angle=np.where(astigmatic, angles % 180.0, angle),
     )
 
 

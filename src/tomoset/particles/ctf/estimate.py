@@ -18,7 +18,7 @@ from tomoset.particles.ctf.statistics import CtfStatistics
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: A step of the scan turns the finest wave by so much at most [rad].
+#: A step of the scan changes the phase of the finest wave by so much at most [rad].
 _STEP = 0.4
 #: Rounds of a prior and changes, and halvings of a step.
 _LEARN, _HALVINGS = 8, 6

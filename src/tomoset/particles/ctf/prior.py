@@ -25,7 +25,7 @@ _BROAD = 3000.0
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """What is expected of the changes (dz, a1, a2) of an image before it is looked at.
+    """What is expected of the changes (dz, a1, a2) of an image before its data.
 
     Parameters
     ----------

@@ -86,17 +86,17 @@ def fit_ice(amplitudes: Array, errors: Array, beams: Array) -> IceModel:
     (2.0, 0.3)
     """
     along, across = _plane(beams)
-    place = beams @ along, beams @ across
+    direction = beams @ along, beams @ across
     weight = np.where(np.isfinite(errors), 1 / np.square(errors), 0.0)
-    x = _start(amplitudes, weight, place)
+    x = _start(amplitudes, weight, direction)
     prior = np.diag([0.0, 0.0, 1 / _INCLINED**2])
     for _ in range(_STEPS):
-        value, slope = _curve(x, place)
+        value, slope = _curve(x, direction)
         H = slope.T @ (weight[:, None] * slope) + prior + 1e-12 * np.eye(3)
         gradient = slope.T @ (weight * (amplitudes - value)) - prior @ x
         x = x + np.clip(np.linalg.solve(H, gradient), -1.0, 1.0)
         x[1], x[2] = max(x[1], 0.0), np.clip(x[2], -0.6, 0.6)
-    value, slope = _curve(x, place)
+    value, slope = _curve(x, direction)
     known = int((weight > 0).sum())
     chi2 = float((weight * (amplitudes - value) ** 2).sum() / max(known - 3, 1))
     covariance = np.linalg.inv(slope.T @ (weight[:, None] * slope) + prior + 1e-12 * np.eye(3))
@@ -127,9 +127,9 @@ def _plane(beams: Array) -> tuple[Array, Array]:
     return along, np.cross(axis, along)
 
 
-def _curve(x: Array, place: tuple[Array, Array]) -> tuple[Array, Array]:
+def _curve(x: Array, direction: tuple[Array, Array]) -> tuple[Array, Array]:
     """Values and their slopes, (n,) and (n, 3), for (log a, T, inclination)."""
-    along, across = place
+    along, across = direction
     cosine = np.cos(x[2]) * along + np.sin(x[2]) * across
     turning = np.cos(x[2]) * across - np.sin(x[2]) * along
     sign, cosine = np.where(cosine < 0, -1.0, 1.0), np.maximum(np.abs(cosine), _STEEPEST)
@@ -138,12 +138,12 @@ def _curve(x: Array, place: tuple[Array, Array]) -> tuple[Array, Array]:
     return value, slope
 
 
-def _start(amplitudes: Array, weight: Array, place: tuple[Array, Array]) -> Array:
+def _start(amplitudes: Array, weight: Array, direction: tuple[Array, Array]) -> Array:
     """The best of a grid; the luminance follows from the rest."""
     best, found = -np.inf, np.zeros(3)
     for path in _PATHS:
         for angle in _ANGLES:
-            shape = _curve(np.array([0.0, path, angle]), place)[0]
+            shape = _curve(np.array([0.0, path, angle]), direction)[0]
             common, energy = (weight * amplitudes * shape).sum(), (weight * shape**2).sum()
             if not common > 0:
                 continue

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.images.boxes import TiltImages, moved
+from tomoset.images.boxes import TiltImages, shifted
 from tomoset.images.ctf import frequencies, wavelength
 from tomoset.model import ParticleSet, Tomogram
 from tomoset.particles.extract import Extraction, ExtractionOptions, TiltParticles
@@ -33,7 +33,7 @@ Mask = npt.NDArray[np.bool_]
 #: Particles are in two groups, each of which tests what the other says, and each group is in
 #: batches: by how far these differ it is known how sure the test is.
 GROUPS, BATCHES = 2, 4
-#: The largest change turns waves of one ring by so much, or less [rad].
+#: The largest change rotates phases within one ring by so much, or less [rad].
 _RING = 0.1
 
 
@@ -220,7 +220,7 @@ def gather(
         for batch in range(GROUPS * BATCHES):
             for rows in of.batches(tilt.rows[batch_of[tilt.rows] == batch], options.box):
                 boxes, offsets = of.transforms(t, rows, tilt.image)
-                seen = moved(boxes, -offsets)
+                seen = shifted(boxes, -offsets)
                 sine, cosine = of.predictor.sine_and_cosine(t, rows, tilt.weight)
                 for i, part in enumerate((sine, cosine)):
                     products[t, batch, i] += _sum_of_products(part, seen)

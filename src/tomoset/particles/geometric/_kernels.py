@@ -1,6 +1,6 @@
 """Compiled forms of putting images into a map's transform, and of turning such a transform.
 
-`sums.insert_slowly` and `geometric_search.turned_directly` are the slow ones.
+`sums.insert_slowly` and `geometric_search.rotated_directly` are the slow ones.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def insert(products, weights, linear, groups, reach, grids):  # type: ignore[no-
 
 
 @_compiled
-def turned(transform, matrices, points, scale, out):  # type: ignore[no-untyped-def]
+def rotated(transform, matrices, points, scale, out):  # type: ignore[no-untyped-def]
     """out[i, j] = the map's transform at matrices[i].T points[j], by quadratic splines.
 
     `transform` is as for `_kernels.slices`; `scale` is how many of its samples a step of the

@@ -3,7 +3,7 @@
 With images x of white noise, predicted as s W S F (F the map's transform, S the slices through
 it, W the contrast transfer function times all weights, s an amplitude), the logarithm of the
 likelihood is s <num, F> - s² / 2 <F, den F> + constant, with num = S* W x and den = S* W². So
-images are read once, and then any map, turned in any way, is compared with all of them at once.
+images are read once, and then any map, in any orientation, is compared with all of them at once.
 """
 
 from __future__ import annotations

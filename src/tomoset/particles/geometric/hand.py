@@ -19,7 +19,7 @@ from tomoset.particles.geometric.search import (
     MIRROR,
     Bands,
     Pose,
-    TurnedMap,
+    RotatedMap,
     gain,
     products,
     refined,
@@ -37,7 +37,7 @@ ANSWERS = {1: AS_MAP, -1: MIRRORED, None: UNKNOWN}
 _DRAWS, _SEED = 400, 1
 #: What no map explains may by chance look like one hand by this part of it.
 _CHANCE = 0.1
-#: A search among so many places finds this much in noise, and 1 more for each band of
+#: A search among so many poses finds this much in noise, and 1 more for each band of
 #: frequencies [natural logarithm].
 _NOISE = 20.0
 #: A map of the molecule is correlated at least so well with what particles have in common.
@@ -84,21 +84,21 @@ class GeometricOdds:
         return max(self.poses, key=lambda p: p.log_likelihood)
 
 
-def place(sums: Sums, turned: TurnedMap, threads: int = 1) -> tuple[list[Pose], list[Pose]]:
-    """Candidate places of the map and of its mirror image, each from the same search.
+def locate(sums: Sums, rotated: RotatedMap, threads: int = 1) -> tuple[list[Pose], list[Pose]]:
+    """Candidate poses of the map and of its mirror image, each from the same search.
 
     Parameters
     ----------
     sums : Sums
         Of all particles, in groups.
-    turned : TurnedMap
+    rotated : RotatedMap
         The map.
     threads : int
         That are used.
     """
     total = sums.total
-    as_map, mirror = (search(total, turned, mirrored=m, threads=threads) for m in (False, True))
-    # The mirror image of the other's best place: so lies what was mirrored with its set.
+    as_map, mirror = (search(total, rotated, mirrored=m, threads=threads) for m in (False, True))
+    # The mirror image of the other's best pose: so lies what was mirrored with its set.
     more = [Pose(m, s, 0.0) for m, s in _reflections(mirror[0])]
     mirror += [Pose(m, s, 0.0) for m, s in _reflections(as_map[0])]
     return as_map + more, mirror
@@ -112,27 +112,27 @@ def _reflections(pose: Pose) -> list[tuple[Array, Array]]:
 
 def weigh(
     sums: Sums,
-    turned: TurnedMap,
-    places: tuple[Sequence[Pose], Sequence[Pose]],
+    rotated: RotatedMap,
+    both_poses: tuple[Sequence[Pose], Sequence[Pose]],
     parts: Sequence[Sums] = (),
 ) -> GeometricOdds:
-    """The odds, each of the two being moved from some places to where it fits best.
+    """The odds, each of the two being refined from some poses to where it fits best.
 
     Parameters
     ----------
     sums : Sums
         Of the particles, in groups.
-    turned : TurnedMap
+    rotated : RotatedMap
         The map.
-    places : (sequence of Pose, sequence of Pose)
-        Of the map and of its mirror image, as `place` gives them.
+    both_poses : (sequence of Pose, sequence of Pose)
+        Of the map and of its mirror image, as `locate` gives them.
     parts : sequence of Sums
         That `sums` are made of, if they are of several tomograms: groups that can be drawn.
     """
     total = sums.total
-    as_map, mirror = (refined(poses, total, turned) for poses in places)
+    as_map, mirror = (refined(poses, total, rotated) for poses in both_poses)
     units = [
-        [products(turned.at(p.matrix[None], part)[0], p.shift, part) for part in parts or (sums,)]
+        [products(rotated.at(p.matrix[None], part)[0], p.shift, part) for part in parts or (sums,)]
         for p in (as_map, mirror)
     ]
     first, second = (
@@ -143,7 +143,7 @@ def weigh(
     noise = _NOISE + first.shape[-1]
     plain = float(np.logaddexp(both[0], noise) - np.logaddexp(both[1], noise))
     better = as_map if plain >= 0 else mirror
-    common = in_common(sums, turned.extent, better.shift)
+    common = in_common(sums, rotated.extent, better.shift)
     unexplained = max(common - float(both.max()), 0.0)
     spread = math.hypot(_spread(first, second), _CHANCE * unexplained)
     level = max(common, float(both.max()), 1e-9)
@@ -224,14 +224,14 @@ def _masked(
     return np.asarray(scipy.fft.rfftn(volume)[z % box, y % box, x], np.complex64)
 
 
-def likeness(sums: Sums, turned: TurnedMap, pose: Pose, threads: int = 1) -> float:
+def likeness(sums: Sums, rotated: RotatedMap, pose: Pose, threads: int = 1) -> float:
     """How much a map is like its own mirror image, at its best, as these particles would see it.
 
     Parameters
     ----------
     sums : Sums
         What weight each frequency has.
-    turned : TurnedMap
+    rotated : RotatedMap
         The map.
     pose : Pose
         Where it lies.
@@ -244,10 +244,10 @@ def likeness(sums: Sums, turned: TurnedMap, pose: Pose, threads: int = 1) -> flo
         Correlation: 1 for a map without a hand.
     """
     total = sums.total
-    seen = turned.at(pose.matrix[None], total)
+    seen = rotated.at(pose.matrix[None], total)
     exact = Sums(total.points, (total.power * seen).astype(np.complex64), total.power, total.box)
     whole = gain(*products(seen[0], np.zeros(3), exact))[0]
-    other = search(exact, turned, mirrored=np.linalg.det(pose.matrix) > 0, threads=threads)[0]
+    other = search(exact, rotated, mirrored=np.linalg.det(pose.matrix) > 0, threads=threads)[0]
     return float(np.sqrt(min(other.log_likelihood / max(float(whole), 1e-30), 1.0)))
 
 
@@ -289,6 +289,6 @@ def reason(odds: GeometricOdds, alike: float, error_rate: float) -> str:
     return "the odds are too even: more particles, or a finer --lowpass, would tell"
 
 
-def turn_of(pose: Pose) -> Array:
+def rotation_of(pose: Pose) -> Array:
     """The rotation of a map, or of its mirror image with x reversed, into the particles' frame."""
     return pose.matrix if np.linalg.det(pose.matrix) > 0 else pose.matrix @ MIRROR

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.particles.geometric.hand import GeometricOdds, turn_of
+from tomoset.particles.geometric.hand import GeometricOdds, rotation_of
 
 Array = npt.NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def numbers(odds: GeometricOdds) -> dict[str, Any]:
         "spread": round(odds.spread, 4),
         "correlation_with_map": round(odds.explained[0], 4),
         "correlation_with_mirror_image": round(odds.explained[1], 4),
-        "rotation": [round(a, 3) for a in angles_of(turn_of(odds.best))],
+        "rotation": [round(a, 3) for a in angles_of(rotation_of(odds.best))],
         "shift_px": odds.best.shift.round(3).tolist(),
     }
 
@@ -80,7 +80,7 @@ def geometric_to_star(
 
 
 def _texts(odds: GeometricOdds, answer: str) -> dict[str, str]:
-    rot, tilt, psi = angles_of(turn_of(odds.best))
+    rot, tilt, psi = angles_of(rotation_of(odds.best))
     x, y, z = odds.best.shift.tolist()
     return {
         "tomosetGeometricHand": answer,

@@ -1,4 +1,4 @@
-"""How a map, or its mirror image, lies best in what particles say: all turns and shifts.
+"""How a map, or its mirror image, lies best in what particles say: all rotations and shifts.
 
 The mirror image is searched for exactly as the map: its transform is that of the map with x
 reversed, so that a matrix that mirrors is all the difference.
@@ -24,15 +24,15 @@ Volume = npt.NDArray[np.float32]
 
 #: About voxel n // 2, where x is reversed.
 MIRROR = np.diag([-1.0, 1.0, 1.0])
-#: Turns that are tried first; they are about 12 degrees apart.
-_TURNS = 9000
+#: Rotations that are tried first; they are about 12 degrees apart.
+_ROTATIONS = 9000
 #: Fineness that suits them, over the radius of gyration [radians]; and in steps of the box.
 _PHASE, _COARSE = 2.3, (5.0, 9.0)
-#: Turns that are worked on at once.
+#: Rotations that are worked on at once.
 _AT_ONCE = 64
 #: Candidates that are refined, fewer at each finer step, and how far they are apart [degrees].
 _CANDIDATES, _FEWEST, _APART = 20, 4, 15.0
-#: Of known places, so many are refined.
+#: Of known poses, so many are refined.
 _PROMISING = 2
 #: From one step of refinement to the next the radius grows by this.
 _FINER = 1.7
@@ -68,7 +68,7 @@ class Pose:
 
 
 @dataclass(frozen=True, eq=False)
-class TurnedMap:
+class RotatedMap:
     """A map that can be compared with sums.
 
     Parameters
@@ -86,10 +86,10 @@ class TurnedMap:
     extent: float
 
     @classmethod
-    def of(cls, density: Volume, box: int) -> TurnedMap:
+    def of(cls, density: Volume, box: int) -> RotatedMap:
         """A cubic map (z, y, x) with its origin at voxel n // 2, within a box [px].
 
-        What lies outside the largest ball in both is faded out: turned, it would not be there.
+        What lies outside the largest ball in both is faded out: rotated, it would not be there.
         """
         n = len(density)
         distance = np.linalg.norm(np.indices((n, n, n)) - n // 2, axis=0)
@@ -109,21 +109,21 @@ class TurnedMap:
         return cls(MapTransform.of(kept), max(gyration, 1.0), float(np.searchsorted(part, 0.99)))
 
     def at(self, matrices: Array, sums: Sums) -> Complex:
-        """The transform of the map, turned by (n, 3, 3) matrices, at the sums' points: (n, m)."""
+        """The transform of the map, rotated by (n, 3, 3) matrices, at the sums' points: (n, m)."""
         from tomoset.particles.geometric import _kernels
 
         out = np.empty((len(matrices), len(sums.points)), np.complex64)
         points = sums.points.astype(np.float32)
         scale = self.transform.padded / sums.box
-        _kernels.turned(self.transform.values, np.ascontiguousarray(matrices), points, scale, out)
+        _kernels.rotated(self.transform.values, np.ascontiguousarray(matrices), points, scale, out)
         return out
 
 
-def turned_directly(density: Volume, matrix: Array, sums: Sums) -> npt.NDArray[np.complex128]:
-    """What `TurnedMap.at` gives for one matrix, by the sum over all voxels."""
-    place = np.argwhere(density)[:, ::-1] - len(density) // 2
+def rotated_directly(density: Volume, matrix: Array, sums: Sums) -> npt.NDArray[np.complex128]:
+    """What `RotatedMap.at` gives for one matrix, by the sum over all voxels."""
+    locate = np.argwhere(density)[:, ::-1] - len(density) // 2
     values = density[density != 0].astype(np.float64)
-    angle = 2 * np.pi / sums.box * (place @ matrix.T) @ sums.points.T
+    angle = 2 * np.pi / sums.box * (locate @ matrix.T) @ sums.points.T
     return np.asarray(values @ np.exp(-1j * angle))
 
 
@@ -147,12 +147,12 @@ class Bands:
         return np.asarray(total, np.float64)
 
 
-def products(turned: Complex, shift: Array, sums: Sums) -> tuple[Array, Array]:
-    """<num, F> and <F, den F> for one turned map that is also shifted [px]: (groups, bands)."""
+def products(rotated: Complex, shift: Array, sums: Sums) -> tuple[Array, Array]:
+    """<num, F> and <F, den F> for one rotated map that is also shifted [px]: (groups, bands)."""
     bands = Bands(sums)
     wave = np.exp(2j * np.pi / sums.box * (sums.points @ shift)).astype(np.complex64)
-    first = (sums.numerator * (turned.conj() * wave)).real
-    second = sums.power * (turned.real**2 + turned.imag**2)
+    first = (sums.numerator * (rotated.conj() * wave)).real
+    second = sums.power * (rotated.real**2 + rotated.imag**2)
     return bands.sum(first), bands.sum(second)
 
 
@@ -178,7 +178,7 @@ def _above_0(second: Array) -> Array:
     return np.asarray(np.maximum(second, least))
 
 
-def turns(number: int = _TURNS) -> Array:
+def rotations(number: int = _ROTATIONS) -> Array:
     """Rotations all over, evenly: (n, 3, 3). The first is none.
 
     By super-Fibonacci spirals (Alexa, CVPR 2022).
@@ -197,29 +197,29 @@ def turns(number: int = _TURNS) -> Array:
     return np.concatenate([np.eye(3)[None], matrices])
 
 
-def search(sums: Sums, turned: TurnedMap, *, mirrored: bool, threads: int = 1) -> list[Pose]:
-    """The best places of a map, or of its mirror image: some, the best first.
+def search(sums: Sums, rotated: RotatedMap, *, mirrored: bool, threads: int = 1) -> list[Pose]:
+    """The best poses of a map, or of its mirror image: some, the best first.
 
     Parameters
     ----------
     sums : Sums
         Of one group.
-    turned : TurnedMap
+    rotated : RotatedMap
         The map.
     mirrored : bool
-        Whether to place its mirror image.
+        Whether to locate its mirror image.
     threads : int
         That are used.
     """
     finest = float(np.sqrt((sums.points[-1] ** 2).sum()))
-    radius = _PHASE / turned.gyration * sums.box / (2 * np.pi) * 2
+    radius = _PHASE / rotated.gyration * sums.box / (2 * np.pi) * 2
     radius = min(float(np.clip(radius, *_COARSE)), finest)
-    matrices = turns() @ MIRROR if mirrored else turns()
+    matrices = rotations() @ MIRROR if mirrored else rotations()
     with one_thread(), ThreadPoolExecutor(threads) as pool:
-        poses = _coarse(sums.within(radius), turned, matrices, pool)
+        poses = _coarse(sums.within(radius), rotated, matrices, pool)
         while True:
             part = sums.within(radius)
-            refine = _Refinement(part, turned)
+            refine = _Refinement(part, rotated)
             poses = sorted(pool.map(refine, poses), key=lambda p: -p.log_likelihood)
             if radius >= finest:
                 return _distinct(poses, _FEWEST)
@@ -227,8 +227,8 @@ def search(sums: Sums, turned: TurnedMap, *, mirrored: bool, threads: int = 1) -
             radius = min(_FINER * radius, finest)
 
 
-def refined(poses: Sequence[Pose], sums: Sums, turned: TurnedMap) -> Pose:
-    """The best of some places; the most promising are moved to where they fit best.
+def refined(poses: Sequence[Pose], sums: Sums, rotated: RotatedMap) -> Pose:
+    """The best of some poses; the most promising are refined.
 
     Parameters
     ----------
@@ -236,12 +236,12 @@ def refined(poses: Sequence[Pose], sums: Sums, turned: TurnedMap) -> Pose:
         Whose log-likelihoods may be of other sums.
     sums : Sums
         Of one group.
-    turned : TurnedMap
+    rotated : RotatedMap
         The map.
     """
-    refine = _Refinement(sums, turned)
+    refine = _Refinement(sums, rotated)
     with one_thread():
-        seen = turned.at(np.stack([p.matrix for p in poses]), sums)
+        seen = rotated.at(np.stack([p.matrix for p in poses]), sums)
         values = [
             float(gain(*products(one, p.shift, sums))[0])
             for one, p in zip(seen, poses, strict=True)
@@ -250,24 +250,26 @@ def refined(poses: Sequence[Pose], sums: Sums, turned: TurnedMap) -> Pose:
         return max((refine(poses[i]) for i in best), key=lambda p: p.log_likelihood)
 
 
-def _coarse(sums: Sums, turned: TurnedMap, matrices: Array, pool: ThreadPoolExecutor) -> list[Pose]:
+def _coarse(
+    sums: Sums, rotated: RotatedMap, matrices: Array, pool: ThreadPoolExecutor
+) -> list[Pose]:
     """Candidates: the first of the matrices as it is, and the best of all."""
     shifts = _Shifts(sums)
 
     def work(first: int) -> tuple[Array, Array]:
-        return shifts.best(turned.at(matrices[first : first + _AT_ONCE], sums))
+        return shifts.best(rotated.at(matrices[first : first + _AT_ONCE], sums))
 
     parts = list(pool.map(work, range(0, len(matrices), _AT_ONCE)))
     values = np.concatenate([value for value, _ in parts])
-    places = np.concatenate([place for _, place in parts])
+    positions = np.concatenate([locate for _, locate in parts])
     order = np.argsort(-values, kind="stable")
-    poses = (Pose(matrices[i], places[i], float(values[i])) for i in order)
-    first = Pose(matrices[0], places[0], float(values[0]))
+    poses = (Pose(matrices[i], positions[i], float(values[i])) for i in order)
+    first = Pose(matrices[0], positions[0], float(values[0]))
     return [first, *_distinct(poses, _CANDIDATES)]
 
 
 class _Shifts:
-    """The best shift of each turned map, by Fourier transforms."""
+    """The best shift of each rotated map, by Fourier transforms."""
 
     def __init__(self, sums: Sums) -> None:
         import scipy.fft
@@ -283,27 +285,27 @@ class _Shifts:
         self._at = np.fft.fftfreq(self._size, 1 / sums.box)
         near = np.abs(self._at) <= _SHIFT * sums.box
         self._near = np.ix_(*[np.flatnonzero(near)] * 3)
-        self._places = self._at[near]
+        self._points = self._at[near]
 
-    def best(self, turned: Complex) -> tuple[Array, Array]:
+    def best(self, rotated: Complex) -> tuple[Array, Array]:
         """Log-likelihoods (n,), and shifts (n, 3) [px]."""
         import scipy.fft
 
         size = self._size
-        grid = np.zeros((len(turned), size, size, size // 2 + 1), np.complex64)
-        grid[:, *self._index] = self._sums.numerator[0] * turned.conj() * self._factor
+        grid = np.zeros((len(rotated), size, size, size // 2 + 1), np.complex64)
+        grid[:, *self._index] = self._sums.numerator[0] * rotated.conj() * self._factor
         values = scipy.fft.irfftn(grid, s=(size,) * 3, axes=(1, 2, 3))[:, *self._near]
-        flat = values.reshape(len(turned), -1)
+        flat = values.reshape(len(rotated), -1)
         top = flat.argmax(axis=1)
         z, y, x = np.unravel_index(top, values.shape[1:])
-        shift = np.stack([self._places[x], self._places[y], self._places[z]], axis=1)
-        power = (turned.real**2 + turned.imag**2) @ self._sums.power[0]
+        shift = np.stack([self._points[x], self._points[y], self._points[z]], axis=1)
+        power = (rotated.real**2 + rotated.imag**2) @ self._sums.power[0]
         best = flat[np.arange(len(flat)), top]
         return gain(best[:, None], power[:, None]), shift
 
 
 def _distinct(poses: Sequence[Pose] | Iterator[Pose], number: int) -> list[Pose]:
-    """The first so many that are turned differently."""
+    """The first so many that are rotated differently."""
     kept: list[Pose] = []
     least = 1 + 2 * np.cos(np.deg2rad(_APART))
     for pose in poses:
@@ -315,10 +317,10 @@ def _distinct(poses: Sequence[Pose] | Iterator[Pose], number: int) -> list[Pose]
 
 
 class _Refinement:
-    """Moves a map to where it fits best, near where it is."""
+    """Refines the pose of a map."""
 
-    def __init__(self, sums: Sums, turned: TurnedMap) -> None:
-        self._sums, self._turned = sums, turned
+    def __init__(self, sums: Sums, rotated: RotatedMap) -> None:
+        self._sums, self._turned = sums, rotated
         self._k = 2 * np.pi / sums.box * sums.points
         self._bands = Bands(sums)
         self._reach = _SHIFT * sums.box
@@ -330,20 +332,20 @@ class _Refinement:
 
         at, unit = pose, self._turned.gyration
 
-        def moved(p: Array) -> tuple[Array, Array]:
+        def shifted(p: Array) -> tuple[Array, Array]:
             return rotation_about(p[:3] / unit) @ at.matrix, at.shift + p[3:]
 
-        # Derivatives are for turns about where one is, which small turns from the start are.
+        # Derivatives are for rotations about the current one, which small ones from the start are.
         for _ in range(2):
             scale = max(at.log_likelihood, 1.0)
             found = minimize(
-                lambda p, s=scale: self._value(*moved(p), s),
+                lambda p, s=scale: self._value(*shifted(p), s),
                 np.zeros(6),
                 jac=True,
                 method="BFGS",
                 options={"maxiter": 25, "gtol": 1e-3},
             )
-            matrix, shift = moved(found.x)
+            matrix, shift = shifted(found.x)
             before, at = at, Pose(matrix, shift, max(0.0, -float(found.fun) * scale))
             if at.log_likelihood - before.log_likelihood < 0.02:
                 break
@@ -355,12 +357,12 @@ class _Refinement:
     def _value(self, matrix: Array, shift: Array, scale: float) -> tuple[float, Array]:
         """Minus the log-likelihood over `scale`, and its derivatives."""
         sums, unit = self._sums, self._turned.gyration
-        turned = self._turned.at(self._steps @ matrix, sums)
+        rotated = self._turned.at(self._steps @ matrix, sums)
         seen = sums.numerator[0] * np.exp(1j * (self._k @ shift)).astype(np.complex64)
-        first = np.maximum(self._bands.sum((turned.conj() * seen).real), 0)
-        second = self._bands.sum((turned.real**2 + turned.imag**2) * sums.power[0])
+        first = np.maximum(self._bands.sum((rotated.conj() * seen).real), 0)
+        second = self._bands.sum((rotated.real**2 + rotated.imag**2) * sums.power[0])
         amplitudes = first[0] / _above_0(second[0])
         values = gain(first, second)
-        along = (turned[0].conj() * seen).imag * amplitudes[self._bands.of]
-        by_turn = (values[1:4] - values[4:]) / (2 * _STEP) / unit
-        return -float(values[0]) / scale, -np.concatenate([by_turn, -along @ self._k]) / scale
+        along = (rotated[0].conj() * seen).imag * amplitudes[self._bands.of]
+        by_rotation = (values[1:4] - values[4:]) / (2 * _STEP) / unit
+        return -float(values[0]) / scale, -np.concatenate([by_rotation, -along @ self._k]) / scale

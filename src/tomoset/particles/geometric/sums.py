@@ -151,11 +151,11 @@ def _of_box(grid: Complex, points: Ints, box: int, fade: float) -> Complex:
     around = np.arange(-last, last + 1) % padded
     x = min(whole.shape[2], transform.shape[2])
     transform[around[:, None], around, :x] = whole[:, :, :x]
-    place = np.arange(-(box // 2), box - box // 2)
+    locate = np.arange(-(box // 2), box - box // 2)
     volume = scipy.fft.irfftn(transform, s=(padded,) * 3)[
-        np.ix_(place % padded, place % padded, place % padded)
+        np.ix_(locate % padded, locate % padded, locate % padded)
     ]
-    gain = (1 / np.sinc(place / padded) ** _ORDER).astype(np.float32)
+    gain = (1 / np.sinc(locate / padded) ** _ORDER).astype(np.float32)
     volume *= gain * gain[:, None] * gain[:, None, None]
     volume *= _fading(box, fade)
     out = scipy.fft.rfftn(np.fft.ifftshift(volume))

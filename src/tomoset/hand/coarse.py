@@ -17,7 +17,7 @@ from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
 
-#: Defoci that are looked for [Å], and how much images of a series differ from each other.
+#: Defoci that are tried [Å], and how much images of a series differ from each other.
 _LOWEST, _HIGHEST, _SCATTER = 4000.0, 100000.0, 1500.0
 #: A table that is off by no more is as good as tables are [Å].
 _NEAR = 8000.0
@@ -34,7 +34,7 @@ class Spectra:
     Parameters
     ----------
     defoci : (n,) array
-        That are looked at [Å].
+        That are tried [Å].
     scores : (n_tilts, n_amplitudes, n) array
         Logarithm of how much likelier rings are than none.
     """
@@ -65,7 +65,7 @@ class Spectra:
         scores = np.empty((len(images), len(AMPLITUDES), len(defoci)))
         for i, out in enumerate(scores):
             sums = (rings @ profile.of(images.read(i))).astype(np.float32)
-            _kernels.tilt_evidence(sums[:, None], energy, np.array(AMPLITUDES), out[None])
+            _kernels.marginal_over_envelopes(sums[:, None], energy, np.array(AMPLITUDES), out[None])
         return cls(defoci, scores)
 
     def common(self, tables: Array) -> Array:
@@ -103,8 +103,8 @@ class _Profile:
         self._used = (band >= 0) & (band < bands.number) & (x > 0) & (y != 0)
         self._band, self._n = band[self._used], bands.number
         self.number = np.bincount(self._band, minlength=self._n) * _HANN
-        place = np.linspace(-1, 1, self._n)
-        basis = np.polynomial.legendre.legvander(place, _ORDER)
+        position = np.linspace(-1, 1, self._n)
+        basis = np.polynomial.legendre.legvander(position, _ORDER)
         self._smooth, _ = np.linalg.qr(basis * np.sqrt(self.number)[:, None])
 
     def of(self, image: npt.NDArray[np.floating]) -> Array:
@@ -185,7 +185,7 @@ def one_for_all(tomogram: Tomogram, images: TiltSeries, given: float | None) -> 
 def off_table(tomogram: Tomogram, images: TiltSeries) -> float:
     """By how much all of a table may be off, beyond what is usual [Å]; 0: nothing better is seen.
 
-    Whole images are looked at: beads and the like have rings of their own there, so this is a
+    Whole images are used: beads and the like have rings of their own there, so this is a
     guess, to be tried.
     """
     spectra = Spectra.of(images, _microscope(tomogram), tomogram.need_pixel_size())

@@ -1,4 +1,4 @@
-"""Each place looked at in every image: is a bead there, where exactly, and how sure is that."""
+"""Observations: every bead in every image, where exactly it is seen, and how surely."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _FLOOR = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sights:
-    """What images show at places.
+class BeadObservations:
+    """Observations of beads at expected positions.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Expected:
     Parameters
     ----------
     at : (n, m, 2) array
-        Of each place in each image, 0-based pixels.
+        Of each bead in each image, 0-based pixels.
     inside : (n, m) bool array
         Whether that is within the image.
     radius : float
@@ -72,8 +72,8 @@ class Expected:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Looked:
-    """Patches of one image, of the places in `own`; pixels of the white image."""
+class _Patches:
+    """Patches of one image, of the beads in `own`; pixels of the white image."""
 
     own: npt.NDArray[np.int64]
     patches: Array
@@ -85,37 +85,37 @@ class _Looked:
 Run = Callable[..., Iterable[Any]]
 
 
-def confirm(
+def measure(
     expected: Expected,
     white: Whitening,
     read: Callable[[int], Image],
     first: Profile,
     run: Run = map,
-) -> Sights:
-    """Look at all places in all images.
+) -> BeadObservations:
+    """Fit the mean bead at all expected positions in all images.
 
     Parameters
     ----------
     expected : Expected
-        The places.
+        The positions.
     white : Whitening
         Of the series.
     read : callable
         Gives image i: (y, x).
     first : Profile
-        What a bead may look like in a white image; the mean bead takes its place.
+        What a bead may look like in a white image; the mean bead replaces it.
     run : callable
         As `map`.
     """
     half = patch_half(expected.radius, white)
     n = len(expected.at)
-    looked = list(run(lambda i: _look(expected, white, i, read(i), half), range(n)))
-    profile, starts = first, [each.start for each in looked]
+    pieces = list(run(lambda i: _cut(expected, white, i, read(i), half), range(n)))
+    profile, starts = first, [each.start for each in pieces]
     for _ in range(_ROUNDS):
-        fits = list(run(centre, (each.patches for each in looked), [profile] * n, iter(starts)))
-        profile = mean_profile(np.concatenate([each.patches for each in looked]), _joined(fits))
+        fits = list(run(centre, (each.patches for each in pieces), [profile] * n, iter(starts)))
+        profile = mean_profile(np.concatenate([each.patches for each in pieces]), _joined(fits))
         starts = [fit.offset for fit in fits]
-    return _sights(expected, white, looked, fits)
+    return _bead_observations(expected, white, pieces, fits)
 
 
 def patch_half(radius: float, white: Whitening) -> int:
@@ -123,7 +123,7 @@ def patch_half(radius: float, white: Whitening) -> int:
     return int(np.ceil(_REACH * radius / float(np.mean(white.factors)))) + 1
 
 
-def _look(expected: Expected, white: Whitening, i: int, image: Image, half: int) -> _Looked:
+def _cut(expected: Expected, white: Whitening, i: int, image: Image, half: int) -> _Patches:
     """Cut patches, and blank in each what another bead covers."""
     own = np.flatnonzero(expected.inside[i])
     at, radius = expected.at[i] / white.factors, expected.radius / float(np.mean(white.factors))
@@ -134,7 +134,7 @@ def _look(expected: Expected, white: Whitening, i: int, image: Image, half: int)
             if k != j:
                 other = at[k] - middle
                 patch[np.hypot(x - other[0], y - other[1]) < _COVERED * radius] = np.nan
-    return _Looked(own=own, patches=patches, middles=middles, start=at[own] - middles)
+    return _Patches(own=own, patches=patches, middles=middles, start=at[own] - middles)
 
 
 def _joined(fits: list[Centred]) -> Centred:
@@ -142,17 +142,17 @@ def _joined(fits: list[Centred]) -> Centred:
     return Centred(**{name: np.concatenate([getattr(f, name) for f in fits]) for name in names})
 
 
-def _sights(
+def _bead_observations(
     expected: Expected,
     white: Whitening,
-    looked: list[_Looked],
+    pieces: list[_Patches],
     fits: list[Centred],
-) -> Sights:
+) -> BeadObservations:
     """What is seen: beads as clear as is usual in the image, near to where they should be."""
     n, m = expected.inside.shape
     points, uncertainty = np.full((n, m, 2), np.nan), np.full((n, m), np.nan)
     snr = np.full((n, m), np.nan)
-    for i, (each, fit) in enumerate(zip(looked, fits, strict=True)):
+    for i, (each, fit) in enumerate(zip(pieces, fits, strict=True)):
         known = np.isfinite(fit.uncertainty)
         ratio = np.where(known, fit.amplitude / np.maximum(fit.noise, 1e-30), 0.0)
         snr[i, each.own] = ratio
@@ -165,4 +165,4 @@ def _sights(
         points[i, rows] = at[seen]
         precise = fit.uncertainty[seen] * float(np.mean(white.factors))
         uncertainty[i, rows] = np.hypot(precise, _FLOOR)
-    return Sights(points=points, uncertainty=uncertainty, snr=snr)
+    return BeadObservations(points=points, uncertainty=uncertainty, snr=snr)

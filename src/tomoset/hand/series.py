@@ -1,4 +1,4 @@
-"""Tilt images to tables: what a series says of its defocus."""
+"""From the tilt images of a series to the log-likelihoods of defocus in their tiles."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
-from tomoset.hand.evidence import Series
 from tomoset.hand.field import Slab
-from tomoset.hand.rings import Bands, Echoes, Listener, Tiles
+from tomoset.hand.likelihood import Series
+from tomoset.hand.rings import Bands, CorrectedSpectra, Tiles, TileSpectra
 from tomoset.hand.tables import Frame, Offsets, Table, noise_near
 from tomoset.images.ctf import Ctf, wavelength
 from tomoset.images.tilt_series import TiltSeries
@@ -18,17 +18,17 @@ from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
 
-#: How far the defocus of an image may be from what it was taken back from [Å].
+#: How far the defocus of an image may be from that of its correction [Å].
 REACH = 12000.0
 #: For specimens that are more inclined than the tomogram says.
 _MORE = 1.35
-#: Images of noise that are looked at.
+#: Images of noise that are used.
 _NOISE = 4
 #: From the coarsest to the finest there must be so many rings.
 _RINGS = 0.75
 
 
-def listen(tomogram: Tomogram, images: TiltSeries, focus: list[Ctf]) -> Series:
+def read_series(tomogram: Tomogram, images: TiltSeries, focus: list[Ctf]) -> Series:
     """Read all images of a series.
 
     Parameters
@@ -54,20 +54,20 @@ def listen(tomogram: Tomogram, images: TiltSeries, focus: list[Ctf]) -> Series:
     margin = _MORE * pixel_size * float(np.abs(flat).max()) + 1000.0
     bands = Bands.of(pixel_size, voltage, REACH + margin)
     offsets = Offsets.of(bands, voltage, REACH, margin)
-    listener = Listener(images.size, pixel_size, bands, tiles)
+    spectra = TileSpectra(images.size, pixel_size, bands, tiles)
     frame = Frame(bands, offsets, voltage)
-    near = noise_near(_noise(listener, focus), frame)
+    near = noise_near(_noise(spectra, focus), frame)
     tables = tuple(
-        Table.of(listener.echoes(images.read(i), ctf), frame, near) for i, ctf in enumerate(focus)
+        Table.of(spectra.corrected(images.read(i), ctf), frame, near) for i, ctf in enumerate(focus)
     )
     return Series(tomogram, slab, tiles.middles, offsets, tables)
 
 
-def _noise(listener: Listener, focus: list[Ctf]) -> Iterator[Echoes]:
-    """Of images of white noise, taken back as some of the series are."""
+def _noise(spectra: TileSpectra, focus: list[Ctf]) -> Iterator[CorrectedSpectra]:
+    """Of images of white noise, corrected as some of the series are."""
     rng = np.random.default_rng(0)
     for ctf in focus[:: max(1, len(focus) // _NOISE)][:_NOISE]:
-        yield listener.echoes(rng.standard_normal(listener.size[::-1], np.float32), ctf)
+        yield spectra.corrected(rng.standard_normal(spectra.size[::-1], np.float32), ctf)
 
 
 def refuse_coarse(name: str, pixel_size: float, focus: list[Ctf]) -> None:

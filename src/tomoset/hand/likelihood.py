@@ -52,7 +52,7 @@ class Prior:
 
     @classmethod
     def of_table(cls, offsets: Offsets, scatter: tuple[float, ...] = SCATTER) -> Prior:
-        """Of images that are taken back by a table."""
+        """Of images that are corrected by a table of defocus."""
         common = np.arange(-1.6 * _COMMON, 1.6 * _COMMON + 1, max(_COMMON_STEP, offsets.step / 2))
         d = offsets.values
         wide = np.hypot(scatter, offsets.step / 3)
@@ -106,13 +106,13 @@ class Poses:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class HandLikelihood:
     """How likely each hand is.
 
     Parameters
     ----------
     logarithm : (2,) array
-        Natural logarithm of the evidence of each of `HANDS`, against no rings at all.
+        Natural logarithm of the marginal likelihood of each of `HANDS`, against no rings at all.
     by_tilt : (n_tilts, 2) array
         What each image says, where the others have decided what is not known of all.
     spread : float
@@ -134,10 +134,10 @@ class Evidence:
         """Natural logarithm of the odds of +1 against -1."""
         return float(self.logarithm[0] - self.logarithm[1])
 
-    def or_better(self, finer: Evidence) -> Evidence:
+    def or_better(self, finer: HandLikelihood) -> HandLikelihood:
         """For each hand, whichever is more: a grid that is too fine misses what is far away."""
         better = finer.logarithm > self.logarithm
-        return Evidence(
+        return HandLikelihood(
             logarithm=np.where(better, finer.logarithm, self.logarithm),
             by_tilt=np.where(better, finer.by_tilt, self.by_tilt),
             spread=finer.spread if better.any() else self.spread,
@@ -188,10 +188,10 @@ class Series:
         shifts : (n_poses, n_tiles) array
             Defocus of each tile over the image's [Å].
         """
-        places = (shifts / self.offsets.step + self.offsets.margin).astype(np.float32)
-        return self.tables[image].sums(places, 2 * self.offsets.reach + 1)
+        entries = (shifts / self.offsets.step + self.offsets.margin).astype(np.float32)
+        return self.tables[image].sums(entries, 2 * self.offsets.reach + 1)
 
-    def evidence(self, poses: Poses, prior: Prior) -> Array:
+    def log_likelihoods(self, poses: Poses, prior: Prior) -> Array:
         """Logarithms: (n_tilts, 2, n_poses, n_amplitudes, n_kinds of tables)."""
         from tomoset.hand import _kernels
 
@@ -204,7 +204,7 @@ class Series:
         return found.reshape(len(found), 2, -1, *shape[1:])
 
 
-def weigh(series: Series, prior: Prior, *, inclined: bool) -> Evidence:
+def weigh(series: Series, prior: Prior, *, inclined: bool) -> HandLikelihood:
     """Weigh both hands.
 
     Parameters
@@ -217,15 +217,15 @@ def weigh(series: Series, prior: Prior, *, inclined: bool) -> Evidence:
         Whether the specimen may be inclined.
     """
     poses = Poses.usual(inclined=inclined)
-    found = series.evidence(poses, prior)
+    found = series.log_likelihoods(poses, prior)
     weighed = _weighed(found, poses, prior)
     for part in _FINER if inclined else ():
         near = poses.finer(weighed.inclined, part)
-        weighed = weighed.or_better(_weighed(series.evidence(near, prior), near, prior))
+        weighed = weighed.or_better(_weighed(series.log_likelihoods(near, prior), near, prior))
     return weighed
 
 
-def _weighed(found: Array, poses: Poses, prior: Prior) -> Evidence:
+def _weighed(found: Array, poses: Poses, prior: Prior) -> HandLikelihood:
     """What all images together say."""
     known = poses.logarithm[:, :, None, None] + prior.logarithm - np.log(len(AMPLITUDES))
     total = found.sum(axis=0) + known
@@ -233,7 +233,7 @@ def _weighed(found: Array, poses: Poses, prior: Prior) -> Evidence:
     share = np.exp(total - logarithm[:, None, None, None])
     by_tilt = np.einsum("thpkq,hpkq->th", found, share)
     best = [np.unravel_index(np.argmax(t), t.shape) for t in total]
-    return Evidence(
+    return HandLikelihood(
         logarithm=logarithm,
         by_tilt=by_tilt,
         spread=_spread(found, known),
