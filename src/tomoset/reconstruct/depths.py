@@ -31,7 +31,7 @@ class Batch:
     Parameters
     ----------
     tilts : tuple of int
-        Which images, rows of the tomogram.
+        Which images of the tomogram.
     lowest : (n,) array
         Depth along the beam, from where the table's defocus holds, of each one's form 0 [Å].
     step : float

@@ -49,7 +49,7 @@ def sirt(
 
     Parameters
     ----------
-    plan, transforms, rows, device
+    plan, transforms, tilts, device
         As for `back_projection`.
 
     Returns
