@@ -45,7 +45,8 @@ def test_relion_5_and_4_round_trips_keep_the_tomogram(
 def test_defocus_is_kept_where_the_origin_of_depth_differs(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Specification 3.7 step 5: the tables differ by up to 1.73 px of depth, defocus does not."""
+    """docs/relion.md, 'Conversion of RELION 4 and 5', step 5: the tables differ by up to 1.73 px of
+    depth, defocus does not."""
     tomoset.TomogramSet([rigid_tomogram()]).write("r5.star", "relion5")
     convert(capsys, "r5.star", "r4.star", "--to", "relion4")
     five, four = tomoset.read("r5.star")["TS_01"], tomoset.read("r4.star")["TS_01"]

@@ -18,7 +18,8 @@ def real(shared: Path, name: str) -> Path:
 
 
 def test_five_variants_of_one_series(shared: Path) -> None:
-    """Specification 4.5 and IMOD's manual: what each column is, read by hand from line 1."""
+    """docs/relion.md, 'Tables of defocus' and IMOD's manual: what each column is, read by hand from
+    line 1."""
     plain = read_imod(real(shared, "TS_03_plain_estimation.defocus"), 40, VIEWS)
     assert len(plain) == 40
     assert (plain.u[0], plain.v[0], plain.angle[0]) == (13600, 13600, 0)

@@ -19,7 +19,7 @@ def slow_linear(c: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def slow_spline(c: np.ndarray, p: np.ndarray, gx: int, gy: int) -> np.ndarray:
-    """Bicubic Hermite h(s)' F h(t), specification 2.5."""
+    """Bicubic Hermite h(s)' F h(t), docs/relion.md, 'Deformation'."""
 
     def h(s: float) -> np.ndarray:
         return np.array(

@@ -1,4 +1,4 @@
-"""Geometry against worked numbers of the specification, and its laws."""
+"""Geometry against worked numbers of docs/conventions.md, and its laws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ lengths = st.floats(-1000, 1000)
 
 
 def test_rotations_are_right_handed() -> None:
-    # Specification 3.2.
+    # docs/conventions.md, 'Projection'.
     c, s = np.cos(np.deg2rad(30)), np.sin(np.deg2rad(30))
     np.testing.assert_allclose(g.rotation_x(30)[:3, :3], [[1, 0, 0], [0, c, -s], [0, s, c]])
     np.testing.assert_allclose(g.rotation_y(30)[:3, :3], [[c, 0, s], [0, 1, 0], [-s, 0, c]])
@@ -22,7 +22,7 @@ def test_rotations_are_right_handed() -> None:
 
 
 def test_relion_4_worked_example() -> None:
-    """Specification 4.6, an identical run of RELION: matrix and depth."""
+    """docs/conventions.md, 'Projection', an identical run of RELION: matrix and depth."""
     xf = np.array([[[0.0871557, 0.9961947, -3.0], [-0.9961947, 0.0871557, 4.0]]])
     volume = g.ImodVolume(aligned_size=(64, 48), thickness=30)
     ours = g.imod_projections(

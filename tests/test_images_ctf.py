@@ -20,7 +20,7 @@ BASE = {
 
 
 def test_ctf_agrees_with_worked_numbers() -> None:
-    """Specification 2.4."""
+    """docs/relion.md, 'CTF and dose'."""
     assert wavelength(300) == pytest.approx(0.0196876, abs=2e-7)
     ctf = Ctf(**BASE)
     assert ctf.phase(1 / 20, 0) == pytest.approx(-3.15201, abs=1e-5)

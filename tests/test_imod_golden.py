@@ -97,7 +97,8 @@ def test_doses_agree_with_the_best_assignment(
     """Doses against a slow assignment of our own, and RELION's where its is as good.
 
     RELION gives each image the nearest line of the order list, whoever else has it
-    (specification 4.7 #7); the golden series lie up to 5 degrees from their lists.
+    (docs/differences.md, 'Import from IMOD', 7); the golden series lie up to 5 degrees from their
+    lists.
     """
     folder = tmp_path / case
     shutil.copytree(ROOT / case, folder)

@@ -1,4 +1,7 @@
-"""Import from IMOD: what it takes beyond RELION, and what it refuses (specification 4.7)."""
+"""Import from IMOD: what it takes beyond RELION, and what it refuses.
+
+See docs/differences.md, 'Import from IMOD'.
+"""
 
 from __future__ import annotations
 
@@ -199,7 +202,7 @@ def test_binning_that_does_not_divide(run: Run, tmp_path: Path) -> None:
 def test_exact_depth_is_one_and_a_half_voxels_from_relions_frame(run: Run, tmp_path: Path) -> None:
     make_folder(tmp_path / "TS")
     relion, exact = imported(run), imported(run, "--exact-depth")
-    # With --flipYZ --flipZ RELION's frame is 1.5 voxels off (specification 4.7 #12).
+    # With --flipYZ --flipZ RELION's frame is 1.5 voxels off (docs/conventions.md, 'IMOD').
     points = np.array([[10.0, 20.0, 5.0]])
     np.testing.assert_allclose(
         exact.project(points), relion.project(points - [0, 0, 1.5]), atol=1e-6

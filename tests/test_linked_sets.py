@@ -59,7 +59,8 @@ def test_changed_manifolds_get_new_texts_and_others_keep_theirs(tmp_path: Path) 
 
 
 def test_surfaces_of_spheroids_are_sums_of_harmonics() -> None:
-    """Specification 7.2: Y_0 = 1 / (2 sqrt(pi)); Y_1..3 are -y, z, -x of the direction."""
+    """docs/relion.md, 'Manifolds': Y_0 = 1 / (2 sqrt(pi)); Y_1..3 are -y, z, -x of the
+    direction."""
     a = [2 * math.sqrt(math.pi) * 10, 0.3, -0.7, 1.1]
     blob = Manifold(index=1, kind="spheroid", params=[5, 6, 7, *a])  # type: ignore[arg-type]
     assert blob.mean_radius == pytest.approx(10)

@@ -13,7 +13,8 @@ from tomoset import geometry as g
 
 
 def test_depth_and_defocus_of_the_worked_example() -> None:
-    """Specification 4.6: hand -1, 2 Å, m = (11, 21, 9): 1.5443 px, -3.09 Å."""
+    """docs/conventions.md, 'Depth, defocus and the hand': hand -1, 2 Å, m = (11, 21, 9): 1.5443 px,
+    -3.09 Å."""
     P = np.array(
         [
             [0.0818995684483, -0.996194703636, 0.0298090051144, 57.0739541084],

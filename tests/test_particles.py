@@ -53,7 +53,8 @@ def test_euler_matrices_are_three_turns() -> None:
 
 
 def test_the_worked_centred_particle() -> None:
-    """Specification 3.2: (100, -50, 200) Å in 4000 x 4000 x 2000 voxels of 1.35 Å."""
+    """docs/conventions.md, 'Projection': (100, -50, 200) Å in 4000 x 4000 x 2000 voxels of 1.35
+    Å."""
     p = load(PARTICLES_5)
     np.testing.assert_allclose(
         p.coordinates[0], [2000 + 100 / 1.35, 2000 - 50 / 1.35, 1000 + 200 / 1.35], atol=1e-12
@@ -73,7 +74,7 @@ def test_odd_sizes_have_their_centre_at_a_half() -> None:
 
 
 def test_origins_go_through_the_subtomogram() -> None:
-    """Specification 7.1, by hand: rot 90, tilt 45, psi 0 turns (-4.05, 1, 2)."""
+    """docs/relion.md, 'Particles', by hand: rot 90, tilt 45, psi 0 turns (-4.05, 1, 2)."""
     p = load(PARTICLES_4)
     c = np.sqrt(0.5)
     A = np.array([[0, c, -c], [-1, 0, 0], [0, c, c]])

@@ -303,7 +303,8 @@ def test_a_real_project_is_opened_with_its_particles(
         seen = t.project(q.particles.positions[rows])
         inside = ((seen > 0) & (seen < (3838, 3710))).all(axis=-1)
         assert inside.mean() > 0.99  # the tomogram is a little larger than the images
-        # Specification 3.4: RELION 5 moves its picks by one voxel on the way to centred ones.
+        # docs/relion.md, 'Particles of RELION 5': RELION 5 moves its picks by one voxel on the way
+        # to centred ones.
         picked = star.read(f"Picks/job019/annotations/{name}_particles.star").first
         binned = np.stack([picked.floats(f"rlnCoordinate{axis}") for axis in "XYZ"], axis=1)
         np.testing.assert_allclose(q.particles.positions[rows], 7.407407 * binned + 1, atol=2e-6)

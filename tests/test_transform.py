@@ -173,7 +173,10 @@ def test_a_shift_alone_turns_nothing() -> None:
 
 
 def test_angles_that_relion_did_not_look_at(tmp_path: Path) -> None:
-    """Tilt and psi without rot are nothing (7.1); the angles of a rotation are something."""
+    """Tilt and psi without rot are nothing; the angles of a rotation are something.
+
+    See docs/relion.md, 'Particles'.
+    """
     path = tmp_path / "picks.star"
     labels = ["rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ"), *(f"rlnTomoSubtomogram{x}" for x in ("Tilt", "Psi"))]  # fmt: skip
     path.write_text("data_\nloop_\n" + "".join(f"_{x}\n" for x in labels) + "TS_01 1 2 3 40 50\n")

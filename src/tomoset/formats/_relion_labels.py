@@ -1,8 +1,9 @@
 """RELION's labels for what the model holds, and texts that stay as they were.
 
-Specification 2.1, 2.2 and 3.1. Both dialects write most of these alike. A column is known by
-what a tomogram says there; its text in a file is good for as long as that is what it said when
-it was read (`recorded`), and all that RELION ignores has labels of our own.
+docs/relion.md, 'Global table of RELION 4', 'Tilt tables of RELION 4' and 'Files of RELION 5'. Both
+dialects write most of these alike. A column is known by what a tomogram says there; its text in a
+file is good for as long as that is what it said when it was read (`recorded`), and all that RELION
+ignores has labels of our own.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ OTHER_VOLUMES = {
 STACK, FRAME_COUNT = "rlnTomoTiltSeriesName", "rlnTomoFrameCount"
 FIDUCIALS = "rlnTomoFiducialsStarFile"
 HAND_LOG_ODDS = "tomosetHandLogOdds"
-#: What RELION 4's refinement of scales leaves (6.2).
+#: What RELION 4's refinement of scales leaves (docs/relion.md, 'relion_tomo_refine_ctf').
 LUMINANCE, THICKNESS = "rlnTomoRelativeLuminance", "rlnTomoRelativeIceThickness"
 NORMAL = ("rlnTomoIceNormalX", "rlnTomoIceNormalY", "rlnTomoIceNormalZ")
 GRID_LABELS = ("rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY")
@@ -165,7 +166,8 @@ DEFORMATION_COEFFICIENTS = "rlnTomoDeformationCoefficients"
 ACQUISITION = "tomosetAcquisition"
 MOVIE = "rlnMicrographMovieName"
 IMAGE_NAME = "rlnMicrographName"
-#: Images made of the even and of the odd frames of each movie (specification 3.1).
+#: Images made of the even and of the odd frames of each movie (docs/relion.md,
+#: 'Files of RELION 5').
 HALF_NAMES = ("rlnMicrographNameEven", "rlnMicrographNameOdd")
 
 PROJECTION_LABELS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ", "rlnTomoProjW")

@@ -1,4 +1,7 @@
-"""Which files of RELION belong together: followed from an optimisation set (specification 7)."""
+"""Which files of RELION belong together: followed from an optimisation set.
+
+See docs/relion.md, 'Sets that refer to tomograms'.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The microscope in RELION's tables: of optics groups of particles, and of tomograms.
 
-RELION asks for aberrations in data_optics only (specification 7.1). In data_global they have the
-same labels, and it passes them on.
+RELION asks for aberrations in data_optics only (docs/relion.md, 'Particles'). In data_global they
+have the same labels, and it passes them on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sets that belong together, as RELION's files (specification 7)."""
+"""Sets that belong together, as RELION's files (docs/relion.md, 'Sets that refer to tomograms')."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ _TOLD = 1e-3
 def upright(tomogram: Tomogram) -> Tomogram:
     """The same tomogram with its depth counted so that no projection is a mirror image.
 
-    Depth and hand change sign together: defocus stays what it was (specification 3.7).
+    Depth and hand change sign together: defocus stays what it was (docs/relion.md,
+    'Conversion of RELION 4 and 5').
     """
     projections = tomogram.need_projections()
     mirrored = np.linalg.det(projections[:, :3, :3]) < 0

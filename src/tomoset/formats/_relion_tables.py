@@ -99,7 +99,8 @@ def exclusion_table(table: star.Table, tomogram: Tomogram) -> star.Table:
     """The table of what was taken out of a tomogram, made of that of those tilt images.
 
     It stands behind all that RELION looks at: RELION 4 reads as many tables as there are tomograms
-    and ignores the rest (specification 1), RELION 5 the one that has the tomogram's name.
+    and ignores the rest (docs/relion.md, 'STAR text'), RELION 5 the one that has the tomogram's
+    name.
     """
     own = {
         EXCLUDED_ROW: [str(exclusion.row + 1) for exclusion in tomogram.exclusions],

@@ -1,6 +1,6 @@
 """RELION 4's tomogram set: ``tomograms.star`` with data_global and one table a tomogram.
 
-Specification section 2. Its matrices count voxels from 1; here they are brought to count
+docs/relion.md, 'RELION 4'. Its matrices count voxels from 1; here they are brought to count
 from 0, once, and back (`geometry.from_one_based`).
 https://relion.readthedocs.io/en/release-4.0/Reference/STA/Datatypes/tomogram_set.html
 """

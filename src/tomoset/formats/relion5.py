@@ -1,6 +1,6 @@
 """RELION 5's tomogram set: data_global, and one STAR file for each tilt series.
 
-Specification section 3. Its alignment is rigid: angles and shifts instead of matrices. Voxels
+docs/relion.md, 'RELION 5'. Its alignment is rigid: angles and shifts instead of matrices. Voxels
 are counted from 0, as ours.
 https://relion.readthedocs.io/en/release-5.0/
 """
@@ -162,7 +162,10 @@ def _as_read(tomogram: Tomogram, label: str) -> bool:
 
 
 def _read_alignment(tilts: star.Table) -> Alignment | None:
-    """Angles and shifts, if all but the tilt about x are there (specification 3.1)."""
+    """Angles and shifts, if all but the tilt about x are there.
+
+    See docs/relion.md, 'Files of RELION 5'.
+    """
     if not all(label in tilts for label in ALIGNMENT_LABELS[1:]):
         return None
     x = tilts.floats(ALIGNMENT_LABELS[0]) if ALIGNMENT_LABELS[0] in tilts else np.zeros(len(tilts))

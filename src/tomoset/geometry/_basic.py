@@ -118,7 +118,7 @@ def apply(matrices: Array, points: npt.ArrayLike) -> Array:
 def from_one_based(matrices: Array) -> Array:
     """Projections that count voxels from 1 (RELION 4), as projections that count from 0.
 
-    P0 = P4 T(1,1,1): specification 2.3.
+    P0 = P4 T(1,1,1): docs/relion.md, 'Matrices of RELION 4'.
     """
     shifted = np.array(matrices, dtype=np.float64)
     shifted[..., :, 3] += matrices[..., :, :3].sum(axis=-1)

@@ -9,7 +9,7 @@ from tomoset.geometry._basic import Array
 
 
 def euler_matrix(rot: npt.ArrayLike, tilt: npt.ArrayLike, psi: npt.ArrayLike) -> Array:
-    """Matrices of RELION's Euler angles, ZYZ (specification 7.1).
+    """Matrices of RELION's Euler angles, ZYZ (docs/relion.md, 'Particles').
 
     A = Rz(-psi) Ry(-tilt) Rz(-rot), with the right-handed rotations of this package. RELION takes
     A of the subtomogram, times A of the particle, to go from the particle to the tomogram.

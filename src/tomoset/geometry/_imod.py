@@ -59,7 +59,7 @@ class ImodVolume:
 
         Depth of voxel v, t being the thickness: v + 1 - t/2 as RELION has it, and
         v + 1/2 - t/2 as IMOD has it; t/2 - 2 - v and t/2 - 1/2 - v when `flip_z`
-        (specification 4.7 #12).
+        (docs/conventions.md, 'IMOD').
         """
         flipped = self.flip_yz and self.flip_z
         if self.slice_centre is None:

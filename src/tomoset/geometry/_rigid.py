@@ -52,7 +52,7 @@ def rigid_projections(
 
         P = T(shift) T(image centre) Rz(z_rot) Ry(y_tilt) Rx(x_tilt) T(-centre)
 
-    Both centres are whole numbers, size // 2 (specification 3.2).
+    Both centres are whole numbers, size // 2 (docs/conventions.md, 'Projection').
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The contrast transfer function, and the weight of what radiation leaves of a structure.
 
-Specification 2.4 (RELION's ``ctf.cpp``, ``ctf.h`` and ``jaz/optics/damage.cpp``); the dose model
-is of Grant and Grigorieff, eLife 4:e06980 (2015).
+docs/relion.md, 'CTF and dose' (RELION's ``ctf.cpp``, ``ctf.h`` and ``jaz/optics/damage.cpp``); the
+dose model is of Grant and Grigorieff, eLife 4:e06980 (2015).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Manifolds: spheres and spheroids in tomograms, on which particles sit (specification 7.2)."""
+"""Manifolds: spheres and spheroids in tomograms, on which particles sit.
+
+See docs/relion.md, 'Manifolds'.
+"""
 
 from __future__ import annotations
 

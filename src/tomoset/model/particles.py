@@ -210,7 +210,8 @@ class ParticleSet:
     def positions(self) -> Array:
         """Where the particles are, origins applied: (n, 3) 0-based bin-1 voxels.
 
-        coordinate - A origin / pixel size, A of the subtomogram (specification 3.4, 7.1).
+        coordinate - A origin / pixel size, A of the subtomogram (docs/relion.md,
+        'Particles of RELION 5' and 'Particles').
 
         Raises
         ------
@@ -231,7 +232,10 @@ class ParticleSet:
 
     @property
     def orientations(self) -> Array:
-        """From each particle's own frame to the tomogram's: (n, 3, 3), A_sub A (7.1)."""
+        """From each particle's own frame to the tomogram's: (n, 3, 3), A_sub A.
+
+        See docs/relion.md, 'Particles'.
+        """
         total = np.broadcast_to(np.eye(3), (len(self), 3, 3))
         for angles in (self.subtomogram_angles, self.angles):
             if angles is not None:
@@ -351,8 +355,9 @@ class ParticleSet:
         """The same particles in other frames of some of their tomograms.
 
         Only what is in the tomogram's frame changes: coordinates, and the orientation of the
-        subtomogram, R A_sub (specification 7.1). Origins and angles are in the subtomogram's
-        frame, which rotates with the tomogram's, and stay; so do images that were cut out of it.
+        subtomogram, R A_sub (docs/relion.md, 'Particles'). Origins and angles are in the
+        subtomogram's frame, which rotates with the tomogram's, and stay; so do images that were cut
+        out of it.
 
         Parameters
         ----------

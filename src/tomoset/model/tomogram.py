@@ -393,7 +393,9 @@ class Tomogram:
         return np.asarray(self.size, dtype=np.float64) / 2
 
     def defocus(self, points: npt.ArrayLike) -> Array:
-        """Defocus of points in every tilt image (specification 2.4).
+        """Defocus of points in every tilt image.
+
+        See docs/conventions.md, 'Depth, defocus and the hand'.
 
         U and V change with depth by hand x pixel size x slope x depth, the same amount.
 
@@ -468,8 +470,8 @@ class Tomogram:
         """The same tomogram, its table of defocus valid at another voxel.
 
         Defocus anywhere stays what it was: U and V change by hand x pixel size x slope x depth
-        of the new origin (specification 3.7, step 5). Without an alignment or a defocus there
-        is nothing to change.
+        of the new origin (docs/relion.md, 'Conversion of RELION 4 and 5', step 5). Without an
+        alignment or a defocus there is nothing to change.
         """
         new = np.asarray(origin, dtype=np.float64)
         return self._with_depth_origin(new).with_excluded(lambda t: t._with_depth_origin(new))

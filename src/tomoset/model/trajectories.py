@@ -1,4 +1,7 @@
-"""Trajectories: the displacements of each particle, by tilt image (specification 7.3)."""
+"""Trajectories: the displacements of each particle, by tilt image.
+
+See docs/relion.md, 'Trajectories'.
+"""
 
 from __future__ import annotations
 

@@ -68,7 +68,10 @@ def projected_positions(
 
 
 def visible_in(at: Array, size: tuple[int, int], radius: float | Array) -> Mask:
-    """Where points have so many pixels of the image about them, by RELION's rule (2.3)."""
+    """Where points have so many pixels of the image about them, by RELION's rule.
+
+    See docs/relion.md, 'Matrices of RELION 4'.
+    """
     inside = (at > radius) & (at < np.array(size) - radius)
     return np.asarray(inside.all(axis=-1))
 

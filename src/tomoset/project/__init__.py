@@ -1,6 +1,7 @@
 """The sets that belong together: read by following the links, transformed, converted, verified.
 
-RELION ties them with an optimisation set, and by tomogram name (specification 7).
+RELION ties them with an optimisation set, and by tomogram name (docs/relion.md,
+'Sets that refer to tomograms').
 """
 
 from tomoset.model import Project

@@ -1,7 +1,8 @@
 """A set or a project in another format, with what it loses and a verification of the rest.
 
-Specification 3.7. The formats do the writing; here is what has to be decided before: sizes that
-a file does not say, losses that are allowed, single images where a stack is needed.
+docs/relion.md, 'Conversion of RELION 4 and 5'. The formats do the writing; here is what has to be
+decided before: sizes that a file does not say, losses that are allowed, single images where a stack
+is needed.
 """
 
 from __future__ import annotations

@@ -95,7 +95,10 @@ class Plan:
 
     @property
     def size(self) -> tuple[int, int, int]:
-        """x, y, z of the volume, rounded as RELION does (specification 6.3)."""
+        """x, y, z of the volume, rounded as RELION does.
+
+        See docs/relion.md, 'relion_tomo_reconstruct_tomogram'.
+        """
         x, y, z = (n / self.binning for n in self.tomogram.need_size())
         return max(int(x + 0.5), 1), max(int(y + 0.5), 1), max(int(z), 1)
 

@@ -120,8 +120,8 @@ class Views:
     defocus_u, defocus_v, defocus_angle : (n,) arrays
         [Å] and [deg], at voxel size/2 - 1 of the tomogram, as RELION 4 has it.
     deformation : (n, 72) array, optional
-        RELION's spline on 3 x 3 nodes (specification 2.5): how each image is deformed after the
-        projection [px].
+        RELION's spline on 3 x 3 nodes (docs/relion.md, 'Deformation'): how each image is deformed
+        after the projection [px].
     trajectories : (n_molecules, n, 3) array, optional
         Displacement of each molecule in each image: x, y, z of the tomogram [Å].
     """

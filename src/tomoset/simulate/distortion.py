@@ -91,8 +91,9 @@ def random_brownian(
 ) -> Array:
     """Trajectories of molecules whose velocities in different images are independent.
 
-    That is the process which RELION's motion correction expects (specification section 6.1):
-    velocities of two molecules a distance d apart have the covariance velocity² exp(-d / alike).
+    That is the process which RELION's motion correction expects (docs/relion.md,
+    'relion_tomo_align'): velocities of two molecules a distance d apart have the covariance
+    velocity² exp(-d / alike).
 
     Parameters
     ----------

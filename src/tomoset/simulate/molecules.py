@@ -127,8 +127,8 @@ class Molecules:
     positions : (n, 3) array
         x, y, z of each origin in 0-based voxels of the tomogram.
     angles : (n, 3) array
-        rot, tilt, psi [deg]: the matrix of these Euler angles (ZYZ, specification 7.1) turns
-        the molecule's own frame into the tomogram's.
+        rot, tilt, psi [deg]: the matrix of these Euler angles (ZYZ, docs/relion.md, 'Particles')
+        turns the molecule's own frame into the tomogram's.
     """
 
     molecule: Molecule
@@ -162,7 +162,7 @@ def random_angles(rng: np.random.Generator, number: int) -> Array:
 def rotations(angles: Array) -> Array:
     """The matrices of Euler angles rot, tilt, psi [deg], written out one rotation at a time.
 
-    Specification 7.1: about z by -rot, about y by -tilt, about z by -psi, each rotation
+    docs/relion.md, 'Particles': about z by -rot, about y by -tilt, about z by -psi, each rotation
     right-handed. (n, 3) angles give (n, 3, 3) matrices.
 
     Examples

@@ -83,7 +83,7 @@ def matrices(specimen: Specimen, acquisition: Acquisition, views: Views) -> Arra
 
 
 def deform(coefficients: Array, points: Array, image_size: tuple[int, int]) -> Array:
-    """Displacements by RELION's spline (specification 2.5): (n, 2) [px].
+    """Displacements by RELION's spline (docs/relion.md, 'Deformation'): (n, 2) [px].
 
     Parameters
     ----------

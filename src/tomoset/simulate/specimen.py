@@ -180,7 +180,7 @@ class Specimen:
         """x, depth and y from the tilt axis [px] of 0-based voxels: (n, 3).
 
         Depth is t/2 - 2 - z for a thickness t: RELION's frame of a volume turned about x is
-        1.5 voxels off the middle (specification 4.7 #12), and this is its definition.
+        1.5 voxels off the middle (docs/conventions.md, 'IMOD'), and this is its definition.
         """
         x, y, z = np.asarray(voxels, dtype=np.float64).T
         width, height, thickness = self.size

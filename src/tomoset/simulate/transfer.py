@@ -1,6 +1,6 @@
 """What the microscope does to a spectrum, at every depth, and what radiation leaves of it.
 
-Specification 2.4, written out here: `tomoset.images.ctf` is tested against it.
+docs/relion.md, 'CTF and dose', written out here: `tomoset.images.ctf` is tested against it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ MAGNIFICATIONS = ("", "common", "tilt")
 
 @dataclass(frozen=True, kw_only=True)
 class MotionOptions:
-    """Motion of particles during the acquisition (specification section 6.1).
+    """Motion of particles during the acquisition (docs/relion.md, 'relion_tomo_align').
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class DeformationOptions:
     kind, grid
         As in `Deformation`.
     regularisation : float
-        RELION's ``--def_reg``: this times its quadratic form of the coefficients (specification
-        section 2.5) is taken off the log-likelihood, on top of the learned prior.
+        RELION's ``--def_reg``: this times its quadratic form of the coefficients (docs/relion.md,
+        'Deformation') is taken off the log-likelihood, on top of the learned prior.
     per_tilt : bool
         One of its own for each tilt image, not one for all.
     """

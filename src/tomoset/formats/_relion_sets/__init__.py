@@ -1,7 +1,7 @@
 """The sets that refer to a RELION tomogram set by name, in the dialects of RELION 4 and 5.
 
-Specification section 7. The two dialects differ in the particles' coordinates and in the
-fiducials only; the rest is the same text in both.
+docs/relion.md, 'Sets that refer to tomograms'. The two dialects differ in the particles'
+coordinates and in the fiducials only; the rest is the same text in both.
 
 =================  ============================================================
 ``particles``      ``particles.star``: data_optics, data_particles, data_general, read

@@ -58,7 +58,7 @@ class ParticleSource:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """The step between centred Å and voxels, row by row (specification 3.4).
+    """The step between centred Å and voxels, row by row (docs/relion.md, 'Particles of RELION 5').
 
     ::
 

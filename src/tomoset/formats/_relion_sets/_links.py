@@ -51,7 +51,10 @@ class Links:
 
     @property
     def centres(self) -> Array:
-        """Size / 2 of each of the tomograms, a real division (specification 3.4): (k, 3)."""
+        """Size / 2 of each of the tomograms, a real division: (k, 3).
+
+        See docs/relion.md, 'Particles of RELION 5'.
+        """
         sizes = [(np.nan,) * 3 if t.size is None else t.size for t in self.tomograms]
         return np.array(sizes, dtype=np.float64).reshape(-1, 3) / 2
 

@@ -1,4 +1,4 @@
-"""Optics groups of particles: ``data_optics`` (specification 7.1)."""
+"""Optics groups of particles: ``data_optics`` (docs/relion.md, 'Particles')."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_optics(
     """Group and pixel size [Å] of every particle, None where no one says it; and the groups.
 
     The pixel size is that of the optics group if there is one, else the tomogram's
-    (specification 3.4). So is what else a group does not say.
+    (docs/relion.md, 'Particles of RELION 5'). So is what else a group does not say.
     """
     own = links.pixel_sizes[links.codes]
     groups = particles.ints(GROUP) if GROUP in particles else None

@@ -137,7 +137,8 @@ def _triple_columns(
     columns: dict[str, Sequence[str] | None] = {}
     for what, labels in TRIPLES.items():
         values: Array | None = getattr(particles, what)
-        fatal = dialect == "relion4" and labels == ORIGINS  # there if absent (7.1)
+        # there if absent (docs/relion.md, 'Particles')
+        fatal = dialect == "relion4" and labels == ORIGINS
         if values is None and fatal:
             values = np.zeros((len(particles), 3))
         for i, label in enumerate(labels):

@@ -1,4 +1,6 @@
-"""RELION's fiducials: one unnamed loop of places in Å (specification 2.6), and what was seen.
+"""RELION's fiducials: one unnamed loop of places in Å, and what was seen.
+
+See docs/relion.md, 'Fiducials'.
 
 RELION 4 counts voxels from 1, RELION 5 from 0. Its reader takes the first table of the file and
 nothing else, so further tables of ours stand behind it:
@@ -221,8 +223,8 @@ def _no_beads(source: FiducialSource | None, old: star.Table | None, dialect: st
     """RELION's loop without rows, and nothing behind it.
 
     The readers of RELION 4.0.1 and 5.0.1 take that for no beads, as they take 0 bytes; but a
-    further table they take for a row with too few columns (specification 1.1), and stop.
-    A file of 0 bytes, as RELION 4 writes it, stays one.
+    further table they take for a row with too few columns (docs/relion.md, 'Reading STAR'), and
+    stop. A file of 0 bytes, as RELION 4 writes it, stays one.
     """
     if source is not None and not source.file.tables:
         return star.StarFile(())

@@ -1,4 +1,4 @@
-"""RELION's manifold sets: a table a tomogram, named like it (specification 7.2).
+"""RELION's manifold sets: a table a tomogram, named like it (docs/relion.md, 'Manifolds').
 
 Both dialects say the same: 0-based bin-1 voxels.
 https://relion.readthedocs.io/en/release-5.0/Reference/STA/Datatypes/manifold_set.html

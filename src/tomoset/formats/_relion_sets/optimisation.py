@@ -1,4 +1,4 @@
-"""RELION's optimisation set: which files belong together (specification 7.4).
+"""RELION's optimisation set: which files belong together (docs/relion.md, 'Optimisation sets').
 
 https://relion.readthedocs.io/en/release-5.0/Reference/STA/Datatypes/optimisation_set.html
 """

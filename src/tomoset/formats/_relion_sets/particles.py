@@ -1,4 +1,6 @@
-"""RELION's particles: corner voxels in RELION 4, centred Å in RELION 5 (specification 7.1, 3.4).
+"""RELION's particles: corner voxels in RELION 4, centred Å in RELION 5.
+
+See docs/relion.md, 'Particles' and 'Particles of RELION 5'.
 
 https://relion.readthedocs.io/en/release-5.0/Reference/STA/Datatypes/particle_set.html
 """

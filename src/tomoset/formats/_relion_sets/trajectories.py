@@ -1,4 +1,6 @@
-"""RELION's trajectories, ``motion.star``: a table a particle, named like it (specification 7.3).
+"""RELION's trajectories, ``motion.star``: a table a particle, named like it.
+
+See docs/relion.md, 'Trajectories'.
 
 Both dialects say the same: shifts in Å, a row a tilt image, in the order of the tilt table.
 https://relion.readthedocs.io/en/release-5.0/Reference/STA/Datatypes/trajectory_set.html

@@ -1,6 +1,7 @@
 """From IMOD's alignment of a tilt series to a tomogram.
 
-Specification section 4; ``docs/differences.md`` lists where RELION 4.0.1 does otherwise.
+docs/relion.md, 'relion_tomo_import_tomograms'; ``docs/differences.md`` lists where RELION 4.0.1
+does otherwise.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Series:
 
 
 def read_import_table(path: str | os.PathLike[str], options: ImportOptions) -> list[Series]:
-    """The series of RELION's import table (specification 4.1).
+    """The series of RELION's import table (docs/relion.md, 'Import table').
 
     Raises
     ------
