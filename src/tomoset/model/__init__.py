@@ -3,6 +3,7 @@
 Plain data, checked once. Knows no file format.
 """
 
+from tomoset.model._tomogram_fields import Exclusion
 from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
 from tomoset.model.fiducials import Fiducials
@@ -14,7 +15,7 @@ from tomoset.model.particles import ParticleSet, VisibleTilts
 from tomoset.model.project import Project
 from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source
-from tomoset.model.tomogram import Exclusion, Tomogram
+from tomoset.model.tomogram import Tomogram
 from tomoset.model.tomogram_set import TomogramSet
 from tomoset.model.trajectories import TrajectorySet
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,54 +15,16 @@ from tomoset.images.boxes import ParticleImages, extract_boxes
 from tomoset.images.ctf import Ctf
 from tomoset.images.mrc import stack_path
 from tomoset.images.tilt_series import TiltSeries
-from tomoset.model._checks import Checks
 from tomoset.model._join import joined
-from tomoset.model.alignment import Alignment
-from tomoset.model.deformation import Deformation
-from tomoset.model.ice import Ice
-from tomoset.model.optics import Optics
-from tomoset.model.reconstruction import Reconstruction
-from tomoset.model.source import Source, take
+from tomoset.model._tomogram_fields import PER_TILT, Exclusion, TomogramFields
+from tomoset.model.source import take
 from tomoset.paths import image_sections
 
 Array = npt.NDArray[np.float64]
-T = TypeVar("T")
-
-#: Arrays with one value per tilt image, besides the projections.
-PER_TILT = (
-    "defocus_u",
-    "defocus_v",
-    "defocus_angle",
-    "phase_shift",
-    "ctf_scale",
-    "b_factor",
-    "pre_exposure",
-    "exposure",
-    "nominal_tilts",
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Exclusion:
-    """A tilt image that was taken out of its series.
-
-    Parameters
-    ----------
-    row : int
-        Where it stands in the table, from 0, when all that were taken out are back.
-    reason : str
-        Why it is out.
-    tilt : Tomogram
-        The series of this one image.
-    """
-
-    row: int
-    reason: str
-    tilt: Tomogram
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Tomogram:
+class Tomogram(TomogramFields):
     """A tilt series with its alignment and its CTF: one row of a tomogram set.
 
     Values per tilt image are arrays in the order of the table; what is not known is None.
@@ -155,139 +116,6 @@ class Tomogram:
     >>> t.project([[10.0, 20.0, 0.0]]).round(9).tolist()
     [[[5.0, 20.0]], [[10.0, 20.0]], [[5.0, 20.0]]]
     """
-
-    name: str
-    n_tilts: int
-    optics: Optics
-    hand: int = -1
-    stack: str | None = None
-    image_index: npt.NDArray[np.int64] | None = None
-    images: tuple[str, ...] | None = None
-    image_size: tuple[int, int] | None = None
-    size: tuple[int, int, int] | None = None
-    projections: Array | None = None
-    alignment: Alignment | None = None
-    defocus_u: Array | None = None
-    defocus_v: Array | None = None
-    defocus_angle: Array | None = None
-    phase_shift: Array | None = None
-    ctf_scale: Array | None = None
-    b_factor: Array | None = None
-    pre_exposure: Array | None = None
-    fractional_dose: float | None = None
-    defocus_slope: float = 1.0
-    depth_origin: Array | None = None
-    fiducials: str | None = None
-    deformation: Deformation | None = None
-    reconstruction: Reconstruction | None = None
-    exposure: Array | None = None
-    nominal_tilts: Array | None = None
-    acquisition: npt.NDArray[np.int64] | None = None
-    half_images: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-    movies: tuple[str, ...] | None = None
-    deviations: Mapping[str, Array] = field(default_factory=dict)
-    hand_log_odds: float | None = None
-    ice: Ice | None = None
-    exclusions: tuple[Exclusion, ...] = ()
-    source: Source | None = None
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise ModelError("a tomogram needs a name")
-        if self.hand not in (1, -1):
-            raise ModelError(
-                f"tomogram {self.name!r}: hand must be +1 or -1, not {self.hand}; "
-                "find it by experiment, it is the sign of defocus against depth"
-            )
-        if self.n_tilts < 0:
-            raise ModelError(f"tomogram {self.name!r}: {self.n_tilts} tilt images are impossible")
-        if self.fractional_dose is not None and not math.isfinite(self.fractional_dose):
-            raise ModelError(f"tomogram {self.name!r}: impossible dose {self.fractional_dose}")
-        checked = Checks(self.name)
-        n = (self.n_tilts,)
-        for name, value in (
-            ("hand", int(self.hand)),
-            ("size", checked.size("size", self.size, 3)),
-            ("image_size", checked.size("image_size", self.image_size, 2)),
-            ("projections", checked.matrices("projections", self.projections, self.n_tilts)),
-            ("depth_origin", checked.array("depth_origin", self.depth_origin, (3,))),
-            ("image_index", checked.indices("image_index", self.image_index, n)),
-            ("acquisition", checked.indices("acquisition", self.acquisition, n)),
-            ("deviations", {k: checked.array(k, v, n) for k, v in self.deviations.items()}),
-            *((each, checked.array(each, getattr(self, each), n)) for each in PER_TILT),
-        ):
-            object.__setattr__(self, name, value)
-        for name in ("images", "movies"):
-            if (names := getattr(self, name)) is not None:
-                object.__setattr__(self, name, tuple(names))
-        even, odd = self.half_images or ((), ())
-        halves = (tuple(even), tuple(odd)) if even or odd else None
-        object.__setattr__(self, "half_images", halves)
-        for what, length in (
-            ("names", None if self.images is None else len(self.images)),
-            ("names of even frames", len(even) or None),
-            ("names of odd frames", len(odd) or None),
-            ("movies", None if self.movies is None else len(self.movies)),
-            (
-                "deformation coefficients",
-                None if self.deformation is None else len(self.deformation.coefficients),
-            ),
-        ):
-            if length not in (None, self.n_tilts):
-                raise ModelError(
-                    f"tomogram {self.name!r}: {self.n_tilts} tilt images but {what} for {length}"
-                )
-
-    def need_projections(self) -> Array:
-        """`projections`, or a ModelError that says what they lack."""
-        if self.projections is not None:
-            return self.projections
-        if self.alignment is None:
-            raise ModelError(f"tomogram {self.name!r} is not aligned: it has no projections")
-        unknown = [
-            what
-            for what, value in (
-                ("of the tomogram", self.size),
-                ("of the tilt images", self.image_size),
-                ("of a pixel", self.optics.pixel_size),
-            )
-            if value is None
-        ]
-        raise ModelError(
-            f"tomogram {self.name!r} is aligned, but its projections need the size "
-            f"{' and '.join(unknown)}, which is not known; give it (Tomogram.placed, --size, "
-            "--image-size)"
-        )
-
-    def need_pixel_size(self) -> float:
-        """The pixel size of the tilt images [Å], or a ModelError."""
-        lack = ": the pixel size is not known; give it (Optics.pixel_size)"
-        return self._known(self.optics.pixel_size, lack)
-
-    def need_image_size(self) -> tuple[int, int]:
-        """`image_size`, or a ModelError."""
-        lack = ": the size of the tilt images is not known; give it (Tomogram.placed, --image-size)"
-        return self._known(self.image_size, lack)
-
-    def need_size(self) -> tuple[int, int, int]:
-        """`size`, or a ModelError."""
-        return self._known(self.size, " has no size; give one (Tomogram.placed, --size)")
-
-    def need_defocus(self) -> tuple[Array, Array]:
-        """`defocus_u` and `defocus_v`, or a ModelError."""
-        lack = " has no defocus; estimate it first (CTFFIND)"
-        return self._known(self.defocus_u, lack), self._known(self.defocus_v, lack)
-
-    def need_pre_exposure(self) -> Array:
-        """`pre_exposure`, or a ModelError."""
-        return self._known(
-            self.pre_exposure, " has no doses; its set must name them (pre_exposure)"
-        )
-
-    def _known(self, value: T | None, lack: str) -> T:
-        if value is None:
-            raise ModelError(f"tomogram {self.name!r}{lack}")
-        return value
 
     @property
     def acquisition_order(self) -> npt.NDArray[np.int64]:
@@ -752,7 +580,7 @@ class Tomogram:
         """
         if not self.exclusions:
             return self
-        changed = (replace(e, tilt=change(e.tilt)) for e in self.exclusions)
+        changed = (replace(e, tilt=change(cast(Tomogram, e.tilt))) for e in self.exclusions)
         return replace(self, exclusions=tuple(changed))
 
     def __repr__(self) -> str:

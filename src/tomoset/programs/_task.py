@@ -14,7 +14,7 @@ from tomoset.errors import MissingFileError, ModelError
 from tomoset.figures import save
 from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Fiducials, Tomogram
-from tomoset.model.tomogram import PER_TILT
+from tomoset.model._tomogram_fields import PER_TILT
 from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
 from tomoset.run import Resources, file_stamp
