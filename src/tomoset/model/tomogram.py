@@ -529,16 +529,16 @@ class Tomogram(TomogramFields):
         [0.0, 3.0, 6.0]
         """
         out = sorted({range(self.n_tilts)[row] for row in rows})
-        rows = self._rows()
+        original = self._original_rows()
         bare = replace(self, exclusions=(), reconstruction=None, fiducials=None)
         taken = tuple(
-            Exclusion(row=rows[row], reason=" ".join(reason.split()), tilt=bare.select([row]))
+            Exclusion(row=original[row], reason=" ".join(reason.split()), tilt=bare.select([row]))
             for row in out
         )
         kept = self.select([row for row in range(self.n_tilts) if row not in set(out)])
         return replace(kept, exclusions=(*self.exclusions, *taken))
 
-    def _rows(self) -> list[int]:
+    def _original_rows(self) -> list[int]:
         """Where the rows stand when all that were taken out are back."""
         out = {exclusion.row for exclusion in self.exclusions}
         every = range(self.n_tilts + len(self.exclusions))
@@ -560,7 +560,7 @@ class Tomogram(TomogramFields):
             return self
         tilts = [exclusion.tilt for exclusion in self.exclusions]
         every: Tomogram = joined([replace(self, exclusions=()), *tilts], PER_TILT)
-        rows = [*self._rows(), *(exclusion.row for exclusion in self.exclusions)]
+        rows = [*self._original_rows(), *(exclusion.row for exclusion in self.exclusions)]
         return every.select(np.argsort(rows, kind="stable"))
 
     @property
