@@ -107,6 +107,7 @@ class Tomogram(TomogramTilts):
 
     Examples
     --------
+    >>> from tomoset import Optics, Tomogram
     >>> from tomoset import geometry
     >>> t = Tomogram(name="TS_01", n_tilts=3, optics=Optics(pixel_size=2.0), hand=-1,
     ...              size=(100, 100, 40), projections=geometry.rotation_y([-60, 0, 60]))
@@ -127,6 +128,7 @@ class Tomogram(TomogramTilts):
 
         Examples
         --------
+        >>> from tomoset import Optics, Tomogram
         >>> t = Tomogram(name="a", n_tilts=3, optics=Optics(pixel_size=1.0),
         ...              pre_exposure=[6.0, 0.0, 3.0])
         >>> t.acquisition_order.tolist()
@@ -194,6 +196,7 @@ class Tomogram(TomogramTilts):
 
         Examples
         --------
+        >>> from tomoset import Optics, Tomogram
         >>> from tomoset import geometry
         >>> t = Tomogram(name="a", n_tilts=1, optics=Optics(pixel_size=2.0), size=(8, 8, 8),
         ...              projections=geometry.rotation_y([0.0]), defocus_u=[20000.0],
@@ -268,6 +271,7 @@ class Tomogram(TomogramTilts):
 
         Examples
         --------
+        >>> from tomoset import Optics, Tomogram
         >>> t = Tomogram(name="a", n_tilts=1, optics=Optics(pixel_size=2.0), hand=-1,
         ...              defocus_u=[20000.0], defocus_v=[19000.0])
         >>> t.ctf(0, depth=3.0).defocus_v
@@ -369,6 +373,7 @@ class Tomogram(TomogramTilts):
 
         Examples
         --------
+        >>> from tomoset import Optics, Tomogram
         >>> from tomoset import geometry
         >>> t = Tomogram(name="a", n_tilts=2, optics=Optics(pixel_size=2.0),
         ...              projections=geometry.rotation_y([-30.0, 30.0]))
