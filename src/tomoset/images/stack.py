@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from tomoset.errors import FileAccessError, FileFormatError, MissingFileError
 from tomoset.files import AtomicFiles, read_bytes
-from tomoset.images import tiff
 from tomoset.images._stack import ImageHeader as ImageHeader
 from tomoset.images._stack import Stack as Stack
 from tomoset.images.mrc import HEADER_BYTES, MrcStack, parse_header, stack_path, write_stack
 from tomoset.images.statistics import Statistics
 
+#: How files begin: either byte order, and those above 4 GB.
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FOREIGN = {
     b"\x1f\x8b": "compressed by gzip: decompress it first (gunzip)",
     b"BZh": "compressed by bzip2: decompress it first (bunzip2)",
@@ -97,8 +98,10 @@ def _opened(path: str | os.PathLike[str]) -> Stack:
         raise FileFormatError("this is a folder, an image stack was expected", path=name) from None
     except OSError as problem:
         raise FileAccessError(f"{name}: {problem.strerror}") from None
-    if head.startswith(tiff.MAGIC):
-        return tiff.TiffStack(name)
+    if head.startswith(TIFF_MAGIC):
+        from tomoset.images.tiff import TiffStack
+
+        return TiffStack(name)
     if head.startswith(tuple(_FOREIGN)):
         what = next(what for magic, what in _FOREIGN.items() if head.startswith(magic))
         raise FileFormatError(f"expected images in MRC or TIFF, found {what}", path=name)

@@ -17,8 +17,6 @@ from tomoset.images.statistics import Values
 if TYPE_CHECKING:
     import tifffile
 
-#: How files begin: either byte order, and those above 4 GB.
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 #: How programs call them.
 TIFF_ENDINGS = (".tif", ".tiff")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -66,6 +65,8 @@ def unknown(names: Iterable[str], tomograms: TomogramSet) -> list[str]:
 
 def unknown_message(lost: Sequence[str], tomograms: TomogramSet) -> str:
     """What to say of names that no tomogram has: those there are, and the nearest."""
+    import difflib
+
     near = difflib.get_close_matches(lost[0], list(tomograms), n=1, cutoff=0.5)
     # Warp and others refer to a series by its file; then the stem is the name.
     inside = [name for name in tomograms if name and name in lost[0]]

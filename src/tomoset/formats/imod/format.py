@@ -1,4 +1,7 @@
-"""IMOD as a format: alignments of etomo come in."""
+"""IMOD as a format: alignments of etomo come in, and go out.
+
+What reads and writes is loaded when it is used: every set is asked first whether it is IMOD's.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +18,11 @@ from tomoset import geometry, star
 from tomoset.errors import LossyWarning, ModelError
 from tomoset.files import AtomicFiles, part_of
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
-from tomoset.formats.imod import batch
-from tomoset.formats.imod.bead_models import write_bead_model
-from tomoset.formats.imod.bead_stacks import ImodStack
-from tomoset.formats.imod.beads import read_tracked
-from tomoset.formats.imod.series import ImportOptions
-from tomoset.formats.imod.write import ImodFolder, dose_of, import_table
 from tomoset.model import Observations, Project, Tomogram, TomogramSet
 from tomoset.paths import file_names
+
+if TYPE_CHECKING:
+    from tomoset.formats.imod.series import ImportOptions
 
 #: Files that show a folder to be etomo's.
 _COMMANDS = ("newst.com", "newsta.com", "tilt.com", "tilta.com")
@@ -163,6 +163,8 @@ class Imod(Format):
         Views that IMOD leaves out are left out of new stacks in the folder ``culled`` beside
         `target`, or, without one, of the table only.
         """
+        from tomoset.formats.imod import batch
+
         given = {option.name: option.default for option in self.options} | options
         self.refuse_options(sources, given)
         wanted = _import_options(given, folders=bool(sources), cull=target is not None)
@@ -186,6 +188,8 @@ class Imod(Format):
         files: AtomicFiles | None = None,
     ) -> str:
         """Write a folder for each tilt series, with all but its stack, and an import table."""
+        from tomoset.formats.imod.write import ImodFolder, import_table
+
         del tolerance
         for name, loss in self.losses(project).items():
             warnings.warn(
@@ -204,6 +208,8 @@ class Imod(Format):
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """What command files and transforms cannot say."""
+        from tomoset.formats.imod.write import ImodFolder
+
         lost = {}
         for name, t in project.tomograms.items():
             what = {
@@ -228,6 +234,8 @@ class Imod(Format):
         self, path: str, raw_size: tuple[int, int, int], kept: Sequence[int] | None
     ) -> Observations:
         """Beads of a model, or of tiltalign's residuals."""
+        from tomoset.formats.imod.beads import read_tracked
+
         return read_tracked(path, raw_size, kept)
 
     def write_observations(
@@ -238,12 +246,17 @@ class Imod(Format):
         raw_size: tuple[int, int, int],
     ) -> None:
         """Write a model that 3dmod opens on the stack."""
+        from tomoset.formats.imod.bead_models import write_bead_model
+        from tomoset.formats.imod.bead_stacks import ImodStack
+
         kept = None if tomogram.image_index is None else tomogram.image_index.tolist()
         stack = ImodStack(raw_size=raw_size, pixel_size=tomogram.optics.pixel_size)
         write_bead_model(observations, path, stack, kept=kept)
 
     def told(self, project: Project) -> dict[str, Any]:
         """Optics, the hand and the dose of an image, as the first tomogram has them."""
+        from tomoset.formats.imod.write import ImodFolder, dose_of
+
         for t in project.tomograms.values():
             of = t.optics
             return {
@@ -266,6 +279,8 @@ def _bend(t: Tomogram) -> npt.NDArray[np.float64]:
 
 
 def _import_options(given: Mapping[str, Any], *, folders: bool, cull: bool) -> ImportOptions:
+    from tomoset.formats.imod.series import ImportOptions
+
     turned = folders and not given["no_flip"]
     return ImportOptions(
         **{name: given[name] for name in _SAME},
