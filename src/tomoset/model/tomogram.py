@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import ModelError
+from tomoset.errors import MissingFieldError, ModelError
 from tomoset.images.boxes import ParticleImages, extract_boxes
 from tomoset.images.ctf import Ctf
 from tomoset.images.mrc import stack_path
@@ -397,6 +397,23 @@ class Tomogram(TomogramTilts):
             raise ModelError(f"tomogram {self.name!r} names no tilt images")
         index = range(self.n_tilts) if self.image_index is None else self.image_index.tolist()
         return [(stack_path(self.stack), section) for section in index]
+
+    def half_sections(self) -> tuple[list[tuple[str, int]], ...]:
+        """Files and sections of images of even and of odd frames; none where none are named.
+
+        Raises
+        ------
+        MissingFieldError
+            If only one of the two is named.
+        """
+        if self.half_images is None:
+            return ()
+        if not all(self.half_images):
+            raise MissingFieldError(
+                f"tomogram {self.name!r} names images of one half of the frames only; those of "
+                "even and of odd frames belong together"
+            )
+        return tuple(map(image_sections, self.half_images))
 
     def open_images(self, sections: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
         """The tilt images, in the order of the table, to be read one by one.

@@ -18,7 +18,6 @@ from tomoset.model._tomogram_fields import PER_TILT
 from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
 from tomoset.run import Resources, file_stamp
-from tomoset.tilt_series import half_sections
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -175,7 +174,7 @@ def half_stamps(task: Task[O]) -> list[list[str | int]]:
         As `identity`.
     """
     stamps = []
-    for sections in half_sections(task.tomogram) or ():
+    for sections in task.tomogram.half_sections():
         with task.images(sections) as series:
             stamps += _image_stamps(series)
     return stamps

@@ -20,7 +20,6 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, identity_with_fiducials
 from tomoset.project import Project
 from tomoset.run import Resources, wanted
-from tomoset.tilt_series import half_sections
 
 _LABEL = f"tomoset {__version__}: gold beads replaced by noise"
 
@@ -128,7 +127,7 @@ def _run(task: Task[EraseOptions]) -> ErasedStacks:
     fiducials = task.fiducials()
     if fiducials is None or not len(fiducials):
         raise ModelError(f"tomogram {task.tomogram.name!r} has no fiducials to be erased")
-    stacks = (None, *(half_sections(task.tomogram) or ()))
+    stacks = (None, *task.tomogram.half_sections())
     paths = _stacks(task)[: len(stacks)]
     for path, sections in zip(paths, stacks, strict=True):
         seed = task.tomogram.name + os.path.relpath(path, task.target("stacks"))

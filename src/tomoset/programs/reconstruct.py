@@ -21,7 +21,6 @@ from tomoset.project import Project
 from tomoset.reconstruct import Options, Plan, Transforms, resized, write_volume
 from tomoset.reconstruct.slices import CentralSlices
 from tomoset.run import Resources, wanted
-from tomoset.tilt_series import half_sections
 
 #: Options that only one method asks for.
 _OF_METHOD = {"iterations": "sirt", "snr": "wiener"}
@@ -151,11 +150,11 @@ def _halves(
     if not task.options.halves:
         return
     rows = range(plan.tomogram.n_tilts)
-    sections = half_sections(task.tomogram)
-    if sections is None and len(rows) < 2:
+    sections = task.tomogram.half_sections()
+    if not sections and len(rows) < 2:
         raise ModelError(f"tomogram {task.tomogram.name!r} has one tilt image: no --halves of it")
     for i, half in enumerate(("half1", "half2")):
-        if sections is None:
+        if not sections:
             yield half, transforms, rows[i::2]
             continue
         with (

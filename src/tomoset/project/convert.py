@@ -21,9 +21,9 @@ from tomoset.files import AtomicFiles
 from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.project._read import open_tomograms, read_all
+from tomoset.project.stacks import with_stacks
 from tomoset.project.verify import Verification, verify
 from tomoset.run import chosen, documented
-from tomoset.tilt_series import with_stacks
 
 Array = npt.NDArray[np.float64]
 

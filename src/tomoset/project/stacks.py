@@ -1,4 +1,4 @@
-"""Files of the tilt images that a set names: halves of the frames, stacks made of single images."""
+"""Stacks made of single images, for formats that name one stack for each tilt series."""
 
 from __future__ import annotations
 
@@ -8,36 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from tomoset.errors import (
-    FileAccessError,
-    LossyWarning,
-    MissingFieldError,
-)
+from tomoset.errors import FileAccessError, LossyWarning
 from tomoset.files import AtomicFiles
-from tomoset.images.stack import (
-    join_images,
-)
+from tomoset.images.stack import join_images
 from tomoset.model import Tomogram, TomogramSet
-from tomoset.paths import file_names, image_sections
-
-
-def half_sections(tomogram: Tomogram) -> tuple[list[tuple[str, int]], list[tuple[str, int]]] | None:
-    """Files and sections of images from even and odd frames, where the set names them.
-
-    Raises
-    ------
-    MissingFieldError
-        If it names only one of the two.
-    """
-    if tomogram.half_images is None:
-        return None
-    even, odd = tomogram.half_images
-    if not even or not odd:
-        raise MissingFieldError(
-            f"tomogram {tomogram.name!r} names images of one half of the frames only; those of "
-            "even and of odd frames belong together"
-        )
-    return image_sections(even), image_sections(odd)
+from tomoset.paths import file_names
 
 
 def with_stacks(
