@@ -281,7 +281,7 @@ def test_a_failed_simulation_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr("tomoset.formats.imod.format.import_table", fail)
+    monkeypatch.setattr("tomoset.formats.imod.write.import_table", fail)
     assert main(["simulate", str(out), *TINY, "--seed", "2", "--overwrite"]) != 0
     assert main(["simulate", str(tmp_path / "new"), *TINY]) != 0
     assert [p.name for p in tmp_path.iterdir()] == ["project"]
