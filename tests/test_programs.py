@@ -462,6 +462,25 @@ def test_a_project_made_in_memory_is_processed(linked: Path) -> None:
     np.testing.assert_array_equal(after.positions, there)
 
 
+def test_what_was_picked_out_of_linked_sets_is_written(linked: Path) -> None:
+    """A program that changes no particles must not tie in the file they were taken from."""
+    whole = open_project("optimisation_set.star")
+    assert whole.particles is not None
+    assert whole.manifolds is not None
+    assert whole.particles.path == "sets/particles.star"
+    few = whole.particles.select([1])
+    one = whole.manifolds.with_manifolds({"TS_01": whole.manifolds["TS_01"]})
+    assert few.path is None
+    assert one.path is None
+    idle = replace(NOTE, updated=lambda tomogram, _: tomogram)
+    of_project(idle, whole.with_sets(particles=few, manifolds=one), "N")
+    after = open_project("N")
+    assert after.particles is not None
+    assert after.manifolds is not None
+    np.testing.assert_array_equal(after.particles.positions, few.positions)
+    assert list(after.manifolds) == ["TS_01"]
+
+
 def test_beads_of_its_own_and_volumes_of_before(linked: Path) -> None:
     tomograms = tomoset.read("sets/tomograms.star")
     made = Reconstruction(binning=4, path="rec.mrc")

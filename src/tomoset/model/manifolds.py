@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
-from tomoset.model.source import path_of
+from tomoset.model.source import InFile
 
 Array = npt.NDArray[np.float64]
 
@@ -176,7 +176,7 @@ def _rotated(coefficients: Array, rotation: Array) -> Array:
     return np.array(rotated)
 
 
-class ManifoldSet(Mapping[str, tuple[Manifold, ...]]):
+class ManifoldSet(InFile, Mapping[str, tuple[Manifold, ...]]):
     """The manifolds of every tomogram, by its name.
 
     Parameters
@@ -210,11 +210,6 @@ class ManifoldSet(Mapping[str, tuple[Manifold, ...]]):
                         "particles refer to it, so each may occur only once"
                     )
 
-    @property
-    def path(self) -> str | None:
-        """The file that they were read from; None if they were made."""
-        return path_of(self.source)
-
     def __getitem__(self, name: str) -> tuple[Manifold, ...]:
         return self._manifolds[name]
 
@@ -225,7 +220,7 @@ class ManifoldSet(Mapping[str, tuple[Manifold, ...]]):
         return len(self._manifolds)
 
     def with_manifolds(self, manifolds: Mapping[str, Iterable[Manifold]]) -> ManifoldSet:
-        """A set of the same file with these manifolds instead."""
+        """A set, still with the texts of the file, with these manifolds instead."""
         return ManifoldSet(manifolds, source=self.source)
 
     def transformed(self, transforms: Mapping[str, Array]) -> ManifoldSet:

@@ -13,7 +13,7 @@ from tomoset import geometry
 from tomoset.errors import ModelError, UnsupportedError
 from tomoset.model.io import StrPath, entered
 from tomoset.model.optics import Optics
-from tomoset.model.source import path_of
+from tomoset.model.source import InFile
 from tomoset.model.tomogram_set import TomogramSet
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _starts(lengths: Ints) -> Ints:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ParticleSet:
+class ParticleSet(InFile):
     """Particles of any number of tomograms, as columns. Arrays are read-only.
 
     Parameters
@@ -200,11 +200,6 @@ class ParticleSet:
 
     def __len__(self) -> int:
         return len(self.tomogram_names)
-
-    @property
-    def path(self) -> str | None:
-        """The file that they were read from; None if they were made."""
-        return path_of(self.source)
 
     @property
     def positions(self) -> Array:

@@ -13,7 +13,6 @@ from tomoset.model.fiducials import Fiducials
 from tomoset.model.io import StrPath, entered
 from tomoset.model.manifolds import ManifoldSet
 from tomoset.model.particles import ParticleSet
-from tomoset.model.source import path_of
 from tomoset.model.tomogram_set import TomogramSet
 from tomoset.model.trajectories import TrajectorySet
 
@@ -82,7 +81,8 @@ class Project:
     @property
     def path(self) -> str | None:
         """The file that ties its sets together; None if there was none."""
-        return path_of(self.source)
+        path: str | None = getattr(self.source, "path", None)
+        return path
 
     def with_sets(self, **changes: Any) -> Project:
         """The project with other fields; a set that is given is not unread any more.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +48,17 @@ def take(values: Any, rows: Sequence[int]) -> Any:
     return tuple(values[i] for i in rows)
 
 
-def path_of(source: Any) -> str | None:
-    """The file that something was read from, by the text that a format keeps of it."""
-    path: str | None = getattr(getattr(source, "file", source), "path", None)
-    return path
+class InFile:
+    """A set that knows the file it is in: the one that was read, not what is made of it."""
+
+    _path: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The file that it was read from; None if it was made, or made of one that was read."""
+        return self._path
+
+    def in_file(self, path: str | None) -> Self:
+        """The same set, which is known to be in this file."""
+        object.__setattr__(self, "_path", path)
+        return self

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
-from tomoset.model.source import path_of
+from tomoset.model.source import InFile
 
 Array = npt.NDArray[np.float64]
 
 
-class TrajectorySet(Mapping[str, Array]):
+class TrajectorySet(InFile, Mapping[str, Array]):
     """Shifts of particles, by particle name.
 
     Parameters
@@ -44,11 +44,6 @@ class TrajectorySet(Mapping[str, Array]):
         self._trajectories = {name: _checked(name, t) for name, t in trajectories.items()}
         self.source = source
 
-    @property
-    def path(self) -> str | None:
-        """The file that they were read from; None if they were made."""
-        return path_of(self.source)
-
     def __getitem__(self, name: str) -> Array:
         return self._trajectories[name]
 
@@ -63,7 +58,7 @@ class TrajectorySet(Mapping[str, Array]):
         return self[name] / pixel_size
 
     def with_trajectories(self, trajectories: Mapping[str, npt.ArrayLike]) -> TrajectorySet:
-        """A set of the same file with these trajectories instead."""
+        """A set, still with the texts of the file, with these trajectories instead."""
         return TrajectorySet(trajectories, source=self.source)
 
     def rotated(self, rotations: Mapping[str, Array]) -> TrajectorySet:

@@ -70,7 +70,7 @@ def read_manifolds(path: str | os.PathLike[str], tomograms: TomogramSet) -> Mani
             line=next(t for t in tables if t.name == lost[0]).line_of(0),
         )
     read = {table.name: tuple(m for m in _rows(table) if m is not None) for table in tables}
-    return ManifoldSet(read, source=ManifoldSource(file=file, read=read))
+    return ManifoldSet(read, source=ManifoldSource(file=file, read=read)).in_file(file.path)
 
 
 def _rows(table: star.Table) -> list[Manifold | None]:

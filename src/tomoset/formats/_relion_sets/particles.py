@@ -106,7 +106,7 @@ def particles_from_star(
     for array in (groups, pixel_sizes, coordinates):
         if array is not None:
             array.flags.writeable = False
-    return ParticleSet(
+    particles = ParticleSet(
         tomogram_names=np.array(names, dtype=np.str_),
         coordinates=coordinates,
         names=_particle_names(table),
@@ -118,6 +118,7 @@ def particles_from_star(
         source=ParticleSource(dialect=dialect, file=file, block=block, table=table, optics=optics),
         **triples,
     )
+    return particles.in_file(file.path if table is file.tables[block] else None)
 
 
 def _particle_block(file: star.StarFile) -> int:

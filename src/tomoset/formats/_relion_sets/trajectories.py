@@ -79,7 +79,9 @@ def read_trajectories(
     if particles is not None and tomograms is not None:
         _check_rows(found, particles, tomograms)
     trajectories = {name: _shifts(table) for name, table in found.items()}
-    return TrajectorySet(trajectories, source=TrajectorySource(file=file, particles=tuple(meant)))
+    return TrajectorySet(
+        trajectories, source=TrajectorySource(file=file, particles=tuple(meant))
+    ).in_file(file.path)
 
 
 def _check_count(file: star.StarFile, there: int, particles: ParticleSet | None) -> None:
