@@ -67,6 +67,7 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "S02": [t, replace(t, name="ts_01")],
         "S03": [replace(t, name="TS 01")],
         "S04": [t, other, replace(t, name="third", optics=replace(t.optics, pixel_size=2.1))],
+        "S05": [replace(t, unfinished=("reconstruct",))],
         "F01": [replace(t, stack="no.mrc", image_size=None)],
         "F02": [replace(t, fiducials="no.star")],
         "F03": [replace(t, stack="cut.mrc")],

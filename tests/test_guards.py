@@ -20,7 +20,7 @@ from tests.builders.imod_folder import NEWST_COM, ORDER, TILT_COM, ctffind, make
 from tests.builders.imported_folder import COMMON, import_table, imported
 from tests.builders.relion_texts import tilt_table, tomograms_text
 from tomoset.cli import main
-from tomoset.files import AtomicFiles, atomic_write
+from tomoset.files import Transaction, atomic_write, together
 from tomoset.formats.imod import batch
 from tomoset.images import mrc
 
@@ -75,7 +75,7 @@ def test_culled_stacks_wait_for_the_set(
         raise OSError(28, "No space left on device", "out.star")
 
     monkeypatch.setattr("tomoset.star.write", full)
-    code, _, errors = run("TS", *COMMON)
+    code, _, errors = run("TS", *COMMON, "--overwrite")
     assert code == 1
     assert "out.star: No space left on device" in errors
     assert (tmp_path / "culled/TS.mrc").read_bytes() == before
@@ -83,7 +83,7 @@ def test_culled_stacks_wait_for_the_set(
     assert [p.name for p in (tmp_path / "culled").iterdir()] == ["TS.mrc"]
 
 
-def half(files: AtomicFiles, path: Path) -> None:
+def half(files: Transaction, path: Path) -> None:
     with files.open(path) as stream:
         stream.write(b"half")
         raise OSError(28, "the disk is full")
@@ -98,13 +98,13 @@ def test_temporary_files_go_when_a_block_fails(tmp_path: Path) -> None:
             raise RuntimeError
 
     def several() -> None:
-        with AtomicFiles() as files:
+        with together() as files:
             files.write(tmp_path / "a", b"new")
             files.write(tmp_path / "deep/b", b"new")
             raise RuntimeError
 
     def one_of_several() -> None:
-        with AtomicFiles() as files:
+        with together() as files:
             with pytest.raises(OSError, match="full"):
                 half(files, tmp_path / "a")
             raise RuntimeError
@@ -117,7 +117,7 @@ def test_temporary_files_go_when_a_block_fails(tmp_path: Path) -> None:
 
 
 def test_a_file_that_failed_does_not_come_with_the_others(tmp_path: Path) -> None:
-    with AtomicFiles() as files:
+    with together() as files:
         with pytest.raises(OSError, match="full"):
             half(files, tmp_path / "half")
         files.write(tmp_path / "whole", b"whole")
@@ -304,7 +304,7 @@ def test_warnings_that_name_what_is_assumed(run: Run, tmp_path: Path) -> None:
     )
     for newst, tilt, options, says in cases:
         make_folder(tmp_path / "TS", newst=newst, tilt=tilt)
-        code, _, errors = run("TS", *COMMON, *options)
+        code, _, errors = run("TS", *COMMON, *options, "--overwrite")
         assert code == 0
         assert says in errors
         assert run("TS", *COMMON, *options, "--strict")[0] == 1

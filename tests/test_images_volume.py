@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomoset.errors import FileAccessError, ModelError, UnsupportedError
-from tomoset.files import AtomicFiles
+from tomoset.files import together
 from tomoset.images.stack import open_stack
 from tomoset.images.volume import VolumeSpec, VolumeWriter, ZarrWriter, int8_scale, open_volume
 
@@ -121,8 +121,8 @@ def test_int8_spans_what_is_given() -> None:
 
 
 def test_together_with_other_files(tmp_path: Path) -> None:
-    with AtomicFiles() as files:
-        with files.open(tmp_path / "a.mrc") as stream, VolumeWriter(stream, spec()) as out:
+    with together() as files:
+        with VolumeWriter(tmp_path / "a.mrc", spec()) as out:
             out.write(volume())
         files.write(tmp_path / "log.txt", b"done")
         assert not (tmp_path / "a.mrc").exists()
@@ -306,14 +306,14 @@ def test_zarr_replaces_zarr_only(tmp_path: Path) -> None:
 def test_zarr_that_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.zarr"
     put(path, volume(), spec())
-    rename: Callable[[Path, Path], Path] = Path.rename
+    replace: Callable[[str, str], None] = os.replace
 
-    def fail(self: Path, target: Path) -> Path:
-        if self.suffix == ".tmp":
-            raise PermissionError(errno.EACCES, "no")
-        return rename(self, target)
+    def fail(new: str, target: str) -> None:
+        if target == str(path) and new.endswith(".new"):
+            raise PermissionError(errno.EACCES, "no", new, target)
+        replace(new, target)
 
-    monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(PermissionError) as caught:
         put(path, volume() + 1, spec())
     assert caught.value.filename == str(path)

@@ -183,7 +183,7 @@ def test_subset_and_turned_sizes(run: Run, tmp_path: Path) -> None:
     points = np.array([[10.0, 20.0, 5.0]])
     np.testing.assert_allclose(subset.project(points + [4, 4, 0]), plain.project(points), atol=1e-6)
     make_folder(tmp_path / "TS", newst=NEWST_COM.replace("64,48", "48,64"))
-    code, _, errors = run("TS", *COMMON)
+    code, _, errors = run("TS", *COMMON, "--overwrite")
     assert code == 0
     assert "other way round" in errors
     assert tomoset.read("out.star")["TS"].size == (48, 64, 30)
@@ -462,7 +462,7 @@ def test_new_series_are_appended_to_a_set(run: Run, tmp_path: Path) -> None:
     make_folder(tmp_path / "A")
     make_folder(tmp_path / "B")
     assert run("A", *COMMON)[0] == 0
-    shutil.copy("out.star", "before.star")
+    shutil.move("out.star", "before.star")
     code, out, _ = run("B", "--t", "before.star", *COMMON)
     assert code == 0
     assert "added to 1" in out

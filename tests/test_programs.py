@@ -16,6 +16,7 @@ import tomoset
 from tomoset import star
 from tomoset.cli import main
 from tomoset.errors import (
+    AssumptionWarning,
     FileAccessError,
     FileFormatError,
     LossyWarning,
@@ -76,6 +77,7 @@ NOTE = Program(
     verb="noted",
     result=Note,
     run=note,
+    outputs=lambda task: [task.target("{name}.txt")],
     depends=text,
     updated=lambda tomogram, result: replace(tomogram, fiducials=result.path),
     cleared=lambda tomogram: replace(tomogram, fiducials=None),
@@ -179,6 +181,17 @@ def test_an_interrupted_run_keeps_finished_results(folder: Path) -> None:
     assert named() == {"TS_01": "N/TS_01.txt", "TS_02": None}
 
 
+def test_a_set_says_with_what_a_program_was_not_ready(folder: Path) -> None:
+    go(texts={"TS_02": "fail"})
+    stopped = tomoset.read("N/tomograms.star")
+    assert {name: t.unfinished for name, t in stopped.items()} == {"TS_01": (), "TS_02": ("note",)}
+    with pytest.warns(AssumptionWarning, match=r"tomoset note has failed or was stopped for TS_02"):
+        go(replace(NOTE, name="next"), given="N/tomograms.star", to="M")
+    assert tomoset.read("M/tomograms.star")["TS_02"].unfinished == ("note",)
+    go(resume=True)
+    assert not any(t.unfinished for t in tomoset.read("N/tomograms.star").values())
+
+
 def test_without_a_folder_nothing_is_written(folder: Path) -> None:
     silent = replace(NOTE, run=lambda task: Note(path=str(task.folder), motion=np.eye(4)))
     before = sorted(folder.rglob("*"))
@@ -240,13 +253,13 @@ def test_fiducials_are_found_from_here(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_what_no_earlier_run_has_made_is_not_replaced(folder: Path) -> None:
     for given, to, says in (
-        ("sets/tomograms.star", "sets", "is the set that is read"),
-        ("optimisation_set.star", ".", "is the folder of the set that is read"),
+        ("sets/tomograms.star", "sets", "is read by this command"),
+        ("optimisation_set.star", ".", "is read by this command"),
     ):
         with pytest.raises(FileAccessError, match=says):
             go(given=given, to=to)
     go()
-    with pytest.raises(FileAccessError, match="not made by tomoset other"):
+    with pytest.raises(FileAccessError, match="not made by this command"):
         go(replace(NOTE, name="other"))
     Path("L").mkdir()
     Path("L/optimisation_set.star").write_text(LINKS)

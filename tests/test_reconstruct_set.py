@@ -226,9 +226,9 @@ def test_what_is_refused_before_anything_is_done(
     Path("other").mkdir()
     shutil.copy("tomograms.star", "other/tomograms.star")
     for arguments, code, says in (
-        (["mine.star", "--o", "."], 1, "is the folder of the set that is read"),
-        (["tomograms.star", "--o", "other"], 1, "not made by tomoset reconstruct"),
-        (["tomograms.star", "--o", "."], 1, "is the set that is read"),
+        (["mine.star", "--o", "."], 1, "was not made by this command"),
+        (["tomograms.star", "--o", "other"], 1, "was not made by this command"),
+        (["tomograms.star", "--o", "."], 1, "is read by this command"),
         (["tomograms.star", "--o", ""], 2, "--o is empty"),
         (["tomograms.star", "--o", "T", "--tn", "TS_9"], 2, "there are TS_01, TS_02, TS_03"),
         (["tomograms.star", "--o", "T", "--bin", "0.5"], 2, "from 1 to"),

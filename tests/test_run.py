@@ -20,7 +20,8 @@ import pytest
 from click.testing import CliRunner
 
 from tomoset.errors import AssumptionWarning, MissingFileError, ModelError, TomosetError
-from tomoset.run import Records, Report, Resources, cores_of_engine, file_stamp, run
+from tomoset.files import stamp
+from tomoset.run import Records, Report, Resources, cores_of_engine, run
 from tomoset.run._outcome import Outcome
 from tomoset.run._progress import Bar, Lines, Pace, about
 from tomoset.run._report import duration
@@ -166,7 +167,8 @@ def test_a_record_holds_the_name_result_and_description(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "run" / "a_b.json").read_text())
     assert record["name"] == "a/b"
     assert record["result"] == {"task": "x", "pair": [1, 2]}
-    assert set(record) == {"name", "fingerprint", "result", "seconds", "version", "warnings"}
+    every = {"name", "files", "fingerprint", "result", "seconds", "version", "warnings"}
+    assert set(record) == every
 
 
 def test_colliding_names_are_refused_before_anything_is_done(tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_a_job_that_is_done_again_has_no_record_meanwhile(tmp_path: Path) -> Non
 
 def test_description_that_fails_is_one_failed_job(tmp_path: Path) -> None:
     (tmp_path / "a.mrc").write_bytes(b"1234")
-    stamped = Records[Path](tmp_path / "run", file_stamp, lambda result: True)
+    stamped = Records[Path](tmp_path / "run", stamp, lambda result: True)
     tasks = {name: tmp_path / f"{name}.mrc" for name in ("a", "b")}
     report = run(lambda path: {}, tasks, QUIET, stamped)
     assert list(report.results) == ["a"]
@@ -273,15 +275,6 @@ def test_folder_of_records_is_made_before_anything_is_done(tmp_path: Path) -> No
 def test_resume_needs_records() -> None:
     with pytest.raises(ModelError, match="no folder of records"):
         run(work, {"a": "x"}, Resources(resume=True))
-
-
-def test_file_stamp_sees_a_new_file(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"12")
-    before = file_stamp(path)
-    assert before == file_stamp(path)
-    os.utime(path, ns=(1, 1))
-    assert file_stamp(path) != before
 
 
 # Interruptions.

@@ -70,6 +70,10 @@ class ModelError(TomosetError, ValueError):
     """Shapes or values contradict each other."""
 
 
+class VerificationError(TomosetError, ValueError):
+    """What was written is not what was to be written; it was taken back."""
+
+
 class AmbiguityError(TomosetError, ValueError):
     """Two choices fit. The message names the option that decides."""
 

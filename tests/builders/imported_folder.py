@@ -11,7 +11,7 @@ COMMON = ("--angpix", "2", "--fd", "3")
 
 
 def imported(run: Run, *arguments: str) -> tomoset.Tomogram:
-    code, _, errors = run("TS", *COMMON, *arguments)
+    code, _, errors = run("TS", *COMMON, "--overwrite", *arguments)
     assert code == 0, errors
     (tomogram,) = tomoset.read("out.star").values()
     return tomogram

@@ -103,6 +103,7 @@ def with_everything(tomogram: Tomogram) -> Tomogram:
         acquisition=np.arange(n)[::-1],
         deviations={what: 1 + i + ramp for i, what in enumerate((*ALIGNMENT, *CTF))},
         hand_log_odds=-1.5,
+        unfinished=("another program",),
         ice=Ice(luminance=1.5, thickness=0.25, normal=(0.0, 0.6, 0.8)),
         reconstruction=Reconstruction(binning=2.0, path="t.mrc", half1="1.mrc", half2="2.mrc"),
     )

@@ -55,6 +55,8 @@ _RULES = (
          each(_files.odd_name)),
     Rule("S04", "warning", "pixel sizes agree", "Check the pixel size; use optics groups.",
          mixed("the pixel size", lambda t: t.optics.pixel_size)),
+    Rule("S05", "warning", "programs have finished", "Run the program again, with --continue.",
+         each(_tables.unfinished)),
     Rule("F01", "error", "the images are there", "Run in the project folder, or correct the path.",
          _files.images),
     Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",

@@ -63,6 +63,12 @@ def defocus_jump(t: Tomogram) -> str | None:
     return f"{rows(bad)}: the defocus is more than 1 µm from the series' median"
 
 
+def unfinished(t: Tomogram) -> str | None:
+    if not t.unfinished:
+        return None
+    return f"tomoset {', '.join(t.unfinished)} has failed or was stopped: it is as it was before"
+
+
 def hand_unknown(tomograms: TomogramSet) -> Found:
     unknown = [name for name, t in tomograms.items() if abs(t.hand_log_odds or 0.0) < _SURE]
     if unknown:

@@ -89,4 +89,5 @@ def _missing(t: Tomogram) -> list[str]:
         "defocus": t.defocus_u,
         "doses": t.pre_exposure,
     }
-    return [what for what, value in facts.items() if value is None]
+    missing = [what for what, value in facts.items() if value is None]
+    return missing + [f"{program} (failed, or stopped)" for program in t.unfinished]

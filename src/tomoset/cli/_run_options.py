@@ -52,6 +52,10 @@ RUN_OPTIONS = (
         "--continue --only_do_unfinished resume",
         "Do only what an earlier run with the same options has not done.",
     ),
+    flag(
+        "--overwrite",
+        "Replace files in DIR that are there, and were not made by this command of this set.",
+    ),
 )
 #: Of commands that draw.
 FIGURES = choice(
@@ -187,6 +191,7 @@ def resources_from(given: dict[str, Any]) -> Resources:
 
     with usage_errors("--engine: "):
         resources = Resources(given["engine"], given["workers"], resume=given["resume"])
+        resources = replace(resources, overwrite=given["overwrite"])
     threads = _threads(resources, given["j"])
     kept = {name: given[name] for name in ("device", "figures") if name in given}
     return replace(resources, threads=threads, **kept)

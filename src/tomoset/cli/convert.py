@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tomoset.cli._shell import (
+    OVERWRITE,
     FormatName,
     collected_warnings,
     common_options,
@@ -41,6 +42,7 @@ from tomoset.cli._shell import (
     metavar="W H",
     help="Size of the tilt images, where they are not there, px.",
 )
+@OVERWRITE
 @common_options
 def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any) -> int:
     """Write a set or a project in RELION 4's or 5's dialect, and verify it.
@@ -52,8 +54,8 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     SRC and DST are the paths of global STAR files; or SRC is an optimisation set, or a
     folder with one, and DST a folder. At the end a grid of points, and the particles, are
     projected through the source and through what was written: the largest differences
-    are printed, and more than 0.001 px or 0.1 Å of defocus is an error, unless it was
-    announced as a loss.
+    are printed. More than 0.001 px or 0.1 Å of defocus is an error, unless it was
+    announced as a loss, and DST is as it was then.
     """
     contradicting_losses(given)
     if os.path.realpath(source) == os.path.realpath(target):
@@ -68,11 +70,13 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
             tolerance=tolerance_of(given),
             size=given["size"],
             image_size=given["image_size"],
+            overwrite=given["overwrite"],
         )
         result = convert_to(source, target, options)
     print_warnings(warned)
     if as_json:
         print_json({**result.summary(), "warnings": warned})
-        return 1 if result.failed() else 0
+        return 0
     click.echo(f"{result.written}: {count(result.tomograms, 'tomogram')}")
-    return print_verification(result)
+    print_verification(result)
+    return 0

@@ -111,11 +111,15 @@ def _general() -> list[click.Option]:
             metavar="STAR",
             help="A set to which the new tomograms are added.",
         ),
+        click.Option(
+            ["--overwrite"], is_flag=True, help="Replace files that are there and are others."
+        ),
     ]
 
 
 def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int:
     from tomoset.errors import ModelError
+    from tomoset.files import Guard, together
     from tomoset.formats import read
 
     options = {option.name: given[option.name] for option in format.options}
@@ -132,10 +136,12 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
     verified = None
     with collected_warnings(strict=given["strict"]) as warned:
         before = None if given["append"] is None else read(given["append"])
-        reading = format.read(sources, target=output, before=before, **options)
-        tomograms = reading.project.tomograms
-        imported = [t for t in tomograms.values() if t.name not in (before or ())]
-        with reading.files:
+        files = set() if before is None else {os.path.realpath(file) for file in before.files}
+        guard = Guard(overwrite=given["overwrite"], ours=lambda p: os.path.realpath(p) in files)
+        with together(guard, home=os.path.dirname(output) or "."):
+            reading = format.read(sources, target=output, before=before, **options)
+            tomograms = reading.project.tomograms
+            imported = [t for t in tomograms.values() if t.name not in (before or ())]
             if imported:
                 verified = _write(reading, imported, output, given)
     print_warnings(warned)
@@ -147,7 +153,7 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
         _report(reading, imported, output)
         if verified is not None:
             print_verification(verified)
-    return 1 if reading.failures or (verified is not None and verified.failed()) else 0
+    return 1 if reading.failures else 0
 
 
 def _same(one: str, other: str | None) -> bool:
@@ -171,7 +177,7 @@ def _write(reading: Reading, imported: list[Tomogram], output: str, given: dict[
         target.write_set(tomograms, output)
         return None
     options = Options(to=target.name, tolerance=tolerance_of(given))
-    return write_and_verify(tomograms, output, options, before_reading=reading.files.commit)
+    return write_and_verify(tomograms, output, options)
 
 
 def _summary(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tomoset import star
 from tomoset.errors import FileFormatError, MissingFileError, UnknownFormatError, UnsupportedError
-from tomoset.files import read_bytes
+from tomoset.files import read_bytes, recover
 from tomoset.formats._files import refuse_unless_set, wrong_stack
 from tomoset.formats._format import (
     BEYOND_RIGID,
@@ -154,6 +154,7 @@ def open_linked(path: StrPath, **given: StrPath | None) -> Project:
     TomosetError
         If the tomogram set is not there or cannot be read, or could be several.
     """
+    recover(path if os.path.isdir(path) else os.path.dirname(path) or ".")
     if os.path.isdir(path):
         for format in FORMATS:
             if format.detect(os.fspath(path), b""):
@@ -286,6 +287,7 @@ def _format_at(path: StrPath) -> Format:
     is_folder = os.path.isdir(name)
     if not is_folder and not os.path.exists(name):
         raise MissingFileError(f"{name}: there is no such file or folder")
+    recover(name if is_folder else os.path.dirname(name) or ".")
     head = b"" if is_folder else read_bytes(name, HEAD)
     for format in FORMATS:
         if format.detect(name, head):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from tomoset import star
 from tomoset.errors import (
@@ -60,7 +61,7 @@ def refuse_unless_set(path: str | os.PathLike[str]) -> None:
     if os.path.isfile(path) and os.path.getsize(path) == 0:
         return
     try:
-        tables = star.read(path).tables
+        tables = star.loads(Path(path).read_bytes(), os.fspath(path)).tables
     except TomosetError:
         tables = ()
     if not any("rlnTomoName" in t and any(mark in t for mark in _MARKS) for t in tables):

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import TomosetError, UnsupportedError
-from tomoset.files import AtomicFiles
 from tomoset.model import Fiducials, Observations, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule
@@ -57,15 +56,11 @@ class Reading:
         What was chosen or is missing, a line each. What was assumed is a warning.
     failures : sequence of Failure
         Series that could not be read; the others are in the project.
-    files : AtomicFiles
-        Files that the project names and that had to be made: they take their places with the
-        block of the files, or not at all.
     """
 
     project: Project
     notes: Sequence[str] = ()
     failures: Sequence[Failure] = ()
-    files: AtomicFiles = field(default_factory=AtomicFiles)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,10 +73,13 @@ class Loss:
         Each follows the name of the tomogram in a message.
     pixels : (n_tilts,) array
         How far tilt images will be from where they were [px].
+    defocus : (n_tilts,) array
+        How far the defocus of points in them will be from what it was [Å].
     """
 
     texts: tuple[str, ...]
     pixels: npt.NDArray[np.float64]
+    defocus: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +89,7 @@ class Tolerance:
     Parameters
     ----------
     max_loss : float
-        How far a tilt image may be from where it was [px].
+        How far a point may be from where it was, in the image and in depth [px].
     nearest, keep_matrices : bool
         Beyond that: take the nearest that the format can say, or write the matrices next to
         it where the format has a place for them; else the set is refused.
@@ -258,9 +256,10 @@ class Format:
         tomograms: TomogramSet,
         path: StrPath,
         tolerance: Tolerance | None = None,
-        files: AtomicFiles | None = None,
     ) -> None:
         """Write a tomogram set, whole or not at all.
+
+        In a block of `tomoset.files.together` its files take their places when that ends.
 
         Parameters
         ----------
@@ -270,8 +269,6 @@ class Format:
             Of the file that lists them.
         tolerance : Tolerance, optional
             What may be lost.
-        files : AtomicFiles, optional
-            With which the files take their places, if not at once.
 
         Raises
         ------
@@ -285,7 +282,6 @@ class Format:
         project: Project,
         folder: StrPath,
         tolerance: Tolerance | None = None,
-        files: AtomicFiles | None = None,
     ) -> str:
         """Write all sets of a project into one folder, and give the path of what ties them.
 

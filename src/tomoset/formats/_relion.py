@@ -11,7 +11,7 @@ import numpy as np
 
 from tomoset import star
 from tomoset.errors import MissingFieldError, ModelError
-from tomoset.files import AtomicFiles, part_of, refuse_unless_star
+from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import _relion_sets as sets
 from tomoset.formats._format import Format, LinkedFiles, Reading, StrPath, Tolerance
 from tomoset.formats._relion_labels import LABELS
@@ -107,7 +107,6 @@ class Relion(Format):
         project: Project,
         folder: StrPath,
         tolerance: Tolerance | None = None,
-        files: AtomicFiles | None = None,
     ) -> str:
         """Write all sets of a project into one folder, under RELION's names.
 
@@ -119,11 +118,11 @@ class Relion(Format):
         linked = self.linked_files(project, folder)
         paths = {**linked.paths, "tomograms": os.path.join(folder, "tomograms.star")}
         last = self.links_file(project, paths)
-        with part_of(files) as together:
-            self.write_set(linked.tomograms, paths["tomograms"], tolerance, together)
+        with together():
+            self.write_set(linked.tomograms, paths["tomograms"], tolerance)
             for path, content in {**linked.contents, links: last}.items():
                 refuse_unless_star(path)
-                together.write(path, content)
+                write(path, content)
         return links
 
     def linked_files(self, project: Project, folder: StrPath) -> LinkedFiles:

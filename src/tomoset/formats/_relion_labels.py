@@ -101,7 +101,7 @@ OTHER_VOLUMES = {
 }
 STACK, FRAME_COUNT = "rlnTomoTiltSeriesName", "rlnTomoFrameCount"
 FIDUCIALS = "rlnTomoFiducialsStarFile"
-HAND_LOG_ODDS = "tomosetHandLogOdds"
+HAND_LOG_ODDS, UNFINISHED = "tomosetHandLogOdds", "tomosetUnfinished"
 #: What RELION 4's refinement of scales leaves (docs/relion.md, 'relion_tomo_refine_ctf').
 LUMINANCE, THICKNESS = "rlnTomoRelativeLuminance", "rlnTomoRelativeIceThickness"
 NORMAL = ("rlnTomoIceNormalX", "rlnTomoIceNormalY", "rlnTomoIceNormalZ")
@@ -131,6 +131,7 @@ GLOBAL_COLUMNS = (
     GlobalColumn(THICKNESS, lambda t: _ice(t).thickness),
     *(GlobalColumn(label, _normal(axis)) for axis, label in enumerate(NORMAL)),
     GlobalColumn(HAND_LOG_ODDS, lambda t: t.hand_log_odds),
+    GlobalColumn(UNFINISHED, lambda t: ",".join(p.replace(" ", "_") for p in t.unfinished) or None),
     *(GlobalColumn(label, _grid(axis)) for axis, label in enumerate(GRID_LABELS)),
     GlobalColumn(DEFORMATION_TYPE, lambda t: t.deformation.kind if t.deformation else None),
 )

@@ -54,32 +54,37 @@ def nearest_rigid(tomogram: Tomogram) -> Array | None:
     return rigid
 
 
-def rigid_loss(tomogram: Tomogram, points: Array | None = None) -> Array:
-    """How far each tilt image is from the nearest rigid projection [px]: (n,).
+def rigid_loss(tomogram: Tomogram, points: Array | None = None) -> tuple[Array, Array]:
+    """How far each tilt image is from the nearest rigid projection [px]: in the image, in depth.
 
     Over the corners of the tomogram, and further points (m, 3) [voxels]; nothing where a size
     is not known.
     """
     rigid = nearest_rigid(tomogram)
     if rigid is None or tomogram.projections is None or tomogram.size is None:
-        return np.zeros(tomogram.n_tilts)
+        return np.zeros(tomogram.n_tilts), np.zeros(tomogram.n_tilts)
     every = geometry.corners(tomogram.size)
     if points is not None:
         every = np.concatenate([every, points])
-    return geometry.rigid_loss(tomogram.projections, rigid, every)
+    middle = tomogram.with_depth_origin(np.asarray(tomogram.size) / 2)
+    depth = middle.depth(every) - replace(middle, projections=rigid).depth(every)
+    shifts = geometry.rigid_loss(tomogram.projections, rigid, every)
+    return shifts, np.asarray(np.abs(depth).max(axis=1))
 
 
 def loss_of(tomogram: Tomogram, points: Array | None) -> Loss | None:
     """What angles and shifts alone lose, over the tomogram and points in it [voxels]."""
-    lost = rigid_loss(tomogram, points)
-    worst = int(lost.argmax()) if len(lost) else 0
-    if not len(lost) or lost[worst] <= _TOLD:
+    lost, deep = rigid_loss(tomogram, points)
+    both = np.maximum(lost, deep)
+    if both.max(initial=0.0) <= _TOLD:
         return None
+    worst, defocus = int(both.argmax()), deep * (tomogram.optics.pixel_size or 1.0)
     text = (
-        f"is not rigid: angles and shifts are off by up to {lost[worst]:.3g} px (tilt image "
-        f"{worst + 1}; more than {_TOLD:g} px in {(lost > _TOLD).sum()} of {len(lost)})"
+        f"is not rigid: angles and shifts are off by up to {lost.max():.3g} px, and by "
+        f"{defocus.max():.3g} Å in depth, which is defocus (tilt image {worst + 1}; more than "
+        f"{_TOLD:g} px in {(both > _TOLD).sum()} of {len(both)})"
     )
-    return Loss(texts=(text,), pixels=lost)
+    return Loss(texts=(text,), pixels=lost, defocus=defocus * tomogram.defocus_slope)
 
 
 def compare_matrices(placed: Tomogram, matrices: Array) -> None:

@@ -36,6 +36,7 @@ from tomoset.formats._relion_labels import (
     OTHER_VOLUMES,
     STACK,
     THICKNESS,
+    UNFINISHED,
     VOLUMES,
 )
 from tomoset.formats._relion_optics import read_aberrations
@@ -170,6 +171,7 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
             deviations={what: v for what, v in deviations.items() if v is not None},
             hand_log_odds=reader.number(HAND_LOG_ODDS),
             ice=_ice(reader),
+            unfinished=_unfinished(reader),
             **fields,
         )
 
@@ -274,6 +276,12 @@ def check_images(names: tuple[str, ...], tilts: star.Table) -> tuple[int, int] |
                 label=IMAGE_NAME,
             )
     return size
+
+
+def _unfinished(reader: GlobalRow) -> tuple[str, ...]:
+    """Names of programs, which have no blanks there."""
+    said = reader.said(UNFINISHED)
+    return tuple(name.replace("_", " ") for name in said.split(",")) if said else ()
 
 
 def read_deformation(reader: GlobalRow, tilts: star.Table) -> Deformation | None:

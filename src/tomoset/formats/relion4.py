@@ -23,7 +23,6 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
-from tomoset.files import AtomicFiles
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Loss, StrPath, Tolerance
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
@@ -304,12 +303,11 @@ class Relion4(Relion):
         tomograms: TomogramSet,
         path: StrPath,
         tolerance: Tolerance | None = None,
-        files: AtomicFiles | None = None,
     ) -> None:
         """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
         del tolerance
         refuse_unless_set(path)
-        star.write(to_star(tomograms, path), path, files)
+        star.write(to_star(tomograms, path), path)
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """What RELION 4 asks of every set, where it is not there."""
@@ -324,7 +322,9 @@ class Relion4(Relion):
             lacking = ", ".join(what for what, value in needed.items() if value is None)
             if lacking:
                 text = f"has not {lacking}: RELION 4 reads no such set"
-                lost[name] = Loss(texts=(text,), pixels=np.zeros(t.n_tilts))
+                lost[name] = Loss(
+                    texts=(text,), pixels=np.zeros(t.n_tilts), defocus=np.zeros(t.n_tilts)
+                )
         return lost
 
 

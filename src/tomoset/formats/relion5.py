@@ -21,7 +21,7 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
-from tomoset.files import AtomicFiles, part_of
+from tomoset.files import together
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Loss, StrPath, Tolerance
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
@@ -213,7 +213,7 @@ _READ_COLUMNS = (
 )
 
 
-def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance, files: AtomicFiles) -> None:
+def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance) -> None:
     """Write the global file, and ``tilt_series/NAME.star`` beside it."""
     path = os.fspath(path)
     refuse_unless_set(path)
@@ -229,11 +229,11 @@ def _write(tomograms: TomogramSet, path: StrPath, tolerance: Tolerance, files: A
     )
     finder = Finder(path)
     head = _head(ready, path, old, finder)
+    star.write(head, path)
     for tomogram in ready.values():
         before = None if old is None else old.series.get(tomogram.name)
         series = _series(tomogram, before, finder, keep_matrices=tolerance.keep_matrices)
-        star.write(series, _series_path(path, names[tomogram.name]), files)
-    star.write(head, path, files)
+        star.write(series, _series_path(path, names[tomogram.name]))
 
 
 def _series_path(path: str, file_name: str) -> str:
@@ -261,7 +261,8 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     matrices_are_written = tolerance.keep_matrices or _as_read(tomogram, PROJECTION_LABELS[0])
     if matrices_are_written and not tolerance.nearest:
         return tomogram
-    loss = rigid_loss(tomogram)
+    shifts, depths = rigid_loss(tomogram)
+    loss = np.maximum(shifts, depths)
     if loss.max(initial=0.0) <= max(tolerance.max_loss, 1e-6):
         return tomogram
     if tolerance.nearest:
@@ -269,7 +270,8 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     worst = int(loss.argmax())
     raise UnsupportedError(
         f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
-        f"{worst + 1} would be off by up to {loss[worst]:.3g} px (magnification or skew). "
+        f"{worst + 1} would be off by up to {shifts[worst]:.3g} px, and {depths[worst]:.3g} px in "
+        "depth (magnification or skew). "
         "Allow it by --nearest or --max-loss, or write matrices next to the angles by "
         "--keep-matrices"
     )
@@ -395,7 +397,6 @@ class Relion5(Relion):
         tomograms: TomogramSet,
         path: StrPath,
         tolerance: Tolerance | None = None,
-        files: AtomicFiles | None = None,
     ) -> None:
         """Write the global file, and ``tilt_series/NAME.star`` beside it: all of them or none.
 
@@ -406,8 +407,8 @@ class Relion5(Relion):
         UnsupportedError
             If a projection is not rigid enough, or something that RELION 5 needs is not known.
         """
-        with part_of(files) as together:
-            _write(tomograms, path, tolerance or Tolerance(), together)
+        with together():
+            _write(tomograms, path, tolerance or Tolerance())
 
     def losses(self, project: Project) -> dict[str, Loss]:
         """How far projections are from rigid ones, at the particles too."""

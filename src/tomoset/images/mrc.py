@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import FileAccessError, FileFormatError
-from tomoset.files import AtomicFiles, atomic_write
+from tomoset.files import atomic_write
 from tomoset.images._stack import ImageHeader, Stack
 from tomoset.images.statistics import Statistics, Values
 
@@ -236,7 +236,6 @@ def write_stack(
     target: str | os.PathLike[str],
     header: Callable[[], bytes],
     images: Iterable[bytes],
-    files: AtomicFiles | None = None,
 ) -> None:
     """Write a stack, one image in memory at a time.
 
@@ -248,11 +247,8 @@ def write_stack(
         Is asked for the header when all images are written: what they are is known then.
     images : iterable of bytes
         Each as the header says.
-    files : AtomicFiles, optional
-        With which the stack takes its place; by itself if not given.
     """
-    opened = atomic_write(target) if files is None else files.open(target)
-    with opened as out:
+    with atomic_write(target) as out:
         out.write(bytes(HEADER_BYTES))
         for image in images:
             out.write(image)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import FileAccessError, FileFormatError, MissingFileError
-from tomoset.files import AtomicFiles, read_bytes
+from tomoset.files import read_bytes
 from tomoset.images._stack import ImageHeader as ImageHeader
 from tomoset.images._stack import Stack as Stack
 from tomoset.images.mrc import HEADER_BYTES, MrcStack, parse_header, stack_path, write_stack
@@ -151,7 +151,6 @@ def check_finite(image: npt.NDArray[np.generic], stack: Stack, i: int) -> None:
 def join_images(
     images: Sequence[tuple[str | os.PathLike[str], int]],
     target: str | os.PathLike[str],
-    files: AtomicFiles | None = None,
 ) -> None:
     """Write images of several files, or some of one, as one stack; see `write_like`.
 
@@ -159,14 +158,14 @@ def join_images(
     ----------
     images : sequence of (path-like, int)
         Files and images in them, from 0, in the order of the stack.
-    target, files
-        As `write_like` has them.
+    target : path-like
+        As `write_like` has it.
     """
     with contextlib.ExitStack() as exits:
         paths = dict.fromkeys(path for path, _ in images)
         stacks = {path: exits.enter_context(open_stack(path)) for path in paths}
         pixels = (stacks[path].read(section) for path, section in images)
-        write_like(list(stacks.values()), target, pixels, files=files)
+        write_like(list(stacks.values()), target, pixels)
 
 
 def write_like(
@@ -174,7 +173,6 @@ def write_like(
     target: str | os.PathLike[str],
     images: Iterable[npt.NDArray[Any]],
     label: str = "",
-    files: AtomicFiles | None = None,
 ) -> None:
     """Write images as an MRC stack like those that they are made of, one in memory at a time.
 
@@ -191,8 +189,6 @@ def write_like(
         Of the type of the stacks.
     label : str
         What was done, for the header, if there is room for one more.
-    files : AtomicFiles, optional
-        With which the stack takes its place; by itself if not given.
 
     Raises
     ------
@@ -226,4 +222,4 @@ def write_like(
     def header() -> bytes:
         return first.mrc_header(n_images, statistics.values, label)
 
-    write_stack(target, header, pixels(), files)
+    write_stack(target, header, pixels())

@@ -8,21 +8,18 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import __version__
 from tomoset.errors import FileAccessError, ModelError, UnsupportedError
-from tomoset.files import atomic_write
+from tomoset.files import atomic_folder, atomic_write
 from tomoset.images.mrc import HEADER_BYTES, new_header
 from tomoset.images.statistics import Statistics, Values
 
@@ -186,9 +183,8 @@ class VolumeWriter(_Writer):
 
     Parameters
     ----------
-    target : path-like or binary stream
-        The file, which appears when the ``with`` block ends well, or a stream of
-        `tomoset.files.AtomicFiles`, at its start.
+    path : path-like
+        The file, which appears when the ``with`` block ends well.
     spec : VolumeSpec
         Size and type.
 
@@ -209,15 +205,12 @@ class VolumeWriter(_Writer):
     1120
     """
 
-    def __init__(self, target: str | os.PathLike[str] | IO[bytes], spec: VolumeSpec) -> None:
-        stream = None if isinstance(target, str | os.PathLike) else target
-        path = os.fspath(target) if isinstance(target, str | os.PathLike) else target.name
-        super().__init__(path, spec)
-        self._given = stream
+    def __init__(self, path: str | os.PathLike[str], spec: VolumeSpec) -> None:
+        super().__init__(os.fspath(path), spec)
         self._statistics = Statistics()
 
     def _open(self, exits: contextlib.ExitStack) -> None:
-        self._stream = self._given or exits.enter_context(atomic_write(self.path))
+        self._stream = exits.enter_context(atomic_write(self.path))
         self._stream.write(bytes(HEADER_BYTES))
 
     def _put(self, slab: Array) -> None:
@@ -277,7 +270,7 @@ class ZarrWriter(_Writer):
                 f"{self.path}: OME-Zarr needs zarr, version 3: pip install tomoset[zarr]"
             ) from None
         spec = self.spec
-        group = create_group(exits.enter_context(_atomic_folder(self.path)), zarr_format=3)
+        group = create_group(exits.enter_context(self._folder()), zarr_format=3)
         group.attrs["ome"] = _ome(spec, Path(self.path).stem)
         if spec.scale is not None:
             offset, factor = spec.scale
@@ -294,6 +287,14 @@ class ZarrWriter(_Writer):
                 dimension_names=("z", "y", "x"),
             )
             self._levels.append(array)
+
+    def _folder(self) -> contextlib.AbstractContextManager[Path]:
+        there = Path(self.path)
+        if there.exists() and not (there / "zarr.json").is_file():
+            raise FileAccessError(
+                f"{self.path} is there and is no Zarr of version 3; it is not replaced"
+            )
+        return atomic_folder(there)
 
     def _put(self, slab: Array) -> None:
         depth = _CHUNK[0]
@@ -349,40 +350,6 @@ def _ome(spec: VolumeSpec, name: str) -> dict[str, Any]:
         "version": "0.5",
         "multiscales": [{"name": name, "axes": axes, "datasets": datasets, "type": "mean"}],
     }
-
-
-@contextlib.contextmanager
-def _atomic_folder(path: str) -> Iterator[str]:
-    """A folder to fill, which takes the place of `path` when the block ends well."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not (target / "zarr.json").is_file():
-        raise FileAccessError(f"{path} is there and is no Zarr of version 3; it is not replaced")
-    token = os.urandom(6).hex()
-    beside = target.with_name(f".{target.name}.{token}.tmp")
-    old = target.with_name(f".{target.name}.{token}.old")
-    try:
-        beside.mkdir(parents=True)
-        yield str(beside)
-        if target.exists():
-            target.rename(old)
-        beside.rename(target)
-    except OSError as problem:
-        problem.filename = path  # the user's word, not ours
-        raise
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        for folder in (beside, old):
-            _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder in which zarr's threads may still write, when a signal has stopped it."""
-    for _ in range(20):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.05)
 
 
 def open_volume(path: str | os.PathLike[str], spec: VolumeSpec) -> VolumeWriter | ZarrWriter:

@@ -91,6 +91,7 @@ class TomogramFields:
     deviations: Mapping[str, Array] = field(default_factory=dict)
     hand_log_odds: float | None = None
     ice: Ice | None = None
+    unfinished: tuple[str, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     source: Source | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -83,6 +83,14 @@ class Project:
         """The file that ties its sets together; None if there was none."""
         path: str | None = getattr(self.source, "path", None)
         return path
+
+    def named_files(self) -> Iterator[str]:
+        """Paths of all files that the project is in, or is made of: sets, images, maps."""
+        sets = (self.path, *(getattr(vars(self)[name], "path", None) for name in LINKED))
+        yield from self.tomograms.files
+        yield from filter(None, (*sets, *self.unread.values(), *self.references.values()))
+        for tomogram in self.tomograms.values():
+            yield from tomogram.named_files()
 
     def with_sets(self, **changes: Any) -> Project:
         """The project with other fields; a set that is given is not unread any more.

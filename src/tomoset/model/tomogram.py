@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,6 +95,8 @@ class Tomogram(TomogramTilts):
         What the images say of the hand: natural logarithm of the odds of +1 against -1.
     ice : Ice, optional
         What the contrast of the images says of the ice.
+    unfinished : tuple of str
+        Programs that were to work on it and have not, because they failed or were stopped.
     exclusions : tuple of Exclusion
         Tilt images that were taken out by `exclude`.
     source : Source, optional
@@ -397,6 +399,14 @@ class Tomogram(TomogramTilts):
             raise ModelError(f"tomogram {self.name!r} names no tilt images")
         index = range(self.n_tilts) if self.image_index is None else self.image_index.tolist()
         return [(stack_path(self.stack), section) for section in index]
+
+    def named_files(self) -> Iterator[str]:
+        """Paths of all files that it is made of: images, movies, fiducials; once each."""
+        halves = self.half_images or ()
+        names = [*(self.images or ()), *(self.movies or ()), *(n for h in halves for n in h or ())]
+        stack = None if self.stack is None else stack_path(self.stack)
+        paths = [stack, self.fiducials, *(path for path, _ in image_sections(names))]
+        yield from dict.fromkeys(path for path in paths if path is not None)
 
     def half_sections(self) -> tuple[list[tuple[str, int]], ...]:
         """Files and sections of images of even and of odd frames; none where none are named.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, MissingFileError, ModelError
+from tomoset.files import stamp
 from tomoset.formats import working_format
 from tomoset.model import ParticleSet
 from tomoset.particles.aberrations import say_what_is_unread
@@ -22,7 +23,6 @@ from tomoset.particles.reference import Reference
 from tomoset.programs._request import Request
 from tomoset.programs._task import Task, identity
 from tomoset.project import Project
-from tomoset.run import file_stamp
 
 O = TypeVar("O")  # noqa: E741 - options
 Array = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ class ReferenceFiles:
     def stamps(self) -> Stamps:
         """What the files are; nothing for those that are not there."""
         return tuple(
-            () if path is None or not os.path.exists(path) else tuple(file_stamp(path)[1:])
+            () if path is None or not os.path.exists(path) else tuple(stamp(path))
             for path in vars(self).values()
         )
 

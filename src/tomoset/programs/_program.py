@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tomoset import run
 from tomoset.model import Tomogram
 from tomoset.programs._results import encode, layout, load, store
-from tomoset.programs._task import Task, file_sizes, identity, in_folder
+from tomoset.programs._task import Task, contents, identity, in_folder
 from tomoset.project import Project
 from tomoset.run import Records, Report
 
@@ -96,6 +96,9 @@ class Program(Generic[O, R]):
         A dataclass, `Result` and more: what `tomoset.programs._results` can encode.
     run : callable
         The work on one task, a function at the top of a module.
+    outputs : callable
+        Paths of the files that a task may write: none that is there is replaced unless an earlier
+        run made it.
     lines : callable
         What people want to know of a result: the first line goes beside the tomogram's name.
     updated : callable
@@ -124,6 +127,7 @@ class Program(Generic[O, R]):
     verb: str
     result: type[R]
     run: Callable[[Task[O]], R]
+    outputs: Callable[[Task[O]], Iterable[str]]
     lines: Callable[[R], Iterable[str]] = lambda _: ()
     updated: Callable[[Tomogram, R], Tomogram] = lambda tomogram, _: tomogram
     cleared: Callable[[Tomogram], Tomogram] = lambda tomogram: tomogram
@@ -139,7 +143,8 @@ class Program(Generic[O, R]):
         Each program has its own folder: it shows which of them made a set that is there.
         """
         name = "run_" + re.sub(r"\W+", "_", self.name)
-        return Records(Path(folder) / name, self._description, _is_there)
+        made = partial(_outputs, self)
+        return Records(Path(folder) / name, self._description, _is_there, made)
 
     def _description(self, task: Task[O]) -> object:
         """All that a result depends on, ready for JSON."""
@@ -167,15 +172,18 @@ def _job(
         result = run(task)
         stored = store(result, os.path.join(folder, f"{task.file_name}.npz"))
         files = [*result.files, *filter(None, [stored["arrays"]])]
-        return {**stored, "files": file_sizes(files), "of": made_of}
+        return {**stored, "files": contents(files), "of": made_of}
+
+
+def _outputs(program: Program[O, R], task: Task[O]) -> Iterable[str]:
+    """Files that a task may write, if it writes any."""
+    return () if task.folder is None else program.outputs(task)
 
 
 def _is_there(recorded: Mapping[str, Any]) -> bool:
-    """Whether all files of a result are there, as large as they were."""
-    return all(
-        os.path.exists(path) and size in (None, os.path.getsize(path))
-        for path, size in recorded["files"].items()
-    )
+    """Whether all files of a result are there, as they were."""
+    files = recorded["files"]
+    return all(map(os.path.exists, files)) and contents(files) == files
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,7 +1,7 @@
 """What a user asks of a program, and how it is carried out: one job a tomogram, a new set.
 
 The new set is right at any time: it is written before the first job without what will be made
-again, and after the last one, or a stop, with all that is there.
+again, and after the last one, or a stop, with all that is there. What is not there is marked.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import FileAccessError, LossyWarning, ModelError, TomosetError
-from tomoset.files import AtomicFiles, refuse_unless_star
+from tomoset.errors import AssumptionWarning, LossyWarning, ModelError, TomosetError
+from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import refuse_unless_set, working_format
 from tomoset.images.device import open_device
 from tomoset.model import Tomogram, TomogramSet
@@ -33,6 +33,7 @@ from tomoset.programs._linked import (
     transformed,
     without_files,
 )
+from tomoset.programs._made import Made
 from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._results import summary
 from tomoset.programs._task import Task
@@ -57,6 +58,19 @@ def refuse_unknown(tomograms: TomogramSet, names: Sequence[str]) -> None:
     if unknown:
         some = ", ".join(list(tomograms)[:5]) + (" ..." if len(tomograms) > 5 else "")
         raise ModelError(f"no tomogram is called {unknown[0]!r}; there are {some}")
+
+
+def _warn_of_unfinished(tomograms: TomogramSet) -> None:
+    """Tell of tomograms with which an earlier program was not ready."""
+    for program in dict.fromkeys(name for t in tomograms.values() for name in t.unfinished):
+        names = [name for name, t in tomograms.items() if program in t.unfinished]
+        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        warnings.warn(
+            f"tomoset {program} has failed or was stopped for {some}, which are as they were "
+            "before: run it again with --continue, or go on if that is right",
+            AssumptionWarning,
+            stacklevel=4,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +116,7 @@ class Request(Generic[O]):
             If there is no such device.
         """
         project = given if isinstance(given, Project) else Project(tomograms=given)
+        _warn_of_unfinished(project.tomograms)
         resources = resources or Resources()
         refuse_unknown(project.tomograms, names)
         if resources.resume and folder is None:
@@ -156,8 +171,7 @@ class Request(Generic[O]):
         new_set : bool
             Whether a set is written: ``tomograms.star``, links in ``optimisation_set.star``.
         may_write : collection of str
-            Files besides the set, such as linked sets: none of them may be there unless an
-            earlier run has made it.
+            Files besides the set, such as linked sets.
 
         Returns
         -------
@@ -169,7 +183,8 @@ class Request(Generic[O]):
         ModelError
             If there is no tomogram.
         FileAccessError
-            If the new set would replace another than one of an earlier run.
+            If a file would be replaced that is read, or that no earlier run of this program made of
+            this set.
         """
         tasks = self.tasks(inputs)
         if not tasks:
@@ -179,10 +194,15 @@ class Request(Generic[O]):
             where = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
             records = program.records(where) if self.folder else None
             new = None
-            if new_set and self.folder:
-                new = _NewSet(program, self.project, tasks, self.folder)
-                new.refuse(may_write)
-                new.forget(list(asked), resume=self.resources.resume)
+            if records is not None and self.folder:
+                made = Made(records, self.project, overwrite=self.resources.overwrite)
+                made.refuse([path for task in asked.values() for path in records.outputs(task)])
+                if new_set:
+                    new = _NewSet(program, self.project, tasks, self.folder, made)
+                    new.refuse(may_write)
+                made.begin()
+                if new is not None:
+                    new.forget(list(asked), resume=self.resources.resume)
             try:
                 report = run(program.work(where), asked, self.resources, records)
             finally:
@@ -195,10 +215,6 @@ class Request(Generic[O]):
         return Done(program=program, report=report, results=results, path=path)
 
 
-def _folder(path: str) -> str:
-    return os.path.dirname(os.path.realpath(path))
-
-
 class _NewSet(Generic[O, R]):
     """The set that names what is in the records, and else what nobody asked for anew."""
 
@@ -208,8 +224,9 @@ class _NewSet(Generic[O, R]):
         project: Project,
         tasks: Mapping[str, Task[O]],
         folder: str,
+        made: Made,
     ) -> None:
-        self._program, self._project, self._tasks = program, project, tasks
+        self._program, self._project, self._tasks, self._made = program, project, tasks, made
         self._records = program.records(folder)
         self._path, self._folder = os.path.join(folder, "tomograms.star"), folder
         linked = program.links or has_links(project)
@@ -218,26 +235,11 @@ class _NewSet(Generic[O, R]):
 
     def refuse(self, others: Collection[str]) -> None:
         """Refuse to replace a set, or others of these files, that no earlier run has made."""
-        for source in (self._project.tomograms.path, self._project.path):
-            if source is None or _folder(source) != _folder(self._path):
-                continue
-            if os.path.realpath(source) == os.path.realpath(self._path):
-                raise FileAccessError(
-                    f"{self._path} is the set that is read: give another folder for what is made "
-                    "of it"
-                )
-            raise FileAccessError(
-                f"{_folder(source)} is the folder of the set that is read, whose files would be "
-                "replaced: give another folder for what is made of it"
-            )
         refuse_unless_set(self._path)
-        made = linked_files(self._project, self._folder, without_files(self._project))
-        for path in filter(None, (self._path, self._links, *others, *made)):
-            if os.path.exists(path) and not self._records.folder.is_dir():
-                raise FileAccessError(
-                    f"{path} is there, and was not made by tomoset {self._program.name}: give "
-                    "another folder, or move it away"
-                )
+        linked = linked_files(self._project, self._folder, without_files(self._project))
+        format = working_format(self._project.tomograms)
+        sets = format.files(self._project.tomograms, self._path)
+        self._made.refuse(filter(None, (*sets, self._links, *others, *linked)))
 
     def forget(self, names: Sequence[str], *, resume: bool) -> None:
         """What will be made again is not named any more, also in a set that is there."""
@@ -290,11 +292,12 @@ class _NewSet(Generic[O, R]):
         if self._links is not None:
             paths = {**linked.paths, "tomograms": self._path}
             contents[self._links] = format.links_file(after, paths)
-        with AtomicFiles() as files:  # all of it is there, or nothing
+        with together() as files:  # all of it is there, or nothing
             for path, content in contents.items():
                 refuse_unless_star(path)
-                files.write(path, content)
-            format.write_set(linked.tomograms, self._path, files=files)
+                write(path, content)
+            format.write_set(linked.tomograms, self._path)
+            self._made.record(files)
         if not motions:
             forget_motions(self._folder)
 
@@ -302,10 +305,15 @@ class _NewSet(Generic[O, R]):
         """The tomograms, with what is known of them."""
         for t in self._project.tomograms.values():
             if t.name in known:
-                new = self._program.updated(t, known[t.name])
+                new = self._marked(self._program.updated(t, known[t.name]), finished=True)
                 old_beads = t.name in motions and new.fiducials == t.fiducials
                 yield replace(new, fiducials=None) if old_beads else new
             elif t.name in self._asked:  # what the set said of it would be an older one
-                yield self._program.cleared(t)
+                yield self._marked(self._program.cleared(t), finished=False)
             else:
                 yield t
+
+    def _marked(self, tomogram: Tomogram, *, finished: bool) -> Tomogram:
+        """The tomogram, which says whether it waits for the program."""
+        others = tuple(name for name in tomogram.unfinished if name != self._program.name)
+        return replace(tomogram, unfinished=others + (self._program.name,) * (not finished))

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tomoset.errors import MissingFileError, ModelError
 from tomoset.figures import save
+from tomoset.files import stamp
 from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Fiducials, Tomogram
 from tomoset.model._tomogram_fields import PER_TILT
 from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
-from tomoset.run import Resources, file_stamp
+from tomoset.run import Resources
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,9 +86,14 @@ class Task(Generic[O]):
         """
         if self.resources.figures == "none":
             return ()
-        path = f"{self.target(pattern)}.{self.resources.figures}"
+        (path,) = self.figures(pattern)
         save(figure(), path)
         return (path,)
+
+    def figures(self, *patterns: str) -> list[str]:
+        """Paths of figures, if any are drawn."""
+        kind = self.resources.figures
+        return [] if kind == "none" else [f"{self.target(p)}.{kind}" for p in patterns]
 
     def images(self, sections: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
         """The tilt images, or other sections."""
@@ -124,9 +130,9 @@ def use_threads(threads: int) -> None:
     numba.set_num_threads(min(threads, most))
 
 
-def file_sizes(paths: Iterable[str]) -> dict[str, int | None]:
-    """Bytes of each file that was made, None for a folder."""
-    return {path: None if os.path.isdir(path) else os.path.getsize(path) for path in paths}
+def contents(paths: Iterable[str]) -> dict[str, list[str | int] | None]:
+    """Size and content of each file that was made, as `stamp` looks at it; None of a folder."""
+    return {path: None if os.path.isdir(path) else stamp(path)[::2] for path in paths}
 
 
 def identity(task: Task[O]) -> str:
@@ -159,7 +165,7 @@ def identity_with_fiducials(task: Task[O]) -> str:
     """The same, and the file of fiducials that the set names, or those of the project."""
     file, beads = fiducials_file(task.tomogram), None
     if file is not None:
-        beads = file_stamp(file)[1:]
+        beads = stamp(file)
     elif task.beads is not None:
         beads = encode(replace(task.beads, source=None))
     return hashlib.sha256(repr([identity(task), beads]).encode()).hexdigest()
@@ -181,6 +187,6 @@ def half_stamps(task: Task[O]) -> list[list[str | int]]:
 
 
 def _image_stamps(series: TiltSeries) -> list[list[str | int]]:
-    """What each image is, however its path is spelled: bytes and time of its file, section."""
-    files = {path: file_stamp(path)[1:] for path, _ in series.sections}
+    """What each image is, however its path is spelled: what its file is, and its section."""
+    files = {path: stamp(path) for path, _ in series.sections}
     return [[*files[path], section] for path, section in series.sections]

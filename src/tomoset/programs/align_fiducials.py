@@ -309,6 +309,10 @@ PROGRAM = Program(
     verb="aligned",
     result=AlignedByBeads,
     run=_run,
+    outputs=lambda task: [
+        *map(task.target, ("fiducials_{name}.star", "alignment_{name}.star")),
+        *task.figures("{name}", "tilts_{name}"),
+    ],
     lines=_lines,
     updated=_updated,
     motion=lambda result: result.motion,

@@ -298,6 +298,7 @@ PROGRAM = Program(
     verb="aligned",
     result=AlignedByParticles,
     run=_run,
+    outputs=lambda task: [task.target("alignment_{name}.star"), *task.figures("{name}")],
     lines=_lines,
     updated=_updated,
     linked=_linked,

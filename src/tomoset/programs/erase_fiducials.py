@@ -159,6 +159,7 @@ PROGRAM = Program(
     verb="erased the beads of",
     result=ErasedStacks,
     run=_run,
+    outputs=lambda task: _stacks(task)[: 1 + len(task.tomogram.half_images or ())],
     updated=_updated,
     identity=identity_with_fiducials,
     depends=lambda task: [task.options, half_stamps(task)],

@@ -15,13 +15,14 @@ from tomoset.fiducials.from_imod import read_imod_beads
 from tomoset.fiducials.options import FindOptions
 from tomoset.fiducials.outputs import residuals, rms, write_beads, write_imod_model
 from tomoset.figures import beads, tilts
+from tomoset.files import stamp
 from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task
 from tomoset.project import Project
-from tomoset.run import Resources, file_stamp, wanted
+from tomoset.run import Resources, wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +180,7 @@ def _result(tomogram: Tomogram, found: Found, files: Sequence[str]) -> FoundBead
 
 def _depends(task: Task[FindFiducialsOptions]) -> object:
     file = _file(task)
-    return [task.options, None if file is None else file_stamp(file)]
+    return [task.options, None if file is None else stamp(file)]
 
 
 def _lines(result: FoundBeads) -> Iterator[str]:
@@ -198,6 +199,10 @@ PROGRAM = Program(
     verb="searched",
     result=FoundBeads,
     run=_run,
+    outputs=lambda task: [
+        *(task.target("fiducials_{name}.star"), *task.figures("{name}", "tilts_{name}")),
+        *([task.target("{name}.fid")] if task.options.models else ()),
+    ],
     lines=_lines,
     updated=lambda tomogram, result: replace(tomogram, fiducials=result.fiducials),
     cleared=lambda tomogram: replace(tomogram, fiducials=None),

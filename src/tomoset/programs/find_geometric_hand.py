@@ -341,6 +341,7 @@ PROGRAM = Program(
     verb="looked at",
     result=ParticleSums,
     run=_run,
+    outputs=lambda _: (),
     identity=identity_with_particles,
     depends=_depends,
 )

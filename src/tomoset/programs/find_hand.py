@@ -250,5 +250,6 @@ PROGRAM = Program(
     verb="looked at",
     result=SeriesHand,
     run=_run,
+    outputs=lambda task: [task.target("hand_{name}.star"), *task.figures("{name}")],
     depends=lambda task: replace(task.options, apply=False),
 )

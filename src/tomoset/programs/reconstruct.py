@@ -104,14 +104,17 @@ class Volumes(Result):
     rounds: int | None
 
 
+#: Volumes, without their endings.
+_PATTERN = os.path.join("tomograms", "rec_{name}")
+
+
 def _run(task: Task[Options]) -> Volumes:
     """The volumes of a tomogram, and a figure beside each.
 
     Halves may be there without the volume, if something is wrong with that.
     """
     options, threads = task.options, task.resources.threads
-    pattern = os.path.join("tomograms", "rec_{name}")
-    target, figures = task.target(pattern), list[str]()
+    target, figures = task.target(_PATTERN), list[str]()
     device = open_device(task.resources.device)
     made: dict[str, str | None] = {"half1": None, "half2": None}
     with task.images() as series:
@@ -122,10 +125,10 @@ def _run(task: Task[Options]) -> Volumes:
             for half, some, of_half in _halves(task, plan, transforms, device):
                 path = made[half] = f"{target}_{half}{options.file}"
                 _, slices = write_volume(plan, some, of_half, path, device)
-                figures += _draw(task, f"{pattern}_{half}", slices)
+                figures += _draw(task, f"{_PATTERN}_{half}", slices)
             path, rows = f"{target}{options.file}", range(plan.tomogram.n_tilts)
             rounds, slices = write_volume(plan, transforms, rows, path, device)
-            figures += _draw(task, pattern, slices)
+            figures += _draw(task, _PATTERN, slices)
     volumes = [one for one in (path, *made.values()) if one is not None]
     return Volumes(
         path=path,
@@ -224,6 +227,14 @@ PROGRAM = Program(
     verb="reconstructed",
     result=Volumes,
     run=_run,
+    outputs=lambda task: [
+        path
+        for part in ("", "_half1", "_half2")[: 3 if task.options.halves else 1]
+        for path in (
+            task.target(f"{_PATTERN}{part}{task.options.file}"),
+            *task.figures(_PATTERN + part),
+        )
+    ],
     updated=_updated,
     cleared=lambda tomogram: replace(tomogram, reconstruction=None),
     depends=_depends,

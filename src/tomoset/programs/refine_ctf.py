@@ -259,6 +259,7 @@ PROGRAM = Program(
     verb="refined",
     result=RefinedCtf,
     run=_run,
+    outputs=lambda task: [task.target("ctf_{name}.star"), *task.figures("{name}")],
     lines=_lines,
     updated=_updated,
     identity=identity_with_particles,

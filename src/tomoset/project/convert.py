@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import AssumptionWarning, FileAccessError, LossyWarning, ModelError
-from tomoset.files import AtomicFiles
+from tomoset.errors import (
+    AssumptionWarning,
+    FileAccessError,
+    LossyWarning,
+    ModelError,
+    VerificationError,
+)
+from tomoset.files import Guard, together
 from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.project._read import open_tomograms, read_all
@@ -40,12 +45,15 @@ class Options:
         What may be lost.
     size, image_size : tuple of int, optional
         Of tomograms and tilt images, where files do not say them [px].
+    overwrite : bool
+        Whether files that are there, and other than those written, are replaced.
     """
 
     to: str
     tolerance: Tolerance = field(default_factory=Tolerance)
     size: tuple[int, int, int] | None = None
     image_size: tuple[int, int] | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +64,8 @@ class Result:
     ----------
     written : str
         The set, or the project's optimisation set.
-    losses : dict of str to (n_tilts,) array
-        How far tilt images are off, by tomogram that loses something [px].
+    losses : dict of str to Loss
+        How far tilt images, and their defocus, are off, by tomogram that loses something.
     verifications : dict of str to Verification
         By tomogram; those that are not aligned have none.
     tomograms : int
@@ -67,7 +75,7 @@ class Result:
     """
 
     written: str
-    losses: dict[str, Array]
+    losses: dict[str, Loss]
     verifications: dict[str, Verification]
     tomograms: int
     kept: bool = False
@@ -86,26 +94,18 @@ class Result:
             (float(p.defocus.max(initial=0)) for p in self.verifications.values()), default=0.0
         )
 
-    def failed(self) -> list[str]:
-        """Tomograms that are further off than was announced."""
-        lost = {} if self.kept else self.losses
-        return [
-            n
-            for n, verification in self.verifications.items()
-            if not verification.holds(lost.get(n, 0.0))
-        ]
-
     def summary(self) -> dict[str, Any]:
         """For a program to read."""
+        losses = self.losses.items()
         return {
             "written": self.written,
             "tomograms": self.tomograms,
             "aligned": len(self.verifications),
             "position_px": self.position,
             "defocus_A": self.defocus,
-            "losses_px": {name: lost.round(6).tolist() for name, lost in self.losses.items()},
+            "losses_px": {name: lost.pixels.round(6).tolist() for name, lost in losses},
+            "losses_defocus_A": {name: lost.defocus.round(3).tolist() for name, lost in losses},
             "differs": {n: list(p.differs) for n, p in self.verifications.items() if p.differs},
-            "failed": self.failed(),
         }
 
 
@@ -147,8 +147,8 @@ def convert(
     --------
     >>> import tomoset
     >>> done = tomoset.convert("tomograms.star", "relion4", to="relion4")
-    >>> done.position < 0.001, done.failed()
-    (True, [])
+    >>> done.position < 0.001
+    True
     """
     wanted = chosen(Options, options, by_name)
     if is_linked(source):
@@ -178,23 +178,26 @@ def convert_set(
         If a file of the source, or of another set, would be replaced.
     """
     tomograms = with_sizes(read(source), options)
-    _refuse_overwriting(source, tomograms, target, options)
-    return write_and_verify(tomograms, target, options)
+    guard = Guard(Project(tomograms=tomograms).named_files, overwrite=options.overwrite)
+    guard.refuse_inputs(format_named(options.to).files(tomograms, target))
+    with together(guard, home=os.path.dirname(target) or "."):
+        return write_and_verify(tomograms, target, options)
 
 
 def write_and_verify(
-    tomograms: TomogramSet,
-    target: str | os.PathLike[str],
-    options: Options,
-    before_reading: Callable[[], None] = lambda: None,
+    tomograms: TomogramSet, target: str | os.PathLike[str], options: Options
 ) -> Result:
-    """Write a set, do what must come first, read it back, and compare; see `convert_set`."""
-    with AtomicFiles() as files:
-        after, lost = _prepared(Project(tomograms=tomograms), target, options, files)
-        format_named(options.to).write_set(after, target, options.tolerance, files)
-    before_reading()
-    again = with_sizes(read(target), options)
-    return _result(os.fspath(target), len(tomograms), lost, verify(tomograms, again), options)
+    """Write a set, read it back, and compare; see `convert_set`.
+
+    What was there before comes back if what was written is further off than was announced.
+    """
+    with together() as files:
+        after, lost = _prepared(Project(tomograms=tomograms), target, options)
+        format_named(options.to).write_set(after, target, options.tolerance)
+        files.place()
+        again = with_sizes(read(target), options)
+        verified = verify(tomograms, again)
+        return _result(os.fspath(target), len(tomograms), lost, verified, options)
 
 
 def _result(
@@ -204,12 +207,34 @@ def _result(
     verifications: dict[str, Verification],
     options: Options,
 ) -> Result:
-    return Result(
+    result = Result(
         written=written,
-        losses={name: loss.pixels for name, loss in lost.items()},
+        losses=lost,
         verifications=verifications,
         tomograms=tomograms,
         kept=options.tolerance.keep_matrices,
+    )
+    _refuse_failed(result)
+    return result
+
+
+def _refuse_failed(result: Result) -> None:
+    """Stop if what was written is further off than was announced."""
+    failed = []
+    for name, verification in result.verifications.items():
+        loss = None if result.kept else result.losses.get(name)
+        announced = (0.0, 0.0) if loss is None else (loss.pixels, loss.defocus)
+        if not verification.holds(*announced):
+            failed.append(name)
+    if not failed:
+        return
+    name, verification = failed[0], result.verifications[failed[0]]
+    differs = f"; it differs in {', '.join(verification.differs)}" if verification.differs else ""
+    raise VerificationError(
+        f"{result.written}: tomogram {name!r} would be {verification.position.max():.3g} px and "
+        f"{verification.defocus.max():.3g} Å of defocus from the source{differs}, more than was "
+        f"announced ({len(failed)} of {result.tomograms} tomograms): nothing was written; please "
+        "report it"
     )
 
 
@@ -234,17 +259,17 @@ def convert_project(
     """
     project = _open_sized(source, options)
     before, target = project.tomograms, os.path.join(folder, "tomograms.star")
-    _refuse_overwriting(source, before, target, options)
     if os.path.isdir(folder) and os.path.samefile(_folder_of(source), folder):
         raise FileAccessError(f"{os.fspath(folder)} is the folder of the source; give another one")
-    with AtomicFiles() as files:
-        after, lost = _prepared(project, target, options, files)
-        written = format_named(options.to).write(
-            project.with_sets(tomograms=after), folder, options.tolerance, files
-        )
-    again = _open_sized(written, options)
-    verifications = verify(before, again.tomograms, _pairs(project, again))
-    return _result(written, len(before), lost, verifications, options)
+    guard = Guard(project.named_files, overwrite=options.overwrite)
+    with together(guard, home=folder) as files:
+        after, lost = _prepared(project, target, options)
+        sets = project.with_sets(tomograms=after)
+        written = format_named(options.to).write(sets, folder, options.tolerance)
+        files.place()
+        again = _open_sized(written, options)
+        verifications = verify(before, again.tomograms, _pairs(project, again))
+        return _result(written, len(before), lost, verifications, options)
 
 
 def _open_sized(path: str | os.PathLike[str], options: Options) -> Project:
@@ -255,26 +280,6 @@ def _open_sized(path: str | os.PathLike[str], options: Options) -> Project:
 
 def _folder_of(source: str | os.PathLike[str]) -> str:
     return os.fspath(source) if os.path.isdir(source) else os.path.dirname(source) or "."
-
-
-def _refuse_overwriting(
-    source: str | os.PathLike[str],
-    tomograms: TomogramSet,
-    target: str | os.PathLike[str],
-    options: Options,
-) -> None:
-    """Stop before a file of the source, or of another set in the folder, is replaced."""
-    used = {os.path.realpath(path) for path in (source, *tomograms.files)}
-    if os.path.realpath(target) in used:
-        raise FileAccessError(f"{os.fspath(target)} is a file of the source; give another path")
-    fresh = not os.path.exists(target)
-    _, *more = format_named(options.to).files(tomograms, target)
-    for path in more:
-        if os.path.realpath(path) in used or (fresh and os.path.exists(path)):
-            raise FileAccessError(
-                f"{path} is there and belongs to the source or to another set; convert to a "
-                "folder of its own"
-            )
 
 
 def _positions(project: Project) -> dict[str, Array]:
@@ -292,11 +297,11 @@ def _pairs(before: Project, after: Project) -> dict[str, tuple[Array, Array]]:
 
 
 def _prepared(
-    project: Project, target: str | os.PathLike[str], options: Options, files: AtomicFiles
+    project: Project, target: str | os.PathLike[str], options: Options
 ) -> tuple[TomogramSet, dict[str, Loss]]:
     """The tomograms as the format can say them, and what that loses, by tomogram.
 
-    What is lost, or assumed, is a warning. Stacks that have to be made wait in `files`.
+    What is lost, or assumed, is a warning. Stacks that have to be made are written.
     """
     format, tomograms = format_named(options.to), project.tomograms
     for name, t in tomograms.items():
@@ -316,7 +321,7 @@ def _prepared(
                 f"tomogram {name!r} {text}{kept if is_kept else ''}", LossyWarning, stacklevel=3
             )
     if not format.can("single images"):
-        tomograms = with_stacks(tomograms, target, files)
+        tomograms = with_stacks(tomograms, target)
     return tomograms, lost
 
 

@@ -9,15 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from tomoset.errors import FileAccessError, LossyWarning
-from tomoset.files import AtomicFiles
 from tomoset.images.stack import join_images
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.paths import file_names
 
 
-def with_stacks(
-    tomograms: TomogramSet, target: str | os.PathLike[str], files: AtomicFiles
-) -> TomogramSet:
+def with_stacks(tomograms: TomogramSet, target: str | os.PathLike[str]) -> TomogramSet:
     """The set with one stack for each tilt series, its images in the order of the table.
 
     RELION 4 needs that: it takes row i for image i of the stack, whatever the rows say. Stacks are
@@ -29,13 +26,7 @@ def with_stacks(
         As it was read.
     target : path-like
         The set to be written; stacks that have to be made go into ``stacks`` beside it.
-    files : AtomicFiles
-        With which the stacks take their places.
 
-    Raises
-    ------
-    FileAccessError
-        If a stack would replace a file of something else.
     """
     names = file_names(tomograms)
     folder = os.path.join(os.path.dirname(os.fspath(target)), "stacks")
@@ -43,7 +34,7 @@ def with_stacks(
     for tomogram in tomograms.values():
         if not _is_one_stack(tomogram):
             stack = os.path.join(folder, f"{names[tomogram.name]}.mrcs")
-            _join(tomogram, stack, files)
+            _join(tomogram, stack)
             tomogram = replace(tomogram, stack=stack, image_index=None)
         made.append(tomogram)
     return tomograms.with_tomograms(made)
@@ -57,17 +48,18 @@ def _is_one_stack(tomogram: Tomogram) -> bool:
     return index is None or np.array_equal(index, np.arange(tomogram.n_tilts))
 
 
-def _join(tomogram: Tomogram, stack: str, files: AtomicFiles) -> None:
-    if os.path.exists(stack):
-        raise FileAccessError(
-            f"{stack} is there already; a stack of tomogram {tomogram.name!r} would replace it: "
-            "convert to another folder, or remove it"
-        )
+def _join(tomogram: Tomogram, stack: str) -> None:
     sections = tomogram.image_sections()
     missing = sum(not os.path.isfile(path) for path, _ in sections)
     if not missing:
-        join_images(sections, stack, files)
+        join_images(sections, stack)
         return
+    if os.path.lexists(stack):
+        raise FileAccessError(
+            f"tomogram {tomogram.name!r}: {missing} of its {tomogram.n_tilts} images are not "
+            f"there, and {stack}, which the set would name, is a stack of something else: convert "
+            "to another folder, or move it away"
+        )
     warnings.warn(
         f"tomogram {tomogram.name!r}: {missing} of its {tomogram.n_tilts} images "
         "are not there; RELION 4 wants one stack of them, which the set names but which was not "

@@ -45,17 +45,16 @@ class Verification:
     pixel_size: float
     differs: tuple[str, ...] = ()
 
-    def holds(self, lost: Array | float = 0.0) -> bool:
+    def holds(self, lost: Array | float = 0.0, deep: Array | float = 0.0) -> bool:
         """Whether nothing is further off than was announced, tilt image by tilt image.
 
         Parameters
         ----------
-        lost : (n_tilts,) array or float
-            Announced losses [px]. A rigid projection that is off in the image is off in depth
-            by no more.
+        lost, deep : (n_tilts,) array or float
+            Announced losses: in the image [px], of defocus [Å].
         """
         near = self.position <= MAX_POSITION + lost
-        focused = self.defocus <= MAX_DEFOCUS + lost * self.pixel_size
+        focused = self.defocus <= MAX_DEFOCUS + deep
         return not self.differs and bool(near.all() and focused.all())
 
 

@@ -1,7 +1,7 @@
 """One job per name, here or on a cluster: what fails stops no other, what is done stays done."""
 
 from tomoset.run._engines import cores_of_engine
-from tomoset.run._records import Records, file_stamp
+from tomoset.run._records import Records
 from tomoset.run._report import Report
 from tomoset.run._resources import Resources
 from tomoset.run._run import run
@@ -15,7 +15,6 @@ __all__ = [
     "chosen",
     "cores_of_engine",
     "documented",
-    "file_stamp",
     "filled",
     "one_thread",
     "run",

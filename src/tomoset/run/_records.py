@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -31,10 +31,13 @@ class Records(Generic[T]):
     folder : path
         Where the records are: one ``NAME.json`` for each job.
     describe : callable
-        All that the result of a task depends on, ready for JSON: options, and the `file_stamp`
-        of each input. A record holds as long as it stays equal.
+        All that the result of a task depends on, ready for JSON: options, and the
+        `tomoset.files.stamp` of each input. A record holds as long as it stays equal.
     is_there : callable
         Whether what a recorded result names, such as the file that was made, is there.
+    outputs : callable
+        Paths of the files that a task may make. They are recorded before they are made: nothing
+        else that is there under such a name is of an earlier run.
 
     Examples
     --------
@@ -45,6 +48,7 @@ class Records(Generic[T]):
     folder: Path
     describe: Callable[[T], object]
     is_there: Callable[[dict[str, Any]], bool]
+    outputs: Callable[[T], Iterable[str]] = lambda _: ()
 
     def path(self, name: str) -> Path:
         """The file of the record of a job."""
@@ -79,6 +83,7 @@ class Records(Generic[T]):
         record = {
             "name": name,
             "fingerprint": fingerprint,
+            "files": self._files(name),
             "result": outcome.result,
             "seconds": round(outcome.seconds, 3),
             "version": __version__,
@@ -88,12 +93,31 @@ class Records(Generic[T]):
                 if issubclass(category, TomosetWarning)
             ],
         }
-        with atomic_write(self.path(name), "w", encoding="utf-8") as stream:
+        self._store(record)
+
+    def begin(self, name: str, task: T) -> None:
+        """Forget what is recorded but names of files: a job is done again, and replaces them."""
+        made = [os.path.relpath(path, self.folder) for path in self.outputs(task)]
+        files = list(dict.fromkeys([*self._files(name), *made]))
+        if files:
+            self._store({"name": name, "files": files})
+        else:
+            self.path(name).unlink(missing_ok=True)
+
+    def _store(self, record: Mapping[str, Any]) -> None:
+        with atomic_write(self.path(record["name"]), "w", encoding="utf-8") as stream:
             json.dump(record, stream, indent=1)
 
-    def forget(self, name: str) -> None:
-        """Remove a record: its job is done again, and what it was about will be replaced."""
-        self.path(name).unlink(missing_ok=True)
+    def _files(self, name: str) -> list[str]:
+        """Files of a job, as its record names them: from the folder of records."""
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+            return [str(path) for path in json.loads(self.path(name).read_bytes())["files"]]
+        return []
+
+    def made(self, names: Iterable[str]) -> set[str]:
+        """Real paths of files that earlier runs made, or were about to make, for some jobs."""
+        files = (os.path.join(self.folder, path) for name in names for path in self._files(name))
+        return {os.path.realpath(path) for path in files}
 
     def last(self, name: str) -> dict[str, Any] | None:
         """The result that was recorded last, with whatever options, if it is still there."""
@@ -115,6 +139,8 @@ class Records(Generic[T]):
             return ""
         except ValueError:
             return DAMAGED
+        if isinstance(record, dict) and record.keys() == {"name", "files"}:
+            return ""  # it was begun
         if not _is_whole(record, name):
             return DAMAGED
         if record["fingerprint"] != fingerprint:
@@ -146,20 +172,3 @@ def _is_whole(record: object, name: str) -> bool:
 def _category(name: str) -> type[Warning]:
     category: type[Warning] = getattr(errors, name, TomosetWarning)
     return category
-
-
-def file_stamp(path: str | os.PathLike[str]) -> list[str | int]:
-    """A file by its name, size and time of change: what differs when it was made anew.
-
-    Raises
-    ------
-    OSError
-        It is not there.
-
-    Examples
-    --------
-    >>> file_stamp("/dev/null")[0]
-    '/dev/null'
-    """
-    status = os.stat(path)
-    return [os.fspath(path), status.st_size, status.st_mtime_ns]

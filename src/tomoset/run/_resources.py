@@ -97,6 +97,8 @@ class Resources:
         Temporary arrays of a job that take more bytes than this are kept in a file.
     resume : bool
         Take what an earlier run recorded, where it holds.
+    overwrite : bool
+        Replace files that others made, or this program of another set, but never one that is read.
     quiet : bool
         Do not tell how far the jobs are.
     figures : str
@@ -119,6 +121,7 @@ class Resources:
     device: str = "cpu"
     memory: int = 2 << 30
     resume: bool = False
+    overwrite: bool = False
     quiet: bool = False
     figures: str = "png"
 

@@ -129,7 +129,7 @@ class _Jobs:
         def start(name: str) -> None:
             # From now on the record could be about a file that is not the one it describes.
             if self._records is not None:
-                self._records.forget(name)
+                self._records.begin(name, self._tasks[name])
             progress.start(name)
 
         with contextlib.closing(outcomes(work, self.todo, resources, start)) as ending:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import numpy.typing as npt
 
 from tomoset import simulate as sim
 from tomoset.errors import FileFormatError, LossyWarning, MissingFileError, ModelError
-from tomoset.files import atomic_write
+from tomoset.files import atomic_folder, atomic_write
 from tomoset.formats import format_named
 from tomoset.images.mrc import write_images
 from tomoset.images.stack import open_stack
@@ -213,7 +210,7 @@ def simulate_project(
     """
     wanted, target = chosen(ProjectOptions, options, by_name), Path(folder)
     _refuse(target, overwrite=overwrite)
-    with _whole_folder(target) as new:
+    with atomic_folder(target) as new:
         path = _write_project(new, wanted)
     return target / path
 
@@ -231,28 +228,6 @@ def _refuse(target: Path, *, overwrite: bool) -> None:
             f"{target} is not a project that simulate made (no {_MARK}), so "
             "--overwrite leaves it alone; remove it yourself, or take another folder"
         )
-
-
-@contextlib.contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder beside, that takes the place of `target` only when the block ends well."""
-    target = Path(os.path.realpath(target))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    try:
-        new, old = beside / "new", beside / "old"
-        new.mkdir()
-        yield new
-        try:
-            if target.exists():
-                target.rename(old)
-            new.rename(target)
-        except BaseException:
-            if old.exists() and not target.exists():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write_project(folder: Path, wanted: ProjectOptions) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Sequence
-from pathlib import Path
 
 from ..errors import FileFormatError, MissingFileError
+from ..files import read_bytes
 from ._cursor import Cursor, TextCursor
 from ._packed import ByteCursor, NotPlainError
 from ._table import StarFile, Table
@@ -49,7 +49,7 @@ def read(path: str | os.PathLike[str]) -> StarFile:
     """
     name = os.fspath(path)
     try:
-        data = Path(name).read_bytes()
+        data = read_bytes(name)
     except FileNotFoundError:
         raise MissingFileError(f"{name}: there is no such file; expected a STAR file") from None
     return loads(data, name)

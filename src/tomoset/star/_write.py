@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import FileFormatError
-from ..files import AtomicFiles, part_of, refuse_unless_star
+from ..files import atomic_write, refuse_unless_star
 from ._table import StarFile, Table
 from ._tokens import BLANKS, is_label_name, is_one_line, quote_all
 
@@ -18,11 +18,7 @@ _TEXT_WIDTH, _NUMBER_WIDTH = 10, 12
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 
 
-def write(
-    tables: StarFile | Iterable[Table],
-    path: str | os.PathLike[str],
-    files: AtomicFiles | None = None,
-) -> None:
+def write(tables: StarFile | Iterable[Table], path: str | os.PathLike[str]) -> None:
     """Write tables to a file; it is whole or, on any error, what it was before.
 
     Parameters
@@ -31,8 +27,6 @@ def write(
         What to write, in order.
     path : path-like
         Where. Missing folders are made.
-    files : AtomicFiles, optional
-        With which the file takes its place, if not at once.
 
     Raises
     ------
@@ -48,7 +42,7 @@ def write(
     ['data_optics', 'loop_']
     """
     refuse_unless_star(path)
-    with part_of(files) as together, together.open(path) as stream:
+    with atomic_write(path) as stream:
         for piece in encode(tables, path):
             stream.write(piece)
 

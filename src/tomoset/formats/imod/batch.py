@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError, TomosetError
-from tomoset.files import AtomicFiles
+from tomoset.files import identity_of, together
 from tomoset.formats._format import Failure
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import find_series
@@ -34,16 +34,12 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The set, which of its tomograms are new, and the series that failed.
-
-    Culled stacks wait in `files`: they take their places with the set, or not at all.
-    """
+    """The set, which of its tomograms are new, and the series that failed."""
 
     tomograms: TomogramSet
     imported: list[Tomogram]
     failures: list[Failure]
     notes: list[str]
-    files: AtomicFiles
 
 
 def from_folders(
@@ -79,6 +75,8 @@ def run(
 ) -> Result:
     """Import all series of a request, and add them to the set `before`.
 
+    Culled stacks take their places together; in a block of `tomoset.files.together`, with the set.
+
     Raises
     ------
     ModelError
@@ -90,39 +88,37 @@ def run(
     _refuse_overwriting(request.series, before)
     done: list[Imported] = []
     failures = list(request.failures)
-    files = AtomicFiles()
-    for series in request.series:
-        try:
-            done.append(import_series(series, options, files))
-        except (TomosetError, OSError) as problem:
-            failures.append(Failure(name=series.name, error=problem))
-        except BaseException:
-            files.discard()
-            raise
+    with together():
+        for series in request.series:
+            try:
+                done.append(import_series(series, options))
+            except (TomosetError, OSError) as problem:
+                failures.append(Failure(name=series.name, error=problem))
     imported = [one.tomogram for one in done]
     return Result(
         tomograms=before.with_tomograms([*before.values(), *imported]),
         imported=imported,
         failures=failures,
         notes=_what_is_excluded(done) + _what_is_missing(imported),
-        files=files,
     )
 
 
 def _refuse_overwriting(series: Sequence[Series], before: TomogramSet) -> None:
     """No culled stack may replace a stack that a tomogram is made of."""
     stacks = [s.stack for s in series] + [t.stack for t in before.values() if t.stack]
-    taken = {os.path.realpath(stack_path(stack)): stack for stack in stacks}
+    paths = list(map(stack_path, stacks))
+    taken = {os.path.realpath(path) for path in paths}
+    identities = {identity_of(path) for path in paths} - {None}
     for one in series:
         if one.culled is None:
             continue
         culled = os.path.realpath(stack_path(one.culled))
-        if culled in taken:
+        if culled in taken or identity_of(culled) in identities:
             raise ModelError(
                 f"{one.name}: the stack without excluded views would be {one.culled}, but that is "
                 "the stack of a tomogram; give it a path of its own (rlnTomoImportCulledFile)"
             )
-        taken[culled] = one.culled
+        taken.add(culled)
 
 
 def _refuse_duplicates(series: Sequence[Series], before: TomogramSet) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.errors import LossyWarning, ModelError
-from tomoset.files import AtomicFiles, part_of
+from tomoset.files import together, write
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
 from tomoset.model import Observations, Project, Tomogram, TomogramSet
 from tomoset.paths import file_names
@@ -177,7 +177,6 @@ class Imod(Format):
             project=Project(tomograms=result.tomograms),
             notes=[*request.notes, *result.notes],
             failures=result.failures,
-            files=result.files,
         )
 
     def write(
@@ -185,7 +184,6 @@ class Imod(Format):
         project: Project,
         folder: StrPath,
         tolerance: Tolerance | None = None,
-        files: AtomicFiles | None = None,
     ) -> str:
         """Write a folder for each tilt series, with all but its stack, and an import table."""
         from tomoset.formats.imod.write import ImodFolder, import_table
@@ -197,13 +195,13 @@ class Imod(Format):
             )
         tomograms, table = project.tomograms, os.path.join(folder, "tilt_series.star")
         names = file_names(tomograms)
-        with part_of(files) as together:
+        with together():
             for name, t in tomograms.items():
                 own = os.path.join(folder, names[name])
                 for file, text in ImodFolder.of(t, names[name], own).texts().items():
-                    together.write(os.path.join(own, file), text.encode())
+                    write(os.path.join(own, file), text.encode())
             series = import_table(os.fspath(folder), list(names.values()), tomograms.values())
-            star.write(series, table, together)
+            star.write(series, table)
         return table
 
     def losses(self, project: Project) -> dict[str, Loss]:
@@ -227,7 +225,7 @@ class Imod(Format):
                 )
             if texts:
                 deformed = np.zeros(t.n_tilts) if t.deformation is None else _bend(t)
-                lost[name] = Loss(texts=tuple(texts), pixels=deformed)
+                lost[name] = Loss(texts=tuple(texts), pixels=deformed, defocus=np.zeros(t.n_tilts))
         return lost
 
     def read_observations(

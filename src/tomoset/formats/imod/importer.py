@@ -24,7 +24,6 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
-from tomoset.files import AtomicFiles
 from tomoset.formats.imod import defocus, dose
 from tomoset.formats.imod.alignment import read_angles, read_xf
 from tomoset.formats.imod.commands import (
@@ -70,7 +69,7 @@ class Imported:
     excluded: list[int]
 
 
-def import_series(series: Series, options: ImportOptions, files: AtomicFiles) -> Imported:
+def import_series(series: Series, options: ImportOptions) -> Imported:
     """Import one tilt series; writes its culled stack if views are excluded.
 
     Parameters
@@ -79,8 +78,6 @@ def import_series(series: Series, options: ImportOptions, files: AtomicFiles) ->
         Its files.
     options : ImportOptions
         What holds for all.
-    files : AtomicFiles
-        With which the culled stack takes its place.
 
     Returns
     -------
@@ -118,7 +115,7 @@ def import_series(series: Series, options: ImportOptions, files: AtomicFiles) ->
         ctf_scale=None if ctf is None else np.ones(len(ctf)),
     )
     if cull:  # last, so that a series that fails leaves no stack
-        tomogram = replace(tomogram, stack=_cull(series, project, files))
+        tomogram = replace(tomogram, stack=_cull(series, project))
     return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded)
 
 
@@ -403,7 +400,7 @@ def _read_doses(series: Series, project: _Project) -> Array | None:
     return lines.astype(np.float64) * series.fractional_dose
 
 
-def _cull(series: Series, project: _Project, files: AtomicFiles) -> str:
+def _cull(series: Series, project: _Project) -> str:
     if series.culled is None:
         raise UnsupportedError(
             f"{series.name}: {len(project.views.excluded)} views are excluded, and the import "
@@ -411,5 +408,5 @@ def _cull(series: Series, project: _Project, files: AtomicFiles) -> str:
             "--no-cull"
         )
     kept = [(series.stack, view) for view in project.views.kept]
-    join_images(kept, stack_path(series.culled), files)
+    join_images(kept, stack_path(series.culled))
     return series.culled
