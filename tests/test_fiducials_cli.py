@@ -169,6 +169,8 @@ def test_align_writes_the_set_and_what_is_to_be_known(
     capsys.readouterr()
     assert main(["align", "fiducials", "A/tomograms.star", "--o", "B", "--level"]) == 0
     assert "stays as it is" in capsys.readouterr().out
+    assert Path("B/TS_01.png").exists()
+    assert Path("B/tilts_TS_01.png").exists()
     twice = tomoset.read("B/tomograms.star")["TS_01"]
     flat = read_beads("B/fiducials_TS_01.star").points
     apart = np.linalg.norm(

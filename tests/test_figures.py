@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -15,7 +16,7 @@ from tests.builders.bead_series import BeadSeries, Wanted, bead_series
 from tomoset import figures
 from tomoset.align import AlignmentError
 from tomoset.errors import ModelError
-from tomoset.fiducials.align_one import Aligned, AlignOptions, align
+from tomoset.fiducials.align_one import Aligned, AlignOptions, Kept, align
 from tomoset.figures._style import BLUE, ORANGE, grey_levels, length, nice, round_steps
 from tomoset.hand.measure import Measured
 from tomoset.hand.verdict import verdict
@@ -36,8 +37,9 @@ def titled(figure: Any, title: str) -> Any:
     return ax
 
 
-def labelled(figure: Any, label: str) -> Any:
-    return next(ax for ax in figure.axes if ax.get_ylabel() == label)
+def labelled(figure: Any, label: str, x: str = "tilt angle (°)") -> Any:
+    (ax,) = (ax for ax in figure.axes if (ax.get_ylabel(), ax.get_xlabel()) == (label, x))
+    return ax
 
 
 def tomogram(angles: np.ndarray = ANGLES, **changes: Any) -> Tomogram:
@@ -165,13 +167,56 @@ def test_all_tilts_are_shown_in_their_order_with_the_beads_on_them() -> None:
     observations = beads.observations
     assert observations is not None
     some = replace(beads, observations=observations.take(observations.tilt != 0))
-    figure = figures.tilts(t, some, Noise())
-    assert [ax.get_title(loc="left") for ax in figure.axes][:2] == ["−60.0°", "−57.0°"]
-    assert len(figure.axes) == 41
-    marks = {line.get_color(): line.get_xydata() for line in figure.axes[-1].lines}
-    np.testing.assert_allclose(marks[ORANGE], t.project(beads.points)[0])  # seen in the others
-    assert len(marks[BLUE]) == 0
-    assert len(figures.tilts(tomogram(np.linspace(-60, 60, 121)), beads, Noise()).axes) <= 60
+    (ax,) = figures.tilts(t, some, Noise()).axes
+    titles = {
+        text.get_text(): text.get_position()[0] for text in ax.texts if "°" in text.get_text()
+    }
+    assert list(titles)[:2] == ["−60.0°", "−57.0°"]
+    assert len(titles) == 41
+    (edges,) = (c for c in ax.collections if len(c.get_paths()) == 41)
+    corners = np.array([path.vertices[0] for path in edges.get_paths()]) + 0.5
+    assert corners[0, 1] == corners[1, 1] > corners[40, 1] == 0
+    marks = {line.get_color(): line.get_xydata() for line in ax.lines}
+    np.testing.assert_allclose(marks[ORANGE], t.project(beads.points)[0] + corners[40])
+    np.testing.assert_allclose(marks[BLUE][:6], t.project(beads.points)[40] + corners[0])
+    assert len(marks[BLUE]) == 40 * 6
+
+
+def test_each_tilt_image_is_shown_where_its_frame_is() -> None:
+    class Numbered:
+        def read(self, i: int) -> np.ndarray:
+            image = np.zeros((180, 200), np.float32)
+            image[2 * i : 2 * i + 4] = 1.0  # a line that says which one it is
+            return image
+
+    t = tomogram()
+    (ax,) = figures.tilts(t, Fiducials(points=np.zeros((0, 3))), Numbered()).axes
+    (edges,) = (c for c in ax.collections if len(c.get_paths()) == 41)
+    whole, (left, right, bottom, top) = ax.images[0].get_array(), ax.images[0].get_extent()
+    unit = (right - left) / whole.shape[1]
+    assert unit == (top - bottom) / whole.shape[0] == 2.0
+    for i, path in enumerate(edges.get_paths()):
+        x, y = ((path.vertices[0] + 0.5) / unit).astype(int)
+        assert np.flatnonzero(whole[y : y + 90, x]).tolist() == [i, i + 1]
+
+
+def test_of_very_many_tilts_every_second_one_is_shown() -> None:
+    t = tomogram(np.linspace(-60, 60, 129))
+    figure = figures.tilts(t, seen_beads(t), Noise())
+    assert "129 tilt images, 65 of which are shown" in words(figure)
+    assert sum("°" in text.get_text() for text in figure.axes[0].texts) == 65
+
+
+def test_figures_of_a_series_take_less_than_a_second(tmp_path: Path) -> None:
+    """Not of the first one, which loads matplotlib; the least of two, as others work too."""
+    t = tomogram()
+    found, taken = seen_beads(t, 20), []
+    for _ in range(3):
+        begin = time.process_time()
+        for make in (figures.beads, figures.tilts):
+            figures.save(make(t, found, Noise()), tmp_path / "a.png")  # type: ignore[operator]
+        taken.append(time.process_time() - begin)
+    assert min(taken[1:]) < 1.0
 
 
 @cache
@@ -195,12 +240,33 @@ def test_an_alignment_by_beads_has_the_numbers_of_its_fit() -> None:
     np.testing.assert_allclose([p.get_height() for p in bars], fit.by_tilt)
     for label, values in (
         ("change of the shift (px)", fit.changes),
-        ("std. dev. of it (px)", fit.deviations),
+        ("std. dev. in the middle (px)", fit.deviations),
     ):
         curves = {line.get_label(): line.get_ydata() for line in labelled(figure, label).lines}
         order = np.argsort(t.tilt_angles)
         for k, axis in enumerate("xy"):
             np.testing.assert_allclose(curves[axis], values[order, k + _shift()])
+
+
+def test_an_alignment_that_stays_is_drawn_with_the_reason() -> None:
+    t = tomogram()
+    kept = Kept(fiducials=seen_beads(t), radius=50.0, reason="tomogram 'a': no better one: noise")
+    figure = figures.alignment_kept(t, kept, Noise())
+    said = words(figure)
+    assert "TS_\\$1: the alignment stays as it is" in said
+    assert "it stays: no better one: noise" in said
+    assert "off the alignment as it is by 0.50 px (2.50 Å) rms" in said
+    heights = [p.get_height() for p in labelled(figure, "rms residual (px)").patches]
+    np.testing.assert_allclose(heights, 0.5)
+
+
+def test_beads_have_the_same_colour_in_both_views_of_the_tomogram() -> None:
+    for off in (0.0, 0.5):
+        t = tomogram()
+        figure = figures.beads(t, seen_beads(t, off=off), Noise())
+        views = [titled(figure, "beads in the tomogram"), labelled(figure, "z (nm)", "x (nm)")]
+        colours = [ax.collections[0].to_rgba(ax.collections[0].get_array()) for ax in views]
+        np.testing.assert_array_equal(*colours)
 
 
 def _shift() -> int:

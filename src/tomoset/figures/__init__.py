@@ -11,26 +11,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tomoset.figures._beads import alignment_by_beads as alignment_by_beads
+    from tomoset.figures._beads import alignment_kept as alignment_kept
     from tomoset.figures._beads import beads as beads
-    from tomoset.figures._beads import tilts as tilts
     from tomoset.figures._hand import hand as hand
     from tomoset.figures._hand import hand_of_set as hand_of_set
     from tomoset.figures._particles import alignment_by_particles as alignment_by_particles
     from tomoset.figures._particles import ctf_refinement as ctf_refinement
+    from tomoset.figures._style import prepare as prepare
     from tomoset.figures._style import save as save
+    from tomoset.figures._tilts import tilts as tilts
     from tomoset.figures._tomogram import sections as sections
 
 #: Where each function lives: a program imports the methods of its own figures alone.
 _HOME = {
     "alignment_by_beads": "_beads",
+    "alignment_kept": "_beads",
     "beads": "_beads",
-    "tilts": "_beads",
     "hand": "_hand",
     "hand_of_set": "_hand",
     "alignment_by_particles": "_particles",
     "ctf_refinement": "_particles",
+    "prepare": "_style",
     "save": "_style",
     "sections": "_tomogram",
+    "tilts": "_tilts",
 }
 
 __all__ = sorted(_HOME)

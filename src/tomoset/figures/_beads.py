@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.align import PARAMETERS
-from tomoset.fiducials.align_one import Aligned
+from tomoset.fiducials.align_one import Aligned, Kept
 from tomoset.fiducials.outputs import residuals, rms
 from tomoset.figures._field import Box
 from tomoset.figures._style import (
     BLUE,
     FAINT,
+    INK,
     LIGHT,
     ORANGE,
     WIDTH,
+    Images,
     Sheet,
     arrow_factor,
     arrow_key,
@@ -26,6 +29,7 @@ from tomoset.figures._style import (
     bars,
     count,
     curve,
+    degrees,
     legend,
     length,
     number,
@@ -44,20 +48,12 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-class Images(Protocol):
-    """Tilt images, in the order of the tomogram's table."""
-
-    def read(self, i: int) -> npt.NDArray[np.float32]:
-        """Image i, from 0: (h, w)."""
-        ...
-
-
 #: Radius of a circle around beads of which nobody has said how large they are [Å].
 _RADIUS = 50.0
-#: Images that are shown large, by their rank among the tilt angles; small ones at most.
-_SHOWN, _MOST_SMALL = (0.15, 0.5, 0.85), 60
+#: Images that are shown large, by their rank among the tilt angles.
+_SHOWN = 0.15, 0.5, 0.85
 #: Sizes on the sheet [in]: panels, charts, and what is between them.
-_PANEL, _GAP, _CHART, _BETWEEN, _CHART_HEIGHT, _STEP = 2.28, 0.08, 1.6, 0.75, 1.05, 1.6
+_GAP, _CHART, _BETWEEN, _CHART_HEIGHT, _STEP = 0.08, 1.6, 0.75, 1.05, 1.6
 _BOX = 1.35
 #: Beads are numbered in images if there are no more.
 _NUMBERED = 25
@@ -134,16 +130,51 @@ def beads(
     matplotlib.figure.Figure
     """
     of = _found(tomogram, fiducials, radius)
-    n, total = len(fiducials), float(rms(of.off.reshape(1, -1, 2), axis=1)[0])
-    seen = int(np.isfinite(of.off[..., 0]).sum())
-    said = f"{count(n, 'bead')}, {seen} times seen" if n else "no beads were found"
-    if seen:
-        said += f"; off the alignment as it is by {_px(total, of.pixel_size)} rms"
-    sheet = Sheet(f"{tomogram.name}: gold beads", [of.facts(), said])
+    return _as_found(of, images, f"{tomogram.name}: gold beads", [of.facts(), _off(of)])
+
+
+def alignment_kept(tomogram: Tomogram, kept: Kept, images: Images) -> Figure:
+    """The beads of an alignment that stays as it is, and why it does.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned, with size, image and pixel size.
+    kept : Kept
+        What was found.
+    images : Images
+        The tilt images.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    of = _found(tomogram, kept.fiducials, kept.radius)
+    off = f"{_off(of)}, outliers included"
+    said = [of.facts(), off, f"it stays: {kept.reason.partition(': ')[2]}"]
+    title = f"{tomogram.name}: the alignment stays as it is, gold beads tell no better one"
+    return _as_found(of, images, title, said)
+
+
+def _as_found(of: _Beads, images: Images, title: str, said: Sequence[str]) -> Figure:
+    sheet = Sheet(title, said)
     y = _panels(sheet, of, images)
+    seen = bool(of.good.any())
     if seen:
-        _charts(sheet, of, y)
+        _charts(sheet, of, y, fill=True)
     return sheet.finish(0.38 if seen else 0.12)
+
+
+def _off(of: _Beads) -> str:
+    """How many beads there are, and how far off the alignment they are."""
+    n, seen = len(of.points), int(of.good.sum())
+    if not n:
+        return "no beads were found"
+    said = f"{count(n, 'bead')}, {seen} times seen"
+    if seen:
+        total = float(rms(of.off.reshape(1, -1, 2), axis=1)[0])
+        said += f"; off the alignment as it is by {_px(total, of.pixel_size)} rms"
+    return said
 
 
 def _found(tomogram: Tomogram, fiducials: Fiducials, radius: float | None) -> _Beads:
@@ -184,13 +215,16 @@ def alignment_by_beads(tomogram: Tomogram, aligned: Aligned, images: Images) -> 
         f"{len(of.points)} beads, {int((~fit.outliers).sum())} times seen{outliers}; residual "
         f"{_px(fit.rms, px)} rms; error of what is left out {fit.leave_out_before:.2f} → "
         f"{_px(fit.leave_out, px)}; alignment known to {_px(fit.expected, px)}",
-        f"free: {fit.model}",
+        f"model: {fit.model}",
     ]
     sheet = Sheet(f"{tomogram.name}: alignment by gold beads", said)
     y = _charts(sheet, of, _panels(sheet, of, images))
     shift = PARAMETERS.index("shift_x")
-    pairs = (fit.changes, "change of the shift (px)"), (fit.deviations, "std. dev. of it (px)")
-    for i, (values, name) in enumerate(pairs):
+    pairs = {
+        "change of the shift (px)": fit.changes,
+        "std. dev. in the middle (px)": fit.deviations,
+    }
+    for i, (name, values) in enumerate(pairs.items()):
         ax = sheet.axes(0.5 + i * (_CHART + _BETWEEN), y, _CHART, _CHART_HEIGHT)
         for k, colour in enumerate((BLUE, ORANGE)):
             errors = fit.deviations[:, shift + k] if values is fit.changes else None
@@ -224,84 +258,34 @@ def _aligned(tomogram: Tomogram, aligned: Aligned) -> _Beads:
     )
 
 
-def tilts(tomogram: Tomogram, fiducials: Fiducials, images: Images) -> Figure:
-    """All tilt images small, in the order of tilt angles, and where beads should be on them.
-
-    Parameters
-    ----------
-    tomogram : Tomogram
-        Aligned, with image and pixel size.
-    fiducials : Fiducials
-        Of which those that were seen in an image are full circles there, the others crosses.
-    images : Images
-        The tilt images, of which every second or third is shown where there are more than 60.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    order = np.argsort(tomogram.tilt_angles, kind="stable")
-    order = order[:: math.ceil(len(order) / _MOST_SMALL)]
-    at, seen = tomogram.project(fiducials.points), residuals(tomogram, fiducials)[..., 0]
-    columns = math.ceil(len(order) / math.ceil(len(order) / 10))
-    wide = min((WIDTH - 0.2) / columns - 0.05, 1.6)
-    every = "" if len(order) == tomogram.n_tilts else f", {len(order)} of which are shown"
-    said = f"{tomogram.n_tilts} tilt images{every}; {count(len(fiducials), 'bead')} as aligned"
-    said += ": blue where they were seen, orange where not" * bool(len(fiducials))
-    px = number(tomogram.optics.pixel_size or math.nan, 4)
-    sheet = Sheet(f"{tomogram.name}: tilt images", [f"{said}; {px} Å/px"])
-    tall = 0.0
-    for place, i in enumerate(order.tolist()):
-        image, (row, column) = images.read(i), divmod(place, columns)
-        tall = wide * image.shape[0] / image.shape[1]
-        y = sheet.top + 0.12 + row * (tall + 0.18)
-        ax = sheet.axes(0.1 + column * (wide + 0.05), y, wide, tall, _degrees(tomogram, i))
-        show(ax, image, largest=120)
-        known = np.isfinite(seen[i])
-        marks: dict[str, Any] = {
-            "markersize": 3.6,
-            "markeredgewidth": 0.7,
-            "fillstyle": "none",
-            "linestyle": "",
-        }
-        ax.plot(*at[i, ~known].T, "x", color=ORANGE, **marks)
-        ax.plot(*at[i, known].T, "o", color=BLUE, **marks)
-        if place == 0:
-            scale_bar(ax, tomogram.optics.pixel_size)
-    return sheet.finish()
-
-
 def _panels(sheet: Sheet, of: _Beads, images: Images) -> float:
     """Images with beads, and residuals as arrows below them; how far down they go."""
     shown = of.shown()
     lengths = np.hypot(*np.moveaxis(of.off[shown], -1, 0))
+    columns = max(len(shown), 2)  # a single image has its residuals beside it
+    wide = (WIDTH - 0.2 + _GAP) / columns - _GAP
     y = sheet.top + 0.16
     for column, i in enumerate(shown):
         image = images.read(i)
-        high = _PANEL * image.shape[0] / image.shape[1]
+        high = wide * image.shape[0] / image.shape[1]
         factor = arrow_factor(lengths, image.shape[1])
-        x = 0.1 + column * (_PANEL + _GAP)
-        ax = sheet.axes(x, y, _PANEL, high, _degrees(of.tomogram, i))
+        x = 0.1 + column * (wide + _GAP)
+        ax = sheet.axes(x, y, wide, high, degrees(of.angles[i]))
         show(ax, image)
         _rings(ax, of, i)
         scale_bar(ax, of.pixel_size)
         if not np.isfinite(lengths).any():
             continue
-        # A single image has its residuals beside it.
-        right, down = (_PANEL + _GAP, 0.0) if len(shown) == 1 else (0.0, high + 0.22)
+        right, down = (wide + _GAP, 0.0) if len(shown) == 1 else (0.0, high + 0.22)
         out = ", orange: outliers" * bool((np.isfinite(of.off[i, :, 0]) & ~of.good[i]).any())
         title = f"residuals × {factor:g}{out}"
-        ax = sheet.axes(x + right, y + down, _PANEL, high, title)
+        ax = sheet.axes(x + right, y + down, wide, high, title)
         ax.set(xticks=[], yticks=[], xlim=(-0.5, image.shape[1] - 0.5))
         ax.set_ylim(-0.5, image.shape[0] - 0.5)
         _residuals(ax, of, i, factor)
         if column == 0:
             arrow_key(ax, factor, lambda px: _px(px, of.pixel_size, "g"))
     return sheet.bottom(ax)
-
-
-def _degrees(tomogram: Tomogram, i: int) -> str:
-    return f"{tomogram.tilt_angles[i]:+.1f}°".replace("-", "−")
 
 
 def _rings(ax: Axes, of: _Beads, i: int) -> None:
@@ -345,10 +329,15 @@ def _px(value: float, pixel_size: float, form: str = ".2f") -> str:
     return f"{value:{form}} px" + f" ({value * pixel_size:{form}} Å)" * math.isfinite(pixel_size)
 
 
-def _charts(sheet: Sheet, of: _Beads, y: float) -> float:
-    """Residuals over tilt and dose, beads in the tomogram; where the next row begins."""
+def _charts(sheet: Sheet, of: _Beads, y: float, *, fill: bool = False) -> float:
+    """Residuals over tilt and dose, beads in the tomogram; where the next row begins.
+
+    What fills its row goes as far down as the tomogram does.
+    """
     top, x = y + 0.34, 0.5
-    ax = sheet.axes(x, top, _CHART, _CHART_HEIGHT)
+    low = _in_box(sheet, of, (WIDTH - _BOX - 0.52, top))
+    high = max(low - top, _CHART_HEIGHT) if fill else _CHART_HEIGHT
+    ax = sheet.axes(x, top, _CHART, high)
     bars(ax, of.angles, of.by_tilt, LIGHT)
     shown = of.shown()
     only = np.full(len(of.angles), np.nan)
@@ -357,7 +346,7 @@ def _charts(sheet: Sheet, of: _Beads, y: float) -> float:
     legend(ax)
     tilt_axis(ax, of.angles)
     dose = of.tomogram.pre_exposure
-    second = sheet.axes(x + _CHART + _BETWEEN, top, _CHART, _CHART_HEIGHT)
+    second = sheet.axes(x + _CHART + _BETWEEN, top, _CHART, high)
     with_residuals = [ax]
     if dose is not None and len(dose) > 1:
         _over_dose(second, dose, of)
@@ -368,7 +357,6 @@ def _charts(sheet: Sheet, of: _Beads, y: float) -> float:
         one.set_ylabel("rms residual (px)")
         _from_zero(one, of.by_tilt)
         other_unit(one, of.pixel_size, "Å")
-    _in_box(sheet, of, (WIDTH - _BOX - 0.52, top))
     return top + _STEP
 
 
@@ -391,21 +379,29 @@ def _number_seen(ax: Axes, of: _Beads) -> None:
     ax.set_ylabel("beads seen")
 
 
-def _in_box(sheet: Sheet, of: _Beads, at: tuple[float, float]) -> None:
-    """Beads in the tomogram's box, from above and from the side, by their residual."""
+def _in_box(sheet: Sheet, of: _Beads, at: tuple[float, float]) -> float:
+    """Beads in the tomogram's box, from above and from the side, by their residual; its end."""
     if of.tomogram.size is None:
-        return
+        return at[1]
     box = Box(of.tomogram)
     above = box.above(sheet, at, _BOX, "beads in the tomogram")
     low = sheet.bottom(above) + 0.1
     beside = box.beside(sheet, (at[0], low), _BOX, above)
     above.set(xlabel="", xticklabels=[])
     points = box.nm(of.points)
-    colours: dict[str, Any] = {"c": of.by_bead, "cmap": "cividis_r", "s": 5}
-    marks = above.scatter(*points[:, :2].T, zorder=3, plotnonfinite=True, **colours)
-    beside.scatter(*points[:, [0, 2]].T, zorder=3, plotnonfinite=True, **colours)
+    known = of.by_bead[np.isfinite(of.by_bead)]
+    colours: dict[str, Any] = {
+        **{"c": of.by_bead, "cmap": "cividis_r", "vmin": known.min(), "vmax": known.max()},
+        # Beads of which nothing counts are rings.
+        **{"plotnonfinite": True, "edgecolors": INK, "linewidths": 0.3, "s": 6, "zorder": 3},
+    }
+    if np.ptp(known) <= 1e-6 * known.max():
+        colours |= {"vmin": 0.0, "vmax": 2 * known.max() or 1.0}
+    marks = above.scatter(*points[:, :2].T, **colours)
+    beside.scatter(*points[:, [0, 2]].T, **colours)
     bar = sheet.axes(at[0] + _BOX + 0.06, at[1], 0.06, sheet.bottom(above) - at[1])
     colour_bar = sheet.figure.colorbar(marks, cax=bar)
     colour_bar.outline.set_linewidth(0.5)
     bar.set_ylabel("rms residual (px)", size=6, labelpad=1)
     sheet.legend_below(beside, above, 1)
+    return sheet.bottom(beside)

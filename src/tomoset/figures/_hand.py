@@ -17,10 +17,10 @@ from tomoset.figures._style import (
     ORANGE,
     WIDTH,
     Sheet,
+    bar_width,
     count,
     nice,
     number,
-    spacing,
     tilt_axis,
 )
 from tomoset.hand.measure import Measured
@@ -178,9 +178,9 @@ def _bars(ax: Axes, angles: Array, odds: Array) -> None:
     """A bar for each image: up where it speaks for +1, down where for -1."""
     for sign, (colour, _) in _HANDS.items():
         which = np.isfinite(odds) & (sign * odds > 0)
-        bar = 0.8 * spacing(angles)
         label = f"for {_signed(sign)}"
-        ax.bar(angles[which], odds[which], bar, color=colour, edgecolor=INK, lw=0.3, label=label)
+        look: dict[str, Any] = {"color": colour, "edgecolor": INK, "linewidth": 0.3}
+        ax.bar(angles[which], odds[which], bar_width(angles), label=label, **look)
     ax.axhline(0, color=INK, linewidth=0.5)
 
 

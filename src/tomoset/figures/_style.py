@@ -5,11 +5,12 @@ Nothing here is global: no pyplot, no rcParams, so that several threads may draw
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +37,36 @@ _HEAD, _LINE = 0.34, 0.14
 #: Letters in a line.
 _LONGEST = 125
 _SMALL, _NORMAL, _LARGE = 6.0, 7.0, 9.5
-#: Images are averaged to no more pixels than these along a side.
-_LARGEST = 480
+#: Bars at few tilt angles are no wider than this [deg].
+_WIDEST_BAR = 8.0
+#: Images are averaged to no more pixels than these along a side, over some of so many rows.
+_LARGEST, _ROWS = 480, 4
 #: Grey levels show at least this much of the values, and so many widths of their middle half.
 _SHOWN, _CONTRAST = 0.5, 2.2
+
+
+class Images(Protocol):
+    """Tilt images, in the order of the tomogram's table."""
+
+    def read(self, i: int) -> npt.NDArray[np.float32]:
+        """Image i, from 0: (h, w)."""
+        ...
+
+
+def prepare() -> None:
+    """Load matplotlib, and have it know the fonts, without a word of it.
+
+    The first time ever takes seconds, as fonts are searched and what is found is kept in the
+    user's folder, or in one that is removed at the end where that cannot be written. Processes
+    that are started later find it there.
+    """
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        import matplotlib.font_manager  # noqa: F401
+    finally:
+        logger.setLevel(level)
 
 
 class Sheet:
@@ -54,6 +81,7 @@ class Sheet:
     """
 
     def __init__(self, title: str, facts: Sequence[str]) -> None:
+        prepare()
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -147,6 +175,11 @@ def count(how_many: int, what: str) -> str:
     return f"{how_many} {what}{'s' * (how_many != 1)}"
 
 
+def degrees(angle: float) -> str:
+    """A tilt angle with its sign."""
+    return f"{angle:+.1f}°".replace("-", "−")
+
+
 def nice(most: float) -> float:
     """The largest of 1, 2, 5, 10, 20, ... and their tenths that is not above a number.
 
@@ -194,7 +227,7 @@ def tilt_axis(ax: Axes, angles: Array) -> None:
     """Make x the tilt angle, with round ticks."""
     from matplotlib.ticker import MultipleLocator
 
-    margin = max(0.04 * float(np.ptp(angles)), spacing(angles)) if np.ptp(angles) else 5.0
+    margin = max(0.04 * float(np.ptp(angles)), bar_width(angles)) if np.ptp(angles) else 5.0
     low, high = float(angles.min()) - margin, float(angles.max()) + margin
     ax.set_xlim(low, high)
     most = max(round(4 * width_of(ax)), 3)
@@ -208,6 +241,11 @@ def spacing(values: Array) -> float:
     """The usual distance of neighbours; 1 if there are none."""
     steps = np.diff(np.unique(values.round(2)))
     return float(np.median(steps)) if len(steps) else 1.0
+
+
+def bar_width(angles: Array) -> float:
+    """How wide bars at tilt angles are [deg]."""
+    return min(0.8 * spacing(angles), _WIDEST_BAR)
 
 
 def curve(ax: Axes, x: Array, values: Array, errors: Array | None, colour: str, label: str) -> None:
@@ -233,7 +271,9 @@ def curve(ax: Axes, x: Array, values: Array, errors: Array | None, colour: str, 
 def bars(ax: Axes, angles: Array, values: Array, colour: str, label: str = "") -> None:
     """A bar at each tilt angle; views that are not there leave gaps."""
     known = np.isfinite(values)
-    ax.bar(angles[known], values[known], 0.8 * spacing(angles), color=colour, label=label)
+    wide = bar_width(angles)
+    # To whole dots of the screen, many bars would be of one or of two.
+    ax.bar(angles[known], values[known], wide, color=colour, label=label, snap=False)
 
 
 def other_unit(ax: Axes, factor: float, name: str) -> None:
@@ -254,13 +294,16 @@ def other_unit(ax: Axes, factor: float, name: str) -> None:
 
 
 def binned(image: Image, largest: int) -> tuple[npt.NDArray[np.float32], int]:
-    """The mean of blocks of an image, as few as need be, and their width; odd ends are left out."""
+    """The mean of blocks of an image, as few as need be, and their width; odd ends are left out.
+
+    Of large blocks every second row, or fewer, are enough.
+    """
     factor = max(1, math.ceil(max(image.shape) / largest))
     if factor == 1 or min(image.shape) < factor:
         return np.asarray(image, np.float32), 1
     height, width = (n // factor for n in image.shape)
     cut = image[: height * factor, : width * factor]
-    blocks = cut.reshape(height, factor, width, factor)
+    blocks = cut.reshape(height, factor, width, factor)[:, :: max(1, factor // _ROWS)]
     return blocks.mean(axis=(1, 3), dtype=np.float32), factor
 
 
@@ -304,14 +347,14 @@ def show(
     ax.set_ylim(-0.5, image.shape[0] - 0.5)
 
 
-def scale_bar(ax: Axes, pixel_size: float | None) -> None:
-    """A bar of a round length in the lower right corner, a quarter of the width or less."""
+def scale_bar(ax: Axes, pixel_size: float | None, of: float | None = None) -> None:
+    """A bar of a round length in the lower right corner, a quarter of a width [px] or less."""
     from matplotlib.patches import Rectangle
 
     if not pixel_size:
         return
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    long = nice((right - left) * pixel_size / 4)
+    long = nice((right - left if of is None else of) * pixel_size / 4)
     width, unit = long / pixel_size, (right - left) / (width_of(ax) * 72)  # a point
     edge, words = 3 * unit, length(long)
     wide, high = max(width, 0.62 * _SMALL * len(words) * unit) + 2 * edge, 13 * unit
@@ -371,6 +414,6 @@ def arrow_key(ax: Axes, factor: float, said: Callable[[float], str]) -> None:
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure as PNG, PDF or SVG, as the path ends; it appears whole or not at all."""
     kind = os.path.splitext(path)[1].removeprefix(".").lower()
-    fast: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+    fast: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if kind == "png" else {}
     with atomic_write(path) as stream:
         figure.savefig(stream, format=kind, dpi=DPI, **fast)

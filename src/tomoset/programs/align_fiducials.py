@@ -17,7 +17,7 @@ from tomoset.fiducials.align_one import Aligned, Kept, align
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.align_report import alignment_to_star
 from tomoset.fiducials.outputs import write_beads
-from tomoset.figures import alignment_by_beads, tilts
+from tomoset.figures import alignment_by_beads, alignment_kept, tilts
 from tomoset.formats import BEYOND_RIGID, refuse_unable, working_format
 from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Deformation, Fiducials, Tomogram, TomogramSet
@@ -188,6 +188,9 @@ def _run(task: Task[AlignOptions]) -> AlignedByBeads:
         files = [_write_beads(task, tomogram, aligned.fiducials, flat)]
         if isinstance(aligned, Aligned):
             files += _write_report(task, tomogram, aligned, images)
+        else:
+            files += task.draw("{name}", lambda: alignment_kept(tomogram, aligned, images))
+            files += task.draw("tilts_{name}", lambda: tilts(tomogram, aligned.fiducials, images))
     fit = aligned.fit if isinstance(aligned, Aligned) else None
     return AlignedByBeads(
         fiducials=files[0],
