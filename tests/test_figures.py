@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -467,6 +470,32 @@ def test_threads_draw_the_same_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(drawn, range(4)))) == 1
+
+
+@pytest.mark.parametrize("home", ["new", "not writable"])
+def test_fonts_are_searched_once_before_processes_draw_and_without_a_word(
+    tmp_path: Path, home: str
+) -> None:
+    """On a new machine, also where nothing can be written at home: what is left is removed."""
+    (tmp_path / "tmp").mkdir()
+    at_home = {"new": {"MPLCONFIGDIR": str(tmp_path / "fonts")}, "not writable": {}}[home]
+    names = ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    rest = {name: value for name, value in os.environ.items() if name not in names}
+    of_here = {"HOME": "/dev/null", "TMPDIR": str(tmp_path / "tmp")}
+    out = tmp_path / "out"
+    code = "from tests.builders.drawing_program import main_that_draws as m"
+    program = f"{code}; m({str(out)!r}, 2)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=Path(__file__).parent.parent,
+        env={**rest, **of_here, **at_home},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stderr, done.stdout) == ("", "[{}, [true, true]]\n")
+    assert len(list(out.glob("*.png"))) == 2
+    assert not list((tmp_path / "tmp").glob("matplotlib*"))
 
 
 def test_other_kinds_of_figures_are_refused() -> None:

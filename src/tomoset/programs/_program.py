@@ -121,6 +121,8 @@ class Program(Generic[O, R]):
         What else a result depends on, by default the task's options: for `encode`.
     links : bool
         Write an optimisation set even if none was read.
+    draws : bool
+        Jobs draw figures.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Program(Generic[O, R]):
     identity: Callable[[Task[O]], str] = identity
     depends: Callable[[Task[O]], object] = lambda task: task.options
     links: bool = False
+    draws: bool = False
 
     def records(self, folder: str) -> Records[Task[O]]:
         """Where it is kept what was found, below the folder of the new set.

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, LossyWarning, ModelError, TomosetError
+from tomoset.figures import prepare
 from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import refuse_unless_set, working_format
 from tomoset.images.device import open_device
@@ -203,6 +204,8 @@ class Request(Generic[O]):
                 made.begin()
                 if new is not None:
                     new.forget(list(asked), resume=self.resources.resume)
+            if program.draws and self.resources.figures != "none" and not self.resources.is_alone:
+                prepare()  # fonts are searched once, not by all processes at once
             try:
                 report = run(program.work(where), asked, self.resources, records)
             finally:

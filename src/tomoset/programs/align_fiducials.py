@@ -321,4 +321,5 @@ PROGRAM = Program(
     motion=lambda result: result.motion,
     identity=identity_with_fiducials,
     links=True,
+    draws=True,
 )

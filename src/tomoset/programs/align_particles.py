@@ -305,4 +305,5 @@ PROGRAM = Program(
     identity=identity_with_particles,
     depends=options_and_reference,
     links=True,
+    draws=True,
 )

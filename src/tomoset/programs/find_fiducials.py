@@ -208,4 +208,5 @@ PROGRAM = Program(
     cleared=lambda tomogram: replace(tomogram, fiducials=None),
     depends=_depends,
     links=True,
+    draws=True,
 )

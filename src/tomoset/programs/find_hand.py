@@ -252,4 +252,5 @@ PROGRAM = Program(
     run=_run,
     outputs=lambda task: [task.target("hand_{name}.star"), *task.figures("{name}")],
     depends=lambda task: replace(task.options, apply=False),
+    draws=True,
 )

@@ -238,4 +238,5 @@ PROGRAM = Program(
     updated=_updated,
     cleared=lambda tomogram: replace(tomogram, reconstruction=None),
     depends=_depends,
+    draws=True,
 )

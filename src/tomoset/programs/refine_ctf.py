@@ -265,4 +265,5 @@ PROGRAM = Program(
     identity=identity_with_particles,
     depends=options_and_reference,
     links=True,
+    draws=True,
 )

@@ -56,12 +56,12 @@ def outcomes(
     TomosetError
         The engine cannot be had.
     """
-    engine = Engine.parse(resources.engine)
-    if engine.kind == "local" and resources.workers in (None, 1):
+    if resources.is_alone:
         for name, task in tasks.items():
             started(name)
             yield name, perform(work, task)
     elif tasks:
+        engine = Engine.parse(resources.engine)
         yield from _Jobs(_pool(engine, resources, len(tasks)), work, tasks, started).outcomes()
 
 

@@ -134,6 +134,11 @@ class Resources:
             if number is not None and number < 1:
                 raise ModelError(f"{what} must be 1 or more, not {number}")
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether jobs run in this process, one after the other."""
+        return Engine.parse(self.engine).kind == "local" and self.workers in (None, 1)
+
 
 def thread_variables(threads: int) -> dict[str, str]:
     """What numba, OpenMP and BLAS read when they are loaded."""
