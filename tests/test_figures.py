@@ -24,7 +24,7 @@ from tomoset.figures._style import BLUE, ORANGE, grey_levels, length, nice, roun
 from tomoset.hand.measure import Measured
 from tomoset.hand.verdict import verdict
 from tomoset.model import Fiducials, Observations, Optics, Tomogram
-from tomoset.reconstruct.slices import CentralSlices
+from tomoset.reconstruct.sections import Sections
 from tomoset.run import Resources
 
 ANGLES = np.linspace(-60, 60, 41)
@@ -365,25 +365,64 @@ def test_the_hand_of_a_set_has_a_bar_for_each_series() -> None:
     assert f"{found.log_odds:+.1f} for the set" in words(figure).replace("−", "-")
 
 
-def cut(size: tuple[int, int, int] = (120, 100, 40), pixel_size: float = 10.0) -> CentralSlices:
-    volume = np.random.default_rng(5).normal(0, 1, size[::-1]).astype(np.float32)
-    made = CentralSlices(size, pixel_size)
-    for slab in np.split(volume, [7]):
+def the_volume(size: tuple[int, int, int]) -> np.ndarray:
+    return np.random.default_rng(5).normal(0, 1, size[::-1]).astype(np.float32)
+
+
+def cut(
+    size: tuple[int, int, int] = (120, 100, 40),
+    pixel_size: float = 10.0,
+    beads: np.ndarray | None = None,
+) -> Sections:
+    made = Sections(size, pixel_size, beads)
+    for slab in np.split(the_volume(size), [7]):
         made.take(slab)
     return made
 
 
 def test_sections_say_where_they_lie_and_show_it_in_the_others() -> None:
     figure = figures.sections("TS_01", cut())
-    titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == ["xy at z = 19.5", "xz at y = 49.5", "zy at x = 59.5"]
-    lines = [
+    sides = ("left", "left", "right")
+    titles = [ax.get_title(loc=side) for ax, side in zip(figure.axes, sides, strict=True)]
+    assert titles == ["xy at z = 19.5 nm", "xz at y = 49.5 nm", "zy at x = 59.5 nm"]
+    assert lines_down(figure) == [[59.5], [59.5], [19.5]]
+    said = words(figure)
+    assert "TS_01: central sections" in said
+    assert "120 × 100 × 40 voxels of 10 Å, 120 × 100 × 40 nm" in said
+    assert "thickness of 10 nm" in said
+    assert "in voxels, from 0: xy at z = 19.5, xz at y = 49.5, zy at x = 59.5" in said
+
+
+def lines_down(figure: Any) -> list[list[float]]:
+    """Where vertical lines lie in each of the axes."""
+    return [
         sorted({float(line.get_xdata()[0]) for line in ax.lines if len({*line.get_xdata()}) == 1})
         for ax in figure.axes
     ]
-    assert lines == [[59.5], [59.5], [19.5]]
-    assert "120 × 100 × 40 voxels of 10 Å, 120 × 100 × 40 nm" in words(figure)
-    assert "thickness of 10 nm" in words(figure)
+
+
+def test_sections_lie_where_most_beads_do() -> None:
+    near = np.array([[100.0, 20, 8], [104, 24, 30], [103, 70, 31], [30, 22, 34], [500, 1, 1]])
+    made = cut(beads=near)
+    assert [place.beads for place in made.places] == [3, 3, 3]
+    assert made.beads == 4  # one lies outside
+    for place, along in zip(made.places, near[:4].T, strict=True):
+        inside = (along >= place.first - 0.5) & (along < place.last - 0.5)
+        assert inside.sum() == place.beads
+    volume = the_volume((120, 100, 40))
+    in_x, in_y, in_z = made.places
+    np.testing.assert_allclose(made.xy, volume[in_z.first : in_z.last].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(made.xz, volume[:, in_y.first : in_y.last].mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(made.yz, volume[..., in_x.first : in_x.last].mean(axis=2), atol=1e-6)
+    figure = figures.sections("TS_01", made)
+    assert "TS_01: sections through most beads" in words(figure)
+    assert f"xy at z = {in_z.at:g} (3 of 4 beads)" in words(figure)
+    assert lines_down(figure) == [[in_x.at], [in_x.at], [in_z.at]]
+
+
+def test_of_places_with_as_many_beads_the_middle_one_is_shown() -> None:
+    made = cut(beads=np.array([[10.0, 10, 4], [110, 90, 36], [60, 50, 20]]))
+    assert [place.at for place in made.places] == [59.5, 49.5, 19.5]
 
 
 def test_sections_show_the_volume_with_y_and_z_upwards() -> None:

@@ -20,10 +20,13 @@ import pytest
 import tomoset
 from tests.builders.bead_stack import bead_set
 from tomoset.cli import main
-from tomoset.model import TomogramSet
+from tomoset.figures import sections
+from tomoset.formats import working_format
+from tomoset.model import Fiducials, TomogramSet
 from tomoset.programs._task import Task
 from tomoset.programs.reconstruct import PROGRAM
 from tomoset.reconstruct import Options
+from tomoset.reconstruct.sections import Sections
 from tomoset.run import Resources
 
 NAMES = ("TS_01", "TS_02", "TS_03")
@@ -73,6 +76,38 @@ def test_all_series_of_a_set_are_reconstructed(
     assert go("--continue", "--dose") == 0
     assert "done again" in capsys.readouterr().err
     assert os.stat("T/tomograms/rec_TS_01.mrc").st_mtime_ns != stamp
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.LossyWarning")
+@pytest.mark.parametrize("size", [None, (40, 50, 30)])
+def test_sections_show_the_beads_that_the_set_knows(
+    three: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, int] | None
+) -> None:
+    """Also in a tomogram of another size; a table that is not there is no reason to fail."""
+    tomograms = tomoset.read("tomograms.star")
+    points = np.array([[10.0, 12, 5], [30, 12, 5], [30, 40, 5], [30, 20, 20]])
+    for name in NAMES[:2]:
+        beads = Fiducials(points=points)
+        working_format(tomograms).write_fiducials(beads, f"{name}.star", tomograms[name])
+    Path("TS_02.star").unlink()
+    with_beads = [
+        replace(t, fiducials=f"{t.name}.star" if t.name != "TS_03" else None)
+        for t in tomograms.values()
+    ]
+    drawn: dict[str, Sections] = {}
+
+    def record(name: str, made: Sections) -> object:
+        drawn[name] = made
+        return sections(name, made)
+
+    monkeypatch.setattr("tomoset.programs.reconstruct.sections", record)
+    done = tomoset.reconstruct(TomogramSet(with_beads), "T", binning=2, size=size, quiet=True)
+    assert not done.report.failed
+    assert [drawn[name].beads for name in NAMES] == [4, 0, 0]
+    first = np.array([0, 0, 0]) if size is None else np.array([24, 22, 12]) - (20, 25, 15)
+    for place, along in zip(drawn["TS_01"].places, ((points - first) / 2).T, strict=True):
+        inside = (along >= place.first - 0.5) & (along < place.last - 0.5)
+        assert place.beads == inside.sum() > 1
 
 
 def test_reconstructing_one_series_keeps_the_volumes_of_others(three: Path) -> None:

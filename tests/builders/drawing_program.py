@@ -15,7 +15,7 @@ from tomoset.programs._program import Program, Result
 from tomoset.programs._request import Request
 from tomoset.programs._task import Task
 from tomoset.project import Project
-from tomoset.reconstruct.slices import CentralSlices
+from tomoset.reconstruct.sections import Sections
 from tomoset.run import Resources
 
 
@@ -30,7 +30,7 @@ class Drawn(Result):
 def drawn(task: Task[None]) -> Drawn:
     """Draw something; whether matplotlib's folder had its list of fonts before."""
     known = any(Path(os.environ.get("MPLCONFIGDIR", "/nowhere")).glob("fontlist*"))
-    made = CentralSlices((8, 7, 6), 10.0)
+    made = Sections((8, 7, 6), 10.0)
     made.take(np.random.default_rng(1).normal(0, 1, (6, 7, 8)).astype(np.float32))
     files = task.draw("{name}", lambda: figures.sections("a", made))
     return Drawn(process=os.getpid(), fonts_known=known, files=files)

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tomoset.errors import LossyWarning, ModelError
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import LossyWarning, ModelError, TomosetError
 from tomoset.figures import sections
 from tomoset.formats import working_format
 from tomoset.images.device import Device, open_device
@@ -19,8 +22,10 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, use_threads
 from tomoset.project import Project
 from tomoset.reconstruct import Options, Plan, Transforms, resized, write_volume
-from tomoset.reconstruct.slices import CentralSlices
+from tomoset.reconstruct.sections import Sections
 from tomoset.run import Resources, wanted
+
+Array = npt.NDArray[np.float64]
 
 #: Options that only one method asks for.
 _OF_METHOD = {"iterations": "sirt", "snr": "wiener"}
@@ -119,16 +124,17 @@ def _run(task: Task[Options]) -> Volumes:
     made: dict[str, str | None] = {"half1": None, "half2": None}
     with task.images() as series:
         plan = Plan.of(task.tomogram, options, series.size, threads)
+        beads = _beads(task, plan)
         with Transforms(plan, series, device) as transforms:
             use_threads(threads)
             # Halves first: what is wrong with them is known before the volume is replaced.
             for half, some, of_half in _halves(task, plan, transforms, device):
                 path = made[half] = f"{target}_{half}{options.file}"
-                _, slices = write_volume(plan, some, of_half, path, device)
-                figures += _draw(task, f"{_PATTERN}_{half}", slices)
+                _, seen = write_volume(plan, some, of_half, path, device, beads)
+                figures += _draw(task, f"{_PATTERN}_{half}", seen)
             path, rows = f"{target}{options.file}", range(plan.tomogram.n_tilts)
-            rounds, slices = write_volume(plan, transforms, rows, path, device)
-            figures += _draw(task, _PATTERN, slices)
+            rounds, seen = write_volume(plan, transforms, rows, path, device, beads)
+            figures += _draw(task, _PATTERN, seen)
     volumes = [one for one in (path, *made.values()) if one is not None]
     return Volumes(
         path=path,
@@ -142,8 +148,19 @@ def _run(task: Task[Options]) -> Volumes:
     )
 
 
-def _draw(task: Task[Options], pattern: str, slices: CentralSlices) -> tuple[str, ...]:
-    return task.draw(pattern, lambda: sections(task.tomogram.name, slices))
+def _beads(task: Task[Options], plan: Plan) -> Array | None:
+    """Beads that a figure should show, as voxels of the volume, if any can be had."""
+    if task.resources.figures == "none" or task.tomogram.size is None:
+        return None
+    try:
+        known = task.fiducials()
+    except (TomosetError, OSError):
+        return None  # the volume does not need them, and its figure says what it shows
+    return None if known is None else plan.voxels(known.points, task.tomogram)
+
+
+def _draw(task: Task[Options], pattern: str, seen: Sections) -> tuple[str, ...]:
+    return task.draw(pattern, lambda: sections(task.tomogram.name, seen))
 
 
 def _halves(

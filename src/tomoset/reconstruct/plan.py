@@ -148,6 +148,10 @@ class Plan:
         matrices[:, 2] = 0
         return matrices
 
+    def voxels(self, points: Array, of: Tomogram) -> Array:
+        """Where points of the tomogram as it was before lie in the volume [0-based voxels]."""
+        return np.asarray((points - _cut_off(of, self.tomogram.need_size())) / self.binning)
+
     def projector(self, device: Device) -> Projector:
         """`matrices` and the 2D deformation, to be computed on a device."""
         return Projector(
@@ -195,8 +199,7 @@ def _placed(
 
 def resized(tomogram: Tomogram, size: tuple[int, int, int]) -> Tomogram:
     """The tomogram with another size, whose middle (size // 2, as RELION 5 has it) stays."""
-    old = np.array(tomogram.need_size())
-    first = old // 2 - np.array(size) // 2
+    old, first = np.array(tomogram.need_size()), _cut_off(tomogram, size)
     defocus_there = tomogram.with_depth_origin(old / 2)
     return replace(
         defocus_there,
@@ -204,3 +207,8 @@ def resized(tomogram: Tomogram, size: tuple[int, int, int]) -> Tomogram:
         projections=defocus_there.need_projections() @ geometry.translation(first),
         depth_origin=old / 2 - first,
     ).with_excluded(lambda tilt: resized(tilt, size))
+
+
+def _cut_off(tomogram: Tomogram, size: tuple[int, int, int]) -> npt.NDArray[np.int64]:
+    """Voxels that another size leaves out before the first."""
+    return np.asarray(np.array(tomogram.need_size()) // 2 - np.array(size) // 2)

@@ -13,19 +13,25 @@ from tomoset.images.device import Device
 from tomoset.images.volume import VolumeSpec, int8_scale, open_volume
 from tomoset.reconstruct.back_projection import back_projection
 from tomoset.reconstruct.plan import Plan
+from tomoset.reconstruct.sections import Sections
 from tomoset.reconstruct.sirt import as_slabs, sirt
-from tomoset.reconstruct.slices import CentralSlices
 from tomoset.reconstruct.transforms import Transforms
 
 Images = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
 
 #: Grey values this many standard deviations from the mean still fit into int8.
 _INT8_RANGE = 4.0
 
 
 def write_volume(
-    plan: Plan, transforms: Transforms, tilts: Sequence[int], path: str, device: Device
-) -> tuple[int | None, CentralSlices]:
+    plan: Plan,
+    transforms: Transforms,
+    tilts: Sequence[int],
+    path: str,
+    device: Device,
+    beads: Array | None = None,
+) -> tuple[int | None, Sections]:
     """Reconstruct and write one volume.
 
     Parameters
@@ -40,10 +46,12 @@ def write_volume(
         Of the volume; it appears whole or not at all.
     device : Device
         Where it is computed.
+    beads : (n, 3) array, optional
+        That sections should show [0-based voxels of the volume].
 
     Returns
     -------
-    (int or None, CentralSlices)
+    (int or None, Sections)
         The rounds that SIRT took, and what a figure shows of the volume.
 
     Raises
@@ -57,16 +65,16 @@ def write_volume(
         parts, rounds = as_slabs(volume, device), len(history)
     else:
         parts = back_projection(plan, transforms, tilts, device)
-    slices = CentralSlices(plan.size, plan.pixel_size * plan.binning)
+    seen = Sections(plan.size, plan.pixel_size * plan.binning, beads)
     spec, parts = _specification(plan, parts)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open_volume(path, spec) as out:
         for slab in parts:
-            slices.take(slab)
+            seen.take(slab)
             out.write(slab)
-        if slices.are_blank():
+        if seen.are_blank():
             raise _blank(plan)
-    return rounds, slices
+    return rounds, seen
 
 
 def _blank(plan: Plan) -> ModelError:
