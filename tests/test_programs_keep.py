@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.builders.cheap_runs import run
 from tests.builders.equality import equal
 from tests.builders.whole_project import (
     ALIGNMENT,
@@ -20,66 +19,12 @@ from tests.builders.whole_project import (
     with_everything,
     write_files,
 )
-from tomoset.align.particles import ParticleOptions
-from tomoset.fiducials.align_options import AlignOptions as ByBeads
-from tomoset.fiducials.options import FindOptions
 from tomoset.formats import FORMATS, format_named
 from tomoset.model import ParticleSet, Project, Tomogram, TomogramSet
-from tomoset.particles import CorrelationOptions, ExtractionOptions
-from tomoset.particles.align.options import AlignOptions as ByParticles
-from tomoset.particles.ctf.fit import CtfFitOptions
 from tomoset.programs import PROGRAMS
-from tomoset.programs._particles import ReferenceFiles
-from tomoset.programs._program import Done
-from tomoset.programs.align_fiducials import align_fiducials
-from tomoset.programs.align_particles import align_particles
-from tomoset.programs.erase_fiducials import erase_fiducials
-from tomoset.programs.find_fiducials import FindFiducialsOptions, find_fiducials
-from tomoset.programs.find_geometric_hand import GeometricOptions, find_geometric_hand
-from tomoset.programs.find_hand import FindHandOptions, find_hand
-from tomoset.programs.reconstruct import reconstruct
-from tomoset.programs.refine_ctf import RefineCtfOptions, refine_ctf
 from tomoset.project import open_project
-from tomoset.reconstruct import Options
-from tomoset.run import Resources
 
-QUIET = Resources(quiet=True)
-BOX, RADIUS = 32, 60.0
 SETS = ("made in Python", *(format.name for format in FORMATS))
-
-
-def run(program: str, project: Project, folder: str) -> Done[Any]:
-    """The program, as cheap as it can be."""
-    find = FindOptions(radius=RADIUS)
-    fit = ParticleOptions(cross_validation=False, iterations=2)
-    files = ReferenceFiles(half1="half1.mrc")
-    programs: dict[str, Callable[[], Done[Any]]] = {
-        "find-fiducials": lambda: find_fiducials(
-            project, folder, FindFiducialsOptions(radius=RADIUS), resources=QUIET
-        ),
-        "align fiducials": lambda: align_fiducials(
-            project, folder, ByBeads(find=find, radius_given=True), resources=QUIET
-        ),
-        "erase-fiducials": lambda: erase_fiducials(project, folder, resources=QUIET),
-        "align particles": lambda: align_particles(
-            project,
-            folder,
-            ByParticles(correlation=CorrelationOptions(box=BOX, range=5), fit=fit),
-            resources=QUIET,
-        ),
-        "refine-ctf": lambda: refine_ctf(
-            project,
-            folder,
-            RefineCtfOptions(statistics=ExtractionOptions(box=BOX), fit=CtfFitOptions(step=1000)),
-            resources=QUIET,
-        ),
-        "hand": lambda: find_hand(project, folder, FindHandOptions(apply=True), resources=QUIET),
-        "hand --geometric": lambda: find_geometric_hand(
-            project, folder, GeometricOptions(box=BOX), reference=files, resources=QUIET
-        ),
-        "reconstruct": lambda: reconstruct(project, folder, Options(), resources=QUIET),
-    }
-    return programs[program]()
 
 
 #: Fields of a tomogram that a program is for, and what it finds anew of `Tomogram.deviations`.

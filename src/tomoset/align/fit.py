@@ -134,3 +134,13 @@ class Fit:
     model: ParameterGroups
     beam_tilt: float
     unsupported: npt.NDArray[np.int64]
+
+    @property
+    def counted(self) -> int:
+        """How many observations counted."""
+        return int((~self.outliers).sum())
+
+    @property
+    def discarded(self) -> int:
+        """How many observations did not count at all."""
+        return int(self.outliers.sum())

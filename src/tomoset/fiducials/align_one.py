@@ -213,7 +213,7 @@ def _complete(tomogram: Tomogram, fit: Fit) -> bool:
     positions = fit.beads[np.isfinite(fit.beads).all(axis=1)]
     at = replace(tomogram, projections=fit.projections).project(positions)
     inside = ((at >= 0) & (at <= np.array(tomogram.need_image_size()) - 1)).all(axis=-1)
-    return bool((~fit.outliers).sum() >= _COMPLETE * inside.sum())
+    return bool(fit.counted >= _COMPLETE * inside.sum())
 
 
 def _aligned(fiducials: Fiducials, fit: Fit, radius: float | None) -> Aligned:

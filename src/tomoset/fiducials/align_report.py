@@ -33,8 +33,8 @@ def alignment_to_star(tomogram: Tomogram, aligned: Aligned) -> star.StarFile:
     whole: dict[str, object] = {
         "tomosetModel": str(fit.model).replace(" ", "_"),
         "tomosetBeads": int(np.isfinite(fit.by_bead).sum()),
-        "tomosetObservations": int((~fit.outliers).sum()),
-        "tomosetOutliers": int(fit.outliers.sum()),
+        "tomosetObservations": fit.counted,
+        "tomosetOutliers": fit.discarded,
         "tomosetParameters": fit.n_parameters,
         "tomosetResidual": fit.rms,
         "tomosetResidualAngst": fit.rms * tomogram.need_pixel_size(),

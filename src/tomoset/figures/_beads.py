@@ -209,10 +209,10 @@ def alignment_by_beads(tomogram: Tomogram, aligned: Aligned, images: Images) -> 
     """
     of, fit = _aligned(tomogram, aligned), aligned.fit
     px = of.pixel_size
-    outliers = f", {int(fit.outliers.sum())} outliers" * bool(fit.outliers.any())
+    outliers = f", {fit.discarded} outliers" * bool(fit.discarded)
     said = [
         of.facts(),
-        f"{len(of.points)} beads, {int((~fit.outliers).sum())} times seen{outliers}; residual "
+        f"{len(of.points)} beads, {fit.counted} times seen{outliers}; residual "
         f"{_px(fit.rms, px)} rms; error of what is left out {fit.leave_out_before:.2f} → "
         f"{_px(fit.leave_out, px)}; alignment known to {_px(fit.expected, px)}",
         f"model: {fit.model}",

@@ -170,7 +170,7 @@ def _panel(ax: Axes, measured: Measured, i: int, half: tuple[float, float]) -> N
     ax.axhline(0, color=FAINT, linewidth=0.5, zorder=0)
     ax.axvline(0, color=FAINT, linewidth=0.5, zorder=0)
     for axis, most in ((ax.xaxis, wide), (ax.yaxis, high)):
-        step = nice(0.75 * most)
+        step = nice(0.8 * most)
         axis.set_ticks([-step, 0, step], [f"{-step:g}".replace("-", "−"), "0", f"{step:g}"])
 
 

@@ -20,6 +20,7 @@ from tomoset.figures._style import (
     arrow_factor,
     arrow_key,
     arrows,
+    count,
     curve,
     legend,
     length,
@@ -29,7 +30,7 @@ from tomoset.figures._style import (
 )
 from tomoset.particles.align.one import Aligned
 from tomoset.particles.align.report import numbers
-from tomoset.particles.ctf.defocus import mean_and_astigmatism
+from tomoset.particles.ctf.defocus import mean_and_astigmatism, strength
 from tomoset.particles.ctf.report import Refined, astigmatism_error
 
 if TYPE_CHECKING:
@@ -66,8 +67,13 @@ def alignment_by_particles(aligned: Aligned) -> Figure:
     matplotlib.figure.Figure
     """
     said, name = numbers(aligned), aligned.before.name
-    facts = f"{said.particles} particles in {said.tilt_images} images"
-    changed = f"{said.changed} images changed: {said.shift:.2f} px and {said.angle:.3f}° rms"
+    facts = f"{count(said.particles, 'particle')} in {count(said.tilt_images, 'image')}"
+    sizes = [f"{said.shift:.2f} px"] * bool(said.shift) + [f"{said.angle:.3f}°"] * bool(said.angle)
+    changed = "the images stay as they are"
+    if said.changed:
+        changed = f"{count(said.changed, 'image')} changed: {' and '.join(sizes)} rms"
+    if said.displacement:
+        changed += f"; particles displaced by {said.displacement:.1f} Å rms"
     if said.expected is not None:
         changed += f"; alignment known to {said.expected:.3f} px at the particles"
     size = f"{number(aligned.pixel_size, 4)} Å/px"
@@ -77,11 +83,11 @@ def alignment_by_particles(aligned: Aligned) -> Figure:
     _uncertainty(aligned, cells)
     if aligned.fit.trajectories.any():
         _over_dose(aligned, cells)
-    at = _LEFT, cells.below()
+    at, deformed = (_LEFT, cells.below()), aligned.after.deformation is not None
     if aligned.fit.trajectories.any() or aligned.displacement.any():
-        _displaced(aligned, sheet, at)
+        _displaced(aligned, sheet, at, beside=None if deformed else (_RIGHT, at[1]))
         at = _RIGHT, at[1]
-    if aligned.after.deformation is not None:
+    if deformed:
         _deformation(aligned, sheet, at)
     return sheet.finish(0.55)
 
@@ -167,26 +173,35 @@ def _over_dose(aligned: Aligned, cells: _Cells) -> None:
     legend(ax)
 
 
-def _displaced(aligned: Aligned, sheet: Sheet, at: tuple[float, float]) -> None:
-    """Particles from above, and where they went."""
+def _displaced(
+    aligned: Aligned,
+    sheet: Sheet,
+    at: tuple[float, float],
+    beside: tuple[float, float] | None,
+) -> None:
+    """Particles from above, and where they went; from the side too, where there is room for it."""
     said, box, fit = numbers(aligned), Box(aligned.after), aligned.fit
     rows = np.arange(0, len(aligned.particles), -(-len(aligned.particles) // _PARTICLES))
-    paths = aligned.displacement[rows, None, :2] / 10
+    paths = aligned.displacement[rows, None] / 10
     words = f"particles displaced by {said.displacement:.1f} Å rms in 3D"
     if fit.trajectories.any():
         dose = aligned.before.pre_exposure
         order = np.arange(aligned.before.n_tilts) if dose is None else np.argsort(dose)
-        paths = fit.trajectories[rows][:, order, :2] / 10
+        paths = fit.trajectories[rows][:, order] / 10
         words = f"motion of particles, {said.motion:.1f} Å rms in 3D"
     ax = box.above(sheet, at, _WIDTH, "", foot=0.08)
     wide = float(np.ptp(ax.get_xlim()))
-    factor = arrow_factor(np.hypot(*paths[:, -1].T), wide, 0.08)
+    factor = arrow_factor(np.hypot(*paths[:, -1, :2].T), wide, 0.08)
     few = f", {len(rows)} of them shown" * (len(rows) < len(aligned.particles))
     ax.set_title(f"{words}{few}; × {factor:g}", loc="left", size=7, color=INK, pad=3, y=1.0)
-    starts = box.nm(aligned.particles.positions[rows, :2])
-    _paths(ax, starts, paths, factor)
+    starts = box.nm(aligned.particles.positions[rows])
+    _paths(ax, starts[:, :2], paths[..., :2], factor)
     arrow_key(ax, factor, lambda nm: length(10 * nm))
     sheet.legend_below(ax, ax, 3)
+    if beside is not None:
+        side = box.beside(sheet, beside, _WIDTH, ax)
+        side.set_title(f"from the side; × {factor:g}", loc="left", size=7, color=INK, pad=3, y=1.0)
+        _paths(side, starts[:, ::2], paths[..., ::2], factor)
 
 
 def _paths(ax: Axes, starts: Array, paths: Array, factor: float) -> None:
@@ -237,13 +252,13 @@ def ctf_refinement(refined: Refined) -> Figure:
     matplotlib.figure.Figure
     """
     fit, before = refined.fit, refined.before
-    facts = f"{refined.particles} particles, {before.n_tilts} tilt images"
+    facts = f"{count(refined.particles, 'particle')}, {count(before.n_tilts, 'tilt image')}"
     size = f"{number(before.optics.pixel_size or np.nan, 4)} Å/px"
     old, old_astigmatism = mean_and_astigmatism(before)
     new, astigmatism = mean_and_astigmatism(refined.after)
     middle = float(old.mean())
     changed = int((~fit.kept).sum())
-    said = f"defocus of {changed} images changed" if changed else "defocus stays as it is"
+    said = f"defocus of {count(changed, 'image')} changed" if changed else "defocus stays as it is"
     sheet = Sheet(f"{before.name}: CTF refinement by particles", [f"{facts}, {size}; {said}"])
     cells = _Cells(sheet, 3)
     _compared(
@@ -251,14 +266,16 @@ def ctf_refinement(refined: Refined) -> Figure:
         refined.angles,
         {"before": (old - middle, None), "after": (new - middle, fit.errors[:, 0])},
     )
+    amount = cells.next("astigmatism, U − V (Å)")
     _compared(
-        cells.next("astigmatism, U − V (Å)"),
+        amount,
         refined.angles,
         {
-            "before": (2 * np.hypot(*old_astigmatism.T), None),
-            "after": (2 * np.hypot(*astigmatism.T), 2 * astigmatism_error(fit)),
+            "before": (strength(old_astigmatism), None),
+            "after": (strength(astigmatism), astigmatism_error(fit)),
         },
     )
+    amount.set_ylim(bottom=0)
     seen = np.isfinite(fit.amplitude_errors)
     if seen.any():
         _compared(

@@ -230,7 +230,7 @@ def tilt_axis(ax: Axes, angles: Array) -> None:
     margin = max(0.04 * float(np.ptp(angles)), bar_width(angles)) if np.ptp(angles) else 5.0
     low, high = float(angles.min()) - margin, float(angles.max()) + margin
     ax.set_xlim(low, high)
-    most = max(round(4 * width_of(ax)), 3)
+    most = max(round(3.5 * width_of(ax)), 3)
     ax.xaxis.set_major_locator(MultipleLocator(round_steps(low, high, most)))
     ax.set_xlabel("tilt angle (°)")
     ax.grid(axis="y", color=FAINT, linewidth=0.4)

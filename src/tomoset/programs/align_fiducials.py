@@ -242,8 +242,8 @@ def _write_report(
 
 def _numbers(tomogram: Tomogram, fit: Fit) -> FitNumbers:
     return FitNumbers(
-        observations=int((~fit.outliers).sum()),
-        outliers=int(fit.outliers.sum()),
+        observations=fit.counted,
+        outliers=fit.discarded,
         residual=fit.rms,
         residual_nm=fit.rms * tomogram.need_pixel_size() / 10,
         leave_out=fit.leave_out,

@@ -209,7 +209,7 @@ def _updated(tomogram: Tomogram, result: RefinedCtf) -> Tomogram:
     if result.searched.defocus:
         _, astigmatism = mean_and_astigmatism(with_changes(tomogram, fit.changes))
         found["defocus"] = fit.errors[:, 0]
-        found["astigmatism"] = 2 * astigmatism_error(fit)
+        found["astigmatism"] = astigmatism_error(fit)
         found["defocus_angle"] = angle_errors(astigmatism, fit.errors[:, 1:])
     if result.searched.scale:
         found["ctf_scale"] = fit.scale_errors

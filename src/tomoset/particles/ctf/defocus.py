@@ -32,6 +32,11 @@ def mean_and_astigmatism(tomogram: Tomogram) -> tuple[Array, Array]:
     return (u + v) / 2, np.stack([half * np.cos(twice), half * np.sin(twice)], axis=1)
 
 
+def strength(astigmatism: Array) -> Array:
+    """U - V of an astigmatism as `mean_and_astigmatism` has it, (n, 2): (n,) [Å]."""
+    return np.asarray(2 * np.hypot(astigmatism[:, 0], astigmatism[:, 1]))
+
+
 def defocus_of(tomogram: Tomogram) -> tuple[Array, Array, Array]:
     """U, V and their angle."""
     (u, v), angle = tomogram.need_defocus(), tomogram.defocus_angle

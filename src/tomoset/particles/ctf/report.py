@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.model import Tomogram
-from tomoset.particles.ctf.defocus import angle_errors, defocus_of, mean_and_astigmatism
+from tomoset.particles.ctf.defocus import angle_errors, defocus_of, mean_and_astigmatism, strength
 from tomoset.particles.ctf.fit import CtfFit
 
 Array = npt.NDArray[np.float64]
@@ -88,9 +88,9 @@ def _tilts(refined: Refined) -> star.Table:
         "tomosetDefocus": mean,
         "tomosetDefocusChange": fit.changes[:, 0],
         "tomosetDefocusError": fit.errors[:, 0],
-        "tomosetAstigmatism": np.hypot(astigmatism[:, 0], astigmatism[:, 1]) * 2,
-        "tomosetAstigmatismChange": np.hypot(fit.changes[:, 1], fit.changes[:, 2]) * 2,
-        "tomosetAstigmatismError": 2 * astigmatism_error(fit),
+        "tomosetAstigmatism": strength(astigmatism),
+        "tomosetAstigmatismChange": strength(fit.changes[:, 1:]),
+        "tomosetAstigmatismError": astigmatism_error(fit),
         "tomosetDefocusAngle": defocus_of(after)[2],
         "tomosetDefocusAngleError": angle_errors(astigmatism, fit.errors[:, 1:]),
         "tomosetDefocusGain": fit.gain,
@@ -104,5 +104,5 @@ def _tilts(refined: Refined) -> star.Table:
 
 
 def astigmatism_error(fit: CtfFit) -> Array:
-    """Standard deviation of half of U - V along any direction [Å]: (n_tilts,)."""
-    return np.asarray(np.hypot(fit.errors[:, 1], fit.errors[:, 2]) / np.sqrt(2))
+    """Standard deviation of U - V along any direction [Å]: (n_tilts,)."""
+    return strength(fit.errors[:, 1:]) / np.sqrt(2)
