@@ -20,6 +20,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """A few of many names, for a message.
+
+    Examples
+    --------
+    >>> some_of(["TS_01", "TS_02", "TS_03"], 2)
+    'TS_01, TS_02 and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class TomosetError(Exception):

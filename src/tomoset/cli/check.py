@@ -17,6 +17,7 @@ from tomoset.cli._shell import (
     set_argument,
     the_set,
 )
+from tomoset.errors import some_of
 
 
 @click.command()
@@ -62,6 +63,5 @@ def _print_problems(problems: list[Any]) -> None:
     for (code, message), same in shared.items():
         first = same[0]
         names = [p.tomogram for p in same if p.tomogram is not None]
-        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        place = f"{some}: " if names else ""
+        place = f"{some_of(names, 3)}: " if names else ""
         click.echo(f"{first.severity:7} {code}  {place}{message}. {first.cure}")

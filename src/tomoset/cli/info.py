@@ -17,6 +17,7 @@ from tomoset.cli._shell import (
     set_argument,
     the_set,
 )
+from tomoset.errors import some_of
 
 
 @click.command()
@@ -71,15 +72,11 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
         if row["volume"] is not None:
             made.setdefault(f"{row['binning']:.4g}", []).append(row["name"])
     for binning, names in made.items():
-        click.echo(f"volumes at bin {binning}: {_some(names)}")
+        click.echo(f"volumes at bin {binning}: {some_of(names, 3)}")
     for missing, names in _grouped(rows, "missing").items():
-        click.echo(f"missing: {missing}: {_some(names)}")
+        click.echo(f"missing: {missing}: {some_of(names, 3)}")
     for note, names in _grouped(rows, "note").items():
-        click.echo(f"{_some(names)}: {note}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        click.echo(f"{some_of(names, 3)}: {note}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -179,11 +179,13 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
 def with_exclusions(tomogram: Tomogram, out: star.Table, excluded: Tomogram) -> Tomogram:
     """The tomogram with the tilt images that a table of their own says were taken out."""
     rows, last = (out.ints(EXCLUDED_ROW) - 1).tolist(), tomogram.n_tilts + len(out)
+    seen: set[int] = set()
     for i, row in enumerate(rows):
-        if not 0 <= row < last or rows.index(row) != i:
+        if not 0 <= row < last or row in seen:
             raise out.error(
                 f"expected a row from 1 to {last}, each once, found {row + 1}", i, EXCLUDED_ROW
             )
+        seen.add(row)
     bare = replace(excluded, reconstruction=None, fiducials=None)
     exclusions = tuple(
         Exclusion(row=row, reason=out[EXCLUDED_REASON][i], tilt=bare.select([i]))

@@ -92,7 +92,7 @@ class TomogramTilts(TomogramFields):
             Exclusion(row=original[row], reason=" ".join(reason.split()), tilt=bare.select([row]))
             for row in out
         )
-        kept = self.select([row for row in range(self.n_tilts) if row not in set(out)])
+        kept = self.select(np.setdiff1d(np.arange(self.n_tilts), out))
         return replace(kept, exclusions=(*self.exclusions, *taken))
 
     def _original_rows(self) -> list[int]:

@@ -6,6 +6,7 @@ See docs/relion.md, 'Manifolds'.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -202,11 +203,10 @@ class ManifoldSet(InFile, Mapping[str, tuple[Manifold, ...]]):
         self._manifolds = {name: tuple(found) for name, found in manifolds.items()}
         self.source = source
         for name, found in self._manifolds.items():
-            indices = [manifold.index for manifold in found]
-            for index in indices:
-                if indices.count(index) > 1:
+            for index, count in Counter(manifold.index for manifold in found).items():
+                if count > 1:
                     raise ModelError(
-                        f"tomogram {name!r}: {indices.count(index)} manifolds have index {index}; "
+                        f"tomogram {name!r}: {count} manifolds have index {index}; "
                         "particles refer to it, so each may occur only once"
                     )
 

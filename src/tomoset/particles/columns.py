@@ -59,9 +59,9 @@ def check_optics(particles: ParticleSet, tomogram: Tomogram) -> None:
                 f"tomogram {tomogram.name!r} has {own:g} Å a pixel, the optics group of "
                 f"{len(other)} of its particles {other[0]:g} Å; correct the one that is wrong"
             )
-    mine = particles.optics_groups
-    for number, optics in particles.optics.items():
-        if mine is not None and number not in mine:
+    mine, optics_of = particles.optics_groups, particles.optics
+    for number in optics_of if mine is None else np.unique(mine).tolist():
+        if (optics := optics_of.get(number)) is None:
             continue
         for what in ("voltage", "spherical_aberration", "amplitude_contrast"):
             said, value = getattr(optics, what), getattr(tomogram.optics, what)

@@ -130,8 +130,8 @@ class Request(Generic[O]):
     @property
     def asked(self) -> list[Tomogram]:
         """The tomograms that are asked for."""
-        every = self.project.tomograms.values()
-        return [t for t in every if not self.names or t.name in self.names]
+        names = frozenset(self.names or self.project.tomograms)
+        return [t for t in self.project.tomograms.values() if t.name in names]
 
     def tasks(self, inputs: Mapping[str, object] | None = None) -> dict[str, Task[O]]:
         """A task for each tomogram that there are inputs of, or for every one if none needs any."""
@@ -190,7 +190,7 @@ class Request(Generic[O]):
         tasks = self.tasks(inputs)
         if not tasks:
             raise ModelError("the set holds no tomogram, so there is nothing to do")
-        asked = {name: task for name, task in tasks.items() if not self.names or name in self.names}
+        asked = {t.name: tasks[t.name] for t in self.asked if t.name in tasks}
         with contextlib.ExitStack() as stack:
             where = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
             records = program.records(where) if self.folder else None

@@ -132,7 +132,7 @@ def find_geometric_hand(
     chosen, where = wanted(GeometricOptions, options, resources, by_name)
     request = Request.of(project, folder, chosen, where, names)
     inputs = particle_inputs(request, files, "the geometric hand cannot be told")
-    asked = [name for name in inputs if not names or name in names]
+    asked = [t.name for t in request.asked if t.name in inputs]
     density = files.read()
     _check(request, density, [inputs[name] for name in asked])
     masked = density.half1 if density.mask is None else density.half1 * density.mask

@@ -80,7 +80,7 @@ def find_hand(
     request = Request.of(tomograms, folder, chosen, where, names)
     if chosen.apply and request.folder is None:
         raise ModelError("the hand is written into a new set: name a folder for it")
-    asked = [t.name for t in request.asked]
+    asked = frozenset(t.name for t in request.asked)
     program = replace(PROGRAM, linked=partial(_with_hands, chosen.error_rate, asked))
     done = request.carry_out(program, new_set=chosen.apply)
     odds = {name: result.log_odds for name, result in done.results.items()}

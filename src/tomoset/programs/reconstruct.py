@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import LossyWarning, ModelError, TomosetError
+from tomoset.errors import LossyWarning, ModelError, TomosetError, some_of
 from tomoset.figures import sections
 from tomoset.formats import working_format
 from tomoset.images.device import Device, open_device
@@ -230,9 +230,8 @@ def _warn_of_moves(request: Request[Options]) -> None:
         if any(by):
             moved.setdefault(by, []).append(t.name)
     for by, names in moved.items():
-        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         warnings.warn(
-            f"{some}: another size about the same middle, and {format.package} counts coordinates "
+            f"{some_of(names, 3)}: another size about the same middle, and {format.package} counts coordinates "
             f"from the corner: those of particles change by {', '.join(map(str, by))}",
             LossyWarning,
             stacklevel=4,

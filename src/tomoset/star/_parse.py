@@ -160,13 +160,13 @@ class _Parser:
         cursor = self.cursor
         self.keep_comment(split_line(cursor.peek() or "")[1])
         cursor.advance()
-        labels: list[str] = []
+        labels: dict[str, None] = {}
         while (line := self.next_content()) is not None:
             found = split_label(line)
             if found is None:
                 break
             self.check_new(found[0], labels, name)
-            labels.append(found[0])
+            labels[found[0]] = None
             self.keep_comment(found[1])
             comments += self.take_comments()
             cursor.advance()

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import FileFormatError, MissingFieldError, ModelError
+from ..errors import FileFormatError, MissingFieldError, ModelError, some_of
 from . import _numbers
 from ._packed import PackedColumn
 
@@ -80,7 +80,7 @@ class Table:
         try:
             return self.columns[label]
         except KeyError:
-            there = ", ".join("_" + name for name in self.labels) or "no labels"
+            there = some_of([f"_{name}" for name in self.labels], 20) or "no labels"
             raise MissingFieldError(
                 f"data_{self.name} has no _{label}; it has {there}", path=self.path
             ) from None
@@ -260,5 +260,5 @@ class StarFile:
     def __getitem__(self, name: str) -> Table:
         if name in self._by_name:
             return self._by_name[name]
-        there = ", ".join("data_" + other for other in self.names) or "no table"
+        there = some_of([f"data_{other}" for other in self.names], 8) or "no table"
         raise MissingFieldError(f"there is no data_{name}; the file has {there}", path=self.path)

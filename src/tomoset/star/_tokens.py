@@ -12,18 +12,18 @@ _ODD_BLANKS = (
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
 
-# A quote closes before a blank or the end of the line only, so 5' and O'Brien are plain. A quote
-# that never closes is part of a plain value.
 _VALUE = r"""
-    "(?P<double>.*?)"(?=[ \t]|\Z)
-  | '(?P<single>.*?)'(?=[ \t]|\Z)
-  | (?P<comment>\#.*)
+    (?P<comment>\#.*)
   | (?P<plain>[^ \t]+)
 """
 _TOKEN = re.compile(_VALUE, re.VERBOSE | re.DOTALL)
 _TOKEN_OR_VECTOR = re.compile(
     rf"""(?P<vector>\[[^\[\]"'#]*\](?=[ \t]|\Z)) | {_VALUE}""", re.VERBOSE | re.DOTALL
 )
+# A quote closes before a blank or the end of the line only, so 5' and O'Brien are plain. A quote
+# that never closes is part of a plain value.
+_CLOSING = {mark: re.compile(rf"{mark}(?=[ \t]|\Z)") for mark in ('"', "'")}
+_VALUE_START = re.compile(r"[^ \t]")
 
 _LABEL = re.compile(r"_([^ \t#]+)[ \t]*(#.*)?\Z", re.DOTALL)
 _LABEL_NUMBER = re.compile(r"#[ \t]*[0-9]*\Z")
@@ -70,11 +70,22 @@ def split_line(line: str, width: int | None = None) -> tuple[list[str], str | No
 
 def _split(token: re.Pattern[str], line: str) -> tuple[list[str], str | None]:
     values: list[str] = []
-    for match in token.finditer(line):
-        kind = match.lastgroup or "plain"
-        if kind == "comment":
+    closing = dict(_CLOSING)
+    at = 0
+    while start := _VALUE_START.search(line, at):
+        at, mark = start.start(), start[0]
+        if mark in closing:
+            if end := closing[mark].search(line, at + 1):
+                values.append(line[at + 1 : end.start()])
+                at = end.end()
+                continue
+            del closing[mark]  # nor does a later one close: the rest is looked through once
+        match = token.match(line, at)
+        assert match is not None
+        if match.lastgroup == "comment":
             return values, match[0].rstrip(BLANKS)
-        values.append(match[kind])
+        values.append(match[0])
+        at = match.end()
     return values, None
 
 

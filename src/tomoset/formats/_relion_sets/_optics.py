@@ -103,8 +103,9 @@ def _group(optics: star.Table, row: int, like: Optics, floats: Callable[[str], A
 def _rows(optics: star.Table, particles: star.Table, groups: Ints | None) -> Ints:
     """Which row of data_optics each particle means."""
     numbers = optics.ints(GROUP)
-    if len(np.unique(numbers)) != len(numbers):
-        row = next(i for i, n in enumerate(numbers.tolist()) if n in numbers[:i])
+    _, firsts = np.unique(numbers, return_index=True)
+    if len(firsts) != len(numbers):
+        row = int(np.setdiff1d(np.arange(len(numbers)), firsts)[0])
         raise optics.error(f"a second optics group has the number {numbers[row]}", row, GROUP)
     if groups is None:
         if len(numbers) > 1:

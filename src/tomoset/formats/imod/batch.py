@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tomoset.errors import ModelError, TomosetError
+from tomoset.errors import ModelError, TomosetError, some_of
 from tomoset.files import identity_of, together
 from tomoset.formats._format import Failure
 from tomoset.formats.imod.commands import format_list
@@ -146,11 +146,7 @@ def _what_is_missing(imported: Sequence[Tomogram]) -> list[str]:
     no_dose = [t.name for t in imported if t.pre_exposure is None]
     notes = []
     if no_ctf:
-        notes.append(f"no table of defocus, so no columns of defocus: {_some(no_ctf)}")
+        notes.append(f"no table of defocus, so no columns of defocus: {some_of(no_ctf)}")
     if no_dose:
-        notes.append(f"no order of acquisition, so no column of dose: {_some(no_dose)}")
+        notes.append(f"no order of acquisition, so no column of dose: {some_of(no_dose)}")
     return notes
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -328,7 +328,7 @@ def _spread(
     n_views = len(wanted)
     middle = views.sum(axis=1) // 2
     # A line that comes again replaces the first, as in ctfplotter.
-    order = np.array([int(np.flatnonzero(middle == m)[-1]) for m in np.unique(middle)])
+    order = len(middle) - 1 - np.unique(middle[::-1], return_index=True)[1]
     at = middle[order].astype(np.float64)
     every = np.arange(n_views, dtype=np.float64)
     missing = sorted(set(range(n_views)) - set(at.astype(int).tolist()))

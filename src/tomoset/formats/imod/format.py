@@ -209,12 +209,12 @@ class Imod(Format):
         from tomoset.formats.imod.write import ImodFolder
 
         lost = {}
+        particles = set() if project.particles is None else set(project.particles.by_tomogram())
         for name, t in project.tomograms.items():
             what = {
                 "a 2D deformation": t.deformation,
                 "images of half of the frames": t.half_images,
-                "particles": project.particles is not None
-                and name in project.particles.by_tomogram(),
+                "particles": name in particles,
                 "fiducials": project.fiducials.get(name),
             }
             gone = ", ".join(said for said, value in what.items() if value)
