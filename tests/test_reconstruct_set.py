@@ -424,13 +424,11 @@ def test_one_tilt_image_has_no_halves(three: Path, capsys: pytest.CaptureFixture
 def test_more_than_there_is_memory_for(
     three: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tomoset.reconstruct import depths
-
-    monkeypatch.setattr(depths.os, "sysconf", lambda _: 100)
+    monkeypatch.setattr("tomoset.run._room.available_memory", lambda: 100)
     assert go("--ctf", "3d") == 1
     said = capsys.readouterr().err
     assert "GiB of memory" in said
-    assert "take larger voxels, or --ctf 2d" in said
+    assert "take larger voxels (--bin), or --ctf 2d" in said
 
 
 def test_a_tomogram_called_summary(three: Path) -> None:

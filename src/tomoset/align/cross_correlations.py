@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.run import Need, refuse_beyond
 
 Array = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
@@ -20,10 +21,18 @@ def zeros(shape: tuple[int, ...], memory: int) -> Values:
     """Zeros: in memory if they take no more bytes than that, else in a temporary file.
 
     The file is gone with the last array on it.
+
+    Raises
+    ------
+    ModelError
+        If there is no room for them.
     """
     size = 4 * math.prod(shape)
+    what, cure = "cross-correlations", "take a smaller range (--r) or fewer particles"
     if size <= memory:
+        refuse_beyond(what, Need(memory=size, cure=cure))
         return np.zeros(shape, np.float32)
+    refuse_beyond(what, Need(disk=size, cure=f"{cure}, or set TMPDIR"), tempfile.gettempdir())
     with tempfile.TemporaryFile() as file:
         file.truncate(size)
         stream: Any = file

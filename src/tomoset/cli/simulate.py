@@ -93,10 +93,12 @@ _GROUPS = {
         click.Option(["--bytes", "as_bytes"], is_flag=True, help="Stacks of bytes, as IMOD's."),
     ],
     "Specimen": [
-        _valued("--beads", click.IntRange(0), 20, "N", "Gold beads."),
+        _valued("--beads", click.IntRange(0, 100_000), 20, "N", "Gold beads."),
         _valued("--bead-radius", click.FloatRange(0, 1000, min_open=True), 50.0, "A", "Theirs, Å."),
-        _valued("--vesicles", click.IntRange(0), 0, "N", "Vesicles, 400 to 1000 Å wide."),
-        _valued("--molecules", click.IntRange(0), 0, "N", "Copies of an asymmetric molecule."),
+        _valued("--vesicles", click.IntRange(0, 10_000), 0, "N", "Vesicles, 400 to 1000 Å wide."),
+        _valued(
+            "--molecules", click.IntRange(0, 100_000), 0, "N", "Copies of an asymmetric molecule."
+        ),
         _valued(
             "--specks",
             click.IntRange(0, 5_000_000),

@@ -6,6 +6,7 @@ The one place that tells what kind of file it is: `read_header` and `open_stack`
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -165,6 +166,12 @@ def join_images(
         paths = dict.fromkeys(path for path, _ in images)
         stacks = {path: exits.enter_context(open_stack(path)) for path in paths}
         pixels = (stacks[path].read(section) for path, section in images)
+        from tomoset.run import Need, refuse_beyond
+
+        first = next(iter(stacks.values()))
+        stored = len(images) * math.prod(first.size) * first.dtype.itemsize
+        folder = os.path.dirname(os.path.abspath(target))
+        refuse_beyond(f"the stack {os.fspath(target)}", Need(disk=stored), folder)
         write_like(list(stacks.values()), target, pixels)
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import AssumptionWarning, FileFormatError, MissingFileError
+from tomoset.errors import AssumptionWarning, FileFormatError, MissingFileError, ModelError
 from tomoset.images.stack import Stack, check_finite, open_stack, read_float32, write_like
+
+#: A tomogram with an edge of more than so many of its images is a mistake.
+MOST_BEYOND = 20
 
 
 class TiltSeries:
@@ -105,6 +108,32 @@ class TiltSeries:
                     stacklevel=4,
                 )
                 return
+
+    def refuse_boundless(self, size: tuple[int, int, int] | None) -> None:
+        """Refuse a tomogram far beyond what its images show.
+
+        Parameters
+        ----------
+        size : (int, int, int) or None
+            Of the tomogram, if it is known [bin-1 px].
+
+        Raises
+        ------
+        ModelError
+            If an edge is more than `MOST_BEYOND` times that of an image.
+        """
+        if size is not None and max(size) > MOST_BEYOND * max(self.size):
+            raise ModelError(
+                f"tomogram {self.name!r} is said to have {' x '.join(map(str, size))} voxels, its "
+                f"images {' x '.join(map(str, self.size))} px, which cannot show that: correct the "
+                "size of the tomogram"
+            )
+
+    @property
+    def image_bytes(self) -> int:
+        """Of an image as its file has it."""
+        width, height = self.size
+        return width * height * self._stacks[self.sections[0][0]].dtype.itemsize
 
     def __len__(self) -> int:
         return len(self.sections)

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import run
+from tomoset.errors import TomosetError
 from tomoset.model import Tomogram
 from tomoset.programs._results import encode, layout, load, store
-from tomoset.programs._task import Task, contents, identity, in_folder
+from tomoset.programs._task import Task, contents, identity, in_folder, need_of_images
 from tomoset.project import Project
-from tomoset.run import Records, Report
+from tomoset.run import Need, Records, Report, refuse_beyond
 
 O = TypeVar("O")  # noqa: E741 - options
 Array = npt.NDArray[np.float64]
@@ -119,6 +120,8 @@ class Program(Generic[O, R]):
         The new set names results of earlier runs as long as this is the same.
     depends : callable
         What else a result depends on, by default the task's options: for `encode`.
+    need : callable
+        Memory and disk that a task takes; by default what single images take.
     links : bool
         Write an optimisation set even if none was read.
     draws : bool
@@ -137,6 +140,7 @@ class Program(Generic[O, R]):
     motion: Callable[[R], Array | None] = lambda _: None
     identity: Callable[[Task[O]], str] = identity
     depends: Callable[[Task[O]], object] = lambda task: task.options
+    need: Callable[[Task[O]], Need] = need_of_images
     links: bool = False
     draws: bool = False
 
@@ -156,7 +160,34 @@ class Program(Generic[O, R]):
 
     def work(self, folder: str) -> Callable[[Task[O]], dict[str, Any]]:
         """The job of one task, which puts the arrays of results beside their records."""
-        return partial(_job, self.run, self.identity, str(self.records(folder).folder))
+        return partial(_job, self.run, self.identity, self.need, str(self.records(folder).folder))
+
+    def refuse_beyond(self, tasks: Mapping[str, Task[O]], folder: str) -> None:
+        """Refuse tasks that together need more than there is, before any of them begins.
+
+        Raises
+        ------
+        ModelError
+            If the disk cannot hold what all of them write, or the memory those that run at once.
+        """
+        needs = list(filter(None, map(self._known_need, tasks.values())))
+        if len(needs) < 2:
+            return  # its job asks for itself
+        most = sorted((need.memory for need in needs), reverse=True)
+        resources = next(iter(tasks.values())).resources
+        at_once = 1 if resources.engine != "local" else resources.workers or 1
+        if at_once > 1:
+            together = Need(memory=sum(most[:at_once]), cure="take fewer --workers")
+            refuse_beyond(f"{min(at_once, len(most))} tomograms at once", together)
+        disk = Need(disk=sum(need.disk for need in needs), cure=needs[0].cure)
+        refuse_beyond(f"{len(needs)} tomograms", disk, folder)
+
+    def _known_need(self, task: Task[O]) -> Need | None:
+        """What a task needs, if its files can be looked at: else its job says why not."""
+        try:
+            return self.need(task)
+        except (TomosetError, OSError):
+            return None
 
     def read(self, recorded: Mapping[str, Any]) -> R:
         """A result that was recorded."""
@@ -166,12 +197,14 @@ class Program(Generic[O, R]):
 def _job(
     run: Callable[[Task[O]], R],
     of: Callable[[Task[O]], str],
+    need: Callable[[Task[O]], Need],
     folder: str,
     task: Task[O],
 ) -> dict[str, Any]:
     """What a record keeps: a result, the files that it names, and what these were made of."""
     with in_folder(task.root):
         made_of = of(task)
+        refuse_beyond(f"tomogram {task.tomogram.name!r}", need(task), task.folder)
         result = run(task)
         stored = store(result, os.path.join(folder, f"{task.file_name}.npz"))
         files = [*result.files, *filter(None, [stored["arrays"]])]

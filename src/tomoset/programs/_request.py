@@ -204,6 +204,8 @@ class Request(Generic[O]):
                 made.begin()
                 if new is not None:
                     new.forget(list(asked), resume=self.resources.resume)
+            if not self.resources.resume:  # what is there already takes no room
+                program.refuse_beyond(asked, where)
             if program.draws and self.resources.figures != "none" and not self.resources.is_alone:
                 prepare()  # fonts are searched once, not by all processes at once
             try:

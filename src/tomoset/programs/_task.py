@@ -18,12 +18,15 @@ from tomoset.model import Fiducials, Tomogram
 from tomoset.model._tomogram_fields import PER_TILT
 from tomoset.programs._results import encode
 from tomoset.project import fiducials_file, fiducials_of
-from tomoset.run import Resources
+from tomoset.run import Need, Resources
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 O = TypeVar("O")  # noqa: E741 - options
+
+#: An image and its transforms, filtered and not, in single and double precision.
+_FORMS = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,14 +99,30 @@ class Task(Generic[O]):
         return [] if kind == "none" else [f"{self.target(p)}.{kind}" for p in patterns]
 
     def images(self, sections: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
-        """The tilt images, or other sections."""
-        return self.tomogram.open_images(sections)
+        """The tilt images, or other sections, if they can show the tomogram."""
+        images = self.tomogram.open_images(sections)
+        try:
+            images.refuse_boundless(self.tomogram.size)
+        except BaseException:
+            images.__exit__()
+            raise
+        return images
 
     def fiducials(self) -> Fiducials | None:
         """The fiducials that the set names, read, or else those of the project."""
         if self.tomogram.fiducials is None:
             return self.beads
         return fiducials_of(self.tomogram, self.format)
+
+
+def need_of_images(task: Task[O]) -> Need:
+    """What work takes that has a few images in memory, and several forms of each."""
+    with task.images() as series:
+        width, height = series.size
+    return Need(
+        memory=4 * _FORMS * width * height * (1 + task.resources.threads),
+        cure="take fewer threads (--j)",
+    )
 
 
 def in_folder(root: str) -> contextlib.AbstractContextManager[None]:

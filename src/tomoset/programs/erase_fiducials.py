@@ -17,9 +17,9 @@ from tomoset.fiducials.options import EraseOptions
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
-from tomoset.programs._task import Task, half_stamps, identity_with_fiducials
+from tomoset.programs._task import Task, half_stamps, identity_with_fiducials, need_of_images
 from tomoset.project import Project
-from tomoset.run import Resources, wanted
+from tomoset.run import Need, Resources, wanted
 
 _LABEL = f"tomoset {__version__}: gold beads replaced by noise"
 
@@ -122,6 +122,13 @@ def _stacks(task: Task[EraseOptions]) -> list[str]:
     return [task.target(os.path.join("stacks", w, "{name}.mrc")) for w in ("", "even", "odd")]
 
 
+def _need(task: Task[EraseOptions]) -> Need:
+    """New stacks, like those that there are."""
+    with task.images() as series:
+        stacks = 1 + len(task.tomogram.half_sections())
+        return replace(need_of_images(task), disk=stacks * len(series) * series.image_bytes)
+
+
 def _run(task: Task[EraseOptions]) -> ErasedStacks:
     """Write the images of a tilt series without beads, and those of halves of its frames."""
     fiducials = task.fiducials()
@@ -163,4 +170,5 @@ PROGRAM = Program(
     updated=_updated,
     identity=identity_with_fiducials,
     depends=lambda task: [task.options, half_stamps(task)],
+    need=_need,
 )

@@ -22,8 +22,9 @@ from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, use_threads
 from tomoset.project import Project
 from tomoset.reconstruct import Options, Plan, Transforms, resized, write_volume
+from tomoset.reconstruct.depths import needs
 from tomoset.reconstruct.sections import Sections
-from tomoset.run import Resources, wanted
+from tomoset.run import Need, Resources, wanted
 
 Array = npt.NDArray[np.float64]
 
@@ -163,6 +164,13 @@ def _draw(task: Task[Options], pattern: str, seen: Sections) -> tuple[str, ...]:
     return task.draw(pattern, lambda: sections(task.tomogram.name, seen))
 
 
+def _need(task: Task[Options]) -> Need:
+    """As the plan has it."""
+    with task.images() as series:
+        series.refuse_boundless(task.options.size)
+        return needs(Plan.of(task.tomogram, task.options, series.size))
+
+
 def _halves(
     task: Task[Options], plan: Plan, transforms: Transforms, device: Device
 ) -> Iterator[tuple[str, Transforms, Sequence[int]]]:
@@ -231,8 +239,9 @@ def _warn_of_moves(request: Request[Options]) -> None:
             moved.setdefault(by, []).append(t.name)
     for by, names in moved.items():
         warnings.warn(
-            f"{some_of(names, 3)}: another size about the same middle, and {format.package} counts coordinates "
-            f"from the corner: those of particles change by {', '.join(map(str, by))}",
+            f"{some_of(names, 3)}: another size about the same middle, and {format.package} counts "
+            "coordinates from the corner: those of particles change by "
+            f"{', '.join(map(str, by))}",
             LossyWarning,
             stacklevel=4,
         )
@@ -255,4 +264,5 @@ PROGRAM = Program(
     cleared=lambda tomogram: replace(tomogram, reconstruction=None),
     depends=_depends,
     draws=True,
+    need=_need,
 )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tomoset.images.device import Device, DeviceArray
 from tomoset.images.projector import Projector
 from tomoset.reconstruct.coverage import Coverage
-from tomoset.reconstruct.depths import Batch, batches, refuse_too_large
+from tomoset.reconstruct.depths import Batch, batches
 from tomoset.reconstruct.filters import Filters
 from tomoset.reconstruct.plan import Plan
 
@@ -43,7 +43,6 @@ def back_projection(
         Slabs along z, in image units per voxel of depth.
     """
     some = list(batches(plan, tilts))
-    refuse_too_large(plan, some, volumes=int(len(some) > 1))
     filters, whole = Filters(plan, tilts), plan.projector(device)
     coverage = Coverage(plan, tilts, device)
     scale = np.float32(plan.pixel_size * plan.binning / plan.thickness)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import ModelError
 from tomoset.images.ctf import wavelength
 from tomoset.images.projector import Projector
 from tomoset.reconstruct.plan import Plan
+from tomoset.run import Need
 
 Array = npt.NDArray[np.float64]
 
@@ -80,25 +79,25 @@ def batches(plan: Plan, tilts: Sequence[int]) -> Iterator[Batch]:
     yield _batch(together, lowest, step, levels)
 
 
-def refuse_too_large(plan: Plan, some: Sequence[Batch], volumes: int) -> None:
-    """Refuse what does not fit into this machine's memory, before it is begun.
+def needs(plan: Plan) -> Need:
+    """What a reconstruction takes.
 
-    Raises
-    ------
-    ModelError
-        With what it would need: the images of a batch three times (filtered, with a border, and
-        the next ones), and so many whole volumes.
+    The images of a batch three times (filtered, with a border, and the next ones), the transforms
+    of all, and so many whole volumes; on disk, the volume and those of halves.
     """
-    width, height = plan.image_size
+    options, (width, height), voxels = plan.options, plan.image_size, math.prod(plan.size)
+    some = list(batches(plan, range(plan.tomogram.n_tilts)))
     images = max(len(batch.tilts) * batch.levels for batch in some) * width * height
-    needed = 4 * (3 * images + volumes * math.prod(plan.size))
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        cure = ", or --ctf 2d" if plan.options.ctf == "3d" else ""
-        raise ModelError(
-            f"tomogram {plan.tomogram.name!r} would need {needed / 2**30:.0f} GiB of memory, this "
-            f"machine has {there / 2**30:.0f}: take larger voxels{cure}"
-        )
+    transforms = plan.tomogram.n_tilts * math.prod(plan.cropping.kept)
+    # SIRT keeps the volume, how much it meets, and what is projected; bytes need all of it first.
+    volumes = 3 if options.method == "sirt" else int(len(some) > 1)
+    volumes += 2 * (options.data_type == "int8")
+    cure = ", or --ctf 2d" if options.ctf == "3d" else ""
+    return Need(
+        memory=4 * (3 * images + transforms + volumes * voxels),
+        disk=np.dtype(options.data_type).itemsize * voxels * (3 if options.halves else 1),
+        cure=f"take larger voxels (--bin){cure}",
+    )
 
 
 def _batch(tilts: list[int], lowest: Array, step: float, levels: npt.NDArray[np.int64]) -> Batch:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from tomoset.images.device import Device, DeviceArray
 from tomoset.images.projector import Projector
 from tomoset.reconstruct.back_projection import filtered, slabs
-from tomoset.reconstruct.depths import batches, refuse_too_large
+from tomoset.reconstruct.depths import batches
 from tomoset.reconstruct.filters import Filters
 from tomoset.reconstruct.plan import Plan
 
@@ -60,7 +60,6 @@ def sirt(
         What each round began with; the last one found no gain, or was the last allowed.
     """
     (batch,) = batches(plan, tilts)
-    refuse_too_large(plan, [batch], volumes=3)  # itself, how much it meets, and what is projected
     images = filtered(plan, transforms, Filters(plan, tilts), batch, device)[:, 0]
     solver = _Solver(_Views(plan, batch.projector(plan, plan.projector(device))), images)
     rounds: list[Round] = []

@@ -20,7 +20,7 @@ from tomoset.formats import format_named
 from tomoset.images.mrc import write_images
 from tomoset.images.stack import open_stack
 from tomoset.model import Project, TomogramSet
-from tomoset.run import chosen, documented
+from tomoset.run import Need, chosen, documented, refuse_beyond
 from tomoset.simulate.picks import picked, write_references
 from tomoset.simulate.truth import Sets, truth, write_volume
 
@@ -28,6 +28,8 @@ from tomoset.simulate.truth import Sets, truth, write_volume
 _MARK = "truth/tomograms.star"
 #: Views of the last series that IMOD is to exclude, from the start and from the end.
 _BLOCKED = (2, 3, 4, -2)
+#: Arrays of an image's size that are in memory while one is made.
+_FORMS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +212,22 @@ def simulate_project(
     """
     wanted, target = chosen(ProjectOptions, options, by_name), Path(folder)
     _refuse(target, overwrite=overwrite)
+    refuse_beyond("the project", _need(wanted), target)
     with atomic_folder(target) as new:
         path = _write_project(new, wanted)
     return target / path
+
+
+def _need(wanted: ProjectOptions) -> Need:
+    """What one series takes in memory, and all of them on disk."""
+    width, height, depth = wanted.size
+    stack, single = 2 * wanted.tilts * width * height, 8 * width * height
+    true = 4 * width * height * depth // wanted.density**3 if wanted.density else 0
+    return Need(
+        memory=2 * stack + _FORMS * single + 2 * true,
+        disk=wanted.n_series * (stack + true),
+        cure="take fewer or smaller images (--size, --tilts)",
+    )
 
 
 def _refuse(target: Path, *, overwrite: bool) -> None:
