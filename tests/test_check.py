@@ -17,7 +17,7 @@ from tomoset import Tomogram, TomogramSet, star
 from tomoset import geometry as g
 from tomoset.check import RULES, check
 from tomoset.cli import main
-from tomoset.model import Reconstruction
+from tomoset.model import Alignment, Optics, Reconstruction
 
 
 @pytest.fixture
@@ -70,6 +70,8 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "S05": [replace(t, unfinished=("reconstruct",))],
         "F01": [replace(t, stack="no.mrc", image_size=None)],
         "F02": [replace(t, fiducials="no.star")],
+        "F06": [replace(t, stack=None)],
+        "F07": [replace(t, stack=None, movies=tuple("abcde"))],
         "F03": [replace(t, stack="cut.mrc")],
         "F04": [replace(t, reconstruction=Reconstruction(path="no.mrc"))],
         "D01": [replace(t, pre_exposure=None)],
@@ -89,6 +91,8 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "G08": [replace(t, size=(480, 640, 30), image_size=(640, 480), projections=g.translation((80, -80, 0)) @ P)],
         "G11": [replace(t, size=(640, 480, 30), projections=g.translation((31.5, 23.5, 0)) @ g.rotation_y([-40.0, -20, 0, 20, 40]) @ g.translation((-319.5, -239.5, -14.5)))],
         "G09": [replace(t, size=None)],
+        "G12": [replace(t, projections=None, image_size=None, alignment=Alignment(angles=np.zeros((5, 3)), shifts=np.zeros((5, 2))))],
+        "S06": [replace(t, optics=Optics(pixel_size=None))],
         "G10": [replace(t, size=(64, 48, 31))],
         "H01": [t, other, replace(t, name="third", hand=1)],
         "H02": [replace(t, hand=1)],
@@ -103,8 +107,8 @@ def test_each_rule_is_broken_once(sound: Tomogram) -> None:
         assert code in found, f"{code} was not found, only {found}"
         # A broken tomogram may break a second rule with the first, never many.
         assert len(set(found)) <= 2, f"{code} came with {found}"
-    # R01 and R02 ask of sets that were read from a file: below.
-    assert {rule.code for rule in RULES} == {*cases, "S01", "R01", "R02"}
+    # These ask of sets that were read from a file: below.
+    assert {rule.code for rule in RULES} == {*cases, "S01", "S05", "L01", "R01", "R02"}
 
 
 def test_rows_that_name_other_images_than_their_own(sound: Tomogram) -> None:
@@ -124,8 +128,10 @@ def test_info_and_check_report_on_the_command_line(
     capsys.readouterr()
     assert main(["check", "set.star"]) == 0
     shown = capsys.readouterr().out
-    assert "2 notes" in shown
-    assert "tomoset convert" in shown  # RELION 5 would take these matrices one voxel off
+    assert shown == "set.star: 1 tomogram, 2 notes (--notes shows them)\n"
+    assert main(["check", "set.star", "--notes"]) == 0
+    shown = capsys.readouterr().out
+    assert "tomoset convert set.star DST" in shown  # RELION 5 would take them one voxel off
     assert main(["check", "--t", "set.star", "--json"]) == 0
     assert [p["code"] for p in json.loads(capsys.readouterr().out)["problems"]] == [
         "R01",

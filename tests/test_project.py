@@ -94,9 +94,7 @@ def test_options_come_before_entries(folder: Path, monkeypatch: pytest.MonkeyPat
     )
     assert q.manifolds is not None
     assert q.trajectories is not None
-    with pytest.raises(
-        tomoset.MissingFileError, match=r"moon.star: .*given as trajectories \(--mot\)"
-    ):
+    with pytest.raises(tomoset.MissingFileError, match=r"moon.star: .*given for the trajectories"):
         open_project("Polish/job004", trajectories="moon.star")
     with pytest.raises(tomoset.errors.AmbiguityError, match="give only one"):
         open_project("Import/job001/tomograms.star", tomograms="Import/job001/tomograms.star")
@@ -108,7 +106,7 @@ def test_the_working_folder_is_looked_at_last(
     away = tmp_path_factory.mktemp("away") / "optimisation_set.star"
     shutil.copy(folder / "Polish/job004/optimisation_set.star", away)
     with pytest.raises(
-        tomoset.MissingFileError, match=r"rlnTomoTomogramsFile is 'Import.*tomograms \(--t\)"
+        tomoset.MissingFileError, match=r"rlnTomoTomogramsFile is 'Import.*the tomogram set"
     ):
         open_project(away)
     monkeypatch.chdir(folder)
@@ -119,7 +117,7 @@ def test_missing_linked_files_are_refused_or_left_out(folder: Path) -> None:
     (folder / "Polish/job004/motion.star").unlink()
     with pytest.raises(
         tomoset.MissingFileError,
-        match=r"rlnTomoTrajectoriesFile is 'Polish/job004/motion.star'.*--mot",
+        match=r"rlnTomoTrajectoriesFile is 'Polish/job004/motion.star'.*the trajectories",
     ):
         open_project(folder / "Polish/job004")
     p = open_project(folder / "Polish/job004", check_links=False)

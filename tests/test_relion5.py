@@ -178,7 +178,7 @@ def test_what_relion_5_cannot_say_is_refused(tmp_path: Path) -> None:
         ),
         (rigid_tomogram(projections=mixed), tomoset.ModelError, "mirror"),
         (rigid_tomogram(pre_exposure=None), tomoset.UnsupportedError, "no doses"),
-        (rigid_tomogram(image_size=None), tomoset.UnsupportedError, "--image-size"),
+        (rigid_tomogram(image_size=None), tomoset.UnsupportedError, "image_size"),
     ):
         with pytest.raises(error, match=says):
             tomoset.TomogramSet([t]).write(target, "relion5")

@@ -282,7 +282,7 @@ def test_an_alignment_that_waits_for_sizes(tmp_path: Path) -> None:
     TomogramSet([before]).write(tmp_path / "tomograms.star", "relion5")
     waiting = tomoset.read(tmp_path / "tomograms.star")["TS_01"]  # no stack is there
     with pytest.raises(
-        tomoset.ModelError, match=r"the middle of a size that is not known; give the sizes"
+        tomoset.ModelError, match=r"the middle of a size that is not known; write the sizes"
     ):
         transform_tomogram(waiting, geometry.rotation_x(5))
     transformed = transform_tomogram(replace(waiting, image_size=IMAGE), geometry.rotation_x(5))

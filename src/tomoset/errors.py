@@ -19,8 +19,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:
@@ -35,8 +37,48 @@ def some_of(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+#: How people are told: the command line puts its options in the place of parameters, which texts
+#: name in brackets and backticks.
+spelling: ContextVar[Callable[[str], str]] = ContextVar("spelling", default=str)
+
+
+def said_of(name: str, message: str) -> str:
+    """A message, to follow the name of what it is about: without that name at its beginning.
+
+    Examples
+    --------
+    >>> said_of("TS_01", "tomogram 'TS_01': no defocus"), said_of("a/TS", "a/TS: not there")
+    ('no defocus', 'not there')
+    """
+    for start in (f"tomogram {name!r}: ", f"{name}: "):
+        if message.startswith(start):
+            return message[len(start) :]
+    return message
+
+
 class TomosetError(Exception):
     """The root of every error that tomoset raises on purpose."""
+
+
+#: Errors that are said at once.
+_MOST = 10
+
+
+def together(problems: Sequence[Exception]) -> Exception:
+    """Independent errors as one of the kind of the first, a line for each.
+
+    Examples
+    --------
+    >>> print(together([ModelError("one"), ModelError("another")]))
+    one
+    another
+    """
+    if len(problems) == 1:
+        return problems[0]
+    first = copy.copy(problems[0])
+    more = [f"and {len(problems) - _MOST} more"] if len(problems) > _MOST else []
+    first.args = ("\n".join([*map(str, problems[:_MOST]), *more]),)
+    return first
 
 
 class FileFormatError(TomosetError, ValueError):

@@ -28,7 +28,7 @@ def zeros(shape: tuple[int, ...], memory: int) -> Values:
         If there is no room for them.
     """
     size = 4 * math.prod(shape)
-    what, cure = "cross-correlations", "take a smaller range (--r) or fewer particles"
+    what, cure = "cross-correlations", "take a smaller range (`range`) or fewer particles"
     if size <= memory:
         refuse_beyond(what, Need(memory=size, cure=cure))
         return np.zeros(shape, np.float32)

@@ -6,12 +6,12 @@ of a validator (limits of defocus, of angles, of rigidity) and are stated in the
 
 from __future__ import annotations
 
-from tomoset.check import _files, _space, _tables
-from tomoset.formats import FORMATS, format_of
+from tomoset.check import _files, _linked, _space, _tables
+from tomoset.formats import FORMATS, Reading, format_of, wrong_images
 from tomoset.model import TomogramSet
-from tomoset.model.rules import Problem, Rule, each, mixed
+from tomoset.model.rules import Problem, Rule, each, mixed, nowhere
 
-__all__ = ["RULES", "Problem", "Rule", "check"]
+__all__ = ["RULES", "Problem", "Rule", "check", "check_reading"]
 
 
 def check(tomograms: TomogramSet) -> list[Problem]:
@@ -34,20 +34,43 @@ def check(tomograms: TomogramSet) -> list[Problem]:
     ['S01']
     """
     return [
-        Problem(
-            code=rule.code,
-            severity=rule.severity,
-            tomogram=name,
-            message=message,
-            cure=rule.cure,
-        )
+        rule.problem(name, message)
         for rule in (*format_of(tomograms).rules, *_RULES)
         for name, message in rule.test(tomograms)
     ]
 
 
-#: By the letters of their codes: S set and names, F files, D dose, C CTF, G geometry, H hand.
-#: Formats have others, such as R, RELION.
+def check_reading(reading: Reading) -> list[Problem]:
+    """Apply every rule to what was read of a set, and to what could not be read.
+
+    Parameters
+    ----------
+    reading : Reading
+        As `tomoset.formats.open_parts` gives it: linked sets are read here, one by one.
+
+    Returns
+    -------
+    list of Problem
+        What could not be read first, then as `check`.
+    """
+    project = reading.project
+    wrong = [*reading.failures, *wrong_images(project.tomograms, project.tomograms.path or "")]
+    found = [_UNREADABLE.problem(failure.name, str(failure.error)) for failure in wrong]
+    linked = _linked.problems(project, whole=not reading.failures)
+    found += [_LINKS.problem(None, message) for message in linked]
+    # Where none could be read, that is said already.
+    return found + (check(project.tomograms) if project.tomograms or not wrong else [])
+
+
+_UNREADABLE = Rule(
+    "S05", "error", "each tomogram can be read", "Correct it, or take the tomogram out.", nowhere
+)
+_LINKS = Rule(
+    "L01", "error", "linked sets are there and fit", "Correct it, or take the entry out.", nowhere
+)
+
+#: By the letters of their codes: S set and names, L linked sets, F files, D dose, C CTF,
+#: G geometry, H hand. Formats have others, such as R, RELION.
 _RULES = (
     Rule("S01", "error", "the set holds a tomogram", "Import or select one.", _files.empty),
     Rule("S02", "warning", "names differ in more than case", "Rename one.", _files.similar_names),
@@ -55,31 +78,40 @@ _RULES = (
          each(_files.odd_name)),
     Rule("S04", "warning", "pixel sizes agree", "Check the pixel size; use optics groups.",
          mixed("the pixel size", lambda t: t.optics.pixel_size)),
-    Rule("S05", "warning", "programs have finished", "Run the program again, with --continue.",
+    Rule("S05", "warning", "programs have finished", "Run the program again with --continue.",
          each(_tables.unfinished)),
-    Rule("F01", "error", "the images are there", "Run in the project folder, or correct the path.",
+    Rule("S06", "error", "the pixel size is known", "Give it, in Å:", each(_tables.no_pixel_size),
+         command="convert SET DST --to FORMAT --angpix A"),
+    Rule("F01", "error", "the images are there", "Correct the path, or go to the project folder.",
          _files.images),
-    Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again.",
-         _files.fiducials),
-    Rule("F03", "error", "the stack is whole", "Copy it again.", _files.short_stack),
+    Rule("F06", "error", "tilt images are named", "Name them in the set.", each(_files.no_images)),
+    Rule("F07", "note", "movies have been summed", "Correct their motion.",
+         each(_files.movies_only)),
+    Rule("F02", "warning", "the fiducials are there", "Correct the path, or find them again:",
+         _files.fiducials, command="find-fiducials SET --o DIR --r A"),
+    Rule("F03", "error", "the stack is whole", "Copy it, or make it again.", _files.short_stack),
     Rule("F04", "warning", "volumes are there and have the voxels that the set says",
-         "Reconstruct again (tomoset reconstruct), or correct the set.", _files.volumes),
-    Rule("D01", "warning", "doses are there", "Import them: --fd, an order list.",
+         "Correct the set, or reconstruct again:", _files.volumes,
+         command="reconstruct SET --o DIR"),
+    Rule("D01", "warning", "doses are there", "Import with the dose of an image and an order list.",
          each(_tables.no_dose)),
     Rule("D02", "error", "doses are not negative", "Import the doses again.",
          each(_tables.bad_dose)),
     Rule("D03", "warning", "doses differ", "Check the order of acquisition.",
          each(_tables.same_dose)),
-    Rule("D04", "warning", "doses are those before the images", "Subtract the dose of one image.",
-         each(_tables.first_dose)),
+    Rule("D04", "warning", "a dose is 0, that of the first image",
+         "Compare with the order of acquisition.", each(_tables.first_dose)),
     Rule("C01", "warning", "defocus is there", "Import with a table of defocus.",
          each(_tables.no_ctf)),
     Rule("C02", "error", "defocus is possible", "Measure it again, or exclude the images.",
          each(_tables.bad_defocus)),
     Rule("C03", "warning", "defocus is steady", "Look at the fits of these images.",
          each(_tables.defocus_jump)),
-    Rule("G01", "warning", "the series is aligned", "Import an alignment.",
+    Rule("G01", "warning", "the series is aligned", "Align it, and import the alignment.",
          each(_space.not_aligned)),
+    Rule("G12", "warning", "what angles and shifts are about is known", "Give what lacks, in px:",
+         each(_space.not_placed),
+         command="convert SET DST --to FORMAT --size W H D --image-size W H"),
     Rule("G02", "warning", "projections are near-rigid", "Check the alignment of these images.",
          each(_space.not_rigid)),
     Rule("G03", "error", "no image is a mirror image", "Check the alignment of these images.",
@@ -95,18 +127,23 @@ _RULES = (
          each(_space.turned_size)),
     Rule("G11", "warning", "images show the tomogram", "Is the stack binned, or of another series?",
          each(_space.coverage)),
-    Rule("G09", "warning", "the size is there", "Give the size of the tomogram.",
-         each(_space.no_size)),
+    Rule("G09", "warning", "the size is there", "Give it, in px:", each(_space.no_size),
+         command="convert SET DST --to FORMAT --size W H D"),
     Rule("G10", "note", "sizes are even", "RELION 5 puts odd ones half a voxel off.",
          each(_space.odd_size)),
     Rule("H01", "warning", "the hand is the same for all", "One microscope has one hand.",
          mixed("the hand", lambda t: t.hand)),
     Rule("H02", "warning", "images do not contradict the hand",
-         "tomoset hand SET --o DIR --apply, if nothing else is wrong with the series.",
-         each(_tables.hand_contradicted)),
-    Rule("H03", "note", "the hand is determined", "tomoset hand SET --o DIR --apply.",
-         _tables.hand_unknown),
+         "If nothing else is wrong with the series:", each(_tables.hand_contradicted),
+         command="hand SET --o DIR --apply"),
+    Rule("H03", "note", "the hand is determined", "Ask the images:", _tables.hand_unknown,
+         command="hand SET --o DIR --apply"),
 )  # fmt: skip
 
 #: All that is asked of sets of any format: each format's own, then those of all sets.
-RULES = (*dict.fromkeys(rule for format in FORMATS for rule in format.rules), *_RULES)
+RULES = (
+    *dict.fromkeys(rule for format in FORMATS for rule in format.rules),
+    _UNREADABLE,
+    _LINKS,
+    *_RULES,
+)

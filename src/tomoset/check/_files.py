@@ -37,15 +37,25 @@ def odd_name(t: Tomogram) -> str | None:
 
 def images(tomograms: TomogramSet) -> Found:
     for name, t in tomograms.items():
-        if t.stack is None and t.images is None:
-            yield name, "no tilt images are named"
-        elif t.image_size is None:
-            file = t.stack or (t.images or ("",))[0].rpartition("@")[2]
+        if t.image_size is None and (file := _first_file(t)) is not None:
             what = f"image stack {t.stack} is" if t.images is None else "tilt images are"
-            there = os.path.isfile(stack_path(file))
-            problem = _problem(file) if there else f"the {what} not there"
-            if problem is not None:
-                yield name, problem
+            if not os.path.isfile(stack_path(file)):
+                yield name, f"the {what} not there"
+
+
+def no_images(t: Tomogram) -> str | None:
+    named = _first_file(t) is not None or t.movies is not None
+    return None if named else "no tilt images are named"
+
+
+def movies_only(t: Tomogram) -> str | None:
+    only = _first_file(t) is None and t.movies is not None
+    return "movies are named, no tilt images yet" if only else None
+
+
+def _first_file(t: Tomogram) -> str | None:
+    """One of the files of the tilt images, as it is named."""
+    return t.stack if t.images is None else t.images[0].rpartition("@")[2]
 
 
 def _problem(stack: str) -> str | None:
@@ -65,8 +75,9 @@ def fiducials(tomograms: TomogramSet) -> Found:
 
 def short_stack(tomograms: TomogramSet) -> Found:
     for name, t in tomograms.items():
-        there = t.stack is not None and os.path.isfile(stack_path(t.stack))
-        if there and t.image_size is not None and (problem := _problem(t.stack or "")) is not None:
+        file = t.stack if t.image_size is not None else _first_file(t)
+        there = file is not None and os.path.isfile(stack_path(file))
+        if there and (problem := _problem(file or "")) is not None:
             yield name, problem
 
 

@@ -13,11 +13,16 @@ Array = npt.NDArray[np.float64]
 
 
 def not_aligned(t: Tomogram) -> str | None:
-    if t.projections is not None:
+    aligned = t.projections is not None or t.alignment is not None
+    return None if aligned else "not aligned: no projections"
+
+
+def not_placed(t: Tomogram) -> str | None:
+    if t.projections is not None or t.alignment is None:
         return None
-    if t.alignment is None:
-        return "not aligned: no projections"
-    return "aligned, but a size that the projections need is not known"
+    lacks = {"the size of the tomogram": t.size, "the size of the tilt images": t.image_size}
+    lacking = " and ".join(what for what, value in lacks.items() if value is None)
+    return f"aligned, but {lacking} is not known" if lacking else None
 
 
 def _singular_values(t: Tomogram) -> Array:

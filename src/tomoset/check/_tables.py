@@ -11,6 +11,10 @@ from tomoset.model.rules import Found, rows
 _LIKELY, _SURE = 3.0, 6.9
 
 
+def no_pixel_size(t: Tomogram) -> str | None:
+    return "no pixel size" if t.optics.pixel_size is None else None
+
+
 def no_dose(t: Tomogram) -> str | None:
     return "no doses, so no order of acquisition" if t.pre_exposure is None else None
 
@@ -36,9 +40,15 @@ def first_dose(t: Tomogram) -> str | None:
     if t.pre_exposure is None or not t.n_tilts or not t.pre_exposure.min() > 0:
         return None
     first = float(t.pre_exposure.min())
+    out = [e.tilt.pre_exposure for e in t.exclusions if e.tilt.pre_exposure is not None]
+    if any(dose[0] < first for dose in out):
+        return None  # it is known that the first images were left out
     if t.fractional_dose and first > 1.5 * t.fractional_dose:
-        return None  # the first images were left out
-    return f"the lowest dose is {first:g} e/Å², not 0: are these doses after the images?"
+        return None
+    return (
+        f"the lowest dose is {first:g} e/Å², not 0: either the image that was taken first is left "
+        "out, or these are doses after the images instead of before them"
+    )
 
 
 def no_ctf(t: Tomogram) -> str | None:

@@ -66,7 +66,7 @@ def _note(t: Tomogram) -> str | None:
             "its matrices have no translations, as Warp exports them beside cut-out particles: "
             "directions only, no shifts"
         )
-    return "aligned in angles and shifts; matrices need the sizes of tomogram and tilt images"
+    return "aligned in angles and shifts; matrices need the sizes of pixel, tomogram and images"
 
 
 def _range(values: Array | None) -> list[float] | None:
@@ -84,6 +84,7 @@ def _median_angle(degrees: Array) -> float:
 def _missing(t: Tomogram) -> list[str]:
     facts = {
         "tilt images (not found)": t.image_size,
+        "pixel size": t.optics.pixel_size,
         "alignment": t.alignment if t.projections is None else t.projections,
         "size of the tomogram": t.size,
         "defocus": t.defocus_u,

@@ -7,12 +7,15 @@ import io
 import os
 import signal
 import sys
+from functools import partial
 
 import click
 
 from tomoset import __version__
 from tomoset.cli._commands import LazyGroup
-from tomoset.errors import TomosetError
+from tomoset.cli._shell import print_errors
+from tomoset.cli._spelling import spelled
+from tomoset.errors import TomosetError, spelling
 
 
 @click.group(
@@ -41,16 +44,20 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         _be_a_good_process()
     try:
+        spelling.set(partial(spelled, words=sys.argv[1:] if arguments is None else arguments))
         code = root.main(args=arguments, prog_name="tomoset", standalone_mode=False)
     except click.exceptions.Exit as leave:
         code = leave.exit_code
     except click.Abort:
         code = _say("stopped", 130)
     except click.ClickException as problem:
+        if type(problem) is click.UsageError:  # click's own name what was typed
+            problem = click.UsageError(spelling.get()(problem.message), problem.ctx)
         problem.show()
         code = problem.exit_code
     except TomosetError as problem:
-        code = _say(f"error: {problem}", 1)
+        print_errors([str(problem)])
+        code = 1
     except KeyboardInterrupt:
         code = _say("stopped; the files that were there are as they were", 130)
     except BrokenPipeError:

@@ -49,7 +49,7 @@ def particle_sets(folder_help: str) -> tuple[click.Parameter, ...]:
         path("--i linked", "STAR", "Optimisation set: sets and reference in one."),
         path("--t given", "STAR", "Tomogram set, instead."),
         path("--p particles", "STAR", "Particle set, instead."),
-        path("--mot motions", "STAR", "Trajectories so far, instead."),
+        path("--mot trajectories", "STAR", "Trajectories so far, instead."),
         folder_option(folder_help),
         NAMES,
     )
@@ -113,7 +113,7 @@ def particle_project(given: dict[str, Any]) -> tuple[Project, dict[str, Any]]:
             "there are no particles: give a particle set (--p), or an optimisation set that names "
             "one (--i)"
         )
-    project = project.load(particles=given["particles"], trajectories=given["motions"])
+    project = project.load(particles=given["particles"], trajectories=given["trajectories"])
     files = ReferenceFiles(
         half1=given["ref1"], half2=given["ref2"], mask=given["mask"], fsc=given["fsc"]
     )

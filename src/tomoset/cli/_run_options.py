@@ -167,8 +167,8 @@ def carry_out(
     for line in done.lines():
         click.echo(line)
     print_warnings(warned)
-    for line in [*done.report.lines(done.program.verb, "tomogram"), *done.ending()]:
-        click.echo(line, err=line.startswith("  "))
+    for line in [*done.report.lines(done.program.verb, "tomogram", told=True), *done.ending()]:
+        click.echo(line)
     return done.report.exit_code
 
 

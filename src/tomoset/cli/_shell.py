@@ -8,12 +8,12 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tomoset.errors import TomosetError, TomosetWarning
+from tomoset.errors import TomosetError, TomosetWarning, spelling
 
 if TYPE_CHECKING:
     from tomoset.formats import Ability, Tolerance
@@ -202,9 +202,16 @@ def collected_warnings(*, strict: bool) -> Iterator[list[str]]:
 def print_warnings(messages: list[str]) -> None:
     """Print warnings to standard error, not more than a screen of them."""
     for message in messages[:SHOWN]:
-        click.echo(f"warning: {message}", err=True)
+        click.echo(f"warning: {spelling.get()(message)}", err=True)
     if len(messages) > SHOWN:
         click.echo(f"... and {len(messages) - SHOWN} more warnings (--json has all)", err=True)
+
+
+def print_errors(messages: Iterable[str]) -> None:
+    """Print errors to standard error, a line each."""
+    for message in messages:
+        for line in spelling.get()(message).splitlines():
+            click.echo(f"error: {line}", err=True)
 
 
 def print_json(summary: dict[str, Any]) -> None:

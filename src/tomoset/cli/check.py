@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import Any
+from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,19 +20,25 @@ from tomoset.cli._shell import (
 )
 from tomoset.errors import some_of
 
+if TYPE_CHECKING:
+    from tomoset.check import Problem
+
 
 @click.command()
 @set_argument
 @click.option("--rules", is_flag=True, help="List the rules, with their codes.")
+@click.option("--notes", is_flag=True, help="Show notes too: what is good to know, and not wrong.")
 @common_options
-def check(path: str | None, given: str | None, rules: bool, as_json: bool, strict: bool) -> int:
+def check(
+    path: str | None, given: str | None, rules: bool, notes: bool, as_json: bool, strict: bool
+) -> int:
     """Find what is wrong with a tomogram set, where, and what to do.
 
+    SET is a tomogram set, an optimisation set, whose other sets are looked at too, or a folder.
     Exit code 1 when there is an error; with --strict also when there is a warning.
     """
-    from tomoset.check import RULES
-    from tomoset.check import check as find_problems
-    from tomoset.formats import read
+    from tomoset.check import RULES, check_reading
+    from tomoset.formats import open_parts
 
     if rules:
         for rule in RULES:
@@ -39,8 +46,8 @@ def check(path: str | None, given: str | None, rules: bool, as_json: bool, stric
         return 0
     path = the_set(path, given)
     with collected_warnings(strict=strict) as warned:
-        tomograms = read(path)
-        problems = find_problems(tomograms)
+        reading = open_parts(path)
+        problems = check_reading(reading)
     print_warnings(warned)
     counts = {
         severity: sum(p.severity == severity for p in problems)
@@ -49,19 +56,22 @@ def check(path: str | None, given: str | None, rules: bool, as_json: bool, stric
     if as_json:
         print_json({"path": os.fspath(path), **counts, "problems": [asdict(p) for p in problems]})
     else:
-        _print_problems(problems)
+        _print_problems([p for p in problems if notes or p.severity != "note"], path)
         said = ", ".join(count(n, what) for what, n in counts.items() if n)
-        click.echo(f"{path}: {count(len(tomograms), 'tomogram')}, {said or 'nothing found'}")
+        number = count(len(reading.project.tomograms), "tomogram")
+        more = " (--notes shows them)" if counts["note"] and not notes else ""
+        click.echo(f"{path}: {number}, {said or 'nothing found'}{more}")
     return 1 if counts["error"] or (strict and counts["warning"]) else 0
 
 
-def _print_problems(problems: list[Any]) -> None:
+def _print_problems(problems: list[Problem], path: str) -> None:
     """One line a problem; what many tomograms share is said once."""
-    shared: dict[tuple[str, str], list[Any]] = {}
+    shared: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         shared.setdefault((problem.code, problem.message), []).append(problem)
     for (code, message), same in shared.items():
         first = same[0]
         names = [p.tomogram for p in same if p.tomogram is not None]
         place = f"{some_of(names, 3)}: " if names else ""
-        click.echo(f"{first.severity:7} {code}  {place}{message}. {first.cure}")
+        command = "" if first.command is None else f" {first.command.replace('SET', quote(path))}"
+        click.echo(f"{first.severity:7} {code}  {place}{message}. {first.cure}{command}")

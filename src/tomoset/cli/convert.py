@@ -9,6 +9,7 @@ import click
 
 from tomoset.cli._shell import (
     OVERWRITE,
+    F,
     FormatName,
     collected_warnings,
     common_options,
@@ -21,6 +22,19 @@ from tomoset.cli._shell import (
     quick_start,
     tolerance_of,
 )
+
+
+def linked_options(command: F) -> F:
+    """Give a command files to take instead of those that an optimisation set names."""
+    for spelled, name, what in (
+        ("--mot", "trajectories", "Trajectories"),
+        ("--man", "manifolds", "Manifold set"),
+        ("--p", "particles", "Particle set"),
+        ("--t", "tomograms", "Tomogram set"),
+    ):
+        told = f"{what}, instead of the one that SRC names."
+        command = click.option(spelled, name, metavar="STAR", type=click.Path(), help=told)(command)
+    return command
 
 
 @click.command()
@@ -43,6 +57,14 @@ from tomoset.cli._shell import (
     help="Size of the tilt images, where they are not there, px.",
 )
 @OVERWRITE
+@click.option(
+    "--angpix",
+    "pixel_size",
+    type=click.FloatRange(0, min_open=True),
+    metavar="A",
+    help="Pixel size of the tilt images, where the set does not say it, Å.",
+)
+@linked_options
 @common_options
 def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any) -> int:
     """Write a set or a project in RELION 4's or 5's dialect, and verify it.
@@ -65,13 +87,9 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     from tomoset.project.convert import convert as convert_to
 
     with collected_warnings(strict=strict) as warned:
-        options = Options(
-            to=given["to"],
-            tolerance=tolerance_of(given),
-            size=given["size"],
-            image_size=given["image_size"],
-            overwrite=given["overwrite"],
-        )
+        losses = ("max_loss", "nearest", "keep_matrices")
+        others = {name: value for name, value in given.items() if name not in losses}
+        options = Options(tolerance=tolerance_of(given), **others)
         result = convert_to(source, target, options)
     print_warnings(warned)
     if as_json:

@@ -16,6 +16,7 @@ from tomoset.cli._shell import (
     contradicting_losses,
     count,
     loss_options,
+    print_errors,
     print_json,
     print_verification,
     print_warnings,
@@ -118,7 +119,7 @@ def _general() -> list[click.Option]:
 
 
 def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int:
-    from tomoset.errors import ModelError
+    from tomoset.errors import ModelError, said_of
     from tomoset.files import Guard, together
     from tomoset.formats import read
 
@@ -146,7 +147,7 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
                 verified = _write(reading, imported, output, given)
     print_warnings(warned)
     for failure in reading.failures:
-        click.echo(f"error: {failure.name}: {failure.error}", err=True)
+        print_errors([f"{failure.name}: {said_of(failure.name, str(failure.error))}"])
     if given["as_json"]:
         print_json(_summary(reading, imported, output, warned, verified))
     else:

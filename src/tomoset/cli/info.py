@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from tomoset.cli._shell import (
     collected_warnings,
     common_options,
     count,
+    print_errors,
     print_json,
     print_warnings,
     set_argument,
@@ -19,24 +20,37 @@ from tomoset.cli._shell import (
 )
 from tomoset.errors import some_of
 
+if TYPE_CHECKING:
+    from tomoset.project import Project
+
 
 @click.command()
 @set_argument
 @common_options
-def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> None:
-    """Show a tomogram set at a glance: series, tilts, doses, defocus, what is missing."""
+def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> int:
+    """Show a tomogram set at a glance: series, tilts, doses, defocus, what is missing.
+
+    SET is a tomogram set, an optimisation set, or a folder with one of them.
+    """
     path = the_set(path, given)
     from tomoset.check.summary import summarise
-    from tomoset.formats import read
+    from tomoset.formats import open_parts, wrong_images
 
     with collected_warnings(strict=strict) as warned:
-        tomograms = read(path)
+        reading = open_parts(path)
+        tomograms = reading.project.tomograms
         rows = [summarise(t) for t in tomograms.values()]
+        wrong = [*reading.failures, *wrong_images(tomograms, tomograms.path or path)]
     print_warnings(warned)
+    errors = [str(failure.error) for failure in wrong]
     if as_json:
-        print_json({"path": os.fspath(path), "format": tomograms.format, "tomograms": rows})
-        return
-    _print_table(path, tomograms.format, rows)
+        about = {"path": os.fspath(path), "format": tomograms.format}
+        print_json({**about, "tomograms": rows, "errors": errors})
+    else:
+        _print_table(path, tomograms.format, rows)
+        _print_links(reading.project)
+    print_errors(errors)
+    return 1 if errors else 0
 
 
 def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> None:
@@ -77,6 +91,13 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
         click.echo(f"missing: {missing}: {some_of(names, 3)}")
     for note, names in _grouped(rows, "note").items():
         click.echo(f"{some_of(names, 3)}: {note}")
+
+
+def _print_links(project: Project) -> None:
+    """The sets that belong to it: as they are named, not read."""
+    for name, file in project.unread.items():
+        there = "" if os.path.isfile(file) else " (not there)"
+        click.echo(f"{name}: {file}{there}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tomoset import star
-from tomoset.errors import FileFormatError, MissingFileError, UnknownFormatError, UnsupportedError
+from tomoset.errors import (
+    FileFormatError,
+    MissingFileError,
+    UnknownFormatError,
+    UnsupportedError,
+    some_of,
+    together,
+)
 from tomoset.files import read_bytes, recover
 from tomoset.formats._files import refuse_unless_set, wrong_stack
 from tomoset.formats._format import (
@@ -53,6 +61,7 @@ __all__ = [
     "format_of",
     "is_linked",
     "open_linked",
+    "open_parts",
     "read",
     "read_fsc",
     "read_particles",
@@ -60,6 +69,7 @@ __all__ = [
     "refuse_unable",
     "refuse_unless_set",
     "working_format",
+    "wrong_images",
 ]
 
 #: The order is that of the documentation, and in which a file is asked what it is.
@@ -123,20 +133,35 @@ def read_without_images(path: StrPath, format: str | None = None) -> TomogramSet
 
 def _read_at(path: StrPath, format: str | None = None) -> Project:
     """What is there, all of it."""
+    return _whole(_parts_at(path, format))
+
+
+def _parts_at(path: StrPath, format: str | None = None) -> Reading:
     chosen = _format_at(path) if format is None else format_named(format)
-    reading = chosen.read([path])
-    for failure in reading.failures:
-        raise failure.error
+    return chosen.read([path])
+
+
+def _whole(reading: Reading) -> Project:
+    """What was read, if that is all; else what is wrong, of all tomograms."""
+    if reading.failures:
+        raise together([failure.error for failure in reading.failures])
     return reading.project
 
 
 def check_images(tomograms: TomogramSet, path: StrPath) -> None:
-    """Refuse stacks with other images than a set says; FileFormatError, with its line."""
-    for tomogram in tomograms.values():
+    """Refuse stacks with other images than a set says; FileFormatError, with their lines."""
+    wrong = list(wrong_images(tomograms, path))
+    if wrong:
+        raise together([failure.error for failure in wrong])
+
+
+def wrong_images(tomograms: TomogramSet, path: StrPath) -> Iterator[Failure]:
+    """Tomograms whose stacks have other images than the set says, and what is wrong with them."""
+    lines = format_of(tomograms).lines_of(tomograms)
+    for name, tomogram in tomograms.items():
         wrong = wrong_stack(tomogram)
         if wrong:
-            line = format_of(tomograms).line_of(tomograms, tomogram.name)
-            raise FileFormatError(wrong, path=path, line=line)
+            yield Failure(name=name, error=FileFormatError(wrong, path=path, line=lines.get(name)))
 
 
 def open_linked(path: StrPath, **given: StrPath | None) -> Project:
@@ -154,16 +179,53 @@ def open_linked(path: StrPath, **given: StrPath | None) -> Project:
     TomosetError
         If the tomogram set is not there or cannot be read, or could be several.
     """
+    return _whole(open_parts(path, **given))
+
+
+def open_parts(path: StrPath, **given: StrPath | None) -> Reading:
+    """As `open_linked`, but what is wrong with a tomogram is a failure and stops no other.
+
+    Raises
+    ------
+    TomosetError
+        If the tomogram set is not there or is none, or could be several.
+    """
     recover(path if os.path.isdir(path) else os.path.dirname(path) or ".")
     if os.path.isdir(path):
         for format in FORMATS:
             if format.detect(os.fspath(path), b""):
-                return _read_at(path, format.name)
+                return format.read([path])
+        _refuse_parent(Path(path))
     links = follow(path, {name: file for name, file in given.items() if file is not None})
-    tomograms = read_without_images(links.tomograms)
-    return Project(
-        tomograms=tomograms, unread=links.unread, references=links.references, source=links.file
+    reading = _parts_at(links.tomograms)
+    project = Project(
+        tomograms=reading.project.tomograms,
+        unread=links.unread,
+        references=links.references,
+        source=links.file,
     )
+    return replace(reading, project=project)
+
+
+def _refuse_parent(folder: Path) -> None:
+    """Refuse a folder that holds no set, but folders of series."""
+    if any(folder.glob("*.star")):
+        return
+    series = {
+        inside.name: format
+        for inside in sorted(folder.iterdir())
+        if inside.is_dir()
+        for format in FORMATS
+        if format.detect(os.fspath(inside), b"")
+    }
+    if series:
+        format, names = next(iter(series.values())), some_of([*series])
+        raise UnknownFormatError(
+            f"holds no set, but {len(series)} of {format.package}'s folders ({names}): give one of "
+            f"them, or make a set of them: tomoset import {format.name} "
+            f"{os.path.join(os.fspath(folder), '*')} -o SET",
+            path=folder,
+        )
 
 
 def read_particles(path: StrPath, tomograms: TomogramSet) -> ParticleSet:
@@ -272,12 +334,12 @@ def refuse_unable(tomograms: TomogramSet, *abilities: Ability) -> None:
     format = working_format(tomograms)
     for ability in abilities:
         if not format.can(ability):
-            able = [f"--to {f.name}" for f in FORMATS if f.can(ability) and f.can("linked sets")]
+            able = next(f.name for f in FORMATS if f.can(ability) and f.can("linked sets"))
             more = any(map(format.can, BEYOND_RIGID))
             rigid = "" if more else "knows rigid alignments only, and "
             raise UnsupportedError(
                 f"{format.package} {rigid}cannot say {ability}: leave it fixed, or convert the set "
-                f"first (tomoset convert {' or '.join(able)})"
+                f"first (tomoset convert SET DST --to {able})"
             )
 
 

@@ -44,6 +44,10 @@ class Failure:
     error: TomosetError | OSError
 
 
+#: To which what cannot be read is added, while the rest is.
+Failures = list[Failure]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reading:
     """What a format has read.
@@ -360,9 +364,9 @@ class Format:
         """The files that `write_set` makes of a set."""
         return [os.fspath(path)]
 
-    def line_of(self, tomograms: TomogramSet, name: str) -> int | None:
-        """The line of a tomogram in the file of its set."""
-        return None
+    def lines_of(self, tomograms: TomogramSet) -> dict[str, int | None]:
+        """The line of each tomogram in the file of its set, as far as there is one."""
+        return {}
 
     def __repr__(self) -> str:
         return f"<Format {self.name}>"

@@ -13,7 +13,7 @@ from tomoset import star
 from tomoset.errors import MissingFieldError, ModelError
 from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._format import Format, LinkedFiles, Reading, StrPath, Tolerance
+from tomoset.formats._format import Failures, Format, LinkedFiles, Reading, StrPath, Tolerance
 from tomoset.formats._relion_labels import LABELS
 from tomoset.formats._relion_links import load
 from tomoset.formats._relion_project import linked_files, links_file
@@ -65,8 +65,11 @@ class Relion(Format):
         """Whether a table, by its name and labels, is the one that lists the tomograms."""
         raise NotImplementedError
 
-    def from_star(self, text: star.StarFile, table: star.Table) -> TomogramSet:
-        """A set from its global file, and the table of it that lists the tomograms."""
+    def from_star(self, text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
+        """A set from its global file, and the table of it that lists the tomograms.
+
+        What is wrong with a tomogram is one of the bad; the others are in the set.
+        """
         raise NotImplementedError
 
     def detect(self, path: str, head: bytes) -> bool:
@@ -96,7 +99,9 @@ class Relion(Format):
                 "data_global",
                 path=text.path,
             )
-        return Reading(project=Project(tomograms=self.from_star(text, table)))
+        bad: Failures = []
+        tomograms = self.from_star(text, table, bad)
+        return Reading(project=Project(tomograms=tomograms), failures=bad)
 
     def load(self, project: Project, given: Mapping[str, StrPath], *, check_links: bool) -> Project:
         """The project with what is unread in it, or given instead, read."""
@@ -155,14 +160,15 @@ class Relion(Format):
             raise ModelError(f"tomogram {tomogram.name!r} has no pixel size, to say beads in Å")
         sets.write_fiducials(fiducials, path, dialect=self.name, pixel_size=pixel_size)
 
-    def line_of(self, tomograms: TomogramSet, name: str) -> int | None:
-        """The line of a tomogram in the global table."""
+    def lines_of(self, tomograms: TomogramSet) -> dict[str, int | None]:
+        """The line of each tomogram in the global table."""
         head = getattr(tomograms.source, "head", tomograms.source)
-        for table in head.tables if isinstance(head, star.StarFile) else ():
-            names = list(table.get("rlnTomoName") or ())
-            if name in names:
-                return table.line_of(names.index(name))
-        return None
+        tables = head.tables if isinstance(head, star.StarFile) else ()
+        return {
+            name: table.line_of(row)
+            for table in reversed(tables)
+            for row, name in enumerate(table.get("rlnTomoName") or ())
+        }
 
 
 def _rows_out_of_order(t: Tomogram) -> str | None:
@@ -178,6 +184,7 @@ ROWS_IN_ORDER = Rule(
     "R02",
     "warning",
     "row i means image i of the stack",
-    "Use tomoset convert, to either dialect: it picks the images.",
+    "Have a stack made of the images:",
     each(_rows_out_of_order),
+    command="convert SET DST --to relion4",
 )

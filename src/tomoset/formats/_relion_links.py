@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoset import star
-from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError
+from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError, together
 from tomoset.formats import _relion_sets as sets
 from tomoset.formats._format import StrPath
 from tomoset.formats._relion_labels import LABELS
@@ -20,12 +20,12 @@ from tomoset.paths import Finder, find_file
 
 #: Fields of a project that are references, by what an optimisation set calls them.
 REFERENCES = ("half1", "half2", "mask", "fsc")
-#: Ours and RELION's option for each set.
+#: What each set is, and the parameter by which another is given.
 _OPTIONS = {
-    "tomograms": "tomograms (--t)",
-    "particles": "particles (--p)",
-    "manifolds": "manifolds (--man)",
-    "trajectories": "trajectories (--mot)",
+    "tomograms": "the tomogram set (`tomograms`)",
+    "particles": "the particles (`particles`)",
+    "manifolds": "the manifolds (`manifolds`)",
+    "trajectories": "the trajectories (`trajectories`)",
 }
 #: What a folder may hold, without an optimisation set: global tables by RELION's names.
 _GLOBAL_TABLES = (
@@ -81,7 +81,7 @@ def follow(path: StrPath, given: Mapping[str, StrPath]) -> Links:
     if not is_linked and "tomograms" in given:
         raise AmbiguityError(
             f"{start} is no optimisation set, and {os.fspath(given['tomograms'])} is given as "
-            "tomograms (--t); give only one of them"
+            "the tomogram set (`tomograms`); give only one of them"
         )
     said = paths_of(text) if is_linked else {}
     return Links(
@@ -113,7 +113,7 @@ def _tomograms(said: Mapping[str, str], given: Mapping[str, StrPath], star_path:
         return given_file("tomograms", given["tomograms"])
     if "tomograms" not in said:
         raise MissingFieldError(
-            f"no tomogram set: {LABELS['tomograms']} is empty or absent; give one as "
+            f"no tomogram set: {LABELS['tomograms']} is empty or absent; name "
             f"{_OPTIONS['tomograms']}",
             path=star_path,
         )
@@ -124,7 +124,7 @@ def given_file(name: str, path: StrPath) -> Path:
     """A file that was given; MissingFileError if it is not there."""
     if not Path(path).is_file():
         raise MissingFileError(
-            f"{os.fspath(path)}: there is no such file; it was given as {_OPTIONS[name]}"
+            f"{os.fspath(path)}: there is no such file; it was given for {_OPTIONS[name]}"
         )
     return Path(path)
 
@@ -134,24 +134,39 @@ def linked_file(name: str, path: str, star_path: str | None) -> Path:
     if not Path(path).is_file():
         raise MissingFileError(
             f"{star_path or 'the project'}: {LABELS[name]} is {path!r}, and there is no such file "
-            f"in a folder above it or in the working folder; give another as {_OPTIONS[name]}"
+            f"in a folder above it or in the working folder; put it there, give another for "
+            f"{_OPTIONS[name]}, or take the entry out"
         )
     return Path(path)
 
 
 def load(project: Project, given: Mapping[str, StrPath], *, check_links: bool) -> Project:
     """The project with all that is unread, and what is given instead, read."""
+    if check_links:
+        _refuse_absent(project, given)
     for name in LINKED:
         if name in given:
             path = given_file(name, given[name])
         elif name not in project.unread:
             continue
-        elif check_links or os.path.isfile(project.unread[name]):
-            path = linked_file(name, project.unread[name], project.path)
+        elif os.path.isfile(project.unread[name]):
+            path = Path(project.unread[name])
         else:
             continue
         project = project.with_sets(**{name: _read(name, path, project)})
     return project
+
+
+def _refuse_absent(project: Project, given: Mapping[str, StrPath]) -> None:
+    """Refuse entries without a file, all at once."""
+    absent = []
+    for name in (name for name in LINKED if name in project.unread and name not in given):
+        try:
+            linked_file(name, project.unread[name], project.path)
+        except MissingFileError as problem:
+            absent.append(problem)
+    if absent:
+        raise together(absent)
 
 
 def _read(name: str, path: Path, project: Project) -> object:

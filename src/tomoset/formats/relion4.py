@@ -24,7 +24,7 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.formats._files import refuse_unless_set
-from tomoset.formats._format import Loss, StrPath, Tolerance
+from tomoset.formats._format import Failures, Loss, StrPath, Tolerance
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
@@ -43,6 +43,7 @@ from tomoset.formats._relion_labels import (
 from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
+    part,
     read_common,
     source_of,
     with_exclusions,
@@ -74,18 +75,19 @@ def _global_of(text: star.StarFile) -> star.Table | None:
     return next((t for t in text.tables if _is_global(t.name, t.columns)), None)
 
 
-def _read(text: star.StarFile, table: star.Table) -> TomogramSet:
+def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
     """A set from the tables of ``tomograms.star``; its tables are matched by name."""
     _refuse_duplicates(text, table)
     others = {t.name: t for t in reversed(text.tables) if t is not table}
     finder, tomograms = Finder(text.path), []
     for row, name in enumerate(table["rlnTomoName"]):
-        reader, tilts = GlobalRow(table, row, finder), _tilt_table(others, table, row, name)
-        check_count(reader, tilts)
-        tomogram = _read_tomogram(reader, tilts, name)
-        if (out := others.get(excluded_name(name))) is not None:
-            tomogram = with_exclusions(tomogram, out, _read_tomogram(reader, out, name))
-        tomograms.append(tomogram)
+        with part(bad, name):
+            reader, tilts = GlobalRow(table, row, finder), _tilt_table(others, table, row, name)
+            check_count(reader, tilts)
+            tomogram = _read_tomogram(reader, tilts, name)
+            if (out := others.get(excluded_name(name))) is not None:
+                tomogram = with_exclusions(tomogram, out, _read_tomogram(reader, out, name))
+            tomograms.append(tomogram)
     files = () if text.path is None else (text.path,)
     return TomogramSet(tomograms, format=NAME, files=files, source=text)
 
@@ -221,13 +223,18 @@ def _ready(tomogram: Tomogram) -> Tomogram:
     if tomogram.stack is None:
         what = "has no tilt images yet" if tomogram.images is None else "has single images"
         raise UnsupportedError(
-            f"tomogram {tomogram.name!r} {what}, and RELION 4 reads one stack; `tomoset convert "
-            "--to relion4` makes it of motion-corrected images"
+            f"tomogram {tomogram.name!r} {what}, and RELION 4 reads one stack; of "
+            "motion-corrected images it is made by tomoset convert SET DST --to relion4"
+        )
+    if tomogram.optics.pixel_size is None:
+        raise UnsupportedError(
+            f"tomogram {tomogram.name!r}: the set has no rlnTomoTiltSeriesPixelSize, without which "
+            "RELION 4 reads none; give it (`pixel_size`)"
         )
     if tomogram.projections is None and tomogram.alignment is not None and not _as_read(tomogram):
         raise UnsupportedError(
             f"tomogram {tomogram.name!r}: matrices of RELION 4 need the sizes of tomogram and "
-            "images; give them by `tomoset convert --size --image-size`"
+            "images; give what lacks (`size`, `image_size`)"
         )
     if tomogram.size is None:
         return tomogram
@@ -284,8 +291,9 @@ class Relion4(Relion):
             "R01",
             "note",
             "RELION 5 reads the set as it is meant",
-            "For RELION 5: tomoset convert SET DST --to relion5.",
+            "For RELION 5:",
             _read_by_relion_5,
+            command="convert SET DST --to relion5",
         ),
         ROWS_IN_ORDER,
     )
@@ -294,9 +302,9 @@ class Relion4(Relion):
         """Whether a table names tomograms, and no other file holds their tilt images."""
         return _is_global(name, labels)
 
-    def from_star(self, text: star.StarFile, table: star.Table) -> TomogramSet:
+    def from_star(self, text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
         """A set from the tables of ``tomograms.star``; its tables are matched by name."""
-        return _read(text, table)
+        return _read(text, table, bad)
 
     def write_set(
         self,

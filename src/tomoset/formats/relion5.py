@@ -23,7 +23,7 @@ from tomoset.errors import (
 )
 from tomoset.files import together
 from tomoset.formats._files import refuse_unless_set
-from tomoset.formats._format import Loss, StrPath, Tolerance
+from tomoset.formats._format import Failures, Loss, StrPath, Tolerance
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
@@ -52,6 +52,7 @@ from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
     check_images,
+    part,
     read_common,
     source_of,
     with_exclusions,
@@ -81,7 +82,7 @@ def _global_of(text: star.StarFile) -> star.Table | None:
     return next((t for t in text.tables if STAR_FILE in t and "rlnTomoName" in t), None)
 
 
-def _read(text: star.StarFile, table: star.Table) -> TomogramSet:
+def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
     """A set from its global file; the files of its tilt series are found from it."""
     series: dict[str, star.StarFile] = {}
     finder, tomograms = Finder(text.path), []
@@ -92,8 +93,9 @@ def _read(text: star.StarFile, table: star.Table) -> TomogramSet:
                 "may occur only once",
                 row=row,
             )
-        series[name] = _series_file(table, row, name, finder)
-        tomograms.append(_read_tomogram(GlobalRow(table, row, finder), series[name], name))
+        with part(bad, name):
+            series[name] = _series_file(table, row, name, finder)
+            tomograms.append(_read_tomogram(GlobalRow(table, row, finder), series[name], name))
     files = [file.path for file in (text, *series.values()) if file.path is not None]
     return TomogramSet(tomograms, format=NAME, files=files, source=Files(text, series))
 
@@ -246,16 +248,22 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     if tomogram.pre_exposure is None:
         raise UnsupportedError(
             f"tomogram {tomogram.name!r} has no doses, and RELION 5 reads no set without; import "
-            "them with an order list and --fd"
+            "them, with the dose of an image and an order list"
         )
     if tomogram.size is not None:
         tomogram = tomogram.with_depth_origin(np.asarray(tomogram.size) / 2)
     if tomogram.projections is None:
         return tomogram
-    if tomogram.size is None or tomogram.image_size is None or tomogram.optics.pixel_size is None:
+    lacking = {
+        "the size of the tomogram": tomogram.size,
+        "the size of the tilt images, which are not there": tomogram.image_size,
+        "the pixel size": tomogram.optics.pixel_size,
+    }
+    if any(value is None for value in lacking.values()):
+        lacks = " and ".join(what for what, value in lacking.items() if value is None)
         raise UnsupportedError(
-            f"tomogram {tomogram.name!r}: angles and shifts of RELION 5 need the size of the tilt "
-            "images, and the stack is not there; give it by --image-size W H"
+            f"tomogram {tomogram.name!r}: angles and shifts of RELION 5 need {lacks}; give what "
+            "lacks (`size`, `image_size`, `pixel_size`)"
         )
     tomogram = upright(tomogram)
     matrices_are_written = tolerance.keep_matrices or _as_read(tomogram, PROJECTION_LABELS[0])
@@ -272,8 +280,8 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
         f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
         f"{worst + 1} would be off by up to {shifts[worst]:.3g} px, and {depths[worst]:.3g} px in "
         "depth (magnification or skew). "
-        "Allow it by --nearest or --max-loss, or write matrices next to the angles by "
-        "--keep-matrices"
+        "Take the nearest rigid one (`nearest`), allow more (`max_loss`), or have matrices written "
+        "next to the angles (`keep_matrices`)"
     )
 
 
@@ -388,9 +396,9 @@ class Relion5(Relion):
         del name
         return {STAR_FILE, "rlnTomoName"} <= set(labels)
 
-    def from_star(self, text: star.StarFile, table: star.Table) -> TomogramSet:
+    def from_star(self, text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
         """A set from its global file; the files of its tilt series are found from it."""
-        return _read(text, table)
+        return _read(text, table, bad)
 
     def write_set(
         self,

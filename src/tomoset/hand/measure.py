@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import ModelError
 from tomoset.hand.coarse import off_table, one_for_all, table_of
 from tomoset.hand.likelihood import HANDS, SCATTER, HandLikelihood, Prior, Series, weigh
 from tomoset.hand.options import HandOptions
@@ -118,8 +117,7 @@ def measure(
     """
     import scipy.fft
 
-    if tomogram.optics.pixel_size is None:
-        raise ModelError(f"tomogram {tomogram.name!r}: the pixel size is not known; give it")
+    tomogram.need_pixel_size()
     with one_thread(), scipy.fft.set_workers(threads):
         table = table_of(tomogram) if options.defocus is None else None
         if table is None:

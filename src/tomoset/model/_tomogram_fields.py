@@ -35,6 +35,11 @@ PER_TILT = (
     "nominal_tilts",
 )
 
+#: What writes into a set what it lacks.
+_GIVE_SIZE = "tomoset convert SET DST --to FORMAT --size W H D"
+_GIVE_SIZES = "tomoset convert SET DST --to FORMAT --size W H D --image-size W H"
+_GIVE_PIXEL_SIZE = "tomoset convert SET DST --to FORMAT --angpix A"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Exclusion:
@@ -159,23 +164,24 @@ class TomogramFields:
         ]
         raise ModelError(
             f"tomogram {self.name!r} is aligned, but its projections need the size "
-            f"{' and '.join(unknown)}, which is not known; give it (Tomogram.placed, --size, "
-            "--image-size)"
+            f"{' and '.join(unknown)}, which is not known; give it (`size`, `image_size`), or "
+            f"write it into the set: {_GIVE_SIZES}"
         )
 
     def need_pixel_size(self) -> float:
         """The pixel size of the tilt images [Å], or a ModelError."""
-        lack = ": the pixel size is not known; give it (Optics.pixel_size)"
+        lack = f": the set does not say the pixel size; write it there: {_GIVE_PIXEL_SIZE}"
         return self._known(self.optics.pixel_size, lack)
 
     def need_image_size(self) -> tuple[int, int]:
         """`image_size`, or a ModelError."""
-        lack = ": the size of the tilt images is not known; give it (Tomogram.placed, --image-size)"
+        lack = ": the size of the tilt images is not known, as they are not there (`image_size`)"
         return self._known(self.image_size, lack)
 
     def need_size(self) -> tuple[int, int, int]:
         """`size`, or a ModelError."""
-        return self._known(self.size, " has no size; give one (Tomogram.placed, --size)")
+        lack = f" has no size; give it (`size`), or write it into the set: {_GIVE_SIZE}"
+        return self._known(self.size, lack)
 
     def need_defocus(self) -> tuple[Array, Array]:
         """`defocus_u` and `defocus_v`, or a ModelError."""

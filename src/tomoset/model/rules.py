@@ -33,6 +33,9 @@ class Problem:
         What is wrong, with the values.
     cure : str
         What to do.
+    command : str or None
+        What carries that out: a command line of ``tomoset``, with SET for the set, and other
+        capitals for what the user knows.
     """
 
     code: str
@@ -40,17 +43,38 @@ class Problem:
     tomogram: str | None
     message: str
     cure: str
+    command: str | None = None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: its code, how bad a break of it is, what it asks, what to do, and its test."""
+    """A rule: its code, how bad a break of it is, what it asks, what to do, and its test.
+
+    The command that carries out the cure, if there is one, is ``tomoset`` and this.
+    """
 
     code: str
     severity: Severity
     asks: str
     cure: str
     test: Callable[[TomogramSet], Iterator[tuple[str | None, str]]]
+    command: str | None = None
+
+    def problem(self, tomogram: str | None, message: str) -> Problem:
+        """One break of it."""
+        return Problem(
+            code=self.code,
+            severity=self.severity,
+            tomogram=tomogram,
+            message=message,
+            cure=self.cure,
+            command=None if self.command is None else f"tomoset {self.command}",
+        )
+
+
+def nowhere(_: TomogramSet) -> Found:
+    """Of a rule that is asked of files, not of a set that was read."""
+    yield from ()
 
 
 def each(test: Callable[[Tomogram], str | None]) -> Callable[[TomogramSet], Found]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tomoset.errors import MissingFileError
+from tomoset.errors import MissingFileError, together
 from tomoset.formats import check_images, format_named, open_linked, working_format
 from tomoset.model import Fiducials, Project, Tomogram, TomogramSet
 from tomoset.model.io import StrPath
@@ -108,16 +108,17 @@ def read_all(project: Project, *, check_links: bool = True) -> Project:
 
 
 def _read_fiducials(tomograms: TomogramSet, *, strict: bool) -> dict[str, Fiducials]:
-    out = {}
+    out, absent = {}, list[Exception]()
     for name, tomogram in tomograms.items():
         try:
             fiducials = fiducials_of(tomogram, working_format(tomograms).name)
-        except MissingFileError:
-            if strict:
-                raise
+        except MissingFileError as problem:
+            absent.append(problem)
             continue
         if fiducials is not None:
             out[name] = fiducials
+    if strict and absent:
+        raise together(absent)
     return out
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,15 @@ from tomoset.errors import (
 from tomoset.files import Guard, together
 from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
+from tomoset.model.project import LINKED
 from tomoset.project._read import open_tomograms, read_all
 from tomoset.project.stacks import with_stacks
 from tomoset.project.verify import Verification, verify
 from tomoset.run import chosen, documented
 
 Array = npt.NDArray[np.float64]
+
+_NO_FILES: dict[str, Any] = dict.fromkeys(("tomograms", *LINKED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,10 @@ class Options:
         What may be lost.
     size, image_size : tuple of int, optional
         Of tomograms and tilt images, where files do not say them [px].
+    pixel_size : float, optional
+        Of the tilt images, where the set does not say it [Å].
+    tomograms, particles, manifolds, trajectories : str, optional
+        Files to take instead of those that an optimisation set names.
     overwrite : bool
         Whether files that are there, and other than those written, are replaced.
     """
@@ -53,7 +60,17 @@ class Options:
     tolerance: Tolerance = field(default_factory=Tolerance)
     size: tuple[int, int, int] | None = None
     image_size: tuple[int, int] | None = None
+    pixel_size: float | None = None
+    tomograms: str | None = None
+    particles: str | None = None
+    manifolds: str | None = None
+    trajectories: str | None = None
     overwrite: bool = False
+
+    @property
+    def linked(self) -> dict[str, str | None]:
+        """Those of sets that belong to tomograms."""
+        return {name: getattr(self, name) for name in LINKED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +168,7 @@ def convert(
     True
     """
     wanted = chosen(Options, options, by_name)
-    if is_linked(source):
+    if is_linked(source) or any(wanted.linked.values()):
         return convert_project(source, target, wanted)
     if os.path.isdir(target) or not os.path.splitext(target)[1]:
         target = os.path.join(target, "tomograms.star")
@@ -267,15 +284,16 @@ def convert_project(
         sets = project.with_sets(tomograms=after)
         written = format_named(options.to).write(sets, folder, options.tolerance)
         files.place()
-        again = _open_sized(written, options)
+        again = _open_sized(written, replace(options, **_NO_FILES))
         verifications = verify(before, again.tomograms, _pairs(project, again))
         return _result(written, len(before), lost, verifications, options)
 
 
 def _open_sized(path: str | os.PathLike[str], options: Options) -> Project:
     """All of a project, read against tomograms of the sizes that are given."""
-    project = open_tomograms(path)
-    return read_all(project.with_sets(tomograms=with_sizes(project.tomograms, options)))
+    project = open_tomograms(path, tomograms=options.tomograms)
+    sized = project.with_sets(tomograms=with_sizes(project.tomograms, options))
+    return read_all(sized.load(check_links=False, **options.linked))
 
 
 def _folder_of(source: str | os.PathLike[str]) -> str:
@@ -338,12 +356,20 @@ def with_sizes(tomograms: TomogramSet, options: Options) -> TomogramSet:
 
 def _sized(tomogram: Tomogram, options: Options) -> Tomogram:
     for what, given, known in (
-        ("--size", options.size, tomogram.size),
-        ("--image-size", options.image_size, tomogram.image_size),
+        ("size", options.size, tomogram.size),
+        ("image_size", options.image_size, tomogram.image_size),
+        ("pixel_size", options.pixel_size, tomogram.optics.pixel_size),
     ):
-        if given is not None and known is not None and tuple(given) != tuple(known):
+        if given is not None and known is not None and not np.array_equal(given, known):
             raise ModelError(
-                f"tomogram {tomogram.name!r}: {what} {' '.join(map(str, given))} contradicts the "
-                f"size that is known, {' '.join(map(str, known))}"
+                f"tomogram {tomogram.name!r}: {_text(given)} (`{what}`) contradicts what the set "
+                f"says, {_text(known)}"
             )
+    if tomogram.optics.pixel_size is None and options.pixel_size is not None:
+        optics = replace(tomogram.optics, pixel_size=options.pixel_size)
+        tomogram = replace(tomogram, optics=optics)
     return tomogram.placed(options.size, options.image_size)
+
+
+def _text(values: object) -> str:
+    return " ".join(f"{value:g}" for value in np.ravel(np.asarray(values)))

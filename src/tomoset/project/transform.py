@@ -166,7 +166,8 @@ def transform_tomogram(tomogram: Tomogram, transform: npt.ArrayLike) -> Tomogram
                 "it is not aligned, so no image would show where it has gone; align it first"
                 if placed.alignment is None
                 else "its angles and shifts are about the middle of a size that is not known; "
-                "give the sizes of tomogram and images (Tomogram.placed, --size, --image-size)"
+                "write the sizes of tomogram and images into the set: tomoset convert SET DST "
+                "--to FORMAT --size W H D --image-size W H"
             )
         )
     rotated = replace(
@@ -178,7 +179,8 @@ def transform_tomogram(tomogram: Tomogram, transform: npt.ArrayLike) -> Tomogram
     if placed.depth_origin is None and placed.size is None:
         raise ModelError(
             f"tomogram {tomogram.name!r} cannot be transformed: its defocus holds in the middle of "
-            "a size that is not known; give it (Tomogram.placed, --size)"
+            "a size that is not known; write it into the set: tomoset convert SET DST --to FORMAT "
+            "--size W H D"
         )
     origin = np.asarray(placed.size) / 2 if placed.depth_origin is None else placed.depth_origin
     there = geometry.apply(matrix, origin)

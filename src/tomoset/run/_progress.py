@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tomoset.errors import said_of, spelling
 from tomoset.run._outcome import Outcome
 from tomoset.run._report import duration
 
@@ -126,7 +127,7 @@ class Lines(Silent):
         super().end(name, outcome)
         line = f"{self.pace.ended}/{self.pace.total} {name} "
         if outcome.message:
-            line += f"failed: {_first_line(outcome.message)}"
+            line += _failure(name, outcome.message)
         else:
             line += f"done in {duration(outcome.seconds)}"
         left = self.pace.left()
@@ -164,7 +165,7 @@ class Bar(Silent):
         """A job has ended."""
         super().end(name, outcome)
         if outcome.message:
-            self.say(f"{name} failed: {_first_line(outcome.message)}")
+            self.say(f"{name} {_failure(name, outcome.message)}")
 
     def say(self, line: str) -> None:
         """Tell the user, above the bar."""
@@ -196,8 +197,9 @@ class Bar(Silent):
         return "  ".join(filter(None, parts))
 
 
-def _first_line(message: str) -> str:
-    return message.split("\n", 1)[0]
+def _failure(name: str, message: str) -> str:
+    first = message.split("\n", 1)[0]
+    return spelling.get()(f"failed: {said_of(name, first)}")
 
 
 def progress_for(pace: Pace, *, quiet: bool) -> Silent:

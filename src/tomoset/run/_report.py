@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from tomoset.errors import said_of, some_of
 from tomoset.files import atomic_write
 
 
@@ -69,16 +70,22 @@ class Report:
             json.dump(self.summary(), stream, indent=2, allow_nan=False)
             stream.write("\n")
 
-    def lines(self, verb: str, noun: str) -> list[str]:
-        """What to print: ``reconstructed 48 of 50 tomograms in 5 min 20 s`` and each failure."""
+    def lines(self, verb: str, noun: str, *, told: bool = False) -> list[str]:
+        """What to print: ``reconstructed 48 of 50 tomograms in 5 min 20 s`` and each failure.
+
+        Those that have been told while the jobs ran are named only.
+        """
         total = len(self.results) + len(self.failed)
         first = f"{verb} {len(self.results)} of {total} {noun}{'s' * (total != 1)}"
         if self.skipped:
             first += f" ({len(self.skipped)} {_were(len(self.skipped))} there already)"
         first += f" in {duration(self.seconds)}"
+        if self.failed and told:
+            return [f"{first}; {len(self.failed)} failed, as said above: {some_of([*self.failed])}"]
         if self.failed:
             first += f"; {len(self.failed)} failed:"
-        return [first, *(f"  {name}: {message}" for name, message in self.failed.items())]
+        said = ((name, said_of(name, message)) for name, message in self.failed.items())
+        return [first, *(f"  {name}: {message}" for name, message in said)]
 
 
 def _were(number: int) -> str:

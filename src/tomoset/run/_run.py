@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from tomoset.errors import ModelError
+from tomoset.errors import ModelError, said_of, spelling
 from tomoset.run._engines import outcomes
 from tomoset.run._outcome import Outcome, explain
 from tomoset.run._progress import Pace, Silent, progress_for
@@ -158,7 +158,10 @@ class _Jobs:
 
     def to_say_first(self) -> list[str]:
         """What is known before any job is done: which fail, which are done again and why."""
-        lines = [f"{name} failed: {message}" for name, message in self.failed.items()]
+        lines = [
+            spelling.get()(f"{name} failed: {said_of(name, message)}")
+            for name, message in self.failed.items()
+        ]
         if self.skipped:
             lines.append(f"{len(self.skipped)} of {len(self._tasks)} are there already")
         for reason in dict.fromkeys(self.notes.values()):
