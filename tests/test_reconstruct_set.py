@@ -165,7 +165,7 @@ def test_a_bad_series_stops_no_other(
     assert go() == 1
     said = capsys.readouterr()
     assert "reconstructed 2 of 3 tomograms" in said.out
-    assert "TS_02: " in said.err
+    assert "TS_02 failed: " in said.err
     assert [name for name, made in volumes_of_good().items() if made] == ["TS_01", "TS_03"]
     assert sorted(os.listdir("T/tomograms")) == [
         f"rec_TS_0{i}.{end}" for i in (1, 3) for end in ("mrc", "png")

@@ -75,6 +75,22 @@ def find_file(name: str, set_path: str | os.PathLike[str] | None) -> Path | None
     return Finder(set_path).find(name)
 
 
+def from_here(path: str) -> str:
+    """The path from the working folder, where those of a project begin, if it is in or beside it.
+
+    Elsewhere an absolute path stays: it says where a file is wherever programs are started.
+
+    Examples
+    --------
+    >>> from_here(os.path.abspath("relion5/tomograms.star")), from_here("/data/tomograms.star")
+    ('relion5/tomograms.star', '/data/tomograms.star')
+    """
+    if not os.path.isabs(path):
+        return path
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.path.join(os.pardir, os.pardir)) else relative
+
+
 def image_place(name: str) -> tuple[str, int]:
     """File and section, from 0, of an image named ``000003@stack.mrcs`` or ``image.mrc``.
 

@@ -73,7 +73,7 @@ def folder_option(help: str, *, required: bool = True) -> click.Option:
     """The option --o, for a folder."""
     kind = click.Path(file_okay=False)
     return click.Option(
-        ["--o", "-o", "folder"], required=required, metavar="DIR", type=kind, help=help
+        ["--o", "-o", "--output", "folder"], required=required, metavar="DIR", type=kind, help=help
     )
 
 

@@ -104,6 +104,28 @@ def the_set(path: str | None, *given: str | None) -> str:
     return chosen[0]
 
 
+def target_argument(metavar: str, what: str) -> Callable[[F], F]:
+    """Give a command what it writes, as an argument or as other commands have it, by --o."""
+
+    def give(command: F) -> F:
+        command = click.option(
+            "--o", "-o", "--output", "output", metavar=metavar, type=click.Path(), help=what
+        )(command)
+        return click.argument("target", metavar=f"[{metavar}]", required=False, type=click.Path())(
+            command
+        )
+
+    return give
+
+
+def the_target(metavar: str, *given: str | None) -> str:
+    """What is written, that was given one way or the other."""
+    chosen = [text for text in given if text is not None]
+    if len(chosen) != 1 or not chosen[0]:
+        raise click.UsageError(f"say once what to write: as {metavar}, or by --o")
+    return chosen[0]
+
+
 def loss_options(command: F) -> F:
     """Give a command that may write RELION 5's dialect what it may lose there."""
     for option in (

@@ -20,6 +20,8 @@ from tomoset.cli._shell import (
     print_verification,
     print_warnings,
     quick_start,
+    target_argument,
+    the_target,
     tolerance_of,
 )
 
@@ -39,7 +41,7 @@ def linked_options(command: F) -> F:
 
 @click.command()
 @click.argument("source", metavar="SRC", type=click.Path())
-@click.argument("target", metavar="DST", type=click.Path())
+@target_argument("DST", "What is written, instead of naming it after SRC.")
 @click.option("--to", required=True, type=FormatName("linked sets"))
 @loss_options
 @click.option(
@@ -66,7 +68,7 @@ def linked_options(command: F) -> F:
 )
 @linked_options
 @common_options
-def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any) -> int:
+def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
     """Write a set or a project in RELION 4's or 5's dialect, and verify it.
 
     \b
@@ -80,17 +82,20 @@ def convert(source: str, target: str, as_json: bool, strict: bool, **given: Any)
     announced as a loss, and DST is as it was then.
     """
     contradicting_losses(given)
+    target = the_target("DST", given.pop("target"), given.pop("output"))
     if os.path.realpath(source) == os.path.realpath(target):
         raise click.UsageError("SRC and DST are the same file")
     quick_start()
     from tomoset.project.convert import Options
     from tomoset.project.convert import convert as convert_to
+    from tomoset.run import shown
 
     with collected_warnings(strict=strict) as warned:
         losses = ("max_loss", "nearest", "keep_matrices")
         others = {name: value for name, value in given.items() if name not in losses}
         options = Options(tolerance=tolerance_of(given), **others)
-        result = convert_to(source, target, options)
+        with shown():
+            result = convert_to(source, target, options)
     print_warnings(warned)
     if as_json:
         print_json({**result.summary(), "warnings": warned})

@@ -122,6 +122,7 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
     from tomoset.errors import ModelError, said_of
     from tomoset.files import Guard, together
     from tomoset.formats import read
+    from tomoset.run import shown
 
     options = {option.name: given[option.name] for option in format.options}
     contradicting_losses(given)
@@ -140,7 +141,8 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
         files = set() if before is None else {os.path.realpath(file) for file in before.files}
         guard = Guard(overwrite=given["overwrite"], ours=lambda p: os.path.realpath(p) in files)
         with together(guard, home=os.path.dirname(output) or "."):
-            reading = format.read(sources, target=output, before=before, **options)
+            with shown():
+                reading = format.read(sources, target=output, before=before, **options)
             tomograms = reading.project.tomograms
             imported = [t for t in tomograms.values() if t.name not in (before or ())]
             if imported:

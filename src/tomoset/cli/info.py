@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +21,9 @@ from tomoset.errors import some_of
 
 if TYPE_CHECKING:
     from tomoset.project import Project
+
+#: Characters of a line.
+_WIDEST = 10_000
 
 
 @click.command()
@@ -57,8 +59,8 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    # Into a pipe or a file a table may be as wide as its names.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    # As wide as its names, whatever the terminal: one that is cut or broken cannot be copied.
+    console = Console(highlight=False, width=_WIDEST)
     images = sum(row["tilt_images"] for row in rows)
     click.echo(
         f"{path}: {format_name}, {count(len(rows), 'tomogram')}, {count(images, 'tilt image')}"
@@ -66,7 +68,7 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    table.add_column("name", overflow="fold", min_width=8)
+    table.add_column("name", no_wrap=True, min_width=8)
     for title in (
         "tilts",
         "angles °",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tomoset.cli._groups import grouped_command
-from tomoset.cli._shell import FormatName, count
+from tomoset.cli._groups import grouped_command, number
+from tomoset.cli._run_options import usable_cores
+from tomoset.cli._shell import FormatName, count, target_argument, the_target
 
 if TYPE_CHECKING:
     from tomoset.simulate.write import ProjectOptions
@@ -50,6 +51,7 @@ _GROUPS = {
             "Of the alignment that is written: folders as IMOD leaves them, or a set.",
         ),
         _valued("--density", click.IntRange(1, 64), None, "BIN", "Write the true density, binned."),
+        number("--j", click.IntRange(1), None, "N", "Images at once.  [default: all cores]"),
         click.Option(
             ["--overwrite"],
             is_flag=True,
@@ -145,8 +147,10 @@ _GROUPS = {
 
 
 @grouped_command(_GROUPS)
-@click.argument("out", type=click.Path(file_okay=False))
-def simulate(out: str, overwrite: bool, **given: Any) -> None:
+@target_argument("OUT", "The folder, instead of naming it first.")
+def simulate(
+    target: str | None, output: str | None, overwrite: bool, j: int | None, **given: Any
+) -> None:
     """Make a small project with known truth in the folder OUT.
 
     Tilt series of gold beads, vesicles and molecules in ice, as IMOD and CTFFIND leave them (one
@@ -154,11 +158,14 @@ def simulate(out: str, overwrite: bool, **given: Any) -> None:
     of IMOD, the last series has views that are to be excluded.
     """
     from tomoset.errors import ModelError
+    from tomoset.run import shown
     from tomoset.simulate.write import ProjectOptions, simulate_project
 
+    out = the_target("OUT", target, output)
     try:
         wanted = ProjectOptions(**given)
-        simulate_project(out, wanted, overwrite=overwrite)
+        with shown():
+            simulate_project(out, wanted, overwrite=overwrite, threads=j or usable_cores())
     except ModelError as problem:
         raise click.UsageError(str(problem)) from None
     _report(Path(out), wanted)

@@ -13,7 +13,7 @@ from tomoset.formats._format import LinkedFiles
 from tomoset.formats._relion_labels import LABELS
 from tomoset.model import TomogramSet
 from tomoset.model.project import LINKED, Project
-from tomoset.paths import Finder, file_names
+from tomoset.paths import Finder, file_names, from_here
 
 #: What RELION calls the files of linked sets.
 _NAMES = {
@@ -57,7 +57,7 @@ def _with_fiducials(
         path = os.path.join(folder, f"fiducials_{names[name]}.star")
         text = sets.fiducials_to_star(fiducials, dialect=dialect, pixel_size=pixel_size)
         texts[path] = b"".join(star.encode(text))
-        tomograms.append(replace(tomogram, fiducials=path))
+        tomograms.append(replace(tomogram, fiducials=from_here(path)))
     return project.tomograms.with_tomograms(tomograms), texts
 
 
@@ -71,7 +71,8 @@ def links_file(project: Project, paths: Mapping[str, str], dialect: str) -> byte
     for name in (name for name in LINKED if name not in project.unread):
         own, text = getattr(getattr(project, name), "path", None), entries.get(LABELS[name], "")
         if own is not None and os.path.realpath(own) != os.path.realpath(text):
-            entries[LABELS[name]] = os.path.relpath(own)  # another was taken
+            entries[LABELS[name]] = own  # another was taken
     named = {**project.unread, **project.references, **paths}
     entries |= {LABELS[name]: path for name, path in named.items()}
+    entries = {label: from_here(path) if path else path for label, path in entries.items()}
     return b"".join(star.encode(sets.optimisation_set_to_star(entries, old, dialect)))

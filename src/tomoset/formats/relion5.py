@@ -61,7 +61,7 @@ from tomoset.formats._relion_tables import exclusion_table, global_table, tilt_t
 from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
 from tomoset.model import Alignment, Tomogram, TomogramSet
 from tomoset.model.project import Project
-from tomoset.paths import Finder, file_names
+from tomoset.paths import Finder, file_names, from_here
 
 NAME = "relion5"
 _VERSION = "# version 50001"
@@ -300,7 +300,7 @@ def _head(ready: TomogramSet, path: str, old: Files | None, finder: Finder) -> s
     columns = dict(table.columns)
     names = columns.pop("rlnTomoName")
     plain = file_names(ready)
-    files = [_series_path(path, plain[name]) for name in ready]
+    files = [from_here(_series_path(path, plain[name])) for name in ready]
     order = ["rlnTomoName", STAR_FILE, *columns]
     if template is not None:  # where the old file has it
         first = [label for label in template.columns if label in order]

@@ -217,12 +217,15 @@ def write_like(
                 "a stack cannot be written over the one it is made from: give another folder",
                 path=target,
             )
+    from tomoset.run import doing
+
     statistics, n_images = Statistics(), 0
 
     def pixels() -> Iterator[bytes]:
         nonlocal n_images
         for image in images:
             n_images += 1
+            doing(f"{os.fspath(target)}: image {n_images}")
             statistics.add(image)
             yield first.mrc_bytes(image)
 

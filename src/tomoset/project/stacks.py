@@ -11,7 +11,7 @@ import numpy as np
 from tomoset.errors import FileAccessError, LossyWarning
 from tomoset.images.stack import join_images
 from tomoset.model import Tomogram, TomogramSet
-from tomoset.paths import file_names
+from tomoset.paths import file_names, from_here
 
 
 def with_stacks(tomograms: TomogramSet, target: str | os.PathLike[str]) -> TomogramSet:
@@ -35,7 +35,7 @@ def with_stacks(tomograms: TomogramSet, target: str | os.PathLike[str]) -> Tomog
         if not _is_one_stack(tomogram):
             stack = os.path.join(folder, f"{names[tomogram.name]}.mrcs")
             _join(tomogram, stack)
-            tomogram = replace(tomogram, stack=stack, image_index=None)
+            tomogram = replace(tomogram, stack=from_here(stack), image_index=None)
         made.append(tomogram)
     return tomograms.with_tomograms(made)
 

@@ -24,6 +24,7 @@ from tomoset.reconstruct.back_projection import filtered, slabs
 from tomoset.reconstruct.depths import batches
 from tomoset.reconstruct.filters import Filters
 from tomoset.reconstruct.plan import Plan
+from tomoset.run import doing
 
 Images = npt.NDArray[np.float32]
 
@@ -68,6 +69,7 @@ def sirt(
         if len(rounds) > 1 and rounds[-1].kept_back > (1 - LEAST_GAIN) * rounds[-2].kept_back:
             break
         solver.improve()
+        doing(f"round {len(rounds)} of {plan.options.iterations} at most")
     return solver.volume, rounds
 
 

@@ -6,6 +6,7 @@ from tomoset.run._report import Report
 from tomoset.run._resources import Resources
 from tomoset.run._room import Need, available_memory, free_disk, refuse_beyond
 from tomoset.run._run import run
+from tomoset.run._steps import doing, listening, shown
 from tomoset.run._threads import one_thread
 from tomoset.run._wanted import chosen, documented, filled, wanted
 
@@ -18,10 +19,13 @@ __all__ = [
     "chosen",
     "cores_of_engine",
     "documented",
+    "doing",
     "filled",
     "free_disk",
+    "listening",
     "one_thread",
     "refuse_beyond",
     "run",
+    "shown",
     "wanted",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from tomoset.errors import said_of, spelling
 from tomoset.run._outcome import Outcome
 from tomoset.run._report import duration
+from tomoset.run._steps import RARELY, Rarely, on_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -118,9 +118,21 @@ class Silent:
     def say(self, line: str) -> None:
         """Tell the user."""
 
+    def note(self, text: str) -> None:
+        """What a job does now."""
+
 
 class Lines(Silent):
-    """A line for each job that has ended."""
+    """A line for each job that has ended, and now and then what a long one does."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__(pace)
+        self._rarely = Rarely(RARELY)
+
+    def note(self, text: str) -> None:
+        """What a job does now."""
+        if self._rarely.now():
+            self.say(f"{', '.join(self.pace.running()[:1])}: {text}")
 
     def end(self, name: str, outcome: Outcome) -> None:
         """A job has ended."""
@@ -148,7 +160,7 @@ class Bar(Silent):
         from rich.live import Live
 
         super().__init__(pace)
-        self._begin = time.monotonic()
+        self._begin, self._note = time.monotonic(), ""
         self._console = Console(file=sys.stderr, highlight=False)
         self._live = Live(
             console=self._console, get_renderable=self._draw, refresh_per_second=4, transient=True
@@ -164,8 +176,13 @@ class Bar(Silent):
     def end(self, name: str, outcome: Outcome) -> None:
         """A job has ended."""
         super().end(name, outcome)
+        self._note = ""
         if outcome.message:
             self.say(f"{name} {_failure(name, outcome.message)}")
+
+    def note(self, text: str) -> None:
+        """What a job does now."""
+        self._note = text
 
     def say(self, line: str) -> None:
         """Tell the user, above the bar."""
@@ -193,7 +210,7 @@ class Bar(Silent):
             parts.append(f"{about(left)} left")
         names = pace.running()
         more = f" and {len(names) - NAMES} more" * (len(names) > NAMES)
-        parts.append(", ".join(names[:NAMES]) + more)
+        parts += [", ".join(names[:NAMES]) + more, self._note]
         return "  ".join(filter(None, parts))
 
 
@@ -206,6 +223,6 @@ def progress_for(pace: Pace, *, quiet: bool) -> Silent:
     """What fits the standard error stream."""
     if quiet:
         return Silent(pace)
-    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb", "unknown"):
+    if on_terminal():
         return Bar(pace)
     return Lines(pace)

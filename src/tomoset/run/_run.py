@@ -16,6 +16,7 @@ from tomoset.run._progress import Pace, Silent, progress_for
 from tomoset.run._records import Records
 from tomoset.run._report import Report
 from tomoset.run._resources import Resources
+from tomoset.run._steps import listening
 
 T = TypeVar("T")
 
@@ -72,7 +73,10 @@ def run(
         jobs.look(resume=resources.resume)
         pace = Pace(len(tasks), len(tasks) - len(jobs.todo))
         pace.failed = len(jobs.failed)
-        with progress_for(pace, quiet=resources.quiet) as progress:
+        with (
+            progress_for(pace, quiet=resources.quiet) as progress,
+            listening(progress.note),
+        ):
             for line in jobs.to_say_first():
                 progress.say(line)
             jobs.do(work, resources, progress)

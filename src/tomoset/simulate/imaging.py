@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.run import doing
 from tomoset.simulate.acquisition import Acquisition, Views
 from tomoset.simulate.clouds import clouds
 from tomoset.simulate.field import Field
@@ -35,9 +36,6 @@ PROTEIN_PATH = 300.0
 FULL_COUNTS = 2000.0
 #: What passes where a grid bar is in the way.
 GRID_BAR = 0.03
-
-#: Images that are made at once.
-_WORKERS = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +63,7 @@ class SimulatedSeries:
 
 
 def simulate(
-    specimen: Specimen, acquisition: Acquisition, views: Views, *, seed: int
+    specimen: Specimen, acquisition: Acquisition, views: Views, *, seed: int, threads: int = 2
 ) -> SimulatedSeries:
     """Take the images of a specimen.
 
@@ -75,6 +73,8 @@ def simulate(
         What is seen, how, and the truth of each image.
     seed : int
         Of the noise. The same numbers give the same images.
+    threads : int
+        Images that are made at once.
 
     Returns
     -------
@@ -96,7 +96,8 @@ def simulate(
     width, height = acquisition.image_size
     images = np.empty((len(views.tilts), height, width), dtype=np.int16)
     electrons = acquisition.dose * acquisition.pixel_size**2
-    for i, passed in enumerate(transmitted(specimen, acquisition, views)):
+    for i, passed in enumerate(transmitted(specimen, acquisition, views, threads)):
+        doing(f"image {i + 1} of {len(images)}")
         noise = rng.standard_normal(passed.shape, dtype=np.float32) * np.sqrt(passed / electrons)
         counts = np.rint(FULL_COUNTS * (passed + acquisition.noise * noise))
         images[i] = np.clip(counts, -32768, 32767)
@@ -123,7 +124,9 @@ def molecule_voxels(specimen: Specimen, acquisition: Acquisition, views: Views) 
     return np.asarray(positions + views.trajectories.swapaxes(0, 1) / acquisition.pixel_size)
 
 
-def transmitted(specimen: Specimen, acquisition: Acquisition, views: Views) -> Iterator[Image]:
+def transmitted(
+    specimen: Specimen, acquisition: Acquisition, views: Views, threads: int = 2
+) -> Iterator[Image]:
     """The images without noise, one after the other: the part of the electrons that passes.
 
     Yields
@@ -133,9 +136,9 @@ def transmitted(specimen: Specimen, acquisition: Acquisition, views: Views) -> I
     """
     matter = _Matter(specimen, acquisition, views)
     n = len(views.tilts)
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for first in range(0, n, _WORKERS):
-            yield from pool.map(matter.image, range(first, min(first + _WORKERS, n)))
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, n, threads):
+            yield from pool.map(matter.image, range(first, min(first + threads, n)))
 
 
 class _Matter:

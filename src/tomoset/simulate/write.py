@@ -20,7 +20,7 @@ from tomoset.formats import format_named
 from tomoset.images.mrc import write_images
 from tomoset.images.stack import open_stack
 from tomoset.model import Project, TomogramSet
-from tomoset.run import Need, chosen, documented, refuse_beyond
+from tomoset.run import Need, chosen, documented, doing, refuse_beyond
 from tomoset.simulate.picks import picked, write_references
 from tomoset.simulate.truth import Sets, truth, write_volume
 
@@ -173,6 +173,7 @@ def simulate_project(
     options: ProjectOptions | None = None,
     *,
     overwrite: bool = False,
+    threads: int = 2,
     **by_name: Any,
 ) -> Path:
     """Make a small project with known truth: tilt series, their alignment, and the truth.
@@ -185,6 +186,8 @@ def simulate_project(
         What is wanted.
     overwrite : bool
         Replace the folder, with all that is in it, if it is such a project.
+    threads : int
+        Images that are made at once: they are the same, however many.
     **by_name
         Fields of the options:
 
@@ -212,19 +215,19 @@ def simulate_project(
     """
     wanted, target = chosen(ProjectOptions, options, by_name), Path(folder)
     _refuse(target, overwrite=overwrite)
-    refuse_beyond("the project", _need(wanted), target)
+    refuse_beyond("the project", _need(wanted, threads), target)
     with atomic_folder(target) as new:
-        path = _write_project(new, wanted)
+        path = _write_project(new, wanted, threads)
     return target / path
 
 
-def _need(wanted: ProjectOptions) -> Need:
+def _need(wanted: ProjectOptions, threads: int) -> Need:
     """What one series takes in memory, and all of them on disk."""
     width, height, depth = wanted.size
     stack, single = 2 * wanted.tilts * width * height, 8 * width * height
     true = 4 * width * height * depth // wanted.density**3 if wanted.density else 0
     return Need(
-        memory=2 * stack + _FORMS * single + 2 * true,
+        memory=2 * stack + threads * _FORMS * single + 2 * true,
         disk=wanted.n_series * (stack + true),
         cure="take fewer or smaller images (--size, --tilts)",
     )
@@ -245,14 +248,15 @@ def _refuse(target: Path, *, overwrite: bool) -> None:
         )
 
 
-def _write_project(folder: Path, wanted: ProjectOptions) -> Path:
+def _write_project(folder: Path, wanted: ProjectOptions, threads: int) -> Path:
     """Write all series and the truth into a folder; the file to read first, from there."""
     molecule, sets = read_molecule(wanted), Sets()
     for i, name in enumerate(wanted.names):
         blocked = wanted.excluded if i == wanted.n_series - 1 else ()
         # Seeds of their own for every series, of any number of them.
         seed = 1000 * wanted.seed + 10 * i
-        series = _series(wanted, molecule, blocked, seed=seed)
+        doing(f"tilt series {name}")
+        series = _series(wanted, molecule, blocked, seed=seed, threads=threads)
         written = sim.misaligned(series.views, _errors(wanted), seed + 5)
         (folder / name).mkdir()
         stack = _as_bytes(series.images) if wanted.as_bytes else series.images
@@ -282,7 +286,12 @@ def _write_sets(sets: Sets, wanted: ProjectOptions, molecule: sim.Molecule | Non
 
 
 def _series(
-    wanted: ProjectOptions, molecule: sim.Molecule | None, blocked: tuple[int, ...], *, seed: int
+    wanted: ProjectOptions,
+    molecule: sim.Molecule | None,
+    blocked: tuple[int, ...],
+    *,
+    seed: int,
+    threads: int,
 ) -> sim.SimulatedSeries:
     width, height, depth = wanted.size
     nominal, rank = sim.dose_symmetric(wanted.tilts, wanted.range)
@@ -317,9 +326,8 @@ def _series(
         )
         views = replace(views, deformation=deformation)
     trajectories = _trajectories(wanted, specimen, acquisition, seed + 4)
-    return sim.simulate(
-        specimen, acquisition, replace(views, trajectories=trajectories), seed=seed + 2
-    )
+    views = replace(views, trajectories=trajectories)
+    return sim.simulate(specimen, acquisition, views, seed=seed + 2, threads=threads)
 
 
 def _trajectories(

@@ -105,4 +105,4 @@ def _tilts(refined: Refined) -> star.Table:
 
 def astigmatism_error(fit: CtfFit) -> Array:
     """Standard deviation of U - V along any direction [Å]: (n_tilts,)."""
-    return strength(fit.errors[:, 1:]) / np.sqrt(2)
+    return np.asarray(strength(fit.errors[:, 1:]) / np.sqrt(2))
