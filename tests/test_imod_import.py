@@ -292,7 +292,7 @@ def test_two_files_that_would_do_are_a_question(run: Run, tmp_path: Path) -> Non
     assert "--ctf" in errors
     (folder / "newst.com").unlink()
     (folder / "tilt.com").rename(folder / "tilta.com")
-    shutil.copy(folder / "tilta.com", folder / "tiltb.com")
+    (folder / "tiltb.com").write_text(TILT_COM.replace("THICKNESS 30", "THICKNESS 40"))
     code, _, errors = run("TS", *COMMON, "--order", "TS_*.csv", "--ctf", "*.txt")
     assert code == 1
     assert "--tc" in errors
@@ -322,7 +322,7 @@ MISTAKES = {
     "tilt with too few lines": (write("TS.tlt", "1.0\n-1\n2\n"), "found 3"),
     "tilt that is all zero": (write("TS.tlt", "0.0\n" * 5), "all tilt angles are 0"),
     "tilt with a comma": (write("TS.tlt", "1,5\n2\n3\n4\n5\n"), "TS.tlt:1: expected a number, found '1,5'; decimals"),
-    "tilt with two columns": (write("TS.tlt", "1 2\n" * 5), "TS.tlt:1: expected one number, found 2"),
+    "tilt with three columns": (write("TS.tlt", "1 2 3\n" * 5), "TS.tlt:1: expected one number, found 3"),
     "tilt out of range": (write("TS.tlt", "1\n2\n1567301525373690.00\n4\n5\n"), "within ±180"),
     "tilt that is not a number": (write("TS.tlt", "1\n2\nnan\n4\n5\n"), "TS.tlt:3"),
     "no tilt file": (remove("TS.tlt"), "TS.tlt is not there"),

@@ -493,6 +493,16 @@ def test_picks_of_relion_5_count_binned_voxels() -> None:
         load(text, TomogramSet(TOMOGRAMS.values(), format="relion5"))
 
 
+def test_origins_in_pixels_are_not_ignored_in_silence() -> None:
+    head = "data_\nloop_\n_rlnTomoName\n" + "".join(f"_{x}\n" for x in CENTRED)
+    with pytest.warns(tomoset.AssumptionWarning, match=r"rlnOriginX \(pixels\) are not used"):
+        p = load(head + "_rlnOriginX\n_rlnOriginY\n001 1 2 3 2.5 0\n")
+    assert p.origins is None
+    load(head + "_rlnOriginX\n001 1 2 3 0\n")
+    both = "".join(f"_{x}\n" for x in (*ORIGINS, "rlnOriginX"))
+    assert load(head + both + "001 1 2 3 5 6 7 2.5\n").origins is not None
+
+
 def test_an_angle_may_be_given_without_the_others() -> None:
     """RELION's import of filaments writes rlnAngleTilt without the others."""
     text = (

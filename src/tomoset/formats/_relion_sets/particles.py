@@ -102,6 +102,7 @@ def particles_from_star(
         coordinates = _numbers(table, CORNER)
         _warn_of_picks(table, tomograms)
     dialect = "relion5" if centred else "relion4"
+    _warn_of_pixels(table)
     triples: dict[str, Any] = {what: _triple(table, labels) for what, labels in TRIPLES.items()}
     for array in (groups, pixel_sizes, coordinates):
         if array is not None:
@@ -252,6 +253,20 @@ def _warn_of_picks(table: star.Table, tomograms: TomogramSet) -> None:
             f"{table.path}: rlnCoordinate* are taken for bin-1 voxels from 0, as RELION 5 takes "
             "them; its picks in annotations/ count voxels of the binned tomogram instead: give "
             "the particles.star of the Picks job, not those",
+            AssumptionWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_pixels(table: star.Table) -> None:
+    """Origins in pixels are those of RELION before 3.1: its tomography reads Å only."""
+    old = [label.removesuffix("Angst") for label in ORIGINS]
+    used = [label for label in old if label in table and np.any(_numbers(table, [label]))]
+    if used and not all(label in table for label in ORIGINS):
+        warnings.warn(
+            f"{table.path}: {', '.join(used)} (pixels) are not used, as RELION uses "
+            f"{', '.join(ORIGINS)} only: multiply them by the pixel size of the subtomograms, and "
+            "rename the columns",
             AssumptionWarning,
             stacklevel=4,
         )

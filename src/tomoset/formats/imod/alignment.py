@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import FileFormatError
+from tomoset.errors import AssumptionWarning, FileFormatError
 from tomoset.formats.imod.commands import read_lines
 
 Array = npt.NDArray[np.float64]
@@ -44,14 +45,24 @@ def read_xf(path: str | os.PathLike[str]) -> Array:
 
 
 def read_angles(path: str | os.PathLike[str]) -> Array:
-    """Angles, one a line [deg]: (n,) float64 array.
+    """Angles, one a line [deg]: (n,) float64 array. A second column, of doses, is said.
 
     Raises
     ------
     FileFormatError
         If a line does not hold one number within ±180 degrees.
     """
-    angles = read_numbers(path, 1)[:, 0]
+    widths = {len(line.split()) for line in read_lines(os.fspath(path))} - {0}
+    two = widths == {2}
+    table = read_numbers(path, 2 if two else 1)
+    if two:
+        warnings.warn(
+            f"{os.fspath(path)}: two columns; the first is taken for the tilt angles, and the "
+            "second, of doses, is not carried over: give them by --order and --fd",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+    angles = table[:, 0]
     wild = np.abs(angles) > 180.0
     if wild.any():
         worst = int(np.argmax(wild))

@@ -11,7 +11,7 @@ from tomoset.errors import ModelError, TomosetError, some_of
 from tomoset.files import identity_of, together
 from tomoset.formats._format import Failure
 from tomoset.formats.imod.commands import format_list
-from tomoset.formats.imod.folder import find_series
+from tomoset.formats.imod.folder import find_series, own_commands
 from tomoset.formats.imod.importer import Imported, import_series
 from tomoset.formats.imod.series import (
     ImportOptions,
@@ -53,18 +53,25 @@ def from_folders(
     notes: list[str] = []
     for folder in folders:
         try:
-            found, chosen = find_series(folder, options, culled_path(output))
+            found = find_series(folder, options, culled_path(output))
         except (TomosetError, OSError) as problem:
             failures.append(Failure(name=os.fspath(folder), error=problem))
         else:
-            series.append(found)
-            notes.append(f"{found.name}: {', '.join(chosen)}")
+            series += [one for one, _ in found]
+            notes += [f"{one.name}: {', '.join(chosen)}" for one, chosen in found]
     return Request(series=series, failures=failures, notes=notes)
 
 
 def from_table(path: str | os.PathLike[str], options: ImportOptions) -> Request:
     """The series of RELION's import table."""
-    return Request(series=read_import_table(path, options), failures=[], notes=[])
+    series: list[Series] = []
+    failures: list[Failure] = []
+    for row in read_import_table(path, options):
+        try:
+            series.append(own_commands(row, options))
+        except (TomosetError, OSError) as problem:
+            failures.append(Failure(name=row.name, error=problem))
+    return Request(series=series, failures=failures, notes=[])
 
 
 def run(

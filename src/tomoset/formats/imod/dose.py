@@ -59,6 +59,10 @@ def read_order(path: str | os.PathLike[str]) -> OrderList:
     return OrderList(path=name, angles=pairs[:, 1])
 
 
+#: What sets fields apart; spreadsheets put quotes about them.
+_APART = str.maketrans(",;\"'", "    ")
+
+
 def _words(line: str, number: int, path: str) -> list[str]:
     if "," in line and (";" in line or "\t" in line.strip()):
         raise FileFormatError(
@@ -66,7 +70,7 @@ def _words(line: str, number: int, path: str) -> list[str]:
             path=path,
             line=number,
         )
-    return line.replace(",", " ").replace(";", " ").split()
+    return line.translate(_APART).split()
 
 
 def _read_pairs(name: str, lines: list[list[str]]) -> Array:

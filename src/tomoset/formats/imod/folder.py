@@ -1,33 +1,52 @@
-"""The files of a tilt series in an IMOD folder, found by what etomo calls them."""
+"""The files of a tilt series in an IMOD folder, found by their names and by what they name."""
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tomoset.errors import AmbiguityError, AssumptionWarning, MissingFileError
 from tomoset.formats.imod.commands import (
     NEWSTACK_OPTIONS,
     NEWSTACK_PROGRAMS,
+    TILT_OPTIONS,
+    TILT_PROGRAMS,
+    CommandFile,
     read_commands,
     read_lines,
 )
+from tomoset.formats.imod.owners import STACK_ENDINGS, Owners, is_aligned, is_raw, names_in, stem_of
 from tomoset.formats.imod.series import ImportOptions, Series
+from tomoset.images.mrc import stack_path
 from tomoset.images.tiff import TIFF_ENDINGS
 
-#: Endings of image files that are not raw tilt series.
-_NOT_RAW = ("_ali", "_rec", "_full_rec", "_preali", "_ctfcorr", "_erase", "_fixed", "_mid", "_cut")
-_STACK_ENDINGS = (".st", ".mrc", ".mrcs", *TIFF_ENDINGS)
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of command file: how names begin, what is read of it, the option that names one."""
+
+    stem: str
+    options: tuple[str, ...]
+    programs: tuple[str, ...]
+    option: str
+
+
+_NEWST = _Kind("newst", NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS, "--nc")
+_TILT = _Kind("tilt", TILT_OPTIONS, TILT_PROGRAMS, "--tc")
 
 
 def find_series(
     folder: str | os.PathLike[str],
     options: ImportOptions,
     culled: Callable[[str], str],
-) -> tuple[Series, list[str]]:
-    """The series in an IMOD folder, and lines that say what was chosen.
+) -> list[tuple[Series, list[str]]]:
+    """The series in an IMOD folder, each with lines that say what was chosen.
+
+    It is one, unless --stack is a pattern of several stacks with an alignment of its own each.
 
     Raises
     ------
@@ -37,35 +56,25 @@ def find_series(
         If two files fit; the message names the option that decides.
     """
     path = Path(folder)
-    if not path.is_dir():
-        raise MissingFileError(f"{path}: there is no such folder")
-    finder = _Finder(path)
-    newst = finder.command_file("newst", options.newst, "--nc")
-    tilt = finder.command_file("tilt", options.tilt, "--tc")
-    project = finder.project()
-    dataset = project.get("Setup.DatasetName")
-    stack = finder.stack(options.stack, newst, dataset, aligned=options.aligned)
-    name = os.path.basename(os.path.abspath(path))
-    ctf = finder.ctf(options.ctf)
-    order = finder.order(options.order) or options.order_list
-    series = Series(
-        name=name,
-        # RELION knows MRC, TIFF and .st by their endings, and reads .st only when told so.
-        stack=stack if stack.endswith((".mrc", ".mrcs", *TIFF_ENDINGS)) else stack + ":mrc",
-        folder=str(path),
-        newst=newst,
-        tilt=tilt,
-        ctf=ctf,
-        order=order,
-        fractional_dose=options.fractional_dose,
-        optics_group=options.optics_group,
-        offset=options.offset,
-        culled=culled(name),
-        dataset=dataset or Path(stack).stem,
-        excluded=project.get("Setup.AxisA.ExcludeProjections", ""),
-    )
-    said = {"stack": stack, "newst": newst, "tilt": tilt, "ctf": ctf, "order": order}
-    return series, [f"{what} {_base(value)}" for what, value in said.items()]
+    finder = _Finder(path, names_in(path))
+    return [finder.series(stack, options, culled) for stack in finder.stacks(options)]
+
+
+def own_commands(series: Series, options: ImportOptions) -> Series:
+    """A series of an import table, with the command files that are of its stack.
+
+    Raises
+    ------
+    AmbiguityError
+        If those that are there are of other series, or several fit.
+    """
+    if not (os.path.isdir(series.folder) and os.path.isfile(stack_path(series.stack))):
+        return series  # which is said when it is read
+    finder = _Finder(Path(series.folder), names_in(series.folder))
+    owners = Owners(finder.names, series.stack)
+    newst = finder.command_file(owners, _NEWST, options.newst)
+    tilt = finder.command_file(owners, _TILT, options.tilt)
+    return replace(series, newst=newst or series.newst, tilt=tilt or series.tilt)
 
 
 def _base(path: str | None) -> str:
@@ -75,10 +84,59 @@ def _base(path: str | None) -> str:
 class _Finder:
     """Looks for files in one folder; names options in its errors."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with os.scandir(folder) as entries:
-            self.names = sorted(entry.name for entry in entries if _is_ours(entry))
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.folder, self.names = folder, names
+
+    def series(
+        self, stack: str, options: ImportOptions, culled: Callable[[str], str]
+    ) -> tuple[Series, list[str]]:
+        """The series of one stack, and a line for each file that was chosen."""
+        owners = Owners(self.names, stack)
+        newst = self.command_file(owners, _NEWST, options.newst)
+        tilt = self.command_file(owners, _TILT, options.tilt)
+        project = self.project()
+        dataset = project.get("Setup.DatasetName")
+        ctf = self.ctf(owners, options.ctf)
+        order = self.order(owners, options.order) or options.order_list
+        aligned = options.aligned or is_aligned(stack)
+        if aligned and not options.aligned:
+            warnings.warn(
+                f"{stack} is an aligned stack by its name: no transforms are applied to it",
+                AssumptionWarning,
+                stacklevel=3,
+            )
+        name = self._name(owners)
+        axis = "B" if dataset is not None and owners.stem == f"{dataset}b" else "A"
+        series = Series(
+            name=name,
+            # RELION knows MRC, TIFF and .st by their endings, and reads .st only when told so.
+            stack=stack if stack.endswith((".mrc", ".mrcs", *TIFF_ENDINGS)) else stack + ":mrc",
+            folder=str(self.folder),
+            newst=newst,
+            tilt=tilt,
+            ctf=ctf,
+            order=order,
+            fractional_dose=options.fractional_dose,
+            optics_group=options.optics_group,
+            offset=options.offset,
+            culled=culled(name),
+            dataset=dataset or Path(stack).stem,
+            excluded=project.get(f"Setup.Axis{axis}.ExcludeProjections", ""),
+            tilt_angles=self._tilt_angles(options.tilt_angles),
+            aligned=aligned,
+        )
+        said = {"stack": stack, "newst": newst, "tilt": tilt, "ctf": ctf, "order": order}
+        return series, [f"{what} {_base(value)}" for what, value in said.items()]
+
+    def _name(self, owners: Owners) -> str:
+        """The folder's; the stack's, where several series are in the folder."""
+        folder = os.path.basename(os.path.abspath(self.folder))
+        if len(owners.aligned_stacks()) < 2 or owners.stem == folder:
+            return folder
+        return owners.stem if owners.stem.startswith(folder) else f"{folder}_{owners.stem}"
+
+    def _tilt_angles(self, pattern: str | None) -> str | None:
+        return None if pattern is None else self.matching(pattern, "file of tilt angles", "--tlt")
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -93,27 +151,92 @@ class _Finder:
             )
         return self.path(found[0]) if found else None
 
-    def matching(self, pattern: str, what: str, option: str) -> str:
-        """The only file that fits a user's pattern, or the file itself."""
+    def fitting(self, pattern: str, option: str) -> list[str]:
+        """The files that fit a user's pattern, from the folder; or the file itself."""
         if os.path.isfile(pattern) and os.path.isabs(pattern):
-            return pattern
+            return [pattern]
         if not pattern or os.path.isabs(pattern):
             raise MissingFileError(f"{option} {pattern!r}: there is no such file")
         fits = [str(p.relative_to(self.folder)) for p in self.folder.glob(pattern) if p.is_file()]
-        found = self.one(fits, what, option)
-        if found is None:
+        if not fits:
             raise MissingFileError(f"{self.folder}: no file fits {option} {pattern!r}")
-        return found
+        return sorted(fits)
 
-    def command_file(self, stem: str, given: str | None, option: str) -> str | None:
-        if given is not None:
-            return self.matching(given, f"{stem} command file", option)
+    def matching(self, pattern: str, what: str, option: str) -> str:
+        """The only file that fits a user's pattern, or the file itself."""
+        return self.one(self.fitting(pattern, option), what, option) or ""
+
+    def command_file(
+        self,
+        owners: Owners,
+        kind: _Kind,
+        given: str | None,
+    ) -> str | None:
+        """The command file of a series: one that names its files, by whatever name it goes."""
+        stem, option = kind.stem, kind.option
+        names = self._usual(stem) if given is None else self.fitting(given, option)
+        files = self._read(names, kind)
+        foreign = {name: owners.foreign_names(file) for name, file in files.items()}
+        fits = [name for name in files if not foreign[name]]
+        own = [name for name in fits if owners.names_own(files[name])]
+        if given is None and not own:
+            others = self._read(self._unusual(stem), kind)
+            files |= others
+            own = [n for n, file in others.items() if owners.is_of(file)]
+        if not (own or fits) and files:
+            if given is None:
+                raise self._only_foreign(owners, kind, foreign)
+            fits = list(files)
+        name = self._chosen(own or fits, files, kind)
+        if name is None:
+            return None
+        if not foreign.get(name):
+            owners.adopt(files[name])
+        else:
+            warnings.warn(
+                f"{self.path(name)} names {foreign[name][0]}, which is not of {owners.stem}; taken "
+                f"as {option} says",
+                AssumptionWarning,
+                stacklevel=3,
+            )
+        return self.path(name)
+
+    def _only_foreign(
+        self, owners: Owners, kind: _Kind, foreign: dict[str, list[str]]
+    ) -> AmbiguityError:
+        named = ", ".join(f"{name} names {files[0]}" for name, files in foreign.items() if files)
+        return AmbiguityError(
+            f"{self.folder}: no {kind.stem} command file is of {owners.stem}: {named}; say which "
+            f"is to be taken by {kind.option}, or put the series into a folder of its own"
+        )
+
+    def _read(self, names: Sequence[str], kind: _Kind) -> dict[str, CommandFile]:
+        return {n: read_commands(self.path(n), kind.options, kind.programs) for n in names}
+
+    def _usual(self, stem: str) -> list[str]:
+        """What etomo calls a command file: for one axis, and for two."""
         names = {name.lower(): name for name in self.names}
-        for plain in (f"{stem}.com", f"{stem}_ali.com"):
-            if plain in names:
-                return self.path(names[plain])
-        axes = [names[n] for n in (f"{stem}a.com", f"{stem}b.com") if n in names]
-        return self.one(axes, f"{stem} command file (two axes)", option)
+        usual = (f"{stem}.com", f"{stem}_ali.com", f"{stem}a.com", f"{stem}b.com")
+        return [names[n] for n in usual if n in names]
+
+    def _unusual(self, stem: str) -> list[str]:
+        """Other command files, but for the pieces of one and those of a search for beads."""
+        usual = set(self._usual(stem))
+        return [
+            n
+            for n in self.names
+            if fnmatch.fnmatch(n.lower(), f"{stem}*.com")
+            and n not in usual
+            and "3dfind" not in n
+            and not n.lower().startswith(f"{stem}-")
+        ]
+
+    def _chosen(self, fits: list[str], files: dict[str, CommandFile], kind: _Kind) -> str | None:
+        """The one that fits; of those that say the same, the first."""
+        said = [_what_counts(files[name]) for name in fits]
+        if any(one != said[0] for one in said):
+            self.one(fits, f"{kind.stem} command file", kind.option)
+        return fits[0] if fits else None
 
     def project(self) -> dict[str, str]:
         """Key and value of etomo's project file, if there is just one."""
@@ -123,73 +246,111 @@ class _Finder:
         pairs = (line.partition("=") for line in read_lines(self.path(files[0])))
         return {key.strip(): value.strip() for key, mark, value in pairs if mark}
 
-    def stack(
-        self, pattern: str | None, newst: str | None, dataset: str | None, *, aligned: bool
-    ) -> str:
-        if pattern is not None:
-            return self.matching(pattern, "stack", "--stack")
-        key = "OutputFile" if aligned else "InputFile"
-        named = None
-        if newst is not None:
-            named = read_commands(newst, NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS).text(key)
-        guesses = [] if aligned or not dataset else [f"{dataset}{e}" for e in _STACK_ENDINGS]
-        for name in (named, *guesses):
-            if name and (self.folder / name).is_file():
-                return self.path(name)
-        if aligned:
+    def stacks(self, options: ImportOptions) -> list[str]:
+        """The stack; several if --stack is a pattern of series that have an alignment each."""
+        if options.stack is not None:
+            fits = self.fitting(options.stack, "--stack")
+            stems = {stem_of(name) for name in fits}
+            if len(stems) == len(fits) and stems <= Owners(self.names, fits[0]).aligned_stacks():
+                return [self.path(name) for name in fits]
+            return [self.one(fits, "stack", "--stack") or ""]
+        key = "OutputFile" if options.aligned else "InputFile"
+        named = self._named_stacks(key, options.newst)
+        if found := self.one(filter(self._is_here, named), "stack", "--stack"):
+            return [found]
+        if options.aligned:
+            what = named[0] if named else "(OutputFile of newst.com)"
             raise MissingFileError(
-                f"{self.folder}: the aligned stack {named or '(OutputFile of newst.com)'} is not "
-                "there; say which file it is by --stack"
+                f"{self.folder}: the aligned stack {what} is not there; say which file it is by "
+                "--stack"
             )
-        raw = [n for n in self.names if n.endswith(_STACK_ENDINGS) and not _is_product(n)]
+        dataset = self.project().get("Setup.DatasetName")
+        for name in (f"{dataset}{ending}" for ending in STACK_ENDINGS):
+            if dataset and self._is_here(name):
+                return [self.path(name)]
+        return [self._only_stack(named)]
+
+    def _is_here(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+    def _named_stacks(self, key: str, given: str | None) -> list[str]:
+        """Stacks that the command files of newstack name."""
+        names = self._usual("newst") if given is None else self.fitting(given, _NEWST.option)
+        named = [file.text(key) for file in self._read(names, _NEWST).values()]
+        return list(dict.fromkeys(filter(None, named)))
+
+    def _only_stack(self, named: Sequence[str]) -> str:
+        raw = [name for name in self.names if is_raw(name)]
         # A TIFF beside MRC is most likely a picture of something.
         raw = [n for n in raw if not n.endswith(TIFF_ENDINGS)] or raw
-        found = self.one(raw, "raw stack", "--stack")
+        raw = raw or [n for n in self.names if is_aligned(n) and n.endswith((".ali", ".mrc"))]
+        found = self.one(raw, "raw stack", "--stack (a pattern takes all series that are aligned)")
         if found is None:
             raise MissingFileError(
-                f"{self.folder}: no raw stack (*.st, *.mrc, *.tif) is there; if it is elsewhere, "
-                "say where by --stack or use an import table (--i)"
+                f"{self.folder}: no raw stack (*.st, *.mrc, *.tif), nor an aligned one (*.ali), "
+                "is there; if it is elsewhere, say where by --stack or use an import table (--i)"
+                f"{self._below()}"
             )
         if named:
             warnings.warn(
-                f"{newst}: {key} {named} is not there; {os.path.basename(found)} taken for it",
+                f"{self.folder}: {named[0]}, which newst.com names, is not there; "
+                f"{os.path.basename(found)} taken for it",
                 AssumptionWarning,
                 stacklevel=3,
             )
         return found
 
-    def ctf(self, pattern: str | None) -> str | None:
+    def _below(self) -> str:
+        """Where to look instead: the folders below this one that hold a series."""
+        with os.scandir(self.folder) as entries:
+            folders = sorted(entry.path for entry in entries if entry.is_dir())
+        below = [path for path in folders if any(map(_tells_a_series, os.listdir(path)))]
+        if not below:
+            return ""
+        more = f" ... ({len(below)} in all)" if len(below) > 3 else ""
+        return f". Series are in the folders below it: give {' '.join(below[:3])}{more}"
+
+    def ctf(self, owners: Owners, pattern: str | None) -> str | None:
         if pattern is not None:
-            return self.matching(pattern, "table of defocus", "--ctf")
+            return self._own_match(owners, pattern, "table of defocus", "--ctf")
         fits = [
             n
             for n in self.names
-            if n.lower().endswith((".defocus", "_ctf.txt", "ctffind.txt", "ctffind4.txt"))
+            if n.lower().endswith((".defocus", "_ctf.txt", "_ctf_imod.txt", *_CTFFIND))
             or n.lower() in ("ctf.txt", "diagnostic_output.txt")
         ]
-        return self.one(fits, "table of defocus", "--ctf")
+        return self.one(owners.pick(fits), "table of defocus", "--ctf")
 
-    def order(self, pattern: str | None) -> str | None:
+    def order(self, owners: Owners, pattern: str | None) -> str | None:
         if pattern is not None:
-            return self.matching(pattern, "order list", "--order")
+            return self._own_match(owners, pattern, "order list", "--order")
         fits = [
             n for n in self.names if "order" in n.lower() and n.lower().endswith((".csv", ".txt"))
         ]
-        return self.one(fits, "order list", "--order")
+        return self.one(owners.pick(fits), "order list", "--order")
+
+    def _own_match(self, owners: Owners, pattern: str, what: str, option: str) -> str | None:
+        """What fits a pattern; of several, what is of the series."""
+        fits = self.fitting(pattern, option)
+        own = [name for name in fits if owners.is_own(name)]
+        return self.one(own if len(fits) > 1 and own else fits, what, option)
 
 
-def _is_ours(entry: os.DirEntry[str]) -> bool:
-    # ._name is what macOS leaves beside a file on other disks.
-    return entry.is_file() and not entry.name.startswith(".")
+_CTFFIND = ("ctffind.txt", "ctffind4.txt")
 
 
-def _is_product(name: str) -> bool:
-    stem = os.path.splitext(name)[0].lower()
-    return stem.endswith(_NOT_RAW) or "culled" in stem
+def _tells_a_series(name: str) -> bool:
+    return name.endswith((".xf", ".tlt", ".rawtlt", ".st")) or name in ("newst.com", "tilt.com")
 
 
-def named_or_only(folder: str, named: str | None, dataset: str | None, ending: str) -> str | None:
-    """A file of the alignment: the one that is named, the data set's, or the only one.
+def _what_counts(commands: CommandFile) -> dict[str, list[str]]:
+    """What a command file says of an alignment: all but what it makes."""
+    entries = commands.entries.items()
+    return {name: [e.value for e in said] for name, said in entries if name != "OutputFile"}
+
+
+def named_or_only(series: Series, named: str | None, ending: str) -> str | None:
+    """A file of the alignment: the one that is named, the series' own, or the only one.
 
     Projects are renamed and copied; a name that is not on disk any more is replaced by the
     only file with its ending, and said.
@@ -197,25 +358,30 @@ def named_or_only(folder: str, named: str | None, dataset: str | None, ending: s
     Raises
     ------
     AmbiguityError
-        If several have the ending and none the name.
+        If several have the ending and none the name, or only those of other series.
     """
+    folder = series.folder
     if named is not None and os.path.isfile(os.path.join(folder, named)):
         return os.path.join(folder, named)
-    if named is None and dataset is not None:
-        own = os.path.join(folder, dataset + ending)
+    if named is None and series.dataset is not None:
+        own = os.path.join(folder, series.dataset + ending)
         if os.path.isfile(own):
             return own
-    fits = [
+    names = names_in(folder)
+    every = [
         n
-        for n in sorted(os.listdir(folder))
+        for n in names
         if n.endswith(ending)
         and not n.startswith(("rot_", "pre"))
         and not n.removesuffix(ending).endswith(("_fid", "_nonfid", "local"))
     ]
-    if len(fits) > 1:
+    fits = Owners(names, series.stack).pick(every)
+    if len(fits) > 1 or (every and not fits):
+        listed = " and ".join((fits or every)[:4])
+        what = "could each be meant" if fits else "is of another series"
         raise AmbiguityError(
-            f"{folder}: {named or 'no name'} is not there, and {' and '.join(fits[:4])} could each "
-            f"be meant; name it in the command file"
+            f"{folder}: {named or 'no name'} is not there, and {listed} {what}; name it in the "
+            "command file"
         )
     if not fits:
         return None

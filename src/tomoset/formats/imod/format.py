@@ -79,10 +79,27 @@ _OPTIONS = (
         kind="flag",
     ),
     Option(
-        "stack", "--stack", "Which file of a folder is the raw stack.", kind="text", metavar="GLOB"
+        "stack",
+        "--stack",
+        "Which file of a folder is the raw stack; a pattern takes all aligned series.",
+        kind="text",
+        metavar="GLOB",
+    ),
+    Option(
+        "tilt_angles",
+        "--tlt",
+        "... the file of tilt angles (.tlt, .rawtlt).",
+        kind="text",
+        metavar="GLOB",
     ),
     Option("ctf", "--ctf", "... the table of defocus.", kind="text", metavar="GLOB"),
     Option("order", "--order", "... the order list.", kind="text", metavar="GLOB"),
+    Option(
+        "axis",
+        "--axis",
+        "Direction of the tilt axis in images without transforms, degrees from y.",
+        metavar="DEG",
+    ),
     Option(
         "optics_group",
         "--optics-group",
@@ -95,11 +112,12 @@ _OPTIONS = (
 
 _LABELS = {"size": "FULLIMAGE and THICKNESS", "stack": "InputFile"}
 #: Options that only folders leave open, and those that are passed on as they are.
-_OF_FOLDERS = ("no_flip", "stack", "ctf", "order")
+_OF_FOLDERS = ("no_flip", "stack", "tilt_angles", "ctf", "order")
 _SAME = (
     *("pixel_size", "voltage", "spherical_aberration", "amplitude_contrast", "order_list"),
     *("fractional_dose", "newst", "tilt", "flip_angles", "aligned", "aligned_size"),
     *("exact_depth", "root", "stack", "ctf", "order", "optics_group"),
+    *("tilt_angles", "axis"),
 )
 
 
@@ -139,7 +157,9 @@ class Imod(Format):
         if bool(sources) == bool(table):
             raise ModelError("give IMOD folders or an import table (--i), one of the two")
         if not sources and any(given[name] for name in _OF_FOLDERS):
-            raise ModelError("--no-flip, --stack, --ctf and --order are for folders, not for --i")
+            raise ModelError(
+                "--no-flip, --stack, --tlt, --ctf and --order are for folders, not for --i"
+            )
         if given["no_flip"] and (given["flip_yz"] or given["flip_z"]):
             raise ModelError("--no-flip contradicts --flipYZ and --flipZ")
         if hand not in (1, -1):

@@ -7,6 +7,7 @@ here the axis stays where the transforms put it, in the middle of the aligned im
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from tomoset import geometry
@@ -115,16 +116,17 @@ def _aligned_size(
             AssumptionWarning,
             stacklevel=4,
         )
-    return full or written or _raw_size(header, tilt)
+    return full or written or _raw_size(header, tilt, options.axis)
 
 
-def _raw_size(header: ImageHeader, tilt: CommandFile) -> tuple[int, int]:
+def _raw_size(header: ImageHeader, tilt: CommandFile, axis: float | None) -> tuple[int, int]:
     warnings.warn(
         f"{tilt.path}: no FULLIMAGE; the tomogram gets the width and height of the raw images",
         AssumptionWarning,
         stacklevel=5,
     )
-    return header.size
+    lies = axis is not None and abs(math.sin(math.radians(axis))) > math.sqrt(0.5)
+    return header.size[::-1] if lies else header.size
 
 
 def _differs(a: tuple[int, int], b: tuple[int, int], binning: float) -> bool:

@@ -166,7 +166,7 @@ class _Project:
             tilts=tilts,
             nominal=nominal,
             x_tilts=_x_tilts(views, tilt),
-            xf=None if options.aligned else _transforms(views, newst),
+            xf=_transforms(views, newst, options.axis),
             angle_offset=offsets[0],
             flip_angles=options.flip_angles,
             volume=volume,
@@ -269,19 +269,15 @@ def _say_what_is_not_carried(*files: CommandFile) -> None:
 
 def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array]:
     """Aligned angles of the kept views, and the nominal ones if there are any."""
-    series = views.series
-    path = named_or_only(series.folder, tilt.text("TILTFILE"), series.dataset, ".tlt")
-    if path is None:
-        raise MissingFileError(
-            f"{series.folder}: no file of tilt angles: {tilt.text('TILTFILE') or '*.tlt'} is not "
-            "there"
-        )
+    path = _angle_file(views.series, tilt)
     angles = read_angles(path)
     if len(angles) > 1 and not angles.any():
         raise FileFormatError(
             "all tilt angles are 0; is this the file of the alignment?", path=path
         )
     tilts = views.cut(angles, path)
+    if path.endswith(".rawtlt"):
+        return tilts, angles
     raw = os.path.splitext(path)[0] + ".rawtlt"
     if not os.path.isfile(raw):
         return tilts, angles
@@ -290,13 +286,34 @@ def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array]:
     return tilts, nominal
 
 
+def _angle_file(series: Series, tilt: CommandFile) -> str:
+    """The aligned angles; the nominal ones, said, where there are no others."""
+    named = tilt.text("TILTFILE")
+    path = series.tilt_angles or named_or_only(series, named, ".tlt")
+    if path is not None:
+        return path
+    path = named_or_only(series, None, ".rawtlt")
+    if path is None:
+        raise MissingFileError(
+            f"{series.folder}: no file of tilt angles: {named or '*.tlt or *.rawtlt'} is not "
+            "there; say which file it is by --tlt"
+        )
+    warnings.warn(
+        f"{path}: {'no *.tlt' if named is None else f'{named} is not'} there; the nominal angles "
+        "are taken",
+        AssumptionWarning,
+        stacklevel=3,
+    )
+    return path
+
+
 def _x_tilts(views: _Views, tilt: CommandFile) -> Array:
     """Turn of each kept view about x: XTILTFILE less XAXISTILT, as tilt.f90 has it."""
     section = tilt.number("XAXISTILT") or 0.0
     named = tilt.text("XTILTFILE")
     turn = np.zeros(len(views.kept))
     if named is not None or views.series.tilt is None:
-        path = named_or_only(views.series.folder, named, views.series.dataset, ".xtilt")
+        path = named_or_only(views.series, named, ".xtilt")
         if path is not None:
             turn = views.cut(read_angles(path), path)
         elif named is not None:
@@ -304,18 +321,34 @@ def _x_tilts(views: _Views, tilt: CommandFile) -> Array:
     return turn - section
 
 
-def _transforms(views: _Views, newst: CommandFile) -> Array:
+def _transforms(views: _Views, newst: CommandFile, axis: float | None) -> Array | None:
+    """From raw images of the kept views to aligned ones; None where these are the same."""
     series = views.series
+    turned = None if axis is None else _turns(axis, len(views.kept))
+    if series.aligned:
+        return turned
     named = newst.text("TransformFile")
     if named is None:  # old command files answer questions line by line
         named = next((line for line in newst.positional if line.split()[0].endswith(".xf")), None)
         named = None if named is None else named.split()[0]
-    path = named_or_only(series.folder, named, series.dataset, ".xf")
-    if path is None:
+    path = named_or_only(series, named, ".xf")
+    if path is None and turned is None:
         raise MissingFileError(
-            f"{series.folder}: no file of transforms: {named or '*.xf'} is not there"
+            f"{series.folder}: no file of transforms: {named or '*.xf'} is not there; if the "
+            "images are aligned but for the tilt axis, say by --axis where it lies"
         )
-    return views.cut(read_xf(path), path)
+    if path is not None and turned is not None:
+        raise ModelError(
+            f"--axis is for images without transforms, but {path} is there and says where the "
+            "axis lies: leave --axis out"
+        )
+    return turned if path is None else views.cut(read_xf(path), path)
+
+
+def _turns(axis: float, n: int) -> Array:
+    """Transforms that turn a direction, counter-clockwise from y [deg], to y."""
+    c, s = np.cos(np.deg2rad(axis)), np.sin(np.deg2rad(axis))
+    return np.broadcast_to(np.array([[c, s, 0.0], [-s, c, 0.0]]), (n, 2, 3))
 
 
 def _pixel_size(options: ImportOptions, header: ImageHeader) -> float:

@@ -48,6 +48,11 @@ class ImportOptions:
     stack, ctf, order : str, optional
         What the user decides where a folder leaves a choice: patterns of file names, as in
         ``*_raw.mrc`` (--stack, --ctf, --order).
+    tilt_angles : str, optional
+        Likewise the file of tilt angles (--tlt).
+    axis : float, optional
+        Direction of the tilt axis in the images, counter-clockwise from y (--axis) [deg]: what
+        stands for transforms where there are none.
     optics_group : str
         Name of the optics group of all folders.
     cull : bool
@@ -76,6 +81,8 @@ class ImportOptions:
     stack: str | None = None
     ctf: str | None = None
     order: str | None = None
+    tilt_angles: str | None = None
+    axis: float | None = None
     optics_group: str = "opticsGroup1"
     cull: bool = True
 
@@ -113,6 +120,10 @@ class Series:
         IMOD's name of the data set, where no command file names the files.
     excluded : str
         Views excluded by the project file of etomo, where there is no tilt.com.
+    tilt_angles : str or None
+        File of tilt angles that stands for the one that tilt.com names.
+    aligned : bool
+        The stack is the aligned one.
     """
 
     name: str
@@ -129,6 +140,8 @@ class Series:
     culled: str | None = None
     dataset: str | None = None
     excluded: str = ""
+    tilt_angles: str | None = None
+    aligned: bool = False
 
 
 def read_import_table(path: str | os.PathLike[str], options: ImportOptions) -> list[Series]:
@@ -217,6 +230,7 @@ class _Row:
             optics_group=self.text("rlnOpticsGroupName") or "opticsGroup1",
             offset=(offset[0], offset[1], offset[2]),
             culled=None if culled is None else _joined(self.options.root, culled),
+            aligned=self.options.aligned,
         )
 
 
