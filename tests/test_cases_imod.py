@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -246,3 +247,56 @@ def test_the_needle_of_etspy(run: Run, tmp_path: Path, shared: Path) -> None:
     t = tomoset.read("out.star")["etspy"]
     assert t.n_tilts == 77
     np.testing.assert_allclose(t.tilt_axis_angles, 90, atol=1e-4)
+
+
+# What other programs leave in such folders
+
+
+def test_a_folder_of_aretomo(run: Run, tmp_path: Path, shared: Path) -> None:
+    """Its azimuth is that of the second defocus, its LOCALFILE the global transforms."""
+    shutil.copytree(shared / "cases/aretomo3_imod_ctf/TS_01_Imod", tmp_path / "TS")
+    code, _, errors = run("TS", "--angpix", "10", "--fd", "3")
+    assert code == 0
+    assert "as AreTomo writes it" in errors
+    assert "LOCALFILE" not in errors
+    t = tomoset.read("out.star")["TS"]
+    assert t.defocus_u is not None
+    assert t.defocus_angle is not None
+    assert (t.defocus_u[0], t.defocus_angle[0]) == pytest.approx((32909.1, 26.96))
+
+
+def test_defocus_by_view_where_ctfplotter_inverted_the_angles(
+    run: Run, tmp_path: Path, shared: Path
+) -> None:
+    shutil.copytree(shared / "cases/defocus_v2_inverted_angles/TS_01", tmp_path / "TS")
+    code, _, errors = run("TS", "--angpix", "10", "--fd", "3")
+    assert code == 0
+    assert "opposite sign" in errors
+    t = tomoset.read("out.star")["TS"]
+    assert t.defocus_u is not None
+    assert t.defocus_u[[0, 10]].tolist() == [32680, 32940]
+
+
+@pytest.mark.parametrize("is_global", [True, False])
+def test_local_alignments_are_lost_only_where_they_are_local(
+    run: Run, tmp_path: Path, is_global: bool
+) -> None:
+    folder = make_folder(tmp_path / "TS", tilt=TILT_COM + "LOCALFILE TSlocal.xf\n")
+    head = "" if is_global else " 2 2 235 171 149 133 0 20.2 1\n"
+    (folder / "TSlocal.xf").write_text(head + transforms(5))
+    _, _, errors = run("TS", *COMMON)
+    assert ("LOCALFILE TSlocal.xf is not carried over" in errors) == (not is_global)
+
+
+def test_smaller_defoci_in_front_come_back_as_the_same_ctf(run: Run, tmp_path: Path) -> None:
+    make_folder(tmp_path / "TS")
+    t = imported(run)
+    assert t.defocus_u is not None
+    odd = dataclasses.replace(t, defocus_u=t.defocus_v, defocus_v=t.defocus_u)
+    tomoset.TomogramSet([odd]).write(tmp_path / "odd.star", "relion4")
+    tomoset.open_project("odd.star").write(tmp_path / "imod", "imod")
+    code, _, errors = run("imod/TS", *COMMON)
+    assert code == 0, errors
+    again = tomoset.read("out.star")["TS"]
+    np.testing.assert_allclose(again.defocus_u, t.defocus_u)  # type: ignore[arg-type]
+    np.testing.assert_allclose(again.defocus_angle, 120)  # type: ignore[arg-type]

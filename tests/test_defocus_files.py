@@ -138,3 +138,82 @@ def test_rows_of_ctffind_are_sorted_by_their_first_column(tmp_path: Path) -> Non
     assert read_ctffind(ctffind(tmp_path, [1, 1, 1])).u.tolist() == [1000, 1001, 1002]
     with pytest.warns(AssumptionWarning, match="line i taken for image i"):
         read_ctffind(ctffind(tmp_path, [1, 3, 3]))
+
+
+# The order of two defoci, and signs of angles
+
+
+def astigmatic(tmp_path: Path, *pairs: tuple[float, float]) -> Path:
+    rows = [f"{i} {i} 0 0 {u} {v} {10 * i}" for i, (u, v) in enumerate(pairs, 1)]
+    return lines(tmp_path, "1 0 0. 0. 0 3", *rows)
+
+
+def test_the_angle_is_that_of_the_larger_defocus_where_it_never_comes_first(
+    tmp_path: Path,
+) -> None:
+    path = astigmatic(tmp_path, (2000, 2100), (2050, 2050), (1990, 2200))
+    with pytest.warns(AssumptionWarning, match="second defocus is the larger in every line"):
+        table = read_imod(path, 3)
+    assert table.u.tolist() == [21000, 20500, 22000]
+    assert table.v.tolist() == [20000, 20500, 19900]
+    assert table.angle.tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("pairs", [((2100, 2000), (2050, 2050)), ((2000, 2100), (2200, 2100))])
+def test_files_with_larger_values_in_front_are_taken_as_they_are(
+    tmp_path: Path, pairs: tuple[tuple[float, float], ...]
+) -> None:
+    table = read_imod(astigmatic(tmp_path, *pairs), 2)
+    assert [(u / 10, v / 10) for u, v in zip(table.u, table.v, strict=True)] == list(pairs)
+
+
+def test_the_order_of_ctffinds_defoci_is_said_where_it_is_not_ctffinds(tmp_path: Path) -> None:
+    path = tmp_path / "x_ctf.txt"
+    path.write_text("".join(f"{i} 20000 2{i}000 30 0 0.1 8\n" for i in (1, 2)))
+    with pytest.warns(AssumptionWarning, match="defocus 2 is the larger in every line"):
+        table = read_ctffind(path)
+    assert (table.u[0], table.v[0]) == (20000, 21000)
+
+
+SLANTED = np.array([-50.0, -30.0, -10.0, 10.0, 35.0])
+
+
+@pytest.mark.parametrize("header", ["version 2", "version 3"])
+def test_angles_of_the_opposite_sign_are_said_and_view_numbers_hold(
+    tmp_path: Path, header: str
+) -> None:
+    rows = [f"{v} {v} {-t} {-t} {2000 + v}" for v, t in enumerate(SLANTED, 1)][::-1]
+    rows = [rows[0] + " 2", *rows[1:]] if header == "version 2" else ["0 0 0. 0. 0 3", *rows]
+    with pytest.warns(AssumptionWarning, match="opposite sign"):
+        table = read_imod(lines(tmp_path, *rows), 5, SLANTED)
+    assert table.u.tolist() == [20010, 20020, 20030, 20040, 20050]
+
+
+def test_ranges_of_an_inverted_list(tmp_path: Path) -> None:
+    rows = [f"{a} {b} {-SLANTED[a - 1]} {-SLANTED[b - 1]} {d}"
+            for a, b, d in ((5, 3, 2300), (3, 1, 2000))]  # fmt: skip
+    tilts = np.concatenate([SLANTED, [50.0, 60.0]])
+    rows.insert(0, f"7 5 {-tilts[6]} {-tilts[4]} 2600")
+    with pytest.warns(AssumptionWarning, match="opposite sign"):
+        table = read_imod(lines(tmp_path, rows[0] + " 2", *rows[1:]), 7, tilts)
+    np.testing.assert_allclose(table.u, [20000, 20000, 21500, 23000, 24500, 26000, 26000])
+
+
+def test_an_inverted_flag_that_is_true_says_nothing(tmp_path: Path) -> None:
+    rows = [f"{v} {v} {-t} {-t} {2000 + v}" for v, t in enumerate(SLANTED, 1)]
+    table = read_imod(lines(tmp_path, "16 0 0. 0. 0 3", *rows), 5, SLANTED)
+    assert table.u[0] == 20010
+
+
+def test_columns_of_angles_that_hold_none(tmp_path: Path) -> None:
+    """AreTomo with a phase plate: the smaller defocus in Å stands there."""
+    rows = [f"{v} {v} {20000 + v} {20000 + v} {2000 + v} {2100 + v} 30 90" for v in range(1, 6)]
+    with pytest.warns(AssumptionWarning) as said:
+        table = read_imod(lines(tmp_path, "5 0 0. 0. 0 3", *rows), 5, SLANTED)
+    assert any("hold no tilt angles" in str(w.message) for w in said)
+    assert table.phase_shift is not None
+    assert (table.u[0], table.v[0], table.phase_shift[0]) == (21010, 20010, 90)
+    wrong = SLANTED + 40 * np.array([1, -1, 1, -1, 1])
+    rows = [f"{v} {v} {t} {t} {2000 + v}" for v, t in enumerate(wrong, 1)]
+    with pytest.raises(FileFormatError, match="another one"):
+        read_imod(lines(tmp_path, *rows), 5, SLANTED)

@@ -87,9 +87,22 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
             "table of CTFFIND?",
             path=name,
         )
+    if _smaller_first(table[:, 1], table[:, 2]):
+        warnings.warn(
+            f"{name}: defocus 2 is the larger in every line, which CTFFIND never writes; taken as "
+            "CTFFIND defines it, defocus 1 along the azimuth. If the azimuth is that of the "
+            "larger one, change the two columns",
+            AssumptionWarning,
+            stacklevel=2,
+        )
     return DefocusTable(
         path=name, u=table[:, 1], v=table[:, 2], angle=table[:, 3], phase_shift=phase
     )
+
+
+def _smaller_first(u: Array, v: Array) -> bool:
+    """Whether the second of two defoci is the larger wherever they differ."""
+    return bool((v >= u).all() and (v > u).any())
 
 
 def _bad_ctffind(path: str, lines: list[list[str]]) -> FileFormatError:
@@ -191,6 +204,15 @@ def read_imod(
     if flags.astigmatism:
         v, angle, next_column = rows[:, 5] * 10, rows[:, 6], 7
         angle = np.rad2deg(angle) if flags.radians else angle
+        if _smaller_first(u, v):
+            # ctfplotter writes the larger first; AreTomo the smaller, with the larger's azimuth
+            u, v = v, u
+            warnings.warn(
+                f"{name}: the second defocus is the larger in every line, as AreTomo writes it; "
+                "the angle is taken for that of the larger one",
+                AssumptionWarning,
+                stacklevel=2,
+            )
     phase = rows[:, next_column] if flags.phase else None
     if phase is not None and flags.phase_radians:
         phase = np.rad2deg(phase)
@@ -269,7 +291,8 @@ def _views(
     The angles of the lines tell how views are numbered: from 1 in the whole stack, as the
     manual has it; from 0, as old versions did; or among the kept views only.
     """
-    views: Views = rows[:, :2].astype(np.int64) - 1
+    # With the angles of an inverted list a range begins at its last view.
+    views: Views = np.sort(rows[:, :2].astype(np.int64) - 1, axis=1)
     readings = {"": views}
     if version < 2:
         readings["views are numbered from 0, as old versions of ctfplotter did; corrected"] = (
@@ -279,25 +302,54 @@ def _views(
     if len(kept) < n_views and views.min() >= 0 and views.max() < len(kept):
         readings["views are numbered among those that are kept; taken so"] = kept[views]
     fits = {why: v for why, v in readings.items() if v.min() >= 0 and v.max() < n_views}
-    if not fits or (views[:, 0] > views[:, 1]).any():
-        row = rows[int(np.argmax((views.max(axis=1) >= n_views) | (views[:, 0] > views[:, 1])))]
+    if not fits:
+        row = rows[int(np.argmax((views.max(axis=1) >= n_views) | (views.min(axis=1) < 0)))]
         raise FileFormatError(
             f"views {row[0]:g} to {row[1]:g} are not among the {n_views} of the stack, numbered "
             "from 1",
             path=path,
         )
-    misfits = {why: _misfit(rows, v, tilts, inverted=flags.inverted) for why, v in fits.items()}
-    # The manual's numbering unless another is clearly better.
-    best = min(misfits, key=lambda why: misfits[why] + 0.2 * bool(why))
+    angles = _angles(rows, path) * (-1 if flags.inverted else 1)
+    misfits = {
+        (why, sign): _misfit(sign * angles, v, tilts) for why, v in fits.items() for sign in _SIGNS
+    }
+    # The manual's numbering and the sign that is said, unless another is clearly better.
+    best = min(misfits, key=lambda key: misfits[key] + 0.2 * bool(key[0]) + 0.2 * (key[1] < 0))
     if misfits[best] > _OTHER_SERIES:
         raise FileFormatError(
             f"its tilt angles differ by {misfits[best]:.1f}° from those of the series; is this the "
             "defocus of another one?",
             path=path,
         )
-    if best:
-        warnings.warn(f"{path}: {best}", AssumptionWarning, stacklevel=3)
-    return fits[best]
+    for why in filter(None, (best[0], _SIGNS[best[1]])):
+        warnings.warn(f"{path}: {why}", AssumptionWarning, stacklevel=3)
+    return fits[best[0]]
+
+
+#: What is said of either sign of the angles of lines. View numbers hold in any case, as in IMOD.
+_SIGNS = {
+    1: "",
+    -1: "its tilt angles have the opposite sign of the series', as ctfplotter writes them with "
+    "-invert; lines are taken by their view numbers",
+}
+
+
+def _angles(rows: Array, path: str) -> Array:
+    """The middle of the tilt angles of each line [deg]; 0 where these are none."""
+    angles = rows[:, 2:4]
+    if (np.abs(angles) <= _STEEPEST).all():
+        return np.asarray(angles.mean(axis=1))
+    warnings.warn(
+        f"{path}: columns 3 and 4 hold no tilt angles, but up to {np.abs(angles).max():g}, as "
+        "AreTomo writes them with a phase plate; lines are taken by their view numbers",
+        AssumptionWarning,
+        stacklevel=4,
+    )
+    return np.zeros(len(rows))
+
+
+#: No tilt angle is larger [deg].
+_STEEPEST = 180.0
 
 
 #: Angles of lines and views may differ by a levelling of the specimen, which is common to all,
@@ -305,14 +357,13 @@ def _views(
 _OTHER_SERIES = 5.0
 
 
-def _misfit(rows: Array, views: Views, tilts: Array | None, *, inverted: bool) -> float:
+def _misfit(angles: Array, views: Views, tilts: Array | None) -> float:
     """Typical difference of angle between lines and views, a common offset taken off [deg]."""
     if tilts is None:
         return 0.0
-    angle = rows[:, 2:4].mean(axis=1) * (-1 if inverted else 1)
-    apart = tilts[views].mean(axis=1) - angle
+    apart = tilts[views].mean(axis=1) - angles
     apart = apart[np.isfinite(apart)]
-    if len(apart) < 3 or not rows[:, 2:4].any():
+    if len(apart) < 3 or not angles.any():
         return 0.0
     return float(np.percentile(np.abs(apart - np.median(apart)), 90))
 

@@ -22,6 +22,7 @@ from tomoset.errors import (
     MissingFieldError,
     MissingFileError,
     ModelError,
+    TomosetError,
     UnsupportedError,
 )
 from tomoset.formats.imod import defocus, dose
@@ -48,7 +49,6 @@ Array = npt.NDArray[np.float64]
 
 #: Options that bend or move what `tilt` and `newstack` do, and that a projection cannot hold.
 _NOT_CARRIED = {
-    "LOCALFILE": "local alignments",
     "ZFACTORFILE": "Z factors",
     "COMPRESS": "compression",
     "ANGLES": "tilt angles in the command file itself",
@@ -156,6 +156,7 @@ class _Project:
         if series.tilt is None and series.excluded:
             tilt = _with_exclusions(tilt, series.excluded)
         views = _Views(series, header.n_images, excluded_views(tilt, header.n_images))
+        _say_local_alignments(series, tilt, header.n_images)
         _refuse_reordering(newst, header.n_images)
         tilts, nominal = _tilt_angles(views, tilt)
         offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
@@ -265,6 +266,23 @@ def _say_what_is_not_carried(*files: CommandFile) -> None:
                     LossyWarning,
                     stacklevel=3,
                 )
+
+
+def _say_local_alignments(series: Series, tilt: CommandFile, n_views: int) -> None:
+    """Say what local alignments are lost. AreTomo names the global transforms there: no loss."""
+    named = tilt.text("LOCALFILE")
+    if named is None:
+        return
+    try:  # local ones begin with a line of sizes, and have angles between transforms
+        is_global = len(read_xf(os.path.join(series.folder, named))) == n_views
+    except (TomosetError, OSError):
+        is_global = False
+    if not is_global:
+        warnings.warn(
+            f"{tilt.path}: LOCALFILE {named} is not carried over (local alignments)",
+            LossyWarning,
+            stacklevel=3,
+        )
 
 
 def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array]:

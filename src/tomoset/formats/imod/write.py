@@ -252,6 +252,9 @@ SHIFT 0.0 0.0
 def _ctf(series: ImodFolder, u: Array, v: Array) -> str:
     t, zeros = series.tomogram, np.zeros(len(u))
     angles = zeros if t.defocus_angle is None else t.defocus_angle
+    # CTFFIND's first defocus is the larger one.
+    angles = np.where(u < v, (angles + 90) % 180, angles)
+    u, v = np.maximum(u, v), np.minimum(u, v)
     shifts = zeros if t.phase_shift is None else np.deg2rad(t.phase_shift)
     of, pixel_size = t.optics, t.optics.pixel_size or 0.0
     return f"""\
