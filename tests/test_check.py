@@ -74,6 +74,7 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "F07": [replace(t, stack=None, movies=tuple("abcde"))],
         "F03": [replace(t, stack="cut.mrc")],
         "F04": [replace(t, reconstruction=Reconstruction(path="no.mrc"))],
+        "F05": [t, other],
         "D01": [replace(t, pre_exposure=None)],
         "D02": [replace(t, pre_exposure=with_row(doses, 0, -3))],
         "D03": [replace(t, pre_exposure=with_row(doses, 0, 6))],
@@ -103,12 +104,62 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
 def test_each_rule_is_broken_once(sound: Tomogram) -> None:
     cases = broken(sound)
     for code, tomograms in cases.items():
-        found = [c for c in codes(*tomograms) if c not in ("F01", "F02", "F03") or c == code]
+        found = [c for c in codes(*tomograms) if c not in ("F01", "F02", "F03", "F05") or c == code]
         assert code in found, f"{code} was not found, only {found}"
         # A broken tomogram may break a second rule with the first, never many.
         assert len(set(found)) <= 2, f"{code} came with {found}"
     # These ask of sets that were read from a file: below.
     assert {rule.code for rule in RULES} == {*cases, "S01", "S05", "L01", "R01", "R02"}
+
+
+def use(*tomograms: Tomogram) -> list[tuple[str | None, str]]:
+    found = [p for p in check(TomogramSet(tomograms)) if p.code == "F05"]
+    return [(p.tomogram, p.message) for p in found]
+
+
+def test_an_image_shows_one_tilt_of_one_tomogram(sound: Tomogram) -> None:
+    """Under whatever name: a path, a link, a number in a stack."""
+    files = ("a/1.mrc", "2.mrc", "a/../a/1.mrc", "4.mrc", "5.mrc")
+    Path("a").mkdir()
+    for name in ("a/1.mrc", "2.mrc"):
+        Path(name).write_bytes(b"")
+    Path("4.mrc").symlink_to("2.mrc")
+    single = replace(sound, stack=None, images=files)
+    assert use(single) == [
+        ("TS_01", "tilt images 1, 2, 3, 4: the image is also that of another tilt, such as a/../a/1.mrc")
+    ]  # fmt: skip
+    assert use(replace(single, images=tuple("abcde"))) == []
+    assert use(replace(sound, image_index=np.array([0, 1, 2, 2, 4]))) == [
+        ("TS_01", "tilt images 3, 4: the image is also that of another tilt, such as image 3 of a.mrc")
+    ]  # fmt: skip
+    Path("link.mrc").symlink_to("a.mrc")
+    part = replace(sound.select([3, 4]), name="b", stack="link.mrc")
+    assert use(sound, part) == [
+        ("TS_01", "tilt images 4, 5: the image is also one of b, such as image 4 of link.mrc"),
+        ("b", "tilt images 1, 2: the image is also one of TS_01, such as image 4 of link.mrc"),
+    ]
+    assert use(sound.select([0, 1]), part) == []
+
+
+def test_a_movie_is_of_one_tilt(sound: Tomogram) -> None:
+    movies = ("m1.eer", "m2.eer", "m1.eer", "m4.eer", "m5.eer")
+    assert use(replace(sound, movies=movies)) == [
+        ("TS_01", "tilt images 1, 3: the movie is also that of another tilt, such as m1.eer")
+    ]
+    assert use(replace(sound, movies=("None",) * 5)) == []
+    assert use(replace(sound, movies=tuple("abcde"))) == []
+
+
+def test_programs_refuse_images_that_are_used_twice_and_go_on_with_others(
+    sound: Tomogram,
+) -> None:
+    Path("fine.mrc").write_bytes(Path("a.mrc").read_bytes())
+    fine = replace(sound, name="fine", stack="fine.mrc")
+    twice = TomogramSet([sound, fine, replace(sound.select([0, 1]), name="b")])
+    failed = tomoset.reconstruct(twice, "R", binning=4).report.failed
+    assert "tilt images 1, 2: the image is also one of b" in failed["TS_01"]
+    assert "the image is also one of TS_01" in failed["b"]
+    assert "images are blank" in failed["fine"]  # which have been looked at
 
 
 def test_rows_that_name_other_images_than_their_own(sound: Tomogram) -> None:

@@ -124,7 +124,8 @@ def test_wrong_options_are_refused(here: Path, options: list[str]) -> None:
 def test_a_series_that_fails_stops_no_other(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = series().write(here)
     lost = replace(good, name="TS_02", stack="lost.mrcs")
-    one = replace(good.select([10]), name="TS_03")
+    shutil.copy("TS_01.mrcs", "TS_03.mrcs")
+    one = replace(good.select([10]), name="TS_03", stack="TS_03.mrcs")
     raw = replace(good, name="TS_04", projections=None)
     TomogramSet([lost, good, one]).write("more.star", "relion4")
     assert main(["find-fiducials", "more.star", "--o", "F"]) == 1

@@ -321,15 +321,9 @@ ASKED = ("hand", "--geometric", "--t", "tomograms.star", "--p", "particles.star"
 def test_a_tomogram_that_contradicts_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
     """Two series as they are, and one whose tilt angles were read with the other sign."""
     s = series()
-    stack = s.write(here)
+    stacks = [s.write(here, name) for name in ("TS_01", "TS_02", "TS_03")]
     tomogram, particles = flipped(s)
-    both = TomogramSet(
-        [
-            stack,
-            replace(stack, name="TS_02"),
-            replace(tomogram, name="TS_03", stack=stack.stack),
-        ]
-    )
+    both = TomogramSet([*stacks[:2], replace(tomogram, name="TS_03", stack=stacks[2].stack)])
     both.write("tomograms.star", "relion4")
     n = len(particles)
     columns = [s.particles, s.particles, particles]

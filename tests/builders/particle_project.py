@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -33,9 +32,7 @@ def series(wanted: Wanted = SMALL) -> ParticleSeries:
 
 def write_project(folder: Path, of: ParticleSeries, dialect: str = "relion4") -> None:
     """Two tomograms, one without particles, and the sets that belong to them."""
-    t = of.write(folder)
-    other = replace(t, name="TS_02")
-    both = TomogramSet([t, other])
+    both = TomogramSet([of.write(folder), of.write(folder, "TS_02")])
     if dialect == "relion5":
         both = TomogramSet([nearest_rigid(x) for x in both.values()])
     both.write("tomograms.star", dialect)

@@ -93,6 +93,8 @@ _RULES = (
     Rule("F04", "warning", "volumes are there and have the voxels that the set says",
          "Correct the set, or reconstruct again:", _files.volumes,
          command="reconstruct SET --o DIR"),
+    Rule("F05", "error", "each image shows one tilt of one tomogram",
+         "Correct the names of the images, or leave the tomogram out.", _files.images_twice),
     Rule("D01", "warning", "doses are there", "Import with the dose of an image and an order list.",
          each(_tables.no_dose)),
     Rule("D02", "error", "doses are not negative", "Import the doses again.",

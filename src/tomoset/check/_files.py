@@ -9,6 +9,7 @@ from tomoset.errors import TomosetError
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack, read_header
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.model.image_use import used_twice
 from tomoset.model.rules import Found
 
 
@@ -79,6 +80,11 @@ def short_stack(tomograms: TomogramSet) -> Found:
         there = file is not None and os.path.isfile(stack_path(file))
         if there and (problem := _problem(file or "")) is not None:
             yield name, problem
+
+
+def images_twice(tomograms: TomogramSet) -> Found:
+    yield from used_twice(tomograms, "image")
+    yield from used_twice(tomograms, "movie")
 
 
 def volumes(tomograms: TomogramSet) -> Found:

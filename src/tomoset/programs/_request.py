@@ -23,6 +23,7 @@ from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import refuse_unless_set, working_format
 from tomoset.images.device import open_device
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.model.image_use import used_twice
 from tomoset.paths import file_names
 from tomoset.programs._linked import (
     changed_sets,
@@ -138,6 +139,7 @@ class Request(Generic[O]):
         tomograms = self.project.tomograms
         files = file_names(tomograms)
         inputs = dict.fromkeys(tomograms) if inputs is None else inputs
+        shared = dict(used_twice(tomograms, "image"))
         return {
             name: Task(
                 tomogram=tomogram,
@@ -148,6 +150,7 @@ class Request(Generic[O]):
                 file_name=files[name],
                 format=working_format(tomograms).name,
                 beads=self.project.fiducials.get(name),
+                shared_images=shared.get(name),
             )
             for name, tomogram in tomograms.items()
             if name in inputs

@@ -51,6 +51,8 @@ class Task(Generic[O]):
         Of the set that is written, and of its fiducials.
     beads : Fiducials or None
         Those of the project, where the tomogram names no file of them.
+    shared_images : str or None
+        Which images stand for several tilts, of this tomogram or of others.
     root : str
         Folder in which the program was started, absolute: where relative paths begin, also on
         another machine.
@@ -64,6 +66,7 @@ class Task(Generic[O]):
     file_name: str
     format: str
     beads: Fiducials | None = None
+    shared_images: str | None = None
     root: str = field(default_factory=os.getcwd)
 
     def target(self, pattern: str) -> str:
@@ -99,7 +102,20 @@ class Task(Generic[O]):
         return [] if kind == "none" else [f"{self.target(p)}.{kind}" for p in patterns]
 
     def images(self, sections: Sequence[tuple[str, int]] | None = None) -> TiltSeries:
-        """The tilt images, or other sections, if they can show the tomogram."""
+        """The tilt images, or other sections, if they can show the tomogram.
+
+        Raises
+        ------
+        ModelError
+            If images stand for several tilts: what is made of them would be of none.
+        TomosetError
+            As `Tomogram.open_images`.
+        """
+        if self.shared_images is not None:
+            raise ModelError(
+                f"tomogram {self.tomogram.name!r}: {self.shared_images}; each tilt needs an image "
+                "of its own: correct the set, or leave the tomogram out (tomoset check lists all)"
+            )
         images = self.tomogram.open_images(sections)
         try:
             images.refuse_boundless(self.tomogram.size)

@@ -18,11 +18,9 @@ from tomoset import geometry
 from tomoset.errors import (
     AssumptionWarning,
     FileFormatError,
-    LossyWarning,
     MissingFieldError,
     MissingFileError,
     ModelError,
-    TomosetError,
     UnsupportedError,
 )
 from tomoset.formats.imod import defocus, dose
@@ -40,24 +38,13 @@ from tomoset.formats.imod.commands import (
 )
 from tomoset.formats.imod.folder import named_or_only
 from tomoset.formats.imod.frame import volume_of
+from tomoset.formats.imod.not_carried import say_local_alignments, say_what_is_not_carried
 from tomoset.formats.imod.series import ImportOptions, Series
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, join_images, read_header
 from tomoset.model import Optics, Tomogram
 
 Array = npt.NDArray[np.float64]
-
-#: Options that bend or move what `tilt` and `newstack` do, and that a projection cannot hold.
-_NOT_CARRIED = {
-    "ZFACTORFILE": "Z factors",
-    "COMPRESS": "compression",
-    "ANGLES": "tilt angles in the command file itself",
-    "DistortionField": "a distortion field",
-    "GradientFile": "magnification gradients",
-    "RotateByAngle": "a rotation on top of the transforms",
-    "ExpandByFactor": "an expansion",
-    "ShrinkByFactor": "a reduction",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +139,11 @@ class _Project:
         header = read_header(series.stack)
         tilt = _commands(series.tilt, TILT_OPTIONS, TILT_PROGRAMS, series.folder)
         newst = _commands(series.newst, NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS, series.folder)
-        _say_what_is_not_carried(tilt, newst)
+        say_what_is_not_carried(tilt, newst)
         if series.tilt is None and series.excluded:
             tilt = _with_exclusions(tilt, series.excluded)
         views = _Views(series, header.n_images, excluded_views(tilt, header.n_images))
-        _say_local_alignments(series, tilt, header.n_images)
+        say_local_alignments(series.folder, tilt, header.n_images)
         _refuse_reordering(newst, header.n_images)
         tilts, nominal = _tilt_angles(views, tilt)
         offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
@@ -237,52 +224,6 @@ def _commands(
 
 def _with_exclusions(tilt: CommandFile, views: str) -> CommandFile:
     return CommandFile(path=tilt.path, entries={**tilt.entries, "EXCLUDELIST2": [Entry(views, 0)]})
-
-
-def _say_what_is_not_carried(*files: CommandFile) -> None:
-    for file in files:
-        for option, what in _NOT_CARRIED.items():
-            value = file.text(option)
-            if value is None or value == ".idf" or value == "0":
-                continue
-            warnings.warn(
-                f"{file.path}: {option} {value} is not carried over ({what})",
-                LossyWarning,
-                stacklevel=3,
-            )
-        offsets = file.numbers("OffsetsInXandY", 2) if "OffsetsInXandY" in file.entries else None
-        if offsets and any(offsets):
-            warnings.warn(
-                f"{file.path}: OffsetsInXandY {offsets} is not carried over: the aligned images "
-                "are taken to be centred",
-                LossyWarning,
-                stacklevel=3,
-            )
-        for option in ("WIDTH", "SLICE"):
-            if file.text(option):
-                warnings.warn(
-                    f"{file.path}: {option} {file.text(option)} is not carried over: the tomogram "
-                    "has the whole extent of the aligned images",
-                    LossyWarning,
-                    stacklevel=3,
-                )
-
-
-def _say_local_alignments(series: Series, tilt: CommandFile, n_views: int) -> None:
-    """Say what local alignments are lost. AreTomo names the global transforms there: no loss."""
-    named = tilt.text("LOCALFILE")
-    if named is None:
-        return
-    try:  # local ones begin with a line of sizes, and have angles between transforms
-        is_global = len(read_xf(os.path.join(series.folder, named))) == n_views
-    except (TomosetError, OSError):
-        is_global = False
-    if not is_global:
-        warnings.warn(
-            f"{tilt.path}: LOCALFILE {named} is not carried over (local alignments)",
-            LossyWarning,
-            stacklevel=3,
-        )
 
 
 def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array]:
