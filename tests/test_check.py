@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.builders.image_stacks import write_stack
+from tests.builders.image_stacks import write_images, write_stack
 from tests.builders.imod_folder import make_folder
 from tests.builders.tomograms import tomogram
 from tomoset import Tomogram, TomogramSet, star
@@ -67,7 +67,7 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "S02": [t, replace(t, name="ts_01")],
         "S03": [replace(t, name="TS 01")],
         "S04": [t, other, replace(t, name="third", optics=replace(t.optics, pixel_size=2.1))],
-        "S05": [replace(t, unfinished=("reconstruct",))],
+        "S07": [replace(t, unfinished=("reconstruct",))],
         "F01": [replace(t, stack="no.mrc", image_size=None)],
         "F02": [replace(t, fiducials="no.star")],
         "F06": [replace(t, stack=None)],
@@ -108,8 +108,8 @@ def test_each_rule_is_broken_once(sound: Tomogram) -> None:
         assert code in found, f"{code} was not found, only {found}"
         # A broken tomogram may break a second rule with the first, never many.
         assert len(set(found)) <= 2, f"{code} came with {found}"
-    # These ask of sets that were read from a file: below.
-    assert {rule.code for rule in RULES} == {*cases, "S01", "S05", "L01", "R01", "R02"}
+    # These ask of sets that were read from a file, F08 of every image: below.
+    assert {rule.code for rule in RULES} == {*cases, "S01", "S05", "L01", "R01", "R02", "F08"}
 
 
 def use(*tomograms: Tomogram) -> list[tuple[str | None, str]]:
@@ -148,6 +148,22 @@ def test_a_movie_is_of_one_tilt(sound: Tomogram) -> None:
     ]
     assert use(replace(sound, movies=("None",) * 5)) == []
     assert use(replace(sound, movies=tuple("abcde"))) == []
+
+
+def test_images_are_looked_at_on_demand(sound: Tomogram) -> None:
+    images = np.random.default_rng(3).normal(100, 5, (5, 48, 64)).astype(np.float32)
+    images[1, 20, 30], images[2, 40, 2], images[3] = 9000, -9000, 100
+    write_images("b.mrc", images)
+    odd = TomogramSet([replace(sound, stack="b.mrc")])
+    assert not [p for p in check(odd) if p.code == "F08"]
+    found = [p.message for p in check(odd, images=True) if p.code == "F08"]
+    assert found == [
+        "2 pixels of outlier values (defects of the detector, X-rays) limited in tilt images 2, 3",
+        "tilt image 4: blank, every pixel is the same; exclude what shows nothing",
+    ]
+    Path("b.mrc").write_bytes(Path("b.mrc").read_bytes()[:-4] + np.float32(np.nan).tobytes())
+    (found,) = [p.message for p in check(odd, images=True) if p.code == "F08"]
+    assert "NaN" in found
 
 
 def test_programs_refuse_images_that_are_used_twice_and_go_on_with_others(

@@ -14,13 +14,15 @@ from tomoset.model.rules import Problem, Rule, each, mixed, nowhere
 __all__ = ["RULES", "Problem", "Rule", "check", "check_reading"]
 
 
-def check(tomograms: TomogramSet) -> list[Problem]:
+def check(tomograms: TomogramSet, *, images: bool = False) -> list[Problem]:
     """Apply every rule to a set.
 
     Parameters
     ----------
     tomograms : TomogramSet
         As it was read.
+    images : bool
+        Whether every image is read too, which takes its time: outlier pixels, blank images.
 
     Returns
     -------
@@ -35,18 +37,20 @@ def check(tomograms: TomogramSet) -> list[Problem]:
     """
     return [
         rule.problem(name, message)
-        for rule in (*format_of(tomograms).rules, *_RULES)
+        for rule in (*format_of(tomograms).rules, *_RULES, *(_OF_PIXELS if images else ()))
         for name, message in rule.test(tomograms)
     ]
 
 
-def check_reading(reading: Reading) -> list[Problem]:
+def check_reading(reading: Reading, *, images: bool = False) -> list[Problem]:
     """Apply every rule to what was read of a set, and to what could not be read.
 
     Parameters
     ----------
     reading : Reading
         As `tomoset.formats.open_parts` gives it: linked sets are read here, one by one.
+    images : bool
+        Read every image too.
 
     Returns
     -------
@@ -59,7 +63,9 @@ def check_reading(reading: Reading) -> list[Problem]:
     linked = _linked.problems(project, whole=not reading.failures)
     found += [_LINKS.problem(None, message) for message in linked]
     # Where none could be read, that is said already.
-    return found + (check(project.tomograms) if project.tomograms or not wrong else [])
+    if not project.tomograms and wrong:
+        return found
+    return found + check(project.tomograms, images=images)
 
 
 _UNREADABLE = Rule(
@@ -78,7 +84,7 @@ _RULES = (
          each(_files.odd_name)),
     Rule("S04", "warning", "pixel sizes agree", "Check the pixel size; use optics groups.",
          mixed("the pixel size", lambda t: t.optics.pixel_size)),
-    Rule("S05", "warning", "programs have finished", "Run the program again with --continue.",
+    Rule("S07", "warning", "programs have finished", "Run the program again with --continue.",
          each(_tables.unfinished)),
     Rule("S06", "error", "the pixel size is known", "Give it, in Å:", each(_tables.no_pixel_size),
          command="convert SET DST --to FORMAT --angpix A"),
@@ -142,10 +148,17 @@ _RULES = (
          command="hand SET --o DIR --apply"),
 )  # fmt: skip
 
+#: What can be said only when every image is read.
+_OF_PIXELS = (
+    Rule("F08", "warning", "images show a specimen, and no defects (with --images)",
+         "Programs limit outlier pixels; exclude images that show nothing.", _files.odd_images),
+)  # fmt: skip
+
 #: All that is asked of sets of any format: each format's own, then those of all sets.
 RULES = (
     *dict.fromkeys(rule for format in FORMATS for rule in format.rules),
     _UNREADABLE,
     _LINKS,
     *_RULES,
+    *_OF_PIXELS,
 )

@@ -87,6 +87,21 @@ def images_twice(tomograms: TomogramSet) -> Found:
     yield from used_twice(tomograms, "movie")
 
 
+def odd_images(tomograms: TomogramSet) -> Found:
+    """Every image is read: whether it can be, and what it looks like."""
+    for name, t in tomograms.items():
+        if t.image_size is None:
+            continue  # they are not there, which another rule says
+        try:
+            with t.open_images() as series:
+                for i in range(len(series)):
+                    series.read(i)
+                remarks = series.remarks()
+        except TomosetError as problem:
+            remarks = [str(problem)]
+        yield from ((name, remark) for remark in remarks)
+
+
 def volumes(tomograms: TomogramSet) -> Found:
     for name, t in tomograms.items():
         made = t.reconstruction

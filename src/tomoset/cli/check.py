@@ -28,9 +28,16 @@ if TYPE_CHECKING:
 @set_argument
 @click.option("--rules", is_flag=True, help="List the rules, with their codes.")
 @click.option("--notes", is_flag=True, help="Show notes too: what is good to know, and not wrong.")
+@click.option("--images", is_flag=True, help="Read every image too: outlier pixels, blank images.")
 @common_options
 def check(
-    path: str | None, given: str | None, rules: bool, notes: bool, as_json: bool, strict: bool
+    path: str | None,
+    given: str | None,
+    rules: bool,
+    notes: bool,
+    images: bool,
+    as_json: bool,
+    strict: bool,
 ) -> int:
     """Find what is wrong with a tomogram set, where, and what to do.
 
@@ -47,7 +54,7 @@ def check(
     path = the_set(path, given)
     with collected_warnings(strict=strict) as warned:
         reading = open_parts(path)
-        problems = check_reading(reading)
+        problems = check_reading(reading, images=images)
     print_warnings(warned)
     counts = {
         severity: sum(p.severity == severity for p in problems)

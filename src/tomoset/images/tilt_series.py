@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError, MissingFileError, ModelError
+from tomoset.images.outliers import Looks, limit_outliers
 from tomoset.images.stack import Stack, check_finite, open_stack, read_float32, write_like
 
 #: A tomogram with an edge of more than so many of its images is a mistake.
@@ -53,6 +54,8 @@ class TiltSeries:
         self.name = name
         #: File and section, from 0, of each image.
         self.sections = list(sections)
+        #: What the images that were read look like, by index.
+        self._looks: dict[int, Looks] = {}
         self._stacks: Mapping[str, Stack] = {path: self._open(path) for path in dict(self.sections)}
         self.size = self._check(size, whole=whole)
         self._compare_pixel_size(pixel_size)
@@ -139,7 +142,9 @@ class TiltSeries:
         return len(self.sections)
 
     def read(self, i: int) -> npt.NDArray[np.float32]:
-        """Image i of the table, from 0: (h, w), finite. Several threads may read at once.
+        """Image i of the table, from 0: (h, w), finite, its outlier pixels limited.
+
+        Several threads may read at once. What was limited is said when the images are closed.
 
         Raises
         ------
@@ -147,7 +152,8 @@ class TiltSeries:
             If pixels are NaN or infinite, or the file is damaged.
         """
         path, section = self.sections[i]
-        return read_float32(self._stacks[path], section)
+        image, self._looks[i] = limit_outliers(read_float32(self._stacks[path], section))
+        return image
 
     def stored(self, i: int) -> npt.NDArray[Any]:
         """Image i of the table, from 0, in the type of its file: (h, w), finite.
@@ -168,9 +174,51 @@ class TiltSeries:
         """Write changed images, in the order of the table, as `images.stack.write_like` does."""
         write_like(list(self._stacks.values()), target, images, label)
 
+    def remarks(self) -> list[str]:
+        """What is odd about the images that were read since this was last asked."""
+        looks, self._looks = dict(sorted(self._looks.items())), {}
+        odd = [i for i, look in looks.items() if look.outliers]
+        blank = [i for i, look in looks.items() if look.blank]
+        dark = _dark(looks)
+        pixels = sum(look.outliers for look in looks.values())
+        said = {
+            f"{pixels} pixel{'s' * (pixels > 1)} of outlier values (defects of the detector, "
+            f"X-rays) limited in {tilt_images(odd)}": odd,
+            f"{tilt_images(blank)}: blank, every pixel is the same; exclude what shows nothing": (
+                blank
+            ),
+            f"{tilt_images(dark)}: dark, with less than {_DARK:.0%} of the others' intensity; "
+            "exclude what shows nothing": dark,
+        }
+        return [text for text, which in said.items() if which]
+
     def __enter__(self) -> TiltSeries:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for stack in self._stacks.values():
             stack.close()
+        if kind is None:
+            for remark in self.remarks():
+                warnings.warn(f"tomogram {self.name!r}: {remark}", AssumptionWarning, stacklevel=2)
+
+
+#: An image with less than this share of the usual intensity was taken in the dark. Where a
+#: specimen is seen at 70 degrees, it is three times as thick.
+_DARK = 0.05
+
+
+def _dark(looks: Mapping[int, Looks]) -> list[int]:
+    """Which images have hardly any counts; none where pixels are no counts."""
+    means = [look.mean for look in looks.values()]
+    if len(means) < 3 or min(look.low for look in looks.values()) < 0:
+        return []
+    usual = float(np.median(means))
+    return [i for i, look in looks.items() if not look.blank and look.mean < _DARK * usual]
+
+
+def tilt_images(indices: Sequence[int]) -> str:
+    """Some tilt images, from 0, as people count them: from 1."""
+    few = ", ".join(str(i + 1) for i in indices[:8])
+    more = f" and {len(indices) - 8} more" if len(indices) > 8 else ""
+    return f"tilt image{'s' * (len(indices) > 1)} {few}{more}"

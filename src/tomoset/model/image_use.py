@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Literal
 
-import numpy as np
-
-from tomoset.model.rules import Found, rows
+from tomoset.images.tilt_series import tilt_images
+from tomoset.model.rules import Found
 from tomoset.model.tomogram import Tomogram
 from tomoset.model.tomogram_set import TomogramSet
 from tomoset.paths import image_place
@@ -49,9 +48,11 @@ def used_twice(tomograms: TomogramSet, what: Literal["image", "movie"]) -> Found
             if other is not None:
                 shared[name, other].append(row)
     for name, of in twice.items():
-        yield name, f"{_rows(of)}: the {what} is also that of another tilt, such as {such[name]}"
+        which = tilt_images(sorted(of))
+        yield name, f"{which}: the {what} is also that of another tilt, such as {such[name]}"
     for (name, other), of in shared.items():
-        yield name, f"{_rows(of)}: the {what} is also one of {other}, such as {such[name]}"
+        which = tilt_images(sorted(of))
+        yield name, f"{which}: the {what} is also one of {other}, such as {such[name]}"
 
 
 def _places(t: Tomogram, what: str) -> Iterable[Place]:
@@ -62,9 +63,3 @@ def _places(t: Tomogram, what: str) -> Iterable[Place]:
 
 #: What stands for no movie.
 _NOTHING = ("", "None")
-
-
-def _rows(found: list[int]) -> str:
-    mask = np.zeros(max(found) + 1, dtype=np.bool_)
-    mask[found] = True
-    return rows(mask)

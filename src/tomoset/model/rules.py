@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.images.tilt_series import tilt_images
 from tomoset.model.tomogram import Tomogram
 from tomoset.model.tomogram_set import TomogramSet
 
@@ -91,9 +92,7 @@ def each(test: Callable[[Tomogram], str | None]) -> Callable[[TomogramSet], Foun
 
 def rows(mask: npt.NDArray[np.bool_]) -> str:
     """Which tilt images, from 1."""
-    rows = (np.flatnonzero(mask) + 1).tolist()
-    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
-    return f"tilt image{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:8]))}{more}"
+    return tilt_images(np.flatnonzero(mask).tolist())
 
 
 def mixed(what: str, value: Callable[[Tomogram], float | None]) -> Callable[[TomogramSet], Found]:
