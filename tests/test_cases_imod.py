@@ -300,3 +300,27 @@ def test_smaller_defoci_in_front_come_back_as_the_same_ctf(run: Run, tmp_path: P
     again = tomoset.read("out.star")["TS"]
     np.testing.assert_allclose(again.defocus_u, t.defocus_u)  # type: ignore[arg-type]
     np.testing.assert_allclose(again.defocus_angle, 120)  # type: ignore[arg-type]
+
+
+# Several at once
+
+
+def test_every_folder_and_row_that_fails_is_named(run: Run, tmp_path: Path) -> None:
+    make_folder(tmp_path / "data/A")
+    make_folder(tmp_path / "data/B")
+    (tmp_path / "data/B/TS.tlt").unlink()
+    code, _, errors = run("data", "no", "data/A", "data/B", *COMMON)
+    assert code == 1
+    assert "Series are in the folders below it: give data/A data/B" in errors
+    assert "no: there is no such folder" in errors
+    assert "TS.tlt or" not in errors
+    assert "TS.tlt is not there" in errors
+    assert list(tomoset.read("out.star")) == ["A"]
+    labels = "TomoName TomoTiltSeriesName TomoImportImodDir TomoImportFractionalDose"
+    rows = "x data/A/TS.st:mrc data/A abc\ny data/A/TS.st:mrc data/A 3\nz data/B/TS.st:mrc data/B 3"
+    import_table(tmp_path, rows, labels)
+    code, _, errors = run("--i", "in.star", "--flipYZ", "--flipZ", "--angpix", "2")
+    assert code == 1
+    assert "error: x: " in errors
+    assert "error: z: " in errors
+    assert list(tomoset.read("out.star")) == ["y"]

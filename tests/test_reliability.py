@@ -85,7 +85,12 @@ def test_a_conversion_leaves_the_old_project_or_the_new_one(
         found = contents(folder / "o")
         differs = {n for n in found if found[n] not in (old.get(n), new.get(n))}
         kinds = {n: (found[n] == old.get(n), found[n] == new.get(n)) for n in found}
-        assert found in (old, new), (differs, kinds, old.keys() ^ found.keys(), new.keys() ^ found.keys())
+        assert found in (old, new), (
+            differs,
+            kinds,
+            old.keys() ^ found.keys(),
+            new.keys() ^ found.keys(),
+        )
         seen.append(found == new)
     assert seen[-1]
     assert seen.count(False) > len(seen) / 2
@@ -203,7 +208,12 @@ def test_thirty_kills_of_a_conversion(here: Path) -> None:
         found = contents(here / "o")
         differs = {n for n in found if found[n] not in (old.get(n), new.get(n))}
         kinds = {n: (found[n] == old.get(n), found[n] == new.get(n)) for n in found}
-        assert found in (old, new), (differs, kinds, old.keys() ^ found.keys(), new.keys() ^ found.keys())
+        assert found in (old, new), (
+            differs,
+            kinds,
+            old.keys() ^ found.keys(),
+            new.keys() ^ found.keys(),
+        )
         seen.append(found == new)
     assert set(seen) == {True, False}
 

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,6 +47,15 @@ class Failure:
 
 #: To which what cannot be read is added, while the rest is.
 Failures = list[Failure]
+
+
+@contextlib.contextmanager
+def part(bad: Failures, name: str) -> Iterator[None]:
+    """Read one tomogram: what is wrong with it does not stop the others."""
+    try:
+        yield
+    except (TomosetError, OSError) as problem:
+        bad.append(Failure(name=name, error=problem))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.errors import FileFormatError, ModelError, TomosetError
+from tomoset.errors import FileFormatError, ModelError
 from tomoset.formats._files import header_of
-from tomoset.formats._format import Failure, Failures
 from tomoset.formats._relion_labels import (
     ACQUISITION,
     BINNING,
@@ -138,15 +137,6 @@ class GlobalRow:
             group=self.text("rlnOpticsGroupName") or "opticsGroup1",
             **read_aberrations(self.table, self.row, number),
         )
-
-
-@contextlib.contextmanager
-def part(bad: Failures, name: str) -> Iterator[None]:
-    """Read one tomogram: what is wrong with it does not stop the others."""
-    try:
-        yield
-    except TomosetError as problem:
-        bad.append(Failure(name=name, error=problem))
 
 
 def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:

@@ -24,7 +24,7 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.formats._files import refuse_unless_set
-from tomoset.formats._format import Failures, Loss, StrPath, Tolerance
+from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
@@ -43,7 +43,6 @@ from tomoset.formats._relion_labels import (
 from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
-    part,
     read_common,
     source_of,
     with_exclusions,

@@ -23,7 +23,7 @@ from tomoset.errors import (
 )
 from tomoset.files import together
 from tomoset.formats._files import refuse_unless_set
-from tomoset.formats._format import Failures, Loss, StrPath, Tolerance
+from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
 from tomoset.formats._relion import ROWS_IN_ORDER, Relion
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
@@ -52,7 +52,6 @@ from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
     check_images,
-    part,
     read_common,
     source_of,
     with_exclusions,

@@ -120,7 +120,7 @@ class Task(Generic[O]):
         try:
             images.refuse_boundless(self.tomogram.size)
         except BaseException:
-            images.__exit__()
+            images.__exit__(ModelError)
             raise
         return images
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tomoset.errors import ModelError, TomosetError, some_of
+from tomoset.errors import ModelError, some_of
 from tomoset.files import identity_of, together
-from tomoset.formats._format import Failure
+from tomoset.formats._format import Failure, part
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import find_series, own_commands
 from tomoset.formats.imod.importer import Imported, import_series
@@ -52,11 +52,8 @@ def from_folders(
     failures: list[Failure] = []
     notes: list[str] = []
     for folder in folders:
-        try:
+        with part(failures, os.fspath(folder)):
             found = find_series(folder, options, culled_path(output))
-        except (TomosetError, OSError) as problem:
-            failures.append(Failure(name=os.fspath(folder), error=problem))
-        else:
             series += [one for one, _ in found]
             notes += [f"{one.name}: {', '.join(chosen)}" for one, chosen in found]
     return Request(series=series, failures=failures, notes=notes)
@@ -66,11 +63,9 @@ def from_table(path: str | os.PathLike[str], options: ImportOptions) -> Request:
     """The series of RELION's import table."""
     series: list[Series] = []
     failures: list[Failure] = []
-    for row in read_import_table(path, options):
-        try:
+    for row in read_import_table(path, options, failures):
+        with part(failures, row.name):
             series.append(own_commands(row, options))
-        except (TomosetError, OSError) as problem:
-            failures.append(Failure(name=row.name, error=problem))
     return Request(series=series, failures=failures, notes=[])
 
 
@@ -97,10 +92,8 @@ def run(
     failures = list(request.failures)
     with together():
         for series in request.series:
-            try:
+            with part(failures, series.name):
                 done.append(import_series(series, options))
-            except (TomosetError, OSError) as problem:
-                failures.append(Failure(name=series.name, error=problem))
     imported = [one.tomogram for one in done]
     return Result(
         tomograms=before.with_tomograms([*before.values(), *imported]),

@@ -19,7 +19,14 @@ from tomoset.formats.imod.commands import (
     read_commands,
     read_lines,
 )
-from tomoset.formats.imod.owners import STACK_ENDINGS, Owners, is_aligned, is_raw, names_in, stem_of
+from tomoset.formats.imod.owners import (
+    STACK_ENDINGS,
+    Owners,
+    is_aligned,
+    names_in,
+    raw_stacks,
+    stem_of,
+)
 from tomoset.formats.imod.series import ImportOptions, Series
 from tomoset.images.mrc import stack_path
 from tomoset.images.tiff import TIFF_ENDINGS
@@ -280,10 +287,9 @@ class _Finder:
         return list(dict.fromkeys(filter(None, named)))
 
     def _only_stack(self, named: Sequence[str]) -> str:
-        raw = [name for name in self.names if is_raw(name)]
-        # A TIFF beside MRC is most likely a picture of something.
-        raw = [n for n in raw if not n.endswith(TIFF_ENDINGS)] or raw
-        raw = raw or [n for n in self.names if is_aligned(n) and n.endswith((".ali", ".mrc"))]
+        raw = raw_stacks(self.names) or [
+            n for n in self.names if is_aligned(n) and n.endswith((".ali", ".mrc"))
+        ]
         found = self.one(raw, "raw stack", "--stack (a pattern takes all series that are aligned)")
         if found is None:
             raise MissingFileError(

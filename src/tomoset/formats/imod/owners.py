@@ -42,6 +42,12 @@ def is_raw(name: str) -> bool:
     return ending in STACK_ENDINGS and not stem.endswith(NOT_RAW) and "culled" not in stem.lower()
 
 
+def raw_stacks(names: Iterable[str]) -> list[str]:
+    """Which files may be raw stacks; a TIFF beside MRC is most likely a picture of something."""
+    raw = list(filter(is_raw, names))
+    return [name for name in raw if not name.endswith(TIFF_ENDINGS)] or raw
+
+
 def names_in(folder: str | os.PathLike[str]) -> list[str]:
     """Names of the files in a folder, in order, without those that macOS leaves beside others.
 
@@ -83,7 +89,7 @@ class Owners:
 
     def __init__(self, names: Iterable[str], stack: str) -> None:
         self._names = list(names)
-        self._stacks = {stem_of(name) for name in self._names if is_raw(name)}
+        self._stacks = set(map(stem_of, raw_stacks(self._names)))
         self.stem = stem_of(stack)
         #: Whatever the files of this series are called.
         self._own = {self.stem}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning, MissingFieldError
+from tomoset.formats._format import Failure, part
 from tomoset.images.mrc import stack_path
 
 #: Texts that mean nothing in a column of paths or names.
@@ -144,8 +145,12 @@ class Series:
     aligned: bool = False
 
 
-def read_import_table(path: str | os.PathLike[str], options: ImportOptions) -> list[Series]:
+def read_import_table(
+    path: str | os.PathLike[str], options: ImportOptions, failures: list[Failure]
+) -> list[Series]:
     """The series of RELION's import table (docs/relion.md, 'Import table').
+
+    Rows that cannot be read are left out, and added to `failures`.
 
     Raises
     ------
@@ -164,7 +169,12 @@ def read_import_table(path: str | os.PathLike[str], options: ImportOptions) -> l
         raise table.error(
             "both rlnTomoImportCtfFindFile and rlnTomoImportCtfPlotterFile are there; keep one"
         )
-    return [_Row(table, i, options).series() for i in range(len(table))]
+    series: list[Series] = []
+    for i in range(len(table)):
+        row = _Row(table, i, options)
+        with part(failures, row.name):
+            series.append(row.series())
+    return series
 
 
 class _Row:
@@ -172,6 +182,11 @@ class _Row:
 
     def __init__(self, table: star.Table, row: int, options: ImportOptions) -> None:
         self.table, self.row, self.options = table, row, options
+
+    @property
+    def name(self) -> str:
+        """What the row is called where no more is known of it."""
+        return self.text("rlnTomoName") or self.text("rlnTomoTiltSeriesName") or "a row"
 
     def text(self, label: str) -> str | None:
         if label not in self.table:
