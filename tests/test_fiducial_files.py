@@ -597,6 +597,20 @@ def test_the_prealigned_stack_of_a_folder(tmp_path: Path) -> None:
         prealigned_stack(tmp_path, "BBa", size)
 
 
+def test_the_prealigned_stack_is_made_by_the_command_file_that_names_it(tmp_path: Path) -> None:
+    for axis, binning in (("a", 2), ("b", 3)):
+        xf(tmp_path / f"BB{axis}.prexg", (1, 0, 0, 1, 5, 7), (1, 0, 0, 1, 8, 9))
+        (tmp_path / f"prenewst{axis}.com").write_text(
+            f"$newstack -StandardInput\nInputFile BB{axis}.st\nBinByFactor {binning}\n"
+        )
+    assert prealigned_stack(tmp_path, "BBb", (120, 90, 2)).binning == 3
+    (tmp_path / "prenewstb.com").rename(tmp_path / "b.com")
+    (tmp_path / "prenewsta.com").rename(tmp_path / "prenewst.com")
+    assert prealigned_stack(tmp_path, "BBa", (120, 90, 2)).binning == 2
+    with pytest.warns(tomoset.AssumptionWarning, match=r"names BBa.st, which is not of BBb"):
+        assert prealigned_stack(tmp_path, "BBb", (120, 90, 2)).binning == 1
+
+
 # ---- real beads -------------------------------------------------------------------------------
 
 

@@ -24,7 +24,13 @@ from tomoset.errors import (
     ModelError,
 )
 from tomoset.formats.imod.alignment import read_xf
-from tomoset.formats.imod.commands import NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS, read_commands
+from tomoset.formats.imod.commands import (
+    NEWSTACK_OPTIONS,
+    NEWSTACK_PROGRAMS,
+    CommandFile,
+    read_commands,
+)
+from tomoset.formats.imod.owners import Owners, names_in
 from tomoset.images.stack import read_header
 from tomoset.model.observations import Observations
 
@@ -153,11 +159,9 @@ def prealigned_stack(
         If a file is damaged, or is of another number of images.
     """
     base = os.path.join(folder, name)
-    commands = [os.path.join(folder, f"prenewst{axis}.com") for axis in (name[-1:], "")]
-    command = next((path for path in commands if os.path.isfile(path)), None)
+    made = _commands(os.fspath(folder), name)
     binning, size = 1.0, None
-    if command is not None:
-        made = read_commands(command, NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS)
+    if made is not None:
         binning = made.number("BinByFactor") or 1.0
         size = made.pair("SizeToOutputInXandY")
         if not binning > 0:
@@ -172,6 +176,27 @@ def prealigned_stack(
         binning=binning,
         transforms=_prealignment(base, binning, raw_size[2]),
     )
+
+
+def _commands(folder: str, name: str) -> CommandFile | None:
+    """How the pre-aligned stack was made: the command file that names the data set, or nobody's."""
+    names = names_in(folder or ".")
+    owners = Owners(names, name)
+    usual = (f"prenewst{name[-1:]}.com", "prenewst.com")
+    files = [
+        read_commands(os.path.join(folder, file), NEWSTACK_OPTIONS, NEWSTACK_PROGRAMS)
+        for file in usual
+        if file in names
+    ]
+    fits = [file for file in files if not owners.foreign_names(file)]
+    if files and not fits:
+        warnings.warn(
+            f"{files[0].path} names {owners.foreign_names(files[0])[0]}, which is not of {name}: "
+            "not used, so the pre-aligned stack is taken not to be binned",
+            AssumptionWarning,
+            stacklevel=4,
+        )
+    return next(iter([*filter(owners.is_of, fits), *fits]), None)
 
 
 def _prealignment(base: str, binning: float, n_views: int) -> Array:

@@ -23,7 +23,7 @@ _MADE = (
 NOT_RAW = tuple(end for end in _MADE if end not in ("_fid", "_nonfid", "_st", "_full"))
 STACK_ENDINGS = (".st", ".mrc", ".mrcs", *TIFF_ENDINGS)
 #: Endings of what an alignment cannot do without.
-_ALIGNMENT = (".xf", ".tlt", ".rawtlt")
+_ALIGNMENT = (".xf", ".tlt", ".rawtlt", ".prexg")
 #: What command files take in, and what they make.
 _TAKEN = ("InputFile", "TransformFile", "InputProjections", "TILTFILE", "XTILTFILE")
 _GIVEN = ("OutputFile",)
