@@ -93,6 +93,7 @@ class _Finder:
 
     def __init__(self, folder: Path, names: list[str]) -> None:
         self.folder, self.names = folder, names
+        self._files: dict[tuple[_Kind, str], CommandFile] = {}
 
     def series(
         self, stack: str, options: ImportOptions, culled: Callable[[str], str]
@@ -218,7 +219,11 @@ class _Finder:
         )
 
     def _read(self, names: Sequence[str], kind: _Kind) -> dict[str, CommandFile]:
-        return {n: read_commands(self.path(n), kind.options, kind.programs) for n in names}
+        for name in names:
+            if (kind, name) not in self._files:
+                path = self.path(name)
+                self._files[kind, name] = read_commands(path, kind.options, kind.programs)
+        return {name: self._files[kind, name] for name in names}
 
     def _usual(self, stem: str) -> list[str]:
         """What etomo calls a command file: for one axis, and for two."""
