@@ -1,30 +1,37 @@
-"""The figures that ``docs/`` shows: ``make docs``. Made, not kept.
+"""The figures that ``docs/`` shows: ``make docs``.
 
-The needle is a real series (ETSpy's example data: 77 images of a layered needle in a scanning
-microscope), read from ``../shared`` and left out where that is not there; the other is simulated.
+All but the needle are simulated, and kept with the pages. The needle is a real series (ETSpy's
+example data: 77 images of a layered needle in a scanning microscope), read from ``../shared``,
+left out where that is not there, and not kept.
 """
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+from PIL import Image
 
 import tomoset
 from tomoset import geometry
+from tomoset.figures._style import BLUE, ORANGE
 from tomoset.images.stack import open_stack
 from tomoset.programs.reconstruct import reconstruct
 from tomoset.reconstruct import Options
 from tomoset.run import Resources
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 PICTURES = HERE / "pictures"
 NEEDLE = HERE.parents[1] / "shared/data/images/etspy"
-TOMOSET = str(Path(sys.executable).parent / "tomoset")
+#: Of pictures on pages [px].
+WIDTH = 860
 
 
 def needle_shifts(images: np.ndarray) -> np.ndarray:
@@ -76,51 +83,89 @@ def needle_tomogram(folder: Path) -> tomoset.Tomogram:
 
 def needle(method: str, folder: Path) -> None:
     """A picture of the needle."""
-    options = Options(binning=1, method=method, taper=1, iterations=30)
+    options = Options(binning=2, method=method, taper=1, iterations=15)
     one = tomoset.TomogramSet([needle_tomogram(NEEDLE)])
     done = reconstruct(one, folder / method, options, resources=Resources(threads=2))
-    shutil.copy(
-        Path(done.results["needle"].path).with_suffix(".png"), PICTURES / f"needle_{method}.png"
-    )
+    keep(Path(done.results["needle"].path).with_suffix(".png"), f"needle_{method}")
 
 
-def simulated(folder: Path) -> None:
-    """A picture of molecules, vesicles and beads in ice."""
-    contents = ["--beads", "10", "--molecules", "60", "--vesicles", "4", "--series", "1"]
-    size = ["--size", "512", "480", "300", "--format", "relion4"]
-    subprocess.run([TOMOSET, "simulate", "P", *contents, *size], cwd=folder, check=True)
-    made = ["reconstruct", "P/tomograms.star", "--o", "T", "--bin", "4"]
-    subprocess.run([TOMOSET, *made], cwd=folder, check=True)
-    shutil.copy(folder / "T/tomograms/rec_TS_01.png", PICTURES / "simulated.png")
+def tomoset_run(folder: Path, *arguments: str) -> None:
+    """A command, as users type it."""
+    command = [sys.executable, "-m", "tomoset", *arguments]
+    subprocess.run(command, cwd=folder, check=True)
+
+
+def keep(figure: Path, name: str) -> None:
+    """Put a figure among the pictures: smaller and of few colours, as pages show it."""
+    with Image.open(figure) as image:
+        width, height = image.size
+        size = WIDTH, round(height * WIDTH / width)
+        small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    few = small.quantize(palette=palette(), dither=Image.Dither.NONE)
+    few.save(PICTURES / f"{name}.png", optimize=True)
+
+
+def palette() -> Image.Image:
+    """Greys, and the colours of figures, also mixed with white and black."""
+    greys = np.repeat(np.linspace(0, 255, 31), 3).reshape(-1, 3)
+    strong = np.array([to_rgb(colour) for colour in (BLUE, ORANGE)])
+    mixed = [255 * (part * strong + (1 - part)) for part in (0.25, 0.5, 0.75, 1.0)]
+    scale = 255 * colormaps["cividis"](np.linspace(0, 1, 16))[:, :3]
+    colours = np.concatenate([greys, *mixed, 127 * strong, scale]).astype(np.uint8)
+    made = Image.new("P", (1, 1))
+    made.putpalette(colours.tobytes())
+    return made
 
 
 def beads(folder: Path) -> None:
-    """Figures of gold beads."""
-    contents = ["--beads", "14", "--molecules", "20", "--series", "1", "--format", "relion4"]
-    contents += ["--size", "512", "480", "150"]
-    subprocess.run([TOMOSET, "simulate", "B", *contents], cwd=folder, check=True)
-    made = ["find-fiducials", "B/tomograms.star", "--o", "F"]
-    subprocess.run([TOMOSET, *made], cwd=folder, check=True)
-    shutil.copy(folder / "F/TS_01.png", PICTURES / "beads.png")
-    shutil.copy(folder / "F/tilts_TS_01.png", PICTURES / "tilts.png")
+    """Gold beads, vesicles and molecules in ice: found, aligned by, and what is reconstructed."""
+    contents = ["--beads", "14", "--molecules", "20", "--vesicles", "2", "--series", "1"]
+    errors = ["--shift-error", "2", "--rotation-error", "0.2", "--size", "512", "480", "150"]
+    tomoset_run(folder, "simulate", "B", *contents, *errors, "--format", "relion4")
+    tomoset_run(folder, "find-fiducials", "B/tomograms.star", "--o", "F")
+    keep(folder / "F/TS_01.png", "beads")
+    tomoset_run(folder, "align", "fiducials", "F/tomograms.star", "--o", "A")
+    keep(folder / "A/TS_01.png", "alignment_by_beads")
+    keep(folder / "A/tilts_TS_01.png", "tilts")
+    tomoset_run(folder, "reconstruct", "A/tomograms.star", "--o", "T", "--bin", "2")
+    keep(folder / "T/tomograms/rec_TS_01.png", "sections")
+
+
+def particles(folder: Path) -> None:
+    """Molecules that are aligned by, and the CTF by them, from a table that is off."""
+    size = ["--size", "640", "600", "250", "--angpix", "3.4", "--tilts", "31", "--series", "1"]
+    contents = ["--beads", "0", "--molecules", "60", "--noise", "0.3", "--deformation", "2"]
+    errors = ["--shift-error", "1.5", "--rotation-error", "0.2", "--format", "relion4"]
+    tomoset_run(folder, "simulate", "P", *size, *contents, *errors)
+    links = ["--i", "P/optimisation_set.star", "--b", "64", "--r", "8", "--deformation"]
+    tomoset_run(folder, "align", "particles", *links, "--o", "PA")
+    keep(folder / "PA/TS_01.png", "alignment_by_particles")
+    project = tomoset.open_project(folder / "PA/optimisation_set.star")
+    (t,) = project.tomograms.values()
+    off = np.random.default_rng(1).normal(600, 150, t.n_tilts)
+    (u, v) = t.need_defocus()
+    t = replace(t, defocus_u=u + off, defocus_v=v + off)
+    project = project.with_sets(tomograms=project.tomograms.with_tomograms([t]))
+    tomoset.refine_ctf(project, folder / "C", box=96)
+    keep(folder / "C/TS_01.png", "ctf_refinement")
 
 
 def hand(folder: Path) -> None:
-    """A picture of defocus across the field."""
-    size = ["--size", "1024", "960", "250", "--format", "relion4", "--series", "1"]
-    rings = ["--specks", "80000", "--noise", "3", "--beads", "0", "--hand", "1"]
-    subprocess.run([TOMOSET, "simulate", "H", *size, *rings], cwd=folder, check=True)
-    subprocess.run([TOMOSET, "hand", "H/tomograms.star", "--o", "O"], cwd=folder, check=True)
-    shutil.copy(folder / "O/TS_01.png", PICTURES / "hand.png")
+    """Defocus across the field, of two series."""
+    size = ["--size", "768", "720", "250", "--tilts", "31", "--format", "relion4", "--series", "2"]
+    rings = ["--specks", "40000", "--beads", "0", "--hand", "1"]
+    tomoset_run(folder, "simulate", "H", *size, *rings)
+    tomoset_run(folder, "hand", "H/tomograms.star", "--o", "O")
+    keep(folder / "O/TS_01.png", "hand")
+    keep(folder / "O/hand_of_set.png", "hand_of_set")
 
 
 def main() -> None:
     """Make all."""
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        simulated(Path(folder))
-        beads(Path(folder))
-        hand(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for make in (beads, particles, hand):
+            make(Path(folder))
         if NEEDLE.is_dir():
             needle("wbp", Path(folder))
             needle("sirt", Path(folder))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tomoset import figures
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -38,11 +40,26 @@ def anchor(title: str) -> str:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         file, _, title = target.partition("#")
-        if "://" in file or file.endswith(".png"):  # pictures are made by `make docs`
+        if "://" in file:
             continue
         other = page.parent / file if file else page
         assert other.exists(), target
         assert not title or title in map(anchor, headings(other)), target
+
+
+def test_pictures_are_small_and_shown_on_a_page() -> None:
+    """Those of a real series are made, but not kept."""
+    pictures = [p for p in (DOCS / "pictures").glob("*.png") if not p.name.startswith("needle")]
+    assert pictures
+    assert sum(p.stat().st_size for p in pictures) < 1.5e6
+    gallery = (DOCS / "figures.md").read_text()
+    assert [p.name for p in pictures if f"(pictures/{p.name})" not in gallery] == []
+
+
+def test_every_figure_is_in_the_gallery() -> None:
+    gallery = (DOCS / "figures.md").read_text()
+    others = {"prepare", "save"}
+    assert [n for n in figures.__all__ if n not in others and f"`figures.{n}`" not in gallery] == []
 
 
 def test_the_code_refers_to_titles_that_there_are() -> None:

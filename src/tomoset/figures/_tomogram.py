@@ -78,7 +78,7 @@ def sections(name: str, made: Sections) -> Figure:
         _mark(ax, crossed)
         title = f"{_NAMES[axis]} at {axis} = {_position(place.at, made.pixel_size)}"
         # What stands at the right edge of the sheet may be narrower than its title.
-        end: Literal["right", "left"] = "right" if axis == "x" else "left"
+        end: Literal["left", "right"] = "right" if axis == "x" else "left"
         ax.set_title(title, loc=end, size=7, color=INK, pad=3, y=1.0)
         if axis == "z":
             scale_bar(ax, made.pixel_size)
