@@ -150,8 +150,9 @@ _RULES = (
 
 #: What can be said only when every image is read.
 _OF_PIXELS = (
-    Rule("F08", "warning", "images show a specimen, and no defects (with --images)",
-         "Programs limit outlier pixels; exclude images that show nothing.", _files.odd_images),
+    Rule("F08", "warning", "images show a specimen, no defects, the tilt axis (with --images)",
+         "Programs limit outlier pixels; exclude what shows nothing; look at a wrong axis.",
+         _files.odd_images),
 )  # fmt: skip
 
 #: All that is asked of sets of any format: each format's own, then those of all sets.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
+from tomoset.check._axis import contradicted_axis
 from tomoset.errors import TomosetError
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack, read_header
@@ -97,6 +98,9 @@ def odd_images(tomograms: TomogramSet) -> Found:
                 for i in range(len(series)):
                     series.read(i)
                 remarks = series.remarks()
+                if (axis := contradicted_axis(t, series)) is not None:
+                    remarks.append(axis)
+                series.remarks()  # which are said
         except TomosetError as problem:
             remarks = [str(problem)]
         yield from ((name, remark) for remark in remarks)

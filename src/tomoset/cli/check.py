@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 @set_argument
 @click.option("--rules", is_flag=True, help="List the rules, with their codes.")
 @click.option("--notes", is_flag=True, help="Show notes too: what is good to know, and not wrong.")
-@click.option("--images", is_flag=True, help="Read every image too: outlier pixels, blank images.")
+@click.option(
+    "--images", is_flag=True, help="Read every image too: outlier pixels, blank images, tilt axis."
+)
 @common_options
 def check(
     path: str | None,
