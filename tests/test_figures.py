@@ -284,6 +284,7 @@ def measured(angles: np.ndarray = ANGLES, **changes: Any) -> Measured:
     expected = -np.tan(np.deg2rad(angles))[:, None] * x
     given = {
         "log_odds": 88.0,
+        "log_odds_raw": 88.0,
         "spread": 12.0,
         "by_tilt": np.abs(angles) / 10,
         "rings": np.full(n, 9.0),

@@ -108,7 +108,9 @@ def test_excluded_tilts_and_the_hand_in_the_set_change_nothing() -> None:
     rows = [0, 1, 4, 5, 7, 8, 9, 11]
     found = measure(tomogram.select(rows), Images(images.images[rows]), OPTIONS)
     assert decide(found.log_odds, 0.001) == 1
-    one, other = (measure(replace(tomogram, hand=h), images, OPTIONS) for h in (1, -1))
+    # A table elsewhere than in the middle means another defocus there if the hand is another.
+    middle = tomogram.with_depth_origin(np.array(tomogram.need_size()) / 2)
+    one, other = (measure(replace(middle, hand=h), images, OPTIONS) for h in (1, -1))
     assert one.log_odds == other.log_odds
 
 
@@ -291,7 +293,7 @@ def test_what_cannot_tell_is_refused() -> None:
     refused("no projections", replace(tomogram, projections=None))
     refused("no size", replace(tomogram, size=None))
     unknown = replace(tomogram, optics=replace(tomogram.optics, pixel_size=None))
-    refused("the pixel size is not known", unknown)
+    refused("does not say the pixel size", unknown)
     bare = replace(tomogram, defocus_u=None, defocus_v=None)
     noise = np.random.default_rng(1).standard_normal(images.images.shape, np.float32)
     refused("no Thon rings by which to measure it", bare, Images(noise))
@@ -310,3 +312,26 @@ def test_blank_images_say_nothing() -> None:
     found = measure(tomogram, Images(stack), OPTIONS)
     assert decide(found.log_odds, 0.001) == 1
     assert np.abs(found.by_tilt[[2, 8]]).max() < 0.5
+
+
+def test_what_is_found_is_the_same_wherever_a_table_has_its_defocus() -> None:
+    tomogram, images = series(Wanted(hand=1))
+    size = np.array(tomogram.need_size())
+    ways = [tomogram.with_depth_origin(at) for at in (size / 2 - 1, size / 2)]
+    first, *others = (measure(t, images, OPTIONS) for t in ways)
+    assert first.log_odds == tempered(first.log_odds_raw, first.spread)
+    for t, found in zip(ways[1:], others, strict=True):
+        assert found.log_odds == pytest.approx(first.log_odds, abs=1e-6)
+        assert found.table is not None
+        assert t.defocus_u is not None
+        np.testing.assert_allclose(found.table, (t.defocus_u + t.defocus_v) / 2, atol=1e-6)
+        np.testing.assert_allclose(
+            found.defocus - found.table, first.defocus - first.table, atol=0.1
+        )
+
+
+def test_a_set_of_one_series_has_its_odds() -> None:
+    assert verdict({"a": -52.0}, 0.001).log_odds == -52.0
+    both = verdict({"a": -52.0, "b": -52.0}, 0.001)
+    assert both.log_odds == pytest.approx(-15.2, abs=0.01)
+    assert both.odds == {"a": -52.0, "b": -52.0}

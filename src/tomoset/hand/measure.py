@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,10 @@ class Measured:
     Parameters
     ----------
     log_odds : float
-        Natural logarithm of the odds of a hand of +1 against -1.
+        Natural logarithm of the odds of a hand of +1 against -1, tempered: as far as its spread
+        bears it out.
+    log_odds_raw : float
+        Not tempered: as if all that images meet were in the model.
     spread : float
         Its standard deviation over series drawn from the tilts.
     by_tilt : (n_tilts,) array
@@ -64,6 +67,7 @@ class Measured:
     """
 
     log_odds: float
+    log_odds_raw: float
     spread: float
     by_tilt: Array
     rings: Array
@@ -115,6 +119,22 @@ def measure(
     FileFormatError
         If an image is damaged.
     """
+    # Formats have the table's defocus at voxels of their own: what is found must not depend on it.
+    middle = tomogram.with_depth_origin(np.array(tomogram.need_size()) / 2)
+    measured = _measure(middle, images, options, threads)
+    if tomogram.defocus_u is None or middle.defocus_u is None:
+        return measured
+    back, table = tomogram.defocus_u - middle.defocus_u, measured.table
+    return replace(
+        measured,
+        defocus=measured.defocus + back,
+        table=None if table is None else table + back,
+    )
+
+
+def _measure(
+    tomogram: Tomogram, images: TiltSeries, options: HandOptions, threads: int
+) -> Measured:
     import scipy.fft
 
     tomogram.need_pixel_size()
@@ -185,6 +205,7 @@ def _measured(fit: _Fit, off: float | None) -> Measured:
     strips = _Strips(series, depths, shift, best, k)
     return Measured(
         log_odds=tempered(likelihood.log_odds, likelihood.spread),
+        log_odds_raw=likelihood.log_odds,
         spread=likelihood.spread,
         by_tilt=likelihood.by_tilt[:, 0] - likelihood.by_tilt[:, 1],
         rings=likelihood.by_tilt[:, best],

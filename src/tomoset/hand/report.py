@@ -29,6 +29,7 @@ def hand_to_star(tomogram: Tomogram, measured: Measured) -> star.StarFile:
         "rlnTomoName": tomogram.name,
         "rlnTomoHand": str(tomogram.hand),
         "tomosetHandLogOdds": f"{measured.log_odds:.3f}",
+        "tomosetHandLogOddsRaw": f"{measured.log_odds_raw:.3f}",
         "tomosetHandSpread": f"{measured.spread:.3f}",
         "tomosetInclinedAboutAxis": f"{measured.inclined[0]:.1f}",
         "tomosetInclinedAcross": f"{measured.inclined[1]:.1f}",

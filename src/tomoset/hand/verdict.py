@@ -14,7 +14,8 @@ class Verdict:
     Parameters
     ----------
     log_odds : float
-        Natural logarithm of the odds of +1 against -1 for the set.
+        Natural logarithm of the odds of +1 against -1 for the set: of one series its own; else
+        each counts for no more than the odds that it was not mixed up.
     hand : int or None
         +1 or -1; None: it cannot be told.
     series : dict
@@ -78,7 +79,9 @@ def verdict(series: Mapping[str, float], error_rate: float) -> Verdict:
     1
     """
     odd = math.log(error_rate / 2)
-    total = sum(_bounded(value, odd) for value in series.values())
+    values = list(series.values())
+    # A series that is alone outvotes nobody, and is the set.
+    total = values[0] if len(values) == 1 else sum(_bounded(value, odd) for value in values)
     hand = decide(total, error_rate)
     own = {name: decide(value, error_rate) for name, value in series.items()}
     against = tuple(n for n, h in own.items() if None not in (h, hand) and h != hand)

@@ -132,6 +132,7 @@ class HandDone(Done[SeriesHand]):
             **super().summary(),
             "hand": self.verdict.hand,
             "log_odds": round(self.verdict.log_odds, 4),
+            "log_odds_of_series": {n: round(x, 4) for n, x in self.verdict.odds.items()},
             "error_rate": self.error_rate,
             "hands": self.verdict.series,
             "against": list(self.verdict.against),
