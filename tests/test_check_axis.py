@@ -54,7 +54,7 @@ def turned(t: Tomogram, degrees: float) -> Tomogram:
 
 def findings(t: Tomogram) -> list[str]:
     every = check(TomogramSet([t]), images=True)
-    return [p.message for p in every if p.code == "F06" and "axis" in p.message]
+    return [p.message for p in every if p.code == "F08" and "axis" in p.message]
 
 
 @pytest.fixture(autouse=True)

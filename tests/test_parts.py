@@ -151,3 +151,49 @@ def test_a_failure_is_told_once(folder: Path, capsys: pytest.CaptureFixture[str]
     assert code == 1
     assert (out + said).count("B.mrc") == 1
     assert "1 failed, as said above: B" in out
+
+
+def test_an_import_table_beside_a_set_is_no_second_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "optimisation_set.star").unlink()
+    table = (
+        "data_\n\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesName\n_rlnTomoImportImodDir\nA A.mrc A\n"
+    )
+    (folder / "tilt_series.star").write_text(table)
+    assert run(capsys, "info", "set")[0] == 0
+
+
+def test_a_folder_whose_folders_hold_sets_names_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder.parent / "above").mkdir()
+    folder.rename(folder.parent / "above/set")
+    assert "but above/set may" in run(capsys, "info", "above")[2]
+
+
+def test_import_of_a_folder_of_folders_says_which_to_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("TS_01", "TS_02"):
+        make_folder(tmp_path / "imod" / name)
+    code, _, said = run(capsys, "import", "imod", "imod", "-o", "set.star")
+    assert code == 1
+    assert "it holds TS_01, TS_02: give imod/*" in said
+
+
+def test_a_stop_is_told_once(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tomoset.programs.find_hand.measure", stop)
+        code, _, said = run(capsys, "hand", "set/tomograms.star")
+    assert code == 130
+    assert said.strip() == "stopped: 0 of 4 are done"
+    monkeypatch.setattr("tomoset.formats.open_parts", stop)
+    code, _, said = run(capsys, "info", "set")
+    assert (code, said.strip()) == (130, "stopped; the files that were there are as they were")

@@ -48,8 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
         code = root.main(args=arguments, prog_name="tomoset", standalone_mode=False)
     except click.exceptions.Exit as leave:
         code = leave.exit_code
-    except click.Abort:
-        code = _say("stopped", 130)
+    except click.Abort as stop:
+        told = getattr(stop.__cause__, "__notes__", ())
+        code = 130 if told else _say("stopped; the files that were there are as they were", 130)
     except click.ClickException as problem:
         if type(problem) is click.UsageError:  # click's own name what was typed
             problem = click.UsageError(spelling.get()(problem.message), problem.ctx)

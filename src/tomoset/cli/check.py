@@ -18,7 +18,7 @@ from tomoset.cli._shell import (
     set_argument,
     the_set,
 )
-from tomoset.errors import some_of
+from tomoset.errors import some_of, spelling
 
 if TYPE_CHECKING:
     from tomoset.check import Problem
@@ -83,4 +83,5 @@ def _print_problems(problems: list[Problem], path: str) -> None:
         names = [p.tomogram for p in same if p.tomogram is not None]
         place = f"{some_of(names, 3)}: " if names else ""
         command = "" if first.command is None else f" {first.command.replace('SET', quote(path))}"
-        click.echo(f"{first.severity:7} {code}  {place}{message}. {first.cure}{command}")
+        said = spelling.get()(f"{place}{message}. {first.cure}{command}")
+        click.echo(f"{first.severity:7} {code}  {said}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,9 +120,9 @@ def _general() -> list[click.Option]:
 
 
 def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int:
-    from tomoset.errors import ModelError, said_of
+    from tomoset.errors import ModelError, said_of, some_of
     from tomoset.files import Guard, together
-    from tomoset.formats import read
+    from tomoset.formats import read, series_inside
     from tomoset.run import shown
 
     options = {option.name: given[option.name] for option in format.options}
@@ -150,6 +151,8 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
     print_warnings(warned)
     for failure in reading.failures:
         print_errors([f"{failure.name}: {said_of(failure.name, str(failure.error))}"])
+        if os.path.isdir(failure.name) and (inside := series_inside(Path(failure.name))):
+            click.echo(f"  it holds {some_of([*inside])}: give {failure.name}/*", err=True)
     if given["as_json"]:
         print_json(_summary(reading, imported, output, warned, verified))
     else:

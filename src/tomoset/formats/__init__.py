@@ -68,6 +68,7 @@ __all__ = [
     "read_without_images",
     "refuse_unable",
     "refuse_unless_set",
+    "series_inside",
     "working_format",
     "wrong_images",
 ]
@@ -207,17 +208,20 @@ def open_parts(path: StrPath, **given: StrPath | None) -> Reading:
     return replace(reading, project=project)
 
 
-def _refuse_parent(folder: Path) -> None:
-    """Refuse a folder that holds no set, but folders of series."""
-    if any(folder.glob("*.star")):
-        return
-    series = {
+def series_inside(folder: Path) -> dict[str, Format]:
+    """Folders of single series that a folder holds, by name, each with its format."""
+    return {
         inside.name: format
         for inside in sorted(folder.iterdir())
         if inside.is_dir()
         for format in FORMATS
         if format.detect(os.fspath(inside), b"")
     }
+
+
+def _refuse_parent(folder: Path) -> None:
+    """Refuse a folder that holds no set, but folders of series."""
+    series = {} if any(folder.glob("*.star")) else series_inside(folder)
     if series:
         format, names = next(iter(series.values())), some_of([*series])
         raise UnknownFormatError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoset import star
-from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError, together
+from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError, some_of, together
 from tomoset.formats import _relion_sets as sets
 from tomoset.formats._format import StrPath
 from tomoset.formats._relion_labels import LABELS
@@ -187,16 +187,25 @@ def _in_folder(folder: Path) -> Path:
         _refuse_two_sets(folder, exact)
         return exact
     if not found:
-        found = [folder / name for name in _GLOBAL_TABLES if (folder / name).is_file()]
+        found = [folder / name for name in _GLOBAL_TABLES if _is_set(folder / name)]
     if len(found) > 1:
         names = ", ".join(p.name for p in found)
         raise AmbiguityError(f"{folder} holds {names}; give the path of the one that is meant")
     if not found:
+        names = ("optimisation_set.star", *_GLOBAL_TABLES)
+        inside = sorted({str(path.parent) for name in names for path in folder.glob(f"*/{name}")})
         raise MissingFileError(
-            f"{folder} holds no optimisation_set.star and no tomograms.star; give the path of "
-            "such a file"
+            f"{folder} holds no optimisation_set.star and no tomograms.star"
+            + f", but {some_of(inside)} may" * bool(inside)
+            + "; give the path of such a file or folder"
         )
     return found[0]
+
+
+def _is_set(path: Path) -> bool:
+    """Whether a file lists tomograms, and not series that are to be imported."""
+    tables = star.read(path).tables if path.is_file() else ()
+    return any("rlnTomoName" in t and "rlnTomoImportImodDir" not in t for t in tables)
 
 
 def _refuse_two_sets(folder: Path, optimisation: Path) -> None:

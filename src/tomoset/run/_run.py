@@ -20,6 +20,9 @@ from tomoset.run._steps import listening
 
 T = TypeVar("T")
 
+#: A note on a stop of which the user has been told.
+TOLD = "told"
+
 
 def run(
     work: Callable[[T], Mapping[str, Any]],
@@ -80,7 +83,8 @@ def run(
             for line in jobs.to_say_first():
                 progress.say(line)
             jobs.do(work, resources, progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        stop.add_note(TOLD)
         cure = "; --continue does the rest" if records else ""
         print(f"stopped: {len(jobs.results)} of {len(tasks)} are done{cure}", file=sys.stderr)
         raise
