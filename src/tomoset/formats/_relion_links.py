@@ -192,8 +192,8 @@ def _in_folder(folder: Path) -> Path:
         names = ", ".join(p.name for p in found)
         raise AmbiguityError(f"{folder} holds {names}; give the path of the one that is meant")
     if not found:
-        names = ("optimisation_set.star", *_GLOBAL_TABLES)
-        inside = sorted({str(path.parent) for name in names for path in folder.glob(f"*/{name}")})
+        known = ("optimisation_set.star", *_GLOBAL_TABLES)
+        inside = sorted({str(path.parent) for name in known for path in folder.glob(f"*/{name}")})
         raise MissingFileError(
             f"{folder} holds no optimisation_set.star and no tomograms.star"
             + f", but {some_of(inside)} may" * bool(inside)
