@@ -123,8 +123,8 @@ def test_both_axes_make_two_tomograms(run: Run, tmp_path: Path) -> None:
     both = tomoset.read("out.star")
     assert list(both) == ["TS_DDa", "TS_DDb"]
     assert [is_axis_b(t) for t in both.values()] == [False, True]
-    assert run("TS", *COMMON, "--stack", "DDa.st")[0] == 0
-    shutil.copy("out.star", "a.star")
+    assert run("TS", *COMMON, "--stack", "DDa.st", "--overwrite")[0] == 0
+    shutil.move("out.star", "a.star")
     assert run("TS", *COMMON, "--stack", "DDb.st", "--t", "a.star")[0] == 0
     assert list(tomoset.read("out.star")) == ["TS_DDa", "TS_DDb"]
 
@@ -157,7 +157,9 @@ def test_the_axes_of_imods_tutorial(run: Run, tmp_path: Path, shared: Path) -> N
     for axis in "ab":
         write_images(tmp_path / f"BB/BB{axis}.st", np.zeros((61, 512, 512), np.int8), 10.0)
     for axis, depth in (("a", 84), ("b", 78)):
-        code, _, errors = run("BB", "--fd", "3", "--stack", f"BB{axis}.st", "--no-cull")
+        code, _, errors = run(
+            "BB", "--fd", "3", "--stack", f"BB{axis}.st", "--no-cull", "--overwrite"
+        )
         assert code == 0, errors
         t = tomoset.read("out.star")[f"BB{axis}"]
         assert t.size == (550, 550, depth)
@@ -295,7 +297,7 @@ def test_smaller_defoci_in_front_come_back_as_the_same_ctf(run: Run, tmp_path: P
     odd = dataclasses.replace(t, defocus_u=t.defocus_v, defocus_v=t.defocus_u)
     tomoset.TomogramSet([odd]).write(tmp_path / "odd.star", "relion4")
     tomoset.open_project("odd.star").write(tmp_path / "imod", "imod")
-    code, _, errors = run("imod/TS", *COMMON)
+    code, _, errors = run("imod/TS", *COMMON, "--overwrite")
     assert code == 0, errors
     again = tomoset.read("out.star")["TS"]
     np.testing.assert_allclose(again.defocus_u, t.defocus_u)  # type: ignore[arg-type]
@@ -319,7 +321,7 @@ def test_every_folder_and_row_that_fails_is_named(run: Run, tmp_path: Path) -> N
     labels = "TomoName TomoTiltSeriesName TomoImportImodDir TomoImportFractionalDose"
     rows = "x data/A/TS.st:mrc data/A abc\ny data/A/TS.st:mrc data/A 3\nz data/B/TS.st:mrc data/B 3"
     import_table(tmp_path, rows, labels)
-    code, _, errors = run("--i", "in.star", "--flipYZ", "--flipZ", "--angpix", "2")
+    code, _, errors = run("--i", "in.star", "--flipYZ", "--flipZ", "--angpix", "2", "--overwrite")
     assert code == 1
     assert "error: x: " in errors
     assert "error: z: " in errors

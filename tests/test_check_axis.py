@@ -93,9 +93,9 @@ def test_a_needle_that_lies_along_x(shared: Path, capsys: pytest.CaptureFixture[
     shutil.copytree(shared / "data/images/etspy", "etspy")
     for axis, wrong in (("0", True), ("90", False)):
         options = ("--angpix", "10", "--thick", "100", "--axis", axis)
-        code, _, _ = run_command(capsys, "import", "imod", "etspy", "-o", "n.star", *options)
+        code, _, _ = run_command(capsys, "import", "imod", "etspy", "-o", f"{axis}.star", *options)
         assert code == 0
-        code, out, _ = run_command(capsys, "check", "n.star", "--images")
+        code, out, _ = run_command(capsys, "check", f"{axis}.star", "--images")
         assert ("the tilt axis lies at 0°" in out) == wrong
         assert ("common line" in out) == wrong
-    assert tomoset.read("n.star")["etspy"].n_tilts == 77
+    assert tomoset.read("90.star")["etspy"].n_tilts == 77

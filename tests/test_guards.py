@@ -355,7 +355,7 @@ def test_an_internal_error_shows_no_traceback(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("tomoset.formats.read", broken)
+    monkeypatch.setattr("tomoset.formats.open_parts", broken)
     (tmp_path / "a.star").write_text("data_\n")
     assert main(["info", "a.star"]) == 1
     assert "mistake in tomoset" in capsys.readouterr().err

@@ -152,7 +152,7 @@ def test_wrong_options_are_refused(here: Path, capsys: pytest.CaptureFixture[str
         assert run("hand", "tomograms.star", *args) == 2
         assert match in capsys.readouterr().err
     assert run("hand", "tomograms.star", "--o", ".", "--apply") != 0
-    assert "is the set that is read" in capsys.readouterr().err
+    assert "is read by this command" in capsys.readouterr().err
     assert run("hand", "--explain") == 0
     assert "rlnTomoHand" in capsys.readouterr().out
 

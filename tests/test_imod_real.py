@@ -90,7 +90,7 @@ def test_a_folder_without_command_files(shared: Path, tmp_path: Path) -> None:
     assert not out.exists()
     assert main([*arguments, "--thick", "1200"]) == 0
     assert tomoset.read(out)["TS_001"].stack == str(tmp_path / "culled/TS_001.mrc")
-    assert main([*arguments, "--thick", "1200", "--no-cull"]) == 0
+    assert main([*arguments, "--thick", "1200", "--no-cull", "--overwrite"]) == 0
     (tomogram,) = tomoset.read(out).values()
     assert tomogram.n_tilts == 39
     assert tomogram.image_index is not None

@@ -250,7 +250,7 @@ def test_nothing_is_made_without_what_is_needed(tmp_path: Path) -> None:
             Options(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="edges of 50 px are more than images of 49 x 47 px"):
         made(s, tmp_path, binning=2, taper=50)
-    with pytest.raises(FileAccessError, match="is the set that is read"):
+    with pytest.raises(FileAccessError, match="is read by this command"):
         reconstruct(tomoset.read(write_in(s, tmp_path / "tomograms.star")), tmp_path, Options())
     with pytest.raises(ModelError, match=r"no tomogram is called 'TS_99'; there are TS_01"):
         reconstruct(s, tmp_path / "out", Options(), names=["TS_99"])

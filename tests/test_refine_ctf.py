@@ -298,7 +298,9 @@ def project(tmp_path_factory) -> Path:
         tomograms = tomoset.read("tomograms.star")
         t = tomograms["TS_01"]
         off = with_changes(t, np.tile([1000.0, 0, 0], (t.n_tilts, 1)))
-        tomograms.with_tomograms([off, replace(off, name="empty")]).write("off.star")
+        shutil.copy(t.stack, "empty.mrc")
+        empty = replace(off, name="empty", stack="empty.mrc")
+        tomograms.with_tomograms([off, empty]).write("off.star")
         Path("opt.star").write_text(
             "data_\n_rlnTomoParticlesFile truth/particles.star\n_rlnTomoTomogramsFile off.star\n"
             "_rlnTomoReferenceMap1File truth/molecule.mrc\n_rlnTomoOther note\n"

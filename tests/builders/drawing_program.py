@@ -16,7 +16,7 @@ from tomoset.programs._request import Request
 from tomoset.programs._task import Task
 from tomoset.project import Project
 from tomoset.reconstruct.sections import Sections
-from tomoset.run import Resources
+from tomoset.run import Need, Resources
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +41,11 @@ def of_its_name(task: Task[None]) -> str:
     return task.tomogram.name
 
 
+def nothing(_: Task[None]) -> Need:
+    """What it needs."""
+    return Need()
+
+
 def main_that_draws(folder: str, workers: int) -> None:
     """Draw with so many processes, and print what they saw."""
     names = [f"TS_{i}" for i in range(workers)]
@@ -50,6 +55,8 @@ def main_that_draws(folder: str, workers: int) -> None:
         verb="drawn",
         result=Drawn,
         run=drawn,
+        outputs=lambda _: (),
+        need=nothing,
         identity=of_its_name,
         draws=True,
     )

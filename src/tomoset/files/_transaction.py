@@ -207,7 +207,7 @@ def _keep(entry: Entry) -> None:
 
 def _in_the_users_words(problem: BaseException, path: str) -> None:
     """Have an error of a file name where it was to go, not where it waited."""
-    if isinstance(problem, OSError):
+    if isinstance(problem, OSError) and problem.errno is not None:  # the system's, not ours
         of = problem.filename
         if of is None or (isinstance(of, str | Path) and PREFIX in str(of)):
             problem.filename, problem.filename2 = path, None

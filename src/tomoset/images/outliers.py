@@ -17,13 +17,16 @@ _REACH = 3
 #: Of all such differences so many are smaller than what is usual in an image: up to a quarter of
 #: a per cent of the pixels may be outliers ...
 _USUAL = 0.995
+#: ... which is so many times what half of the differences are below, if there is noise: 4 if it is
+#: Gaussian, more with beads and edges ...
+_NOISE = 30.0
 #: ... and an outlier is beyond so many times that: 16 standard deviations of Gaussian noise, 80.
 _TIMES = (4.0, 20.0)
 #: Beyond either a defect has at most so many pixels, or one row or column, above this share of its
 #: height. The smallest beads that can be found have 13.
 _MOST, _SHARE = (4, 9), 0.3
 #: Pixels that are looked at for what is usual.
-_SAMPLE = 1 << 15
+_SAMPLE = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +88,19 @@ def limit_outliers(
 
 
 def _usual(sample: npt.NDArray[np.float32]) -> float:
-    """What most differences of pixels some steps apart along rows are below."""
+    """What most differences of pixels some steps apart along rows are below.
+
+    Infinity where half of them are so much smaller that they are no noise: a simulation without
+    any, whose least bead would stand out.
+    """
     with np.errstate(over="ignore"):  # an infinite difference is no usual one
         apart = np.abs(sample[:, _REACH:] - sample[:, :-_REACH]).ravel()
     at = int(_USUAL * (apart.size - 1))
-    return float(np.partition(apart, at)[at])
+    apart.partition((apart.size // 2, at))
+    usual, half = float(apart[at]), float(apart[apart.size // 2])
+    if half == 0 < usual:  # of few counts most are equal: one count is the least difference
+        half = float(apart[apart > 0].min())
+    return usual if usual <= _NOISE * half else np.inf
 
 
 def _limited(image: npt.NDArray[np.float32], usual: float) -> tuple[npt.NDArray[np.float32], int]:
