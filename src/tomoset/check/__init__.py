@@ -59,7 +59,10 @@ def check_reading(reading: Reading, *, images: bool = False) -> list[Problem]:
     """
     project = reading.project
     wrong = [*reading.failures, *wrong_images(project.tomograms, project.tomograms.path or "")]
-    found = [_UNREADABLE.problem(failure.name, str(failure.error)) for failure in wrong]
+    found = [
+        _UNREADABLE.problem(f.name, str(f.error).replace(f"tomogram {f.name!r}: ", "", 1))
+        for f in wrong
+    ]
     linked = _linked.problems(project, whole=not reading.failures)
     found += [_LINKS.problem(None, message) for message in linked]
     # Where none could be read, that is said already.
@@ -69,7 +72,7 @@ def check_reading(reading: Reading, *, images: bool = False) -> list[Problem]:
 
 
 _UNREADABLE = Rule(
-    "S05", "error", "each tomogram can be read", "Correct it, or take the tomogram out.", nowhere
+    "S05", "error", "each tomogram can be read", "The others are looked at without it.", nowhere
 )
 _LINKS = Rule(
     "L01", "error", "linked sets are there and fit", "Correct it, or take the entry out.", nowhere

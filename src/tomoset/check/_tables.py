@@ -12,7 +12,10 @@ _LIKELY, _SURE = 3.0, 6.9
 
 
 def no_pixel_size(t: Tomogram) -> str | None:
-    return "no pixel size" if t.optics.pixel_size is None else None
+    """Of tilt images: movies may have had another, and their sums are still to be made."""
+    if t.optics.pixel_size is not None or (t.stack is None and t.images is None):
+        return None
+    return "no pixel size"
 
 
 def no_dose(t: Tomogram) -> str | None:
