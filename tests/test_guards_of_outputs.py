@@ -187,3 +187,24 @@ def test_losses_of_defocus_are_announced(
     assert "defocus within 1.1e+02 Å" in out
     assert convert(capsys, "tomograms.star", "out2/t.star", *size)[0] == 1
     assert not Path("out2").exists()
+
+
+@pytest.mark.parametrize("what", ["stack", "volume"])
+def test_other_content_of_the_same_size_and_time_is_seen(
+    made: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    command = ("reconstruct", "tomograms.star", "--o", "N", *COARSE)
+    assert main(list(command)) == 0
+    volume = Path(f"N/tomograms/rec_{NAME}.mrc")
+    before = volume.read_bytes()
+    changed = volume if what == "volume" else Path(str(tomoset.read("other.star")[NAME].stack))
+    status, content = changed.stat(), bytearray(changed.read_bytes())
+    content[4096:8192] = content[8192:12288]
+    changed.write_bytes(content)
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    capsys.readouterr()
+    assert main([*command, "--continue"]) == 0
+    assert "1/1" in capsys.readouterr().err
+    assert (volume.read_bytes() == before) == (what == "volume")
+    assert main([*command, "--continue"]) == 0
+    assert "1 of 1 are there already" in capsys.readouterr().err
