@@ -137,7 +137,7 @@ def test_warps_sets_without_translations(
 ) -> None:
     source = str(shared / "data/relion4/matching_tomograms.star")
     assert main(["info", source]) == 0
-    assert "no translations, as Warp exports them" in capsys.readouterr().out
+    assert "directions only, no shifts, as Warp" in capsys.readouterr().out
     code, out, _ = convert(capsys, source, "r5/set.star", "--to", "relion5")
     assert code == 0
     assert "verified: 225 points" in out

@@ -9,6 +9,7 @@
     ├── MissingFileError(FileNotFoundError)  a file that another one names is not there
     ├── FileAccessError(OSError)             a file cannot be read, or must not be replaced
     ├── ModelError(ValueError)               shapes or values contradict each other
+    │   └── ImpossibleValueError             a number that cannot be: .field .row
     ├── AmbiguityError(ValueError)           two choices fit; the message names the option
     └── UnsupportedError(ValueError)         the target cannot say this
 
@@ -127,6 +128,24 @@ class ModelError(TomosetError, ValueError):
 
 class VerificationError(TomosetError, ValueError):
     """What was written is not what was to be written; it was taken back."""
+
+
+class ImpossibleValueError(ModelError):
+    """A number that cannot be what it is said to be.
+
+    Parameters
+    ----------
+    message : str
+        What was expected, what was found, and what to do.
+    field : str
+        Of the model.
+    row : int, optional
+        Which of its rows, from 0: a tilt image, a particle.
+    """
+
+    def __init__(self, message: str, *, field: str = "", row: int | None = None) -> None:
+        self.field, self.row = field, row
+        super().__init__(message)
 
 
 class AmbiguityError(TomosetError, ValueError):

@@ -78,7 +78,7 @@ _LINKS = Rule(
     "L01", "error", "linked sets are there and fit", "Correct it, or take the entry out.", nowhere
 )
 
-#: By the letters of their codes: S set and names, L linked sets, F files, D dose, C CTF,
+#: By the letters of their codes: S set and names, L linked sets, F files, D dose, C CTF, V values,
 #: G geometry, H hand. Formats have others, such as R, RELION.
 _RULES = (
     Rule("S01", "error", "the set holds a tomogram", "Import or select one.", _files.empty),
@@ -106,18 +106,20 @@ _RULES = (
          "Correct the names of the images, or leave the tomogram out.", _files.images_twice),
     Rule("D01", "warning", "doses are there", "Import with the dose of an image and an order list.",
          each(_tables.no_dose)),
-    Rule("D02", "error", "doses are not negative", "Import the doses again.",
-         each(_tables.bad_dose)),
     Rule("D03", "warning", "doses differ", "Check the order of acquisition.",
          each(_tables.same_dose)),
     Rule("D04", "warning", "a dose is 0, that of the first image",
          "Compare with the order of acquisition.", each(_tables.first_dose)),
     Rule("C01", "warning", "defocus is there", "Import with a table of defocus.",
          each(_tables.no_ctf)),
-    Rule("C02", "error", "defocus is possible", "Measure it again, or exclude the images.",
-         each(_tables.bad_defocus)),
+    Rule("C02", "error", "defocus is usual", "Measure it again, or exclude the images.",
+         each(_tables.unusual_defocus)),
     Rule("C03", "warning", "defocus is steady", "Look at the fits of these images.",
          each(_tables.defocus_jump)),
+    Rule("V01", "warning", "values are usual", "Correct them in the set if they are slips.",
+         each(_tables.unusual_values)),
+    Rule("V02", "error", "what is known of a tilt image is known of all",
+         "Measure it, or exclude the images.", each(_tables.not_known)),
     Rule("G01", "warning", "the series is aligned", "Align it, and import the alignment.",
          each(_space.not_aligned)),
     Rule("G12", "warning", "what angles and shifts are about is known", "Give what lacks, in px:",

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.model import Tomogram
-from tomoset.model.rules import rows
+from tomoset.model.quantities import listed
 
 Array = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ def not_rigid(t: Tomogram) -> str | None:
     bad = stretch > 0.05
     if not bad.any():
         return None
-    return f"{rows(bad)}: the projection stretches by up to {stretch.max():.1%}"
+    return f"{listed(bad)}: the projection stretches by up to {stretch.max():.1%}"
 
 
 def mixed_mirror(t: Tomogram) -> str | None:
@@ -45,7 +45,7 @@ def mixed_mirror(t: Tomogram) -> str | None:
     sign = np.sign(np.linalg.det(t.projections[:, :3, :3]))
     if (sign == sign[0]).all():
         return None
-    return f"{rows(sign != sign[0])}: the projection is the mirror image of the others"
+    return f"{listed(sign != sign[0])}: the projection is the mirror image of the others"
 
 
 def axis_outlier(t: Tomogram) -> str | None:
@@ -55,14 +55,16 @@ def axis_outlier(t: Tomogram) -> str | None:
     middle = np.arctan2(np.median(np.sin(rotation)), np.median(np.cos(rotation)))
     away = np.abs(np.rad2deg(np.angle(np.exp(1j * (rotation - middle)))))
     bad = away > 5
-    return f"{rows(bad)}: the tilt axis is {away.max():.1f}° from the others" if bad.any() else None
+    return (
+        f"{listed(bad)}: the tilt axis is {away.max():.1f}° from the others" if bad.any() else None
+    )
 
 
 def steep(t: Tomogram) -> str | None:
     if t.projections is None:
         return None
     bad = np.abs(t.tilt_angles) > 80
-    return f"{rows(bad)}: tilted by more than 80°" if bad.any() else None
+    return f"{listed(bad)}: tilted by more than 80°" if bad.any() else None
 
 
 def same_tilt(t: Tomogram) -> str | None:
@@ -78,7 +80,9 @@ def centre_outside(t: Tomogram) -> str | None:
         return None
     at = geometry.apply(t.projections, [(np.asarray(t.size) - 1) / 2])[:, 0, :2]
     bad = np.asarray(((at < 0) | (at > np.array(t.image_size) - 1)).any(axis=1))
-    return f"{rows(bad)}: the middle of the tomogram lies outside the image" if bad.any() else None
+    return (
+        f"{listed(bad)}: the middle of the tomogram lies outside the image" if bad.any() else None
+    )
 
 
 def turned_size(t: Tomogram) -> str | None:

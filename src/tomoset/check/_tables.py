@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from tomoset.formats import format_named
 from tomoset.model import Tomogram, TomogramSet
-from tomoset.model.rules import Found, rows
+from tomoset.model.quantities import OF_TOMOGRAM, Finding, listed, unknown, unusual
+from tomoset.model.rules import Found
+
+_DEFOCUS = ("defocus_u", "defocus_v")
 
 #: Odds of 20 to 1 are worth a word; at 1000 to 1 the hand is determined [natural logarithms].
 _LIKELY, _SURE = 3.0, 6.9
@@ -22,11 +28,23 @@ def no_dose(t: Tomogram) -> str | None:
     return "no doses, so no order of acquisition" if t.pre_exposure is None else None
 
 
-def bad_dose(t: Tomogram) -> str | None:
-    if t.pre_exposure is None:
-        return None
-    bad = ~np.isfinite(t.pre_exposure) | (t.pre_exposure < 0)
-    return f"{rows(bad)}: the dose is negative or not a number" if bad.any() else None
+def not_known(t: Tomogram) -> str | None:
+    """What is known of some tilt images only."""
+    return _said(unknown(t), t)
+
+
+def unusual_values(t: Tomogram) -> str | None:
+    return _said(unusual(t, [field for field in OF_TOMOGRAM if field not in _DEFOCUS]), t)
+
+
+def unusual_defocus(t: Tomogram) -> str | None:
+    return _said(unusual(t, _DEFOCUS), t)
+
+
+def _said(findings: Iterator[Finding], t: Tomogram) -> str | None:
+    format = None if t.source is None else format_named(t.source.format)
+    texts = [f.text() if format is None else f.text(format.label) for f in findings]
+    return "; ".join(texts) or None
 
 
 def same_dose(t: Tomogram) -> str | None:
@@ -36,13 +54,13 @@ def same_dose(t: Tomogram) -> str | None:
     if counts.max(initial=0) < 2:
         return None
     twice = values[counts > 1]
-    return f"{rows(np.isin(t.pre_exposure, twice))} share doses ({twice[0]:g} e/Å²)"
+    return f"{listed(np.isin(t.pre_exposure, twice))} share doses ({twice[0]:g} e/Å²)"
 
 
 def first_dose(t: Tomogram) -> str | None:
-    if t.pre_exposure is None or not t.n_tilts or not t.pre_exposure.min() > 0:
+    if t.pre_exposure is None or not t.n_tilts or not np.nanmin(t.pre_exposure) > 0:
         return None
-    first = float(t.pre_exposure.min())
+    first = float(np.nanmin(t.pre_exposure))
     out = [e.tilt.pre_exposure for e in t.exclusions if e.tilt.pre_exposure is not None]
     if any(dose[0] < first for dose in out):
         return None  # it is known that the first images were left out
@@ -58,22 +76,14 @@ def no_ctf(t: Tomogram) -> str | None:
     return "no defocus" if t.defocus_u is None or t.defocus_v is None else None
 
 
-def bad_defocus(t: Tomogram) -> str | None:
-    if t.defocus_u is None or t.defocus_v is None:
-        return None
-    mean = (t.defocus_u + t.defocus_v) / 2
-    bad = ~((mean > 2000) & (mean < 150000))
-    return f"{rows(bad)}: the defocus is outside 0.2 to 15 µm" if bad.any() else None
-
-
 def defocus_jump(t: Tomogram) -> str | None:
     if t.defocus_u is None or t.defocus_v is None or t.n_tilts < 5:
         return None
     mean = (t.defocus_u + t.defocus_v) / 2
-    bad = np.abs(mean - np.median(mean)) > 10000
+    bad = np.abs(mean - np.nanmedian(mean)) > 10000
     if not bad.any() or bad.mean() > 0.5:
         return None
-    return f"{rows(bad)}: the defocus is more than 1 µm from the series' median"
+    return f"{listed(bad)}: the defocus is more than 1 µm from the series' median"
 
 
 def unfinished(t: Tomogram) -> str | None:

@@ -28,7 +28,7 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
         and its ``binning``, ``missing``, and a ``note`` where the alignment cannot say all.
     """
     t = tomogram
-    aligned = (t.projections is not None or t.alignment is not None) and t.n_tilts > 0
+    tilts, axis = _tilts(t)
     defocus = None
     if t.defocus_u is not None and t.defocus_v is not None:
         defocus = (t.defocus_u + t.defocus_v) / 2
@@ -36,8 +36,8 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
         "name": t.name,
         "stack": t.stack,
         "tilt_images": t.n_tilts,
-        "tilt_angles": _range(t.tilt_angles) if aligned else None,
-        "tilt_axis": round(_median_angle(t.tilt_axis_angles), 3) if aligned else None,
+        "tilt_angles": _range(tilts),
+        "tilt_axis": axis,
         "doses": _range(t.pre_exposure),
         "defocus": _range(defocus),
         "size": None if t.size is None else list(t.size),
@@ -57,22 +57,46 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
     }
 
 
+def _tilts(t: Tomogram) -> tuple[Array | None, float | None]:
+    """Tilt angles, and the direction of the axis: the tomogram's y, or x if it is tilted about it.
+
+    WarpTools turns tomograms so.
+    """
+    if (t.projections is None and t.alignment is None) or not t.n_tilts:
+        return None, None
+    axis = _median_angle(t.tilt_axis_angles)
+    if not _about_x(t):
+        return t.tilt_angles, round(axis, 3)
+    return t.x_tilt_angles, round((axis + 180) % 180 - 90, 3)
+
+
+def _about_x(t: Tomogram) -> bool:
+    if (t.projections is None and t.alignment is None) or not t.n_tilts:
+        return False
+    return bool(np.ptp(t.x_tilt_angles) > np.ptp(t.tilt_angles) + 10)
+
+
 def _note(t: Tomogram) -> str | None:
-    """What a reader has to know of an alignment that waits."""
-    if t.projections is not None or t.alignment is None:
-        return None
-    if t.alignment.directions_only:
-        return (
-            "its matrices have no translations, as Warp exports them beside cut-out particles: "
-            "directions only, no shifts"
+    """What a reader has to know of an alignment that waits, or is another than usual."""
+    notes = []
+    if _about_x(t):
+        notes.append("tilted about the tomogram's x axis, not y")
+    if t.projections is None and t.alignment is not None:
+        notes.append(
+            "its alignment has directions only, no shifts, as Warp exports it beside cut-out "
+            "particles"
+            if t.alignment.directions_only
+            else "aligned in angles and shifts; matrices need the sizes of pixel, tomogram and "
+            "images"
         )
-    return "aligned in angles and shifts; matrices need the sizes of pixel, tomogram and images"
+    return "; ".join(notes) or None
 
 
 def _range(values: Array | None) -> list[float] | None:
-    if values is None or not len(values):
+    known = np.empty(0) if values is None else values[~np.isnan(values)]
+    if not len(known):
         return None
-    return [round(float(np.min(values)), 6), round(float(np.max(values)), 6)]
+    return [round(float(np.min(known)), 6), round(float(np.max(known)), 6)]
 
 
 def _median_angle(degrees: Array) -> float:

@@ -4,54 +4,128 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from tomoset import star
-from tomoset.errors import MissingFieldError, ModelError
+from tomoset.errors import FileFormatError, MissingFieldError, ModelError
 from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import _relion_sets as sets
 from tomoset.formats._format import Failures, Format, LinkedFiles, Reading, StrPath, Tolerance
-from tomoset.formats._relion_labels import LABELS
+from tomoset.formats._relion_labels import (
+    ANGLES,
+    FRAME_COUNT,
+    LABELS,
+    PROJECTION_LABELS,
+    STAR_FILE,
+)
 from tomoset.formats._relion_links import load
 from tomoset.formats._relion_project import linked_files, links_file
 from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule, each
 
+#: Labels that only one dialect has.
+_TELLING = (STAR_FILE, ANGLES[0], PROJECTION_LABELS[0])
 #: So much of a file is looked at first.
 HEAD = 1 << 16
 _HEADER = re.compile(rb"^[ \t]*(data_\S*|_\S+)", re.MULTILINE | re.IGNORECASE)
 
-#: A table's name and its labels.
-Header = tuple[str, frozenset[str]]
+
+class Labelled(Protocol):
+    """A table as far as its name and labels say what it is."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __contains__(self, label: object, /) -> bool: ...
 
 
-def headers(path: str, head: bytes) -> Iterable[list[Header]]:
-    """Names and labels of the tables of a STAR file: those at its beginning, then all.
+@dataclass(frozen=True)
+class Header:
+    """A table of which no more is known."""
+
+    name: str
+    labels: frozenset[str]
+
+    def __contains__(self, label: object) -> bool:
+        return label in self.labels
+
+
+def headers(path: str, head: bytes) -> list[Header]:
+    """The tables of a STAR file: those at its beginning if they show a dialect, or else all.
 
     What is no STAR file has none.
     """
-    if not head or b"\0" in head:
-        return
-    yield _headers(head)
-    if len(head) >= HEAD:
-        with open(path, "rb") as stream:
-            yield _headers(stream.read())
+    if b"\0" in head:
+        return []
+    if len(head) < HEAD:
+        return _headers(head)
+    first = _headers(head)[:-1]  # what is cut may have more labels
+    if any(label in table for table in first for label in _TELLING):
+        return first
+    with open(path, "rb") as stream:
+        return _headers(stream.read())
 
 
 def _headers(text: bytes) -> list[Header]:
-    found: list[tuple[str, list[str]]] = []
+    found: list[tuple[str, set[str]]] = []
     text = text.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
     for word in _HEADER.findall(text):
         said = word.decode("utf-8", "surrogateescape")
         if said[0] != "_":
-            found.append((said[5:], []))
+            found.append((said[5:], set()))
         elif found:
-            found[-1][1].append(said[1:].partition("#")[0])
-    return [(name, frozenset(labels)) for name, labels in found]
+            found[-1][1].add(said[1:].partition("#")[0])
+    return [Header(name, frozenset(labels)) for name, labels in found]
+
+
+def find_global(tables: Iterable[Labelled], *, inline: bool) -> int | None:
+    """Which table lists the tomograms of a file, by all columns that are there.
+
+    It is RELION 5's if it names files of tilt series, or if the tables beside it, as WarpTools
+    writes them, have angles and no matrices; else RELION 4's.
+
+    Parameters
+    ----------
+    tables : iterable of Labelled
+        Of a file.
+    inline : bool
+        Whether RELION 5's is looked for.
+    """
+    every = list(tables)
+    named = [i for i, t in enumerate(every) if "rlnTomoName" in t]
+    place = next((i for i in named if STAR_FILE in every[i]), None)
+    if place is not None:
+        return place if inline else None
+    place = next((i for i in named if every[i].name == "global" or FRAME_COUNT in every[i]), None)
+    others = [t for i, t in enumerate(every) if i not in named]
+    angles = any(all(label in t for label in ANGLES) for t in others)
+    matrices = any(label in t for t in others for label in PROJECTION_LABELS)
+    return place if inline == (angles and not matrices) else None
+
+
+def refuse_duplicates(text: star.StarFile, table: star.Table) -> None:
+    """Refuse tomograms, or tables of their tilt images, that have one name."""
+    names = list(table["rlnTomoName"])
+    for name, count in Counter(names).items():
+        if count > 1:
+            row = len(names) - 1 - names[::-1].index(name)
+            raise table.error(
+                f"{count} tomograms are called {name!r}; names are what particles refer to, "
+                "so each may occur only once",
+                row=row,
+            )
+    blocks = Counter(t.name for t in text.tables if t is not table)
+    for name in names:
+        if blocks[name] > 1:
+            raise FileFormatError(
+                f"{blocks[name]} tables are called data_{name}; expected one", path=text.path
+            )
 
 
 class Relion(Format):
@@ -61,8 +135,8 @@ class Relion(Format):
     reads = "`tomograms.star`, `optimisation_set.star` and all that it names"
     writes = "the same"
 
-    def is_global(self, name: str, labels: Iterable[str]) -> bool:
-        """Whether a table, by its name and labels, is the one that lists the tomograms."""
+    def find_global(self, tables: Iterable[Labelled]) -> int | None:
+        """Which of the tables of a file is the one that lists the tomograms, if it is of this."""
         raise NotImplementedError
 
     def from_star(self, text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
@@ -74,11 +148,7 @@ class Relion(Format):
 
     def detect(self, path: str, head: bytes) -> bool:
         """Whether a table lists tomograms as this dialect does."""
-        return any(
-            self.is_global(name, labels)
-            for tables in headers(path, head)
-            for name, labels in tables
-        )
+        return self.find_global(headers(path, head)) is not None
 
     def read(
         self,
@@ -92,15 +162,15 @@ class Relion(Format):
         del target, before, options
         (path,) = sources
         text = star.read(path)
-        table = next((t for t in text.tables if self.is_global(t.name, t.columns)), None)
-        if table is None:
+        place = self.find_global(text)
+        if place is None:
             raise MissingFieldError(
                 f"no table lists tomograms as those of {self.package} do: expected rlnTomoName in "
                 "data_global",
                 path=text.path,
             )
         bad: Failures = []
-        tomograms = self.from_star(text, table, bad)
+        tomograms = self.from_star(text, text.tables[place], bad)
         return Reading(project=Project(tomograms=tomograms), failures=bad)
 
     def load(self, project: Project, given: Mapping[str, StrPath], *, check_links: bool) -> Project:

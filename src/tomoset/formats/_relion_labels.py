@@ -17,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.formats._relion_optics import ABERRATIONS, USUAL, OpticsColumn
+from tomoset.formats._relion_optics import (
+    ABERRATIONS,
+    CONTRAST,
+    CS,
+    PIXEL,
+    USUAL,
+    VOLTAGE,
+    OpticsColumn,
+)
 from tomoset.formats._texts import exact_texts, kept, number_texts, vector_texts, whole_texts
 from tomoset.images.mrc import stack_path
 from tomoset.images.tiff import TIFF_ENDINGS
@@ -180,6 +188,8 @@ ALIGNMENT_LABELS = (
     "rlnTomoXShiftAngst",
     "rlnTomoYShiftAngst",
 )
+#: Without these there are no directions.
+ANGLES = ALIGNMENT_LABELS[1:3]
 STAR_FILE = "rlnTomoTiltSeriesStarFile"
 
 #: What messages call fields of the model.
@@ -191,7 +201,22 @@ LABELS = {
     "stack": "rlnTomoTiltSeriesName",
     "images": IMAGE_NAME,
     "fiducials": "rlnTomoFiducialsStarFile",
-    "pixel_size": "rlnTomoTiltSeriesPixelSize",
+    "pixel_size": PIXEL,
+    "voltage": VOLTAGE,
+    "spherical_aberration": CS,
+    "amplitude_contrast": CONTRAST,
+    "fractional_dose": "rlnTomoImportFractionalDose",
+    "defocus_slope": "rlnTomoDefocusSlope",
+    "hand_log_odds": HAND_LOG_ODDS,
+    "luminance": LUMINANCE,
+    "thickness": THICKNESS,
+    "normal": "rlnTomoIceNormalX, Y and Z",
+    "binning": BINNING,
+    "acquisition": ACQUISITION,
+    "coefficients": DEFORMATION_COEFFICIENTS,
+    "projections": "rlnTomoProjX, Y and Z",
+    "tilts": "rlnTomoXTilt, YTilt and ZRot",
+    "shifts": "rlnTomoXShiftAngst and YShiftAngst",
     "tomograms": "rlnTomoTomogramsFile",
     "particles": "rlnTomoParticlesFile",
     "manifolds": "rlnTomoManifoldsFile",
@@ -304,7 +329,12 @@ def global_text(tomogram: Tomogram, column: GlobalColumn, finder: Finder) -> str
 
 
 def _moved(old: str, now: str, finder: Finder) -> bool:
-    """Whether the old name of a file finds another one from where a new set will be."""
+    """Whether the old name of a file finds another one from where a new set will be.
+
+    One that names none was no name then, and is none now.
+    """
+    if old in ("", NO_TEXT):
+        return False
     place = image_place(now)
     return image_place(old) != place and image_place(finder.image_here(old)) != place
 

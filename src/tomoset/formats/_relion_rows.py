@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import star
-from tomoset.errors import FileFormatError, ModelError
+from tomoset.errors import AssumptionWarning, ImpossibleValueError, ModelError
 from tomoset.formats._files import header_of
+from tomoset.formats._numbers import UNKNOWN, known_floats, read_floats, refuse_in_column
 from tomoset.formats._relion_labels import (
     ACQUISITION,
+    ALIGNMENT_LABELS,
+    ANGLES,
     BINNING,
     DEFORMATION_COEFFICIENTS,
     DEFORMATION_TYPE,
@@ -28,6 +33,7 @@ from tomoset.formats._relion_labels import (
     HALF_NAMES,
     HAND_LOG_ODDS,
     IMAGE_NAME,
+    LABELS,
     LUMINANCE,
     MOVIE,
     NO_TEXT,
@@ -39,13 +45,27 @@ from tomoset.formats._relion_labels import (
     UNFINISHED,
     VOLUMES,
 )
-from tomoset.formats._relion_optics import read_aberrations
+from tomoset.formats._relion_optics import CONTRAST, CS, PIXEL, VOLTAGE, read_aberrations
 from tomoset.images.mrc import stack_path
-from tomoset.model import Deformation, Exclusion, Ice, Optics, Reconstruction, Source, Tomogram
+from tomoset.model import (
+    Alignment,
+    Deformation,
+    Exclusion,
+    Ice,
+    Optics,
+    Reconstruction,
+    Source,
+    Tomogram,
+)
+from tomoset.model.quantities import QUANTITIES
 from tomoset.paths import Finder
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
+
+
+#: Of one stack.
+_MOST_IMAGES = int(QUANTITIES["image_index"].possible[1])
 
 
 class GlobalRow:
@@ -59,7 +79,12 @@ class GlobalRow:
 
     def number(self, label: str) -> float | None:
         """None where there is no such column, or RELION's word for nothing in it."""
-        return self.required(label) if self.says(label) else None
+        return self.known(label) if self.says(label) else None
+
+    def known(self, label: str) -> float | None:
+        """A number that must be said; None where it is said to be not known."""
+        value = self.required(label)
+        return None if math.isnan(value) or value == UNKNOWN else value
 
     def says(self, label: str) -> bool:
         """Whether there is such a column with something in it."""
@@ -76,12 +101,22 @@ class GlobalRow:
 
     def images(self, tilts: star.Table, label: str) -> tuple[str, ...]:
         """A column of names of images, from the working folder; none if it is absent."""
-        return tuple(map(self.finder.image_here, tilts.get(label) or ()))
+        names = tilts.get(label) or ()
+        for row, name in enumerate(names):
+            number, at, _ = name.partition("@")
+            if at and not (number.isdecimal() and 1 <= int(number[:9]) <= _MOST_IMAGES):
+                raise tilts.error(
+                    f"expected a number from 1 to {_MOST_IMAGES} before the @, found {name!r}; "
+                    "images of a stack are counted from 1",
+                    row,
+                    label,
+                )
+        return tuple(map(self.finder.image_here, names))
 
     def required(self, label: str) -> float:
         text = self.table[label][self.row]
         try:
-            if "_" in text:
+            if "_" in text or not text.isascii():
                 raise ValueError
             return float(text)
         except ValueError:
@@ -110,30 +145,34 @@ class GlobalRow:
 
     def size(self) -> tuple[int, int, int] | None:
         labels = [f"rlnTomoSize{axis}" for axis in "XYZ"]
-        if not all(self.says(label) for label in labels):
+        if any(self.number(label) is None for label in labels):
             return None
         x, y, z = (self.integer(label) for label in labels)
         return x, y, z
 
     @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """Give what the model refuses the place of this row."""
+    def errors(self, tilts: star.Table) -> Iterator[None]:
+        """Give what the model refuses its place: in this row, or in that of a tilt image."""
         try:
             yield
+        except ImpossibleValueError as problem:
+            label = LABELS.get(problem.field)
+            if problem.row is not None and problem.row < len(tilts):
+                there = label if label in tilts else None
+                raise tilts.error(str(problem), problem.row, there) from problem
+            raise self.table.error(str(problem), self.row, label) from problem
         except ModelError as problem:
-            raise FileFormatError(
-                str(problem), path=self.table.path, line=self.table.line_of(self.row)
-            ) from problem
+            raise self.table.error(str(problem), self.row) from problem
 
     def optics(self) -> Optics:
         def number(label: str, default: float) -> float:
             return default if (said := self.number(label)) is None else said
 
         return Optics(
-            pixel_size=self.number("rlnTomoTiltSeriesPixelSize"),
-            voltage=self.required("rlnVoltage"),
-            spherical_aberration=self.required("rlnSphericalAberration"),
-            amplitude_contrast=self.required("rlnAmplitudeContrast"),
+            pixel_size=self.number(PIXEL),
+            voltage=self.known(VOLTAGE),
+            spherical_aberration=self.known(CS),
+            amplitude_contrast=self.known(CONTRAST),
             group=self.text("rlnOpticsGroupName") or "opticsGroup1",
             **read_aberrations(self.table, self.row, number),
         )
@@ -141,15 +180,25 @@ class GlobalRow:
 
 def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     """A tomogram with all that both dialects say alike: everything but the alignment."""
-    stack, index, images = _images(reader.images(tilts, IMAGE_NAME))
-    if reader.text(STACK) and EXCLUDED_ROW not in tilts:
-        stack = reader.finder.image_here(reader.text(STACK) or "")
+    names = reader.images(tilts, IMAGE_NAME)
+    stack, index, images = _images(names)
+    said = reader.said(STACK)
+    if said is not None and EXCLUDED_ROW not in tilts:
+        in_rows, stack = stack, reader.finder.image_here(said)
+        if in_rows is not None and in_rows != stack_path(stack):
+            warnings.warn(
+                f"{tilts.path}: rows of data_{tilts.name} name images of {in_rows}, but {STACK} is "
+                f"{stack}; row i is taken for image i of the latter, as RELION takes it",
+                AssumptionWarning,
+                stacklevel=4,
+            )
+            index, images = None, names
     header = header_of(stack)
-    fields: dict[str, Any] = {field: read_floats(tilts, label) for label, field in NUMBERS.items()}
+    fields: dict[str, Any] = {field: known_floats(tilts, label) for label, field in NUMBERS.items()}
     deviations = {what: read_floats(tilts, label) for what, label in DEVIATIONS.items()}
     even, odd = (reader.images(tilts, label) for label in HALF_NAMES)
     slope = reader.number("rlnTomoDefocusSlope")
-    with reader.errors():
+    with reader.errors(tilts):
         return Tomogram(
             name=name,
             n_tilts=len(tilts),
@@ -194,13 +243,23 @@ def with_exclusions(tomogram: Tomogram, out: star.Table, excluded: Tomogram) -> 
     return replace(tomogram, exclusions=exclusions)
 
 
-def read_floats(table: star.Table, label: str) -> Array | None:
-    """A column of numbers, read-only, or None where the table has no such column."""
-    if label not in table:
+def read_alignment(tilts: star.Table) -> Alignment | None:
+    """Angles and shifts, if all but the tilt about x are there.
+
+    See docs/relion.md, 'Files of RELION 5'. Angles without shifts are directions.
+    """
+    said = {label: known_floats(tilts, label) for label in ALIGNMENT_LABELS}
+    if any(said[label] is None for label in ANGLES):
         return None
-    values = table.floats(label)
-    values.flags.writeable = False
-    return values
+    columns = np.zeros((len(tilts), len(said)))
+    for i, (label, values) in enumerate(said.items()):
+        if values is not None:
+            refuse_in_column(tilts, label, "angles" if i < 3 else "shifts", values)
+            columns[:, i] = values
+    directions_only = any(said[label] is None for label in ALIGNMENT_LABELS[3:])
+    if directions_only:
+        columns[:, 3:] = 0.0
+    return Alignment(angles=columns[:, :3], shifts=columns[:, 3:], directions_only=directions_only)
 
 
 def source_of(reader: GlobalRow, tilts: star.Table, format: str) -> Source:

@@ -8,7 +8,6 @@ https://relion.readthedocs.io/en/release-4.0/Reference/STA/Datatypes/tomogram_se
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -18,16 +17,16 @@ import numpy.typing as npt
 from tomoset import geometry, star
 from tomoset.errors import (
     AssumptionWarning,
-    FileFormatError,
     MissingFieldError,
     ModelError,
     UnsupportedError,
 )
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
-from tomoset.formats._relion import ROWS_IN_ORDER, Relion
+from tomoset.formats._relion import ROWS_IN_ORDER, Labelled, Relion, find_global, refuse_duplicates
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
+    ANGLES,
     GLOBAL_COLUMNS,
     IMAGE_NAME,
     PROJECTION_LABELS,
@@ -60,23 +59,14 @@ _VERSION = "# version 30001"
 Array = npt.NDArray[np.float64]
 
 
-def _is_global(name: str, labels: Iterable[str]) -> bool:
-    """Whether a table names tomograms, and no other file holds their tilt images."""
-    said = set(labels)
-    return (
-        "rlnTomoName" in said
-        and (name == "global" or "rlnTomoFrameCount" in said)
-        and STAR_FILE not in said
-    )
-
-
 def _global_of(text: star.StarFile) -> star.Table | None:
-    return next((t for t in text.tables if _is_global(t.name, t.columns)), None)
+    place = find_global(text, inline=False)
+    return None if place is None else text.tables[place]
 
 
 def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
     """A set from the tables of ``tomograms.star``; its tables are matched by name."""
-    _refuse_duplicates(text, table)
+    refuse_duplicates(text, table)
     others = {t.name: t for t in reversed(text.tables) if t is not table}
     finder, tomograms = Finder(text.path), []
     for row, name in enumerate(table["rlnTomoName"]):
@@ -89,24 +79,6 @@ def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
             tomograms.append(tomogram)
     files = () if text.path is None else (text.path,)
     return TomogramSet(tomograms, format=NAME, files=files, source=text)
-
-
-def _refuse_duplicates(text: star.StarFile, table: star.Table) -> None:
-    names = list(table["rlnTomoName"])
-    for name, count in Counter(names).items():
-        if count > 1:
-            row = len(names) - 1 - names[::-1].index(name)
-            raise table.error(
-                f"{count} tomograms are called {name!r}; names are what particles refer to, "
-                "so each may occur only once",
-                row=row,
-            )
-    blocks = Counter(t.name for t in text.tables if t is not table)
-    for name in names:
-        if blocks[name] > 1:
-            raise FileFormatError(
-                f"{blocks[name]} tables are called data_{name}; expected one", path=text.path
-            )
 
 
 def _tilt_table(
@@ -138,13 +110,19 @@ def _read_tomogram(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     tomogram = read_common(reader, tilts, name)
     origin = None if tomogram.size is None else np.asarray(tomogram.size) / 2 - 1
     tomogram = replace(tomogram, depth_origin=origin)
-    with reader.errors():
+    with reader.errors(tilts):
         tomogram = _with_alignment(tomogram, tilts)
     return recorded(tomogram, source_of(reader, tilts, NAME), GLOBAL_COLUMNS, _TILT_COLUMNS)
 
 
 def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
     if not any(label in tilts for label in PROJECTION_LABELS):
+        if all(label in tilts for label in ANGLES):
+            raise tilts.error(
+                f"angles ({ANGLES[0]}), but other tables of the file have matrices "
+                f"({PROJECTION_LABELS[0]}): expected one or the other in all of them; convert the "
+                "parts before they are put together"
+            )
         return tomogram
     matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
     if not matrices[:, :3, 3].any() and (np.linalg.det(matrices[:, :3, :3]) > 0).all():
@@ -297,9 +275,9 @@ class Relion4(Relion):
         ROWS_IN_ORDER,
     )
 
-    def is_global(self, name: str, labels: Iterable[str]) -> bool:
-        """Whether a table names tomograms, and no other file holds their tilt images."""
-        return _is_global(name, labels)
+    def find_global(self, tables: Iterable[Labelled]) -> int | None:
+        """The table that names tomograms, whose tilt images are in no other file."""
+        return find_global(tables, inline=False)
 
     def from_star(self, text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
         """A set from the tables of ``tomograms.star``; its tables are matched by name."""

@@ -24,7 +24,7 @@ from tomoset.errors import (
 from tomoset.files import together
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
-from tomoset.formats._relion import ROWS_IN_ORDER, Relion
+from tomoset.formats._relion import ROWS_IN_ORDER, Labelled, Relion, find_global, refuse_duplicates
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
     FRAME_COUNT,
@@ -52,13 +52,14 @@ from tomoset.formats._relion_rows import (
     GlobalRow,
     check_count,
     check_images,
+    read_alignment,
     read_common,
     source_of,
     with_exclusions,
 )
 from tomoset.formats._relion_tables import exclusion_table, global_table, tilt_table
 from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
-from tomoset.model import Alignment, Tomogram, TomogramSet
+from tomoset.model import Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.paths import Finder, file_names, from_here
 
@@ -71,20 +72,24 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Files:
-    """The STAR files that a set was read from: the global one, and one for each tomogram."""
+    """The STAR files that a set was read from: the global one, and one for each tomogram.
+
+    `table`, of the global one, lists the tomograms.
+    """
 
     head: star.StarFile
+    table: star.Table
     series: dict[str, star.StarFile]
 
 
-def _global_of(text: star.StarFile) -> star.Table | None:
-    return next((t for t in text.tables if STAR_FILE in t and "rlnTomoName" in t), None)
-
-
 def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
-    """A set from its global file; the files of its tilt series are found from it."""
+    """A set from its global file; the files of its tilt series are found from it.
+
+    Where it names none its own tables are the tilt series, as WarpTools writes them.
+    """
     series: dict[str, star.StarFile] = {}
-    finder, tomograms = Finder(text.path), []
+    head, finder, tomograms = _without_series(text, table), Finder(text.path), []
+    own = {t.name: t for t in reversed(text.tables) if t is not table}
     for row, name in enumerate(table["rlnTomoName"]):
         if name in series:
             raise table.error(
@@ -93,10 +98,30 @@ def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
                 row=row,
             )
         with part(bad, name):
-            series[name] = _series_file(table, row, name, finder)
+            if head is text:
+                series[name] = _series_file(table, row, name, finder)
+            else:
+                series[name] = _own_tables(text, own, (name, excluded_name(name)))
             tomograms.append(_read_tomogram(GlobalRow(table, row, finder), series[name], name))
-    files = [file.path for file in (text, *series.values()) if file.path is not None]
-    return TomogramSet(tomograms, format=NAME, files=files, source=Files(text, series))
+    every = dict.fromkeys(file.path for file in (text, *series.values()))
+    files = [path for path in every if path is not None]
+    return TomogramSet(tomograms, format=NAME, files=files, source=Files(head, table, series))
+
+
+def _without_series(text: star.StarFile, table: star.Table) -> star.StarFile:
+    """The global file without the tables of tilt images that it holds if it names no other file."""
+    if STAR_FILE in table:
+        return text
+    refuse_duplicates(text, table)
+    names = {name for one in table["rlnTomoName"] for name in (one, excluded_name(one))}
+    return replace(text, tables=tuple(t for t in text if t is table or t.name not in names))
+
+
+def _own_tables(
+    text: star.StarFile, tables: dict[str, star.Table], names: Iterable[str]
+) -> star.StarFile:
+    """The tables of one tomogram, as a file of their own."""
+    return replace(text, tables=tuple(tables[name] for name in names if name in tables))
 
 
 def _series_file(table: star.Table, row: int, name: str, finder: Finder) -> star.StarFile:
@@ -138,15 +163,17 @@ def _read_table(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
         tomogram = replace(tomogram, image_size=check_images(tomogram.images, tilts))
     if tomogram.size is not None:
         tomogram = replace(tomogram, depth_origin=np.asarray(tomogram.size) / 2)
-    with reader.errors():
+    with reader.errors(tilts):
         tomogram = _with_alignment(tomogram, tilts)
     return recorded(tomogram, source_of(reader, tilts, NAME), _COLUMNS, _READ_COLUMNS)
 
 
 def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
     """Projections from angles and shifts, or from matrices, which RELION 5 prefers."""
-    alignment = _read_alignment(tilts)
-    placed = replace(tomogram, alignment=alignment).placed()
+    alignment = read_alignment(tilts)
+    placed = replace(tomogram, alignment=alignment)
+    if alignment is not None and not alignment.directions_only:
+        placed = placed.placed()
     if not any(label in tilts for label in PROJECTION_LABELS):
         return placed
     matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
@@ -160,22 +187,6 @@ def _as_read(tomogram: Tomogram, label: str) -> bool:
     if source is None or source.format != NAME or label not in source.tilts or now is None:
         return False
     return bool(same_entries(source.tilt_values[label], now).all())
-
-
-def _read_alignment(tilts: star.Table) -> Alignment | None:
-    """Angles and shifts, if all but the tilt about x are there.
-
-    See docs/relion.md, 'Files of RELION 5'.
-    """
-    if not all(label in tilts for label in ALIGNMENT_LABELS[1:]):
-        return None
-    x = tilts.floats(ALIGNMENT_LABELS[0]) if ALIGNMENT_LABELS[0] in tilts else np.zeros(len(tilts))
-    y, z, shift_x, shift_y = (tilts.floats(label) for label in ALIGNMENT_LABELS[1:])
-    columns = np.stack([x, y, z, shift_x, shift_y], axis=1)
-    if not np.isfinite(columns).all():
-        row = int(np.argwhere(~np.isfinite(columns))[0, 0])
-        raise tilts.error("an angle or a shift is not a finite number", row=row)
-    return Alignment(angles=columns[:, :3], shifts=columns[:, 3:])
 
 
 def _named_in_rows(tomogram: Tomogram) -> bool:
@@ -198,6 +209,16 @@ def _has_stack(tomogram: Tomogram) -> bool:
         and (index is None or np.array_equal(index, np.arange(tomogram.n_tilts)))
         and not _named_in_rows(tomogram)
     )
+
+
+def _as_named(tomogram: Tomogram) -> bool:
+    """Whether images are the ones that the file named, by whatever columns it has."""
+    source = tomogram.source
+    if source is None or source.format != NAME or IMAGE_NAME not in source.tilts:
+        return False
+    count = source.row.get(FRAME_COUNT)
+    same = same_entries(source.tilt_values[IMAGE_NAME], image_texts(tomogram) or ())
+    return bool(same.all()) and (count is None or float(count) == tomogram.n_tilts)
 
 
 _STACK_COLUMNS = {
@@ -285,9 +306,9 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
 
 
 def _head(ready: TomogramSet, path: str, old: Files | None, finder: Finder) -> star.StarFile:
-    template = None if old is None else _global_of(old.head)
+    template = None if old is None else old.table
     # RELION would take "empty" for the stack of a tomogram: rows name all images anyway.
-    stacks = all(map(_has_stack, ready.values()))
+    stacks = all(_has_stack(t) or _as_named(t) for t in ready.values())
     table = global_table(
         ready,
         [c for c in _COLUMNS if stacks or c.label not in _STACK_COLUMNS],
@@ -390,10 +411,9 @@ class Relion5(Relion):
     abilities = frozenset({"deformation", "single images", "centred coordinates", "linked sets"})
     rules = (ROWS_IN_ORDER,)
 
-    def is_global(self, name: str, labels: Iterable[str]) -> bool:
-        """Whether a table names the STAR files of tilt series."""
-        del name
-        return {STAR_FILE, "rlnTomoName"} <= set(labels)
+    def find_global(self, tables: Iterable[Labelled]) -> int | None:
+        """The table that names STAR files of tilt series, or has their angles beside it."""
+        return find_global(tables, inline=True)
 
     def from_star(self, text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
         """A set from its global file; the files of its tilt series are found from it."""

@@ -28,6 +28,7 @@ from tomoset.geometry._basic import (
     to_one_based,
     translation,
     triangulate,
+    x_tilt_angles,
 )
 from tomoset.geometry._deformation import DeformationBasis
 from tomoset.geometry._dual import DualMatrix, image_derivatives, strains
@@ -69,4 +70,5 @@ __all__ = [
     "to_one_based",
     "translation",
     "triangulate",
+    "x_tilt_angles",
 ]

@@ -187,6 +187,18 @@ def tilt_angles(projections: Array) -> Array:
     return np.rad2deg(np.arctan2(-beam[:, 0], beam[:, 2]))
 
 
+def x_tilt_angles(projections: Array) -> Array:
+    """Tilt of each image about the tomogram's x axis [deg], as `tilt_angles` about y. Shape (n,).
+
+    Examples
+    --------
+    >>> x_tilt_angles((rotation_z(85) @ rotation_x(-20))[None]).round(9).tolist()
+    [-20.0]
+    """
+    beam = np.cross(projections[:, 0, :3], projections[:, 1, :3])
+    return np.rad2deg(np.arctan2(beam[:, 1], beam[:, 2]))
+
+
 def tilt_axis_angles(projections: Array) -> Array:
     """Direction in each image of the tomogram's y axis, from the image's y axis [deg].
 

@@ -205,7 +205,7 @@ def _microscope(tomogram: Tomogram) -> Ctf:
         defocus_u=0.0,
         defocus_v=0.0,
         defocus_angle=0.0,
-        voltage=optics.voltage,
-        spherical_aberration=optics.spherical_aberration,
-        amplitude_contrast=optics.amplitude_contrast,
+        voltage=optics.need("voltage"),
+        spherical_aberration=optics.need("spherical_aberration"),
+        amplitude_contrast=optics.need("amplitude_contrast"),
     )

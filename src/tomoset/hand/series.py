@@ -47,7 +47,7 @@ def read_series(tomogram: Tomogram, images: TiltSeries, focus: list[Ctf]) -> Ser
     FileFormatError
         If an image is damaged.
     """
-    pixel_size, voltage = tomogram.need_pixel_size(), tomogram.optics.voltage
+    pixel_size, voltage = tomogram.need_pixel_size(), tomogram.optics.need("voltage")
     refuse_coarse(tomogram.name, pixel_size, focus)
     slab, tiles = Slab.of(tomogram), Tiles.of(images.size, pixel_size)
     flat = slab.depths(tomogram, tiles.middles, np.zeros((1, 2)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,6 +15,7 @@ from tomoset.model.alignment import Alignment
 from tomoset.model.deformation import Deformation
 from tomoset.model.ice import Ice
 from tomoset.model.optics import Optics
+from tomoset.model.quantities import refuse_impossible
 from tomoset.model.reconstruction import Reconstruction
 from tomoset.model.source import Source
 
@@ -108,11 +108,9 @@ class TomogramFields:
                 f"tomogram {self.name!r}: hand must be +1 or -1, not {self.hand}; "
                 "find it by experiment, it is the sign of defocus against depth"
             )
-        if self.n_tilts < 0:
-            raise ModelError(f"tomogram {self.name!r}: {self.n_tilts} tilt images are impossible")
-        if self.fractional_dose is not None and not math.isfinite(self.fractional_dose):
-            raise ModelError(f"tomogram {self.name!r}: impossible dose {self.fractional_dose}")
         checked = Checks(self.name)
+        for single in ("n_tilts", "fractional_dose", "defocus_slope", "hand_log_odds"):
+            refuse_impossible(single, getattr(self, single), checked.place)
         n = (self.n_tilts,)
         for name, value in (
             ("hand", int(self.hand)),
@@ -123,7 +121,7 @@ class TomogramFields:
             ("image_index", checked.indices("image_index", self.image_index, n)),
             ("acquisition", checked.indices("acquisition", self.acquisition, n)),
             ("deviations", {k: checked.array(k, v, n) for k, v in self.deviations.items()}),
-            *((each, checked.array(each, getattr(self, each), n)) for each in PER_TILT),
+            *((each, checked.quantity(each, getattr(self, each), n)) for each in PER_TILT),
         ):
             object.__setattr__(self, name, value)
         for name in ("images", "movies"):

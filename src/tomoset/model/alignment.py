@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.model.quantities import refuse_impossible
+
 Array = npt.NDArray[np.float64]
 
 
@@ -28,3 +30,7 @@ class Alignment:
     angles: Array
     shifts: Array
     directions_only: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("angles", "shifts"):
+            refuse_impossible(name, getattr(self, name))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tomoset.errors import ModelError
 from tomoset.geometry import DeformationBasis
+from tomoset.model.quantities import refuse_impossible
 
 Array = npt.NDArray[np.float64]
 
@@ -55,6 +56,7 @@ class Deformation:
                 f"{expected} coefficients per tilt image, not an array of shape "
                 f"{coefficients.shape}"
             )
+        refuse_impossible("coefficients", coefficients)
         coefficients.flags.writeable = False
         object.__setattr__(self, "coefficients", coefficients)
 

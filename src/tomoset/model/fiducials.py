@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.errors import ModelError
 from tomoset.model.observations import Observations
+from tomoset.model.quantities import refuse_impossible
 
 Array = npt.NDArray[np.float64]
 
@@ -55,8 +56,7 @@ class Fiducials:
             points = points.reshape(0, 3)
         if points.ndim != 2 or points.shape[1] != 3:
             raise ModelError(f"fiducials must have shape (n, 3), not {points.shape}")
-        if not np.isfinite(points).all():
-            raise ModelError("the position of a fiducial is not finite")
+        refuse_impossible("points", points, each="fiducial")
         if self.observations is not None and self.observations.n_beads > len(points):
             raise ModelError(
                 f"there are {len(points)} fiducials, and number {self.observations.n_beads} is seen"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from tomoset.errors import ModelError
+from tomoset.model.quantities import refuse_impossible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +31,5 @@ class Ice:
     normal: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        for value in (self.luminance, self.thickness, *(self.normal or ())):
-            if value is not None and not math.isfinite(value):
-                raise ModelError(f"what is said of ice must be finite, not {value}")
+        for name in ("luminance", "thickness", "normal"):
+            refuse_impossible(name, getattr(self, name), "ice", each="")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError
+from tomoset.model.quantities import OF_OPTICS, refuse_impossible
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """The microscope, as a CTF needs it.
+    """The microscope, as a CTF needs it. What is not known is None.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class Optics:
     Raises
     ------
     ModelError
-        If a value is impossible: a pixel size of 0, amplitude contrast outside 0 to 1, an
-        aberration that is not finite.
+        If a value is impossible (`tomoset.model.quantities`): a pixel size of 0, an amplitude
+        contrast outside 0 to 1, an aberration that is not finite.
 
     Examples
     --------
@@ -46,36 +46,31 @@ class Optics:
     """
 
     pixel_size: float | None
-    voltage: float = 300.0
-    spherical_aberration: float = 2.7
-    amplitude_contrast: float = 0.1
+    voltage: float | None = 300.0
+    spherical_aberration: float | None = 2.7
+    amplitude_contrast: float | None = 0.1
     group: str = "opticsGroup1"
     aberrations: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     beam_tilt: tuple[float, float] = (0.0, 0.0)
     magnification: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
 
     def __post_init__(self) -> None:
-        for name in ("pixel_size", "voltage", "spherical_aberration", "amplitude_contrast"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise ModelError(f"{name} must be a finite number, not {value}")
+        for name in OF_OPTICS:
+            refuse_impossible(name, getattr(self, name))
         for name, values in (
             ("aberrations", self.aberrations),
             ("beam_tilt", (self.beam_tilt,)),
             ("magnification", self.magnification),
         ):
             frozen = tuple(tuple(map(float, part)) for part in values)
-            if not all(math.isfinite(number) for part in frozen for number in part):
-                raise ModelError(f"{name} must be finite numbers, not {values}")
+            for part in frozen:
+                refuse_impossible(name, part, each="")
             object.__setattr__(self, name, frozen[0] if name == "beam_tilt" else frozen)
-        if self.pixel_size is not None and not self.pixel_size > 0:
-            raise ModelError(
-                f"the pixel size must be above 0 Å, not {self.pixel_size:g} (RELION's -999 means "
-                "that it was not known)"
-            )
-        if not self.voltage > 0:
-            raise ModelError(f"the voltage must be above 0 kV, not {self.voltage}")
-        if not 0 <= self.amplitude_contrast <= 1:
-            raise ModelError(
-                f"the amplitude contrast is a fraction from 0 to 1, not {self.amplitude_contrast}"
-            )
+
+    def need(self, name: str) -> float:
+        """A number of `tomoset.model.quantities.OF_OPTICS`, or a ModelError."""
+        value: float | None = getattr(self, name)
+        if value is None:
+            what = name.replace("_", " ")
+            raise ModelError(f"optics group {self.group!r}: the {what} is not known; give it")
+        return value

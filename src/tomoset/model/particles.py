@@ -13,6 +13,7 @@ from tomoset import geometry
 from tomoset.errors import ModelError, UnsupportedError
 from tomoset.model.io import StrPath, entered
 from tomoset.model.optics import Optics
+from tomoset.model.quantities import refuse_impossible
 from tomoset.model.source import InFile
 from tomoset.model.tomogram_set import TomogramSet
 
@@ -111,7 +112,7 @@ class ParticleSet(InFile):
     subtomogram_angles : (n, 3) array, optional
         rot, tilt, psi of rlnTomoSubtomogram* [deg]. None: not rotated.
     angles : (n, 3) array, optional
-        rot, tilt, psi of the particle in its subtomogram [deg].
+        rot, tilt, psi of the particle in its subtomogram [deg]; NaN where they are not known.
     visible : sequence of masks, optional
         Per particle, which tilt images show it, in the order of its tomogram's table.
     halves : (n,) int array, optional
@@ -161,12 +162,9 @@ class ParticleSet(InFile):
         self._freeze("optics_groups", (n,), np.int64)
         object.__setattr__(self, "optics", dict(self.optics))
         self._freeze("pixel_sizes", (n,), np.float64)
-        for name in ("coordinates", "origins", "subtomogram_angles"):
-            self._refuse(
-                name, lambda value: np.asarray(~np.isfinite(value).all(axis=1)), "is not finite"
-            )
+        for name in ("coordinates", "origins", "subtomogram_angles", "angles", "pixel_sizes"):
+            refuse_impossible(name, getattr(self, name), each="particle", unknown=name == "angles")
         self._refuse("halves", lambda value: (value != 0) & (value != 1), "is neither 0 nor 1")
-        self._refuse("pixel_sizes", lambda value: ~(value > 0), "is not above 0 Å")
         if self.visible is not None:
             object.__setattr__(self, "visible", VisibleTilts.of(self.visible))
         for what, rows in (("masks", self.visible), ("rows of text", self.source)):
@@ -230,7 +228,17 @@ class ParticleSet(InFile):
         """From each particle's own frame to the tomogram's: (n, 3, 3), A_sub A.
 
         See docs/relion.md, 'Particles'.
+
+        Raises
+        ------
+        ModelError
+            If angles of a particle are not known.
         """
+        self._refuse(
+            "angles",
+            lambda value: np.asarray(np.isnan(value).any(axis=1)),
+            "are not known; leave out such particles, or find their orientations",
+        )
         total = np.broadcast_to(np.eye(3), (len(self), 3, 3))
         for angles in (self.subtomogram_angles, self.angles):
             if angles is not None:

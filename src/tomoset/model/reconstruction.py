@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tomoset.errors import ModelError
+from tomoset.model.quantities import refuse_impossible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,5 +36,4 @@ class Reconstruction:
     others: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.binning) and self.binning > 0):
-            raise ModelError(f"the binning of a tomogram must be above 0, not {self.binning:g}")
+        refuse_impossible("binning", self.binning)

@@ -7,10 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from tomoset.images.tilt_series import tilt_images
 from tomoset.model.tomogram import Tomogram
 from tomoset.model.tomogram_set import TomogramSet
 
@@ -88,11 +84,6 @@ def each(test: Callable[[Tomogram], str | None]) -> Callable[[TomogramSet], Foun
                 yield tomogram.name, message
 
     return over
-
-
-def rows(mask: npt.NDArray[np.bool_]) -> str:
-    """Which tilt images, from 1."""
-    return tilt_images(np.flatnonzero(mask).tolist())
 
 
 def mixed(what: str, value: Callable[[Tomogram], float | None]) -> Callable[[TomogramSet], Found]:

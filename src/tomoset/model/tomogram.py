@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import MissingFieldError, ModelError
+from tomoset.errors import AssumptionWarning, MissingFieldError, ModelError
 from tomoset.images.boxes import ParticleImages, extract_boxes
 from tomoset.images.ctf import Ctf
 from tomoset.images.mrc import stack_path
@@ -137,8 +139,9 @@ class Tomogram(TomogramTilts):
         [1, 2, 0]
         """
         when = self.pre_exposure if self.acquisition is None else self.acquisition
-        if when is None:
-            raise ModelError(f"tomogram {self.name!r} has no doses, so its order is not known")
+        if when is None or np.isnan(when).any():
+            lack = "has no doses" if when is None else "has doses that are not known"
+            raise ModelError(f"tomogram {self.name!r} {lack}, so its order is not known")
         return np.argsort(when, kind="stable")
 
     @property
@@ -147,6 +150,13 @@ class Tomogram(TomogramTilts):
         if self.projections is None and self.alignment is not None:
             return np.asarray(self.alignment.angles[:, 1])
         return geometry.tilt_angles(self.need_projections())
+
+    @property
+    def x_tilt_angles(self) -> Array:
+        """Tilt of each image about the tomogram's x axis [deg]: (n,) array."""
+        if self.projections is None and self.alignment is not None:
+            return np.asarray(self.alignment.angles[:, 0])
+        return geometry.x_tilt_angles(self.need_projections())
 
     @property
     def tilt_axis_angles(self) -> Array:
@@ -279,22 +289,29 @@ class Tomogram(TomogramTilts):
         >>> t.ctf(0, depth=3.0).defocus_v
         18994.0
         """
-        u, v = self.need_defocus()
         change = self._defocus_per_depth() * depth if depth else 0.0
 
-        def value(values: Array | None, default: float) -> float:
-            return default if values is None else float(values[tilt])
+        def value(field: str, default: float) -> float:
+            values: Array | None = getattr(self, field)
+            found = default if values is None else float(values[tilt])
+            if math.isnan(found):
+                raise ModelError(
+                    f"tomogram {self.name!r}, tilt image {tilt + 1}: {field.replace('_', ' ')} is "
+                    "not known; estimate it, or exclude the image"
+                )
+            return found
 
+        self.need_defocus()
         return Ctf(
-            defocus_u=float(u[tilt]) + change,
-            defocus_v=float(v[tilt]) + change,
-            defocus_angle=value(self.defocus_angle, 0.0),
-            voltage=self.optics.voltage,
-            spherical_aberration=self.optics.spherical_aberration,
-            amplitude_contrast=self.optics.amplitude_contrast,
-            phase_shift=value(self.phase_shift, 0.0),
-            b_factor=value(self.b_factor, 0.0),
-            scale=value(self.ctf_scale, 1.0),
+            defocus_u=value("defocus_u", 0.0) + change,
+            defocus_v=value("defocus_v", 0.0) + change,
+            defocus_angle=value("defocus_angle", 0.0),
+            voltage=self.optics.need("voltage"),
+            spherical_aberration=self.optics.need("spherical_aberration"),
+            amplitude_contrast=self.optics.need("amplitude_contrast"),
+            phase_shift=value("phase_shift", 0.0),
+            b_factor=value("b_factor", 0.0),
+            scale=value("ctf_scale", 1.0),
         )
 
     def with_depth_origin(self, origin: npt.ArrayLike) -> Tomogram:
@@ -350,6 +367,13 @@ class Tomogram(TomogramTilts):
         pixel = self.optics.pixel_size
         if self.alignment is None or size is None or image_size is None or pixel is None:
             return sized
+        if self.alignment.directions_only:
+            warnings.warn(
+                f"tomogram {self.name!r}: its alignment has directions only, no shifts; the middle "
+                "of the tomogram is taken to be in the middle of each image",
+                AssumptionWarning,
+                stacklevel=4,
+            )
         projections = geometry.rigid_projections(
             self.alignment.angles, self.alignment.shifts / pixel, size=size, image_size=image_size
         )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.model.quantities import refuse_impossible
 from tomoset.model.source import InFile
 
 Array = npt.NDArray[np.float64]
@@ -91,11 +92,7 @@ def _checked(name: str, value: npt.ArrayLike) -> Array:
         raise ModelError(
             f"the trajectory of {name!r} must have shape (n_tilts, 3), not {array.shape}"
         )
-    if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise ModelError(
-            f"the trajectory of {name!r}, tilt image {row + 1}, is not finite: {array[row]}"
-        )
+    refuse_impossible("trajectory", array, f"particle {name!r}")
     if array.flags.writeable:
         array = array.copy()
         array.flags.writeable = False

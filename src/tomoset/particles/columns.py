@@ -65,6 +65,11 @@ def check_optics(particles: ParticleSet, tomogram: Tomogram) -> None:
             continue
         for what in ("voltage", "spherical_aberration", "amplitude_contrast"):
             said, value = getattr(optics, what), getattr(tomogram.optics, what)
+            if said is None or value is None:
+                raise ModelError(
+                    f"the {what.replace('_', ' ')} of tomogram {tomogram.name!r}, or of optics "
+                    f"group {number} of its particles, is not known; give it"
+                )
             if abs(said - value) > _ALIKE * max(1.0, abs(value)):
                 raise ModelError(
                     f"{what.replace('_', ' ')}: optics group {number} of the particles says "

@@ -144,7 +144,9 @@ class Predictor:
         keep &= known >= weighting.cutoff * known.max()
         weight = known if gain is None else known * gain
         if weighting.dose and t.pre_exposure is not None:
-            left = dose_weight(k / self.pixel_size, float(t.pre_exposure[tilt]), t.optics.voltage)
+            left = dose_weight(
+                k / self.pixel_size, float(t.pre_exposure[tilt]), t.optics.need("voltage")
+            )
             keep &= left >= weighting.cutoff
             weight = weight * left
         if weighting.high_pass is not None:
@@ -224,5 +226,5 @@ class Predictor:
         """The phase of the CTF at no depth, and what each Å of defocus takes off: in cycles."""
         x, y = frequencies((self.box, self.box), self.pixel_size)
         cycles = self.tomogram.ctf(tilt).phase(x, y) / (2 * np.pi)
-        squares = wavelength(self.tomogram.optics.voltage) / 2 * (x * x + y * y)
+        squares = wavelength(self.tomogram.optics.need("voltage")) / 2 * (x * x + y * y)
         return cycles, squares.astype(np.float32)

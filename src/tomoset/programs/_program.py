@@ -16,9 +16,10 @@ import numpy.typing as npt
 from tomoset import run
 from tomoset.errors import TomosetError
 from tomoset.model import Tomogram
+from tomoset.model.quantities import OF_CTF
 from tomoset.programs._results import encode, layout, load, store
 from tomoset.programs._task import Task, contents, identity, in_folder, need_of_images
-from tomoset.project import Project
+from tomoset.project import Project, refuse_unknown, warn_of_unusual
 from tomoset.run import Need, Records, Report, refuse_beyond
 
 O = TypeVar("O")  # noqa: E741 - options
@@ -80,6 +81,16 @@ def documented(options: type) -> Callable[[F], F]:
     return fill
 
 
+def nothing(_: object) -> tuple[str, ...]:
+    """Projections and images are all that goes into it."""
+    return ()
+
+
+def ctf_and_doses(_: object) -> tuple[str, ...]:
+    """All quantities that images are weighed by."""
+    return (*OF_CTF, "pre_exposure")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program(Generic[O, R]):
     """What is done with every tomogram of a set, and what the new set says of it.
@@ -122,6 +133,10 @@ class Program(Generic[O, R]):
         What else a result depends on, by default the task's options: for `encode`.
     need : callable
         Memory and disk that a task takes; by default what single images take.
+    computes_with : callable, a function at the top of a module
+        Of the options: quantities of a tomogram that go into what is computed
+        (`tomoset.model.quantities`). Unusual ones are said first; each must be known of all tilt
+        images or of none.
     links : bool
         Write an optimisation set even if none was read.
     draws : bool
@@ -141,6 +156,7 @@ class Program(Generic[O, R]):
     identity: Callable[[Task[O]], str] = identity
     depends: Callable[[Task[O]], object] = lambda task: task.options
     need: Callable[[Task[O]], Need] = need_of_images
+    computes_with: Callable[[O], Iterable[str]] = nothing
     links: bool = False
     draws: bool = False
 
@@ -160,7 +176,8 @@ class Program(Generic[O, R]):
 
     def work(self, folder: str) -> Callable[[Task[O]], dict[str, Any]]:
         """The job of one task, which puts the arrays of results beside their records."""
-        return partial(_job, self.run, self.identity, self.need, str(self.records(folder).folder))
+        folder = str(self.records(folder).folder)
+        return partial(_job, self.run, self.identity, self.need, self.computes_with, folder)
 
     def refuse_beyond(self, tasks: Mapping[str, Task[O]], folder: str) -> None:
         """Refuse tasks that together need more than there is, before any of them begins.
@@ -198,11 +215,15 @@ def _job(
     run: Callable[[Task[O]], R],
     of: Callable[[Task[O]], str],
     need: Callable[[Task[O]], Need],
+    computes_with: Callable[[O], Iterable[str]],
     folder: str,
     task: Task[O],
 ) -> dict[str, Any]:
     """What a record keeps: a result, the files that it names, and what these were made of."""
     with in_folder(task.root):
+        fields = tuple(computes_with(task.options))
+        refuse_unknown(task.tomogram, task.format, fields)
+        warn_of_unusual(task.tomogram, task.format, fields)
         made_of = of(task)
         refuse_beyond(f"tomogram {task.tomogram.name!r}", need(task), task.folder)
         result = run(task)

@@ -30,7 +30,7 @@ from tomoset.programs._particles import (
     options_and_reference,
     particle_inputs,
 )
-from tomoset.programs._program import Done, Program, Result, documented
+from tomoset.programs._program import Done, Program, Result, ctf_and_doses, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._results import BULK
 from tomoset.programs._task import Task, use_threads
@@ -299,6 +299,7 @@ PROGRAM = Program(
     result=AlignedByParticles,
     run=_run,
     outputs=lambda task: [task.target("alignment_{name}.star"), *task.figures("{name}")],
+    computes_with=ctf_and_doses,
     lines=_lines,
     updated=_updated,
     linked=_linked,

@@ -37,7 +37,7 @@ from tomoset.programs._particles import (
     inputs_of,
     particle_inputs,
 )
-from tomoset.programs._program import Done, Program, Result, documented
+from tomoset.programs._program import Done, Program, Result, ctf_and_doses, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._results import BULK
 from tomoset.programs._task import Task, use_threads
@@ -342,6 +342,7 @@ PROGRAM = Program(
     result=ParticleSums,
     run=_run,
     outputs=lambda _: (),
+    computes_with=ctf_and_doses,
     identity=identity_with_particles,
     depends=_depends,
 )

@@ -18,7 +18,7 @@ from tomoset.hand.options import HandOptions
 from tomoset.hand.report import hand_to_star
 from tomoset.hand.verdict import Verdict, verdict
 from tomoset.model import Tomogram, TomogramSet
-from tomoset.programs._program import Done, Program, Result, documented
+from tomoset.programs._program import Done, Program, Result, ctf_and_doses, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, use_threads
 from tomoset.project import Project
@@ -252,6 +252,7 @@ PROGRAM = Program(
     result=SeriesHand,
     run=_run,
     outputs=lambda task: [task.target("hand_{name}.star"), *task.figures("{name}")],
+    computes_with=ctf_and_doses,
     depends=lambda task: replace(task.options, apply=False),
     draws=True,
 )

@@ -17,6 +17,7 @@ from tomoset.figures import sections
 from tomoset.formats import working_format
 from tomoset.images.device import Device, open_device
 from tomoset.model import Reconstruction, Tomogram, TomogramSet
+from tomoset.model.quantities import OF_CTF
 from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, use_threads
@@ -247,6 +248,10 @@ def _warn_of_moves(request: Request[Options]) -> None:
         )
 
 
+def _computes_with(options: Options) -> tuple[str, ...]:
+    return (*(OF_CTF if options.ctf != "none" else ()), *("pre_exposure", "voltage") * options.dose)
+
+
 PROGRAM = Program(
     name="reconstruct",
     verb="reconstructed",
@@ -260,6 +265,7 @@ PROGRAM = Program(
             *task.figures(_PATTERN + part),
         )
     ],
+    computes_with=_computes_with,
     updated=_updated,
     cleared=lambda tomogram: replace(tomogram, reconstruction=None),
     depends=_depends,

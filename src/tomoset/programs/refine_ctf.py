@@ -32,7 +32,7 @@ from tomoset.programs._particles import (
     options_and_reference,
     particle_inputs,
 )
-from tomoset.programs._program import Done, Program, Result, documented
+from tomoset.programs._program import Done, Program, Result, ctf_and_doses, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, use_threads
 from tomoset.programs._words import gain_text, rounded
@@ -260,6 +260,7 @@ PROGRAM = Program(
     result=RefinedCtf,
     run=_run,
     outputs=lambda task: [task.target("ctf_{name}.star"), *task.figures("{name}")],
+    computes_with=ctf_and_doses,
     lines=_lines,
     updated=_updated,
     identity=identity_with_particles,

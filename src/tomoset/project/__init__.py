@@ -12,6 +12,7 @@ from tomoset.project._read import (
     open_tomograms,
     read_all,
 )
+from tomoset.project.plausible import refuse_unknown, warn_of_unusual
 
 __all__ = [
     "Project",
@@ -20,4 +21,6 @@ __all__ = [
     "open_project",
     "open_tomograms",
     "read_all",
+    "refuse_unknown",
+    "warn_of_unusual",
 ]

@@ -15,18 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import (
-    AssumptionWarning,
-    FileAccessError,
-    LossyWarning,
-    ModelError,
-    VerificationError,
-)
+from tomoset.errors import FileAccessError, LossyWarning, ModelError, VerificationError
 from tomoset.files import Guard, together
 from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.model.project import LINKED
 from tomoset.project._read import open_tomograms, read_all
+from tomoset.project.plausible import warn_of_unusual
 from tomoset.project.stacks import with_stacks
 from tomoset.project.verify import Verification, verify
 from tomoset.run import chosen, documented
@@ -322,14 +317,8 @@ def _prepared(
     What is lost, or assumed, is a warning. Stacks that have to be made are written.
     """
     format, tomograms = format_named(options.to), project.tomograms
-    for name, t in tomograms.items():
-        if t.alignment is not None and t.alignment.directions_only:
-            warnings.warn(
-                f"tomogram {name!r}: its matrices have no translations, only directions; the "
-                "middle of the tomogram is taken to be in the middle of each image",
-                AssumptionWarning,
-                stacklevel=3,
-            )
+    for t in tomograms.values():
+        warn_of_unusual(t, options.to)
     lost = format.losses(project)
     kept = f"; matrices next to them keep it, until {format.package} writes the set"
     for name, loss in lost.items():

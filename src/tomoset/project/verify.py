@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +110,17 @@ def _comparable(source: Tomogram, target: Tomogram) -> tuple[Tomogram, Tomogram]
     image = source.image_size or target.image_size
     if source.alignment is not None and target.alignment is not None:
         size, image = size or _ANY_SIZE, image or _ANY_IMAGE
-    return source.placed(size, image), target.placed(size, image)
+    return _placed(source, size, image), _placed(target, size, image)
+
+
+def _placed(
+    tomogram: Tomogram, size: tuple[int, int, int] | None, image: tuple[int, int] | None
+) -> Tomogram:
+    """With projections; nothing is assumed where both have directions only."""
+    waiting = tomogram.alignment
+    if waiting is not None:
+        tomogram = replace(tomogram, alignment=replace(waiting, directions_only=False))
+    return tomogram.placed(size, image)
 
 
 #: What a dialect must not change, besides projections and defocus.
@@ -122,7 +132,11 @@ def _differences(source: Tomogram, target: Tomogram) -> tuple[str, ...]:
     found = [f for f in every if (getattr(source, f) is None) != (getattr(target, f) is None)]
     for field in set(_SAME) - set(found):
         one, other = getattr(source, field), getattr(target, field)
-        if one is not None and not np.allclose(one, other, rtol=0, atol=1e-6):
+        if one is not None and not np.allclose(one, other, rtol=0, atol=1e-6, equal_nan=True):
+            found.append(field)
+    for field in ("defocus_u", "defocus_v"):
+        one, other = getattr(source, field), getattr(target, field)
+        if field not in found and one is not None and (np.isnan(one) != np.isnan(other)).any():
             found.append(field)
     if source.optics != target.optics:
         found.append("optics")
@@ -154,7 +168,8 @@ def _verification(
         position = np.maximum(position, apart.max(axis=1, initial=0.0))
         if both:
             change = np.abs(source.defocus(here) - target.defocus(there)).max(axis=2)
-            defocus = np.maximum(defocus, change.max(axis=1, initial=0.0))
+            # Where it is not known it cannot change.
+            defocus = np.fmax(defocus, change.max(axis=1, initial=0.0))
     return Verification(
         points=points,
         position=position,

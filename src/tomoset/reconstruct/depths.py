@@ -108,5 +108,5 @@ def _batch(tilts: list[int], lowest: Array, step: float, levels: npt.NDArray[np.
 def depth_step(plan: Plan) -> float:
     """Between depths whose CTFs are told apart [Å]: see `PHASE_ERROR`."""
     finest = 1 / (2 * plan.pixel_size * plan.binning)
-    length = wavelength(plan.tomogram.optics.voltage)
+    length = wavelength(plan.tomogram.optics.need("voltage"))
     return float(2 * PHASE_ERROR / (np.pi * length * finest**2))

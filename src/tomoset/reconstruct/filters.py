@@ -70,7 +70,9 @@ class Filters:
         options, t = plan.options, plan.tomogram
         weight = np.ones(self._k.shape, dtype=np.float32)
         if options.dose:
-            weight *= dose_weight(self._k, float(t.need_pre_exposure()[i]), t.optics.voltage)
+            weight *= dose_weight(
+                self._k, float(t.need_pre_exposure()[i]), t.optics.need("voltage")
+            )
         if options.ctf != "none":
             ctf = plan.ctf(i, depth).at(*self._frequencies)
             weight *= ctf if options.method == "wiener" else np.sign(ctf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,8 @@ import numpy as np
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning, ModelError
-from tomoset.formats._relion_labels import plain_text
+from tomoset.formats._numbers import UNKNOWN, possible_floats
+from tomoset.formats._relion_labels import LABELS, plain_text
 from tomoset.formats._relion_optics import (
     ABERRATIONS,
     CONTRAST,
@@ -61,11 +63,7 @@ def read_optics(
             stacklevel=2,
         )
         return groups, None if np.isnan(own).any() else own, _groups(optics, rows, links)
-    sizes = optics.floats(PIXEL)
-    bad = np.flatnonzero(~((sizes > 0) & np.isfinite(sizes)))
-    if len(bad):
-        found = f"expected a pixel size above 0 Å, found {sizes[bad[0]]:g}"
-        raise optics.error(found, int(bad[0]), PIXEL)
+    sizes = possible_floats(optics, PIXEL, "pixel_size")
     _compare(optics, sizes, rows, links)
     return groups, sizes[rows], _groups(optics, rows, links)
 
@@ -82,13 +80,15 @@ def _groups(optics: star.Table, rows: Ints, links: Links) -> dict[int, Optics]:
         try:
             found[number] = _group(optics, row, like, floats)
         except ModelError as problem:
-            raise optics.error(str(problem), row) from problem
+            label = LABELS.get(getattr(problem, "field", ""))
+            raise optics.error(str(problem), row, label) from problem
     return found
 
 
 def _group(optics: star.Table, row: int, like: Optics, floats: Callable[[str], Array]) -> Optics:
     def number(label: str, default: Any) -> Any:
-        return float(floats(label)[row]) if label in optics else default
+        value = float(floats(label)[row]) if label in optics else UNKNOWN
+        return default if value == UNKNOWN or math.isnan(value) else value
 
     return Optics(
         pixel_size=number(PIXEL, like.pixel_size),

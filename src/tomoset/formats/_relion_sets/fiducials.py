@@ -27,6 +27,7 @@ import numpy as np
 
 from tomoset import star
 from tomoset.errors import FileFormatError, LossyWarning, MissingFieldError, MissingFileError
+from tomoset.formats._numbers import possible_floats
 from tomoset.formats._relion_sets._columns import ORIGINS
 from tomoset.formats._texts import (
     VERSIONS,
@@ -132,7 +133,8 @@ def _named(tables: Iterable[star.Table], name: str) -> star.Table | None:
 
 
 def _positions(table: star.Table, dialect: str, pixel_size: float) -> Array:
-    return np.stack([_to_voxels(table.floats(label), dialect, pixel_size) for label in ORIGINS], 1)
+    columns = (possible_floats(table, label, "beads") for label in ORIGINS)
+    return np.stack([_to_voxels(values, dialect, pixel_size) for values in columns], axis=1)
 
 
 def _to_voxels(values: Array, dialect: str, pixel_size: float) -> Array:

@@ -24,6 +24,7 @@ from tomoset.errors import (
     MissingFieldError,
     ModelError,
 )
+from tomoset.formats._numbers import possible_floats
 from tomoset.formats._relion_sets._columns import (
     CENTRED,
     CORNER,
@@ -99,11 +100,13 @@ def particles_from_star(
     if centred:
         coordinates = _from_centred(table, links, pixel_sizes)
     else:
-        coordinates = _numbers(table, CORNER)
+        coordinates = _numbers(table, CORNER, "coordinates")
         _warn_of_picks(table, tomograms)
     dialect = "relion5" if centred else "relion4"
     _warn_of_pixels(table)
-    triples: dict[str, Any] = {what: _triple(table, labels) for what, labels in TRIPLES.items()}
+    triples: dict[str, Any] = {
+        what: _triple(table, labels, what) for what, labels in TRIPLES.items()
+    }
     for array in (groups, pixel_sizes, coordinates):
         if array is not None:
             array.flags.writeable = False
@@ -241,7 +244,7 @@ def _from_centred(table: star.Table, links: Links, pixel_sizes: Array | None) ->
         frame = Frame.of(links, pixel_sizes)
     except ModelError as problem:
         raise FileFormatError(str(problem), path=table.path) from problem
-    centred = _numbers(table, CENTRED)
+    centred = _numbers(table, CENTRED, "centred")
     for axis in range(3):
         centred[:, axis] = frame.to_voxels(centred[:, axis], axis)
     return centred
@@ -261,7 +264,7 @@ def _warn_of_picks(table: star.Table, tomograms: TomogramSet) -> None:
 def _warn_of_pixels(table: star.Table) -> None:
     """Origins in pixels are those of RELION before 3.1: its tomography reads Å only."""
     old = [label.removesuffix("Angst") for label in ORIGINS]
-    used = [label for label in old if label in table and np.any(_numbers(table, [label]))]
+    used = [label for label in old if label in table and table.floats(label).any()]
     if used and not all(label in table for label in ORIGINS):
         warnings.warn(
             f"{table.path}: {', '.join(used)} (pixels) are not used, as RELION uses "
@@ -272,19 +275,15 @@ def _warn_of_pixels(table: star.Table) -> None:
         )
 
 
-def _numbers(table: star.Table, labels: Sequence[str]) -> Array:
-    """Columns of finite numbers, side by side."""
+def _numbers(table: star.Table, labels: Sequence[str], field: str) -> Array:
+    """Columns of possible numbers, side by side."""
     out = np.empty((len(table), len(labels)))
     for i, label in enumerate(labels):
-        out[:, i] = table.floats(label)
-        bad = np.flatnonzero(~np.isfinite(out[:, i]))
-        if len(bad):
-            row = int(bad[0])
-            raise table.error(f"expected a finite number, found {out[row, i]}", row, label)
+        out[:, i] = possible_floats(table, label, field)
     return out
 
 
-def _triple(table: star.Table, labels: tuple[str, ...]) -> Array | None:
+def _triple(table: star.Table, labels: tuple[str, ...], field: str) -> Array | None:
     """Three columns, 0 where one is absent; None where RELION looks at none of them."""
     present = [label for label in labels if label in table]
     if not present:
@@ -299,8 +298,7 @@ def _triple(table: star.Table, labels: tuple[str, ...]) -> Array | None:
     for i, label in enumerate(labels):
         if label in table:
             # An angle that RELION could not find is nan; a place must be a number.
-            finite = labels in (SUBTOMOGRAM, ORIGINS)
-            out[:, i] = _numbers(table, [label])[:, 0] if finite else table.floats(label)
+            out[:, i] = possible_floats(table, label, field, unknown=field == "angles")
     out.flags.writeable = False
     return out
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning, LossyWarning, MissingFieldError
+from tomoset.formats._numbers import possible_floats
 from tomoset.formats._relion_sets._columns import ORIGINS
 from tomoset.formats._texts import VERSIONS, Array, float_texts, some
 from tomoset.model import ParticleSet, TomogramSet, TrajectorySet
@@ -156,11 +157,7 @@ def _check_rows(
 def _shifts(table: star.Table) -> Array:
     out = np.empty((len(table), 3))
     for axis, label in enumerate(ORIGINS):
-        out[:, axis] = table.floats(label)
-    bad = np.argwhere(~np.isfinite(out))
-    if len(bad):
-        row, axis = bad[0].tolist()
-        raise table.error(f"expected a finite number, found {out[row, axis]}", row, ORIGINS[axis])
+        out[:, axis] = possible_floats(table, label, "trajectory")
     out.flags.writeable = False
     return out
 

@@ -240,7 +240,7 @@ def gather(
         powers=powers[..., used] * factor,
         x=x[used],
         y=y[used],
-        voltage=tomogram.optics.voltage,
+        voltage=tomogram.optics.need("voltage"),
         seen=np.stack(seen, axis=1).astype(np.int64),
         particles=int(of.visible.any(axis=1).sum()),
     )

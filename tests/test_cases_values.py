@@ -1,0 +1,433 @@
+"""Values that files say: each is possible and known, or an error that names its place."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tomoset
+from tests.builders.command import run
+from tests.builders.tomograms import rigid_tomogram
+from tomoset import star
+from tomoset.check import check
+from tomoset.check.summary import summarise
+from tomoset.errors import AssumptionWarning, ImpossibleValueError, ModelError, TomosetError
+from tomoset.model import Optics, Tomogram, TomogramSet
+from tomoset.model._tomogram_fields import PER_TILT
+from tomoset.model.quantities import OF_OPTICS, OF_TOMOGRAM, QUANTITIES
+
+quick = settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+#: What a cell may hold instead of its number.
+ODD = ["nan", "-nan", "inf", "-inf", "1e400", "-1e400", "1e308", "-999", "-999.000000", "0", "-1",
+       "1e20", "1_0", "0x10", "1,5", "word", "", "''", "\u0663", "[1,2,3,4]", "[]", "empty", "1e-320",
+       "99999999999999999999"]  # fmt: skip
+
+
+def made(**changes: object) -> Tomogram:
+    """Three tilt images with all that a set can say of each."""
+    t = rigid_tomogram()
+    n = t.n_tilts
+    return replace(
+        t,
+        defocus_u=np.linspace(20000, 21000, n),
+        defocus_v=np.linspace(19000, 20000, n),
+        defocus_angle=np.linspace(10, 20, n),
+        phase_shift=np.full(n, 30.0),
+        ctf_scale=np.full(n, 0.9),
+        b_factor=np.full(n, 4.0),
+        pre_exposure=3.0 * np.arange(n),
+        exposure=np.full(n, 3.0),
+        nominal_tilts=np.linspace(-60, 60, n),
+        acquisition=np.arange(n),
+        fractional_dose=3.0,
+        defocus_slope=0.9,
+        hand_log_odds=7.0,
+        deviations={"tilt": np.full(n, 0.1)},
+        **changes,
+    )
+
+
+@cache
+def texts(dialect: str) -> Mapping[str, bytes]:
+    """The files of a set in a dialect, by path; `inline`: RELION 5's tables in one file."""
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            t = made()
+            TomogramSet([t]).write("set.star", "relion4" if dialect == "relion4" else "relion5")
+            files = {str(p): p.read_bytes() for p in Path().rglob("*.star")}
+        finally:
+            os.chdir(here)
+    if dialect == "inline":
+        head = star.loads(files["set.star"])
+        columns = {k: v for k, v in head.first.columns.items() if k != "rlnTomoTiltSeriesStarFile"}
+        (series,) = (text for path, text in files.items() if path != "set.star")
+        both = star.StarFile((replace(head.first, columns=columns), *star.loads(series)))
+        return {"set.star": star.dumps(both)}
+    return files
+
+
+def cells(files: Mapping[str, bytes]) -> Iterator[tuple[str, int, str, int]]:
+    for path, text in files.items():
+        for block, table in enumerate(star.loads(text)):
+            for label, column in table.columns.items():
+                for row in range(len(column)):
+                    yield path, block, label, row
+
+
+def put(files: Mapping[str, bytes], cell: tuple[str, int, str, int], value: str) -> None:
+    """Write the files with another value in one cell."""
+    shutil.rmtree("tilt_series", ignore_errors=True)
+    path, block, label, row = cell
+    for name, text in files.items():
+        file = star.loads(text)
+        if name == path:
+            column = list(file.tables[block][label])
+            column[row] = value
+            changed = file.tables[block].with_columns({label: column})
+            tables = [changed if i == block else t for i, t in enumerate(file.tables)]
+            file = replace(file, tables=tuple(tables))
+        Path(name).parent.mkdir(exist_ok=True)
+        star.write(file, name)
+
+
+def columns_of(path: str) -> dict[tuple[str, str], list[str]]:
+    """All texts of a set, by table and label, wherever its tables are."""
+    found = {}
+    for file in (path, *map(str, Path("tilt_series").rglob("*.star"))):
+        for table in star.read(file):
+            found |= {(table.name, label): list(column) for label, column in table.columns.items()}
+    found.pop(("global", "rlnTomoTiltSeriesStarFile"), None)
+    return found
+
+
+def after(files: Mapping[str, bytes], cell: tuple[str, int, str, int], value: str) -> None:
+    """What becomes of files with that cell: an error that names the file, or all is as it was."""
+    put(files, cell, value)
+    before = columns_of("set.star")
+    try:
+        tomograms = tomoset.read("set.star")
+    except TomosetError as refused:
+        problem = refused
+    else:
+        problem = None
+    if problem is not None:
+        assert ".star" in str(problem), problem
+        return
+    json.dumps([summarise(t) for t in tomograms.values()], allow_nan=False)
+    check(tomograms)
+    for t in tomograms.values():
+        for field in (*PER_TILT, *OF_OPTICS, "fractional_dose"):
+            found = getattr(t, field) if hasattr(t, field) else getattr(t.optics, field)
+            assert not np.isinf(0.0 if found is None else found).any()
+    try:
+        tomograms.write("set.star")
+    except TomosetError:
+        return
+    assert columns_of("set.star") == before, (cell, value)
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.TomosetWarning")
+@pytest.mark.parametrize("dialect", ["relion4", "relion5", "inline"])
+@quick
+@given(data=st.data())
+def test_any_cell_of_a_set_is_an_error_with_its_file_or_comes_back(
+    dialect: str, tmp_path: Path, data: st.DataObject
+) -> None:
+    with contextlib.chdir(tmp_path):
+        files = texts(dialect)
+        after(
+            files, data.draw(st.sampled_from(sorted(cells(files)))), data.draw(st.sampled_from(ODD))
+        )
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.TomosetWarning")
+@pytest.mark.parametrize("dialect", ["relion4", "relion5", "inline"])
+@quick
+@given(data=st.data())
+def test_any_column_misspelt_or_gone_is_an_error_or_all_else_comes_back(
+    dialect: str, tmp_path: Path, data: st.DataObject
+) -> None:
+    files = texts(dialect)
+    path, block, label, _ = data.draw(st.sampled_from(sorted(cells(files))))
+    other = data.draw(st.sampled_from([None, label[:-1], label.lower(), f"{label}X"]))
+    with contextlib.chdir(tmp_path):
+        put(files, (path, block, label, 0), star.loads(files[path]).tables[block][label][0])
+        file = star.read(path)
+        columns = {
+            (name if name != label else other): texts
+            for name, texts in file.tables[block].columns.items()
+        }
+        columns.pop(None, None)
+        tables = list(file.tables)
+        tables[block] = replace(tables[block], columns=columns)
+        star.write(replace(file, tables=tuple(tables)), path)
+        before = columns_of("set.star")
+        try:
+            tomograms = tomoset.read("set.star")
+            tomograms.write("set.star")
+        except TomosetError:
+            return
+        now = columns_of("set.star")
+        assert {key: now.get(key) for key in before} == before
+
+
+def line_of(path: str, text: str) -> int:
+    return Path(path).read_text().splitlines().index(text) + 1
+
+
+def with_value(dialect: str, label: str, value: str) -> tuple[str, str]:
+    """A set with that value in its first row: the file that says it, and the line's place."""
+    files = texts(dialect)
+    cell = next(c for c in cells(files) if c[2] == label and c[3] == 0)
+    put(files, cell, value)
+    path, block, _, _ = cell
+    return path, f"{path}:{star.read(path).tables[block].line_of(0)}: "
+
+
+#: Labels, and values that nothing can have.
+IMPOSSIBLE = [
+    ("rlnVoltage", "3"), ("rlnVoltage", "300000"), ("rlnVoltage", "0"), ("rlnVoltage", "-300"),
+    ("rlnVoltage", "inf"), ("rlnSphericalAberration", "-2.7"), ("rlnSphericalAberration", "1e9"),
+    ("rlnSphericalAberration", "2.7e7"), ("rlnAmplitudeContrast", "10"),
+    ("rlnAmplitudeContrast", "-0.1"), ("rlnTomoTiltSeriesPixelSize", "0"),
+    ("rlnTomoTiltSeriesPixelSize", "1e9"), ("rlnTomoImportFractionalDose", "-5"),
+    ("rlnTomoImportFractionalDose", "1e9"), ("rlnMicrographPreExposure", "1e9"),
+    ("rlnMicrographPreExposure", "-3"), ("rlnMicrographPreExposure", "inf"),
+    ("rlnDefocusU", "1e9"), ("rlnDefocusV", "-inf"), ("rlnDefocusAngle", "inf"),
+    ("rlnDefocusAngle", "1e20"), ("rlnPhaseShift", "1e5"), ("rlnCtfScalefactor", "-1"),
+    ("rlnCtfBfactor", "1e30"), ("rlnTomoNominalStageTiltAngle", "1e20"), ("rlnTomoSizeX", "0"),
+    ("rlnTomoSizeY", "-5"), ("rlnTomoSizeZ", "1e12"), ("rlnTomoHand", "0"),
+    ("rlnTomoDefocusSlope", "1e9"), ("tomosetAcquisition", "0"),
+    ("tomosetAcquisition", "99999999999"),
+]  # fmt: skip
+OF_RELION_5 = [
+    ("rlnTomoYTilt", "inf"), ("rlnTomoYTilt", "1e20"), ("rlnTomoXTilt", "-999"),
+    ("rlnTomoZRot", "nan"), ("rlnTomoXShiftAngst", "1e20"), ("rlnTomoYShiftAngst", "-999"),
+    ("rlnMicrographName", "000000@a.mrc"), ("rlnMicrographName", "-1@a.mrc"),
+    ("rlnMicrographName", "x@a.mrc"), ("rlnMicrographName", "99999999999999999999@a.mrc"),
+]  # fmt: skip
+OF_RELION_4 = [
+    ("rlnTomoProjX", "[0,0,0,5]"), ("rlnTomoProjY", "[1e300,0,0,5]"),
+    ("rlnTomoProjZ", "[nan,0,0,5]"), ("rlnTomoProjW", "[0,0,0,0]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dialect", "label", "value"),
+    [(d, *each) for d in ("relion4", "relion5", "inline") for each in IMPOSSIBLE]
+    + [(d, *each) for d in ("relion5", "inline") for each in OF_RELION_5]
+    + [("relion4", *each) for each in OF_RELION_4],
+)
+def test_an_impossible_value_is_an_error_with_file_line_and_what_is_expected(
+    dialect: str, label: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, place = with_value(dialect, label, value)
+    with pytest.raises(TomosetError) as refused:
+        tomoset.read("set.star")
+    said = str(refused.value)
+    assert place in said
+    if label.startswith(("rlnTomoSize", "rlnTomoProj")):
+        return  # of three or four columns together
+    assert label in said
+    assert "expected" in said
+    assert "found" in said
+
+
+#: Labels, and values that are possible, but not usual.
+UNUSUAL = [
+    ("rlnVoltage", "30"), ("rlnSphericalAberration", "8"), ("rlnAmplitudeContrast", "0.9"),
+    ("rlnTomoTiltSeriesPixelSize", "200"), ("rlnTomoImportFractionalDose", "500"),
+    ("rlnMicrographPreExposure", "3000"), ("rlnDefocusU", "2.9"), ("rlnDefocusU", "-30000"),
+    ("rlnDefocusV", "500000"), ("rlnDefocusAngle", "700"), ("rlnPhaseShift", "300"),
+    ("rlnCtfScalefactor", "0"), ("rlnCtfBfactor", "1e5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+@pytest.mark.parametrize(("label", "value"), UNUSUAL)
+def test_an_unusual_value_is_a_finding_and_said_before_something_is_made_of_it(
+    dialect: str,
+    label: str,
+    value: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_value(dialect, label, value)
+    (found,) = (p for p in check(tomoset.read("set.star")) if p.code in ("V01", "C02"))
+    assert label in found.message
+    assert f"{float(value):g}" in found.message
+    other = "relion5" if dialect == "relion4" else "relion4"
+    code, _, err = run(capsys, "convert", "set.star", "out/set.star", "--to", other, "--strict")
+    assert code == 1
+    assert "usual is from" in err
+    assert not Path("out/set.star").exists()
+
+
+def test_what_is_made_in_python_is_asked_the_same() -> None:
+    for field, value in (("voltage", 3.0), ("spherical_aberration", np.inf), ("pixel_size", -1.0)):
+        with pytest.raises(ImpossibleValueError, match="expected"):
+            replace(Optics(pixel_size=2.0), **{field: value})
+    for field in PER_TILT:
+        with pytest.raises(ImpossibleValueError, match=r"tilt image 3: .*expected") as refused:
+            replace(made(), **{field: np.where(np.arange(5) == 2, np.inf, 1.0)})
+        assert (refused.value.field, refused.value.row) == (field, 2)
+    singular = np.array(made().projections)
+    singular[1, 0] = 0
+    with pytest.raises(ModelError, match="tilt image 2: the projection matrix"):
+        replace(made(), projections=singular)
+
+
+def test_every_number_of_the_model_has_a_range() -> None:
+    numbers = {*PER_TILT, *OF_OPTICS, *OF_TOMOGRAM, "fractional_dose", "defocus_slope", "size"}
+    assert numbers <= set(QUANTITIES)
+    texts = {"group", "name", "hand", "stack", "images", "half_images", "movies", "fiducials"}
+    texts |= {"unfinished"}
+    parts = {"alignment", "deformation", "reconstruction", "ice", "exclusions", "source", "optics"}
+    for model in (Optics, Tomogram):
+        assert {f.name for f in fields(model)} <= {*QUANTITIES, *texts, *parts}
+    for name, quantity in QUANTITIES.items():
+        (low, high), (least, most) = quantity.possible, quantity.usual
+        assert low <= least < most <= high, name
+
+
+@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+@pytest.mark.parametrize("label", ["rlnDefocusU", "rlnMicrographPreExposure", "rlnPhaseShift"])
+@pytest.mark.parametrize("value", ["-999", "-999.000000", "nan"])
+def test_what_is_not_known_of_a_tilt_image_is_no_value(
+    dialect: str, label: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_value(dialect, label, value)
+    tomograms = tomoset.read("set.star")
+    (t,) = tomograms.values()
+    field = {"rlnDefocusU": "defocus_u", "rlnPhaseShift": "phase_shift"}.get(label, "pre_exposure")
+    assert np.isnan(getattr(t, field)).tolist() == [True, False, False, False, False]
+    assert "V02" in {p.code for p in check(tomograms)}
+    if field == "pre_exposure":
+        with pytest.raises(ModelError, match="not known"):
+            _ = replace(t, acquisition=None).acquisition_order
+    else:
+        with pytest.raises(ModelError, match=r"tilt image 1: .* is not known"):
+            t.ctf(0)
+        assert t.ctf(1).voltage == 300.0
+
+
+@pytest.mark.parametrize("label", ["rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"])
+def test_optics_that_are_not_known_are_none(
+    label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_value("relion4", label, "-999")
+    code, out, _ = run(capsys, "info", "--json", "set.star")
+    assert code == 0
+    assert None in json.loads(out)["tomograms"][0].values()
+    (t,) = tomoset.read("set.star").values()
+    with pytest.raises(ModelError, match="is not known"):
+        t.ctf(0)
+
+
+# ---- cases that are kept outside ---------------------------------------------------------------
+
+
+@pytest.fixture
+def case(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Path:
+    """A copy of the case that the test names, to work in."""
+    source = shared / "cases" / request.param
+    if not source.is_dir():
+        pytest.skip(f"the case {request.param} is not in ../shared/cases")
+    for path in source.rglob("*"):
+        if path.is_file():
+            target = tmp_path / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", ["info_json_nan"], indirect=True)
+def test_no_infinite_number_comes_in(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (["--json"], []):
+        code, out, err = run(capsys, "info", *options, "tomograms.star")
+        assert code == 1
+        assert "tomograms.star:" in err
+        assert "rlnDefocusU: " in err
+        assert "expected a finite number" in err
+        assert "-inf" not in out.partition('"errors"')[0]
+
+
+@pytest.mark.parametrize("case", ["partial_size_lost"], indirect=True)
+def test_two_sizes_of_three_keep_their_texts(case: Path) -> None:
+    tomoset.read("tomograms.star").write("out.star")
+    assert columns_of("out.star") == columns_of("tomograms.star")
+
+
+@pytest.mark.parametrize("case", ["relion5_inline_tables"], indirect=True)
+def test_tilt_tables_in_the_global_file_are_those_of_relion_5(
+    case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (t,) = tomoset.read("tomograms.star").values()
+    np.testing.assert_allclose(
+        t.need_projections()[0, 0, :3], [0.03753690, -0.99717627, -0.06504203], atol=1e-8
+    )
+    assert [p.code for p in check(tomoset.read("tomograms.star"))] == ["H03"]
+    code, out, _ = run(capsys, "convert", "tomograms.star", "o5", "--to", "relion5", "--strict")
+    assert (code, "verified" in out) == (0, True)
+    found, truth = star.read("o5/tilt_series/TS_01.star"), star.read("truth_tilt_series/TS_01.star")
+    assert found.first.columns == truth.first.columns
+
+
+def test_warps_angles_without_shifts_are_directions(
+    shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shared / "data/oracles/cryocat_relion5_warp2/warp2_R5_inline_tomograms.star"
+    if not path.is_file():
+        pytest.skip("this set is not in ../shared/data")
+    code, out, _ = run(capsys, "info", "--json", str(path))
+    assert code == 0
+    (first, *_) = json.loads(out)["tomograms"]
+    assert first["tilt_angles"] == [-67.871925, 51.821392]
+    assert "directions only" in first["note"]
+    assert "alignment" not in first["missing"]
+
+
+def test_angles_without_shifts_are_directions_and_programs_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = texts("inline")
+    head, series = star.loads(files["set.star"])
+    shifts = ("rlnTomoXShiftAngst", "rlnTomoYShiftAngst")
+    columns = {label: column for label, column in series.columns.items() if label not in shifts}
+    star.write(star.StarFile((head, replace(series, columns=columns))), "set.star")
+    (t,) = tomoset.read("set.star").values()
+    assert t.projections is None
+    np.testing.assert_allclose(t.tilt_angles, np.linspace(-40, 40, 5))
+    with pytest.warns(AssumptionWarning, match="directions only"):
+        placed = t.placed(image_size=(65, 47))
+    np.testing.assert_allclose(placed.project([[31, 24, 15]]), np.tile([32.0, 23.0], (5, 1, 1)))
