@@ -19,14 +19,24 @@ from hypothesis import strategies as st
 
 import tomoset
 from tests.builders.command import run
+from tests.builders.image_stacks import write_images
+from tests.builders.imod_folder import NEWST_COM, TILT_COM, ctffind, make_folder, transforms
 from tests.builders.tomograms import rigid_tomogram
 from tomoset import star
 from tomoset.check import check
 from tomoset.check.summary import summarise
-from tomoset.errors import AssumptionWarning, ImpossibleValueError, ModelError, TomosetError
+from tomoset.errors import (
+    AssumptionWarning,
+    FileFormatError,
+    ImpossibleValueError,
+    ModelError,
+    TomosetError,
+)
+from tomoset.images.volume import VolumeSpec, VolumeWriter
 from tomoset.model import Optics, Tomogram, TomogramSet
 from tomoset.model._tomogram_fields import PER_TILT
 from tomoset.model.quantities import OF_OPTICS, OF_TOMOGRAM, QUANTITIES
+from tomoset.paths import file_names
 
 quick = settings(
     max_examples=60,
@@ -348,6 +358,155 @@ def test_optics_that_are_not_known_are_none(
     (t,) = tomoset.read("set.star").values()
     with pytest.raises(ModelError, match="is not known"):
         t.ctf(0)
+
+
+# ---- numbers that no arithmetic stands, names that no terminal or file system does ---------------
+
+
+#: Lines of IMOD's files, by what `make_folder` calls them.
+OF_IMOD = [
+    ("newst", "BinByFactor {}"), ("newst", "SizeToOutputInXandY {},40"), ("tilt", "THICKNESS {}"),
+    ("tilt", "FULLIMAGE {} 64"), ("tilt", "SHIFT {} 0"), ("tilt", "OFFSET {}"),
+    ("tilt", "XAXISTILT {}"), ("tlt", "{}"), ("xf", "{} 0 0 1 0 0"), ("xf", "1 0 0 1 {} 0"),
+    ("ctf", "1 {} 19000 30 0 0.1 8"), ("ctf", "1 20000 19000 30 {} 0.1 8"),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.TomosetWarning")
+@pytest.mark.parametrize("value", ["1e308", "-1e308", "1e400", "nan", "1e20", "1e9"])
+@pytest.mark.parametrize(("kind", "line"), OF_IMOD)
+def test_numbers_of_imod_are_within_reason(
+    here: Path, kind: str, line: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, usual = line.format(value), {"newst": NEWST_COM, "tilt": TILT_COM}
+    if kind in usual:
+        whole = usual[kind] + text + "\n"
+    else:
+        own = {"tlt": "0\n" * 5, "xf": transforms(5), "ctf": ctffind(5)}[kind].splitlines()
+        first = 2 if kind == "ctf" else 0
+        whole = "\n".join([*own[:first], text, *own[first + 1 :]]) + "\n"
+    make_folder(here / "s", **{kind: whole})
+    code, _, err = run(capsys, "import", "imod", "s", "-o", "o.star", "--angpix", "2", "--fd", "3")
+    assert "mistake in tomoset" not in err
+    assert "RuntimeWarning" not in err
+    if code == 0:
+        (t,) = tomoset.read("o.star").values()
+        assert np.abs(t.need_projections()).max() < 1e8
+        json.dumps(summarise(t), allow_nan=False)
+
+
+def with_pixels(path: Path, value: float, number: int, noise: float) -> None:
+    """Tilt images of noise, of which the third has so many pixels of a value."""
+    images = np.random.default_rng(1).normal(0, noise, (5, 47, 65)).astype(np.float32)
+    write_images(path, images)
+    with path.open("r+b") as file:
+        file.seek(1024 + 4 * ((2 * 47 + 3) * 65 + 4))
+        file.write(np.full(number, value, np.float32).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "noise"),
+    [(np.inf, 1, 1.0), (np.nan, 1, 1.0), (1e30, 1500, 1.0), (-1e16, 1500, 1.0), (1e30, 1, 0.0)],
+)
+def test_pixels_that_cannot_be_summed_are_refused(
+    here: Path, value: float, number: int, noise: float
+) -> None:
+    with_pixels(here / "a.mrc", value, number, noise)
+    refused = pytest.raises(FileFormatError, match=rf"a.mrc: image 3: {number} of 3055 pixels")
+    with made().open_images() as series, refused:
+        series.read(2)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, 1e16, 3e38])
+def test_a_few_such_pixels_are_defects_and_limited(here: Path, value: float) -> None:
+    with_pixels(here / "a.mrc", value, 2, 1.0)
+    with made().open_images() as series:
+        assert np.abs(series.read(2)).max() < 5
+        assert series.remarks()[0].startswith("2 pixels of outlier values")
+
+
+def test_a_volume_that_float16_cannot_say_is_refused(here: Path) -> None:
+    spec = VolumeSpec(size=(4, 3, 2), pixel_size=10.0, dtype="float16")
+    with (
+        pytest.raises(ModelError, match="store them as float32"),
+        VolumeWriter("v.mrc", spec) as out,
+    ):
+        out.write(np.full((2, 3, 4), 1e-9, np.float32))
+    assert not Path("v.mrc").exists()
+    for fine in (0.0, 1e-3):
+        with VolumeWriter("v.mrc", spec) as out:
+            out.write(np.full((2, 3, 4), fine, np.float32))
+
+
+def test_control_characters_are_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, odd = "T\x1b[2J\x07\x9b", "s\x1b[31m\r.star"
+    TomogramSet([replace(made(), name=name)]).write(odd)
+    for command in (["info"], ["check"], ["reconstruct", "--o", "R", "--bin", "x"]):
+        run(capsys, *command, odd)
+    commands = (
+        ["info", odd], ["check", odd], ["convert", odd, "o5", "--to", "relion5"],
+        ["reconstruct", odd, "--o", "R", "--bin", "4"], ["info", "n\x1b[0m"], ["\x1b[0m"],
+    )  # fmt: skip
+    for command in commands:
+        _, out, err = run(capsys, *command)
+        assert (out + err).replace("\n", "").isprintable(), command
+    _, out, _ = run(capsys, "info", odd)
+    assert r"T\x1b[2J\x07\x9b" in out
+
+
+def test_a_long_name_is_cut_in_names_of_files(here: Path) -> None:
+    long = ["n" * 300, "n" * 299 + "m", "é" * 200, "short"]
+    stacks = [f"{i}.mrc" for i in range(len(long))]
+    tomograms = TomogramSet(
+        [replace(made(), name=name, stack=stack) for name, stack in zip(long, stacks, strict=True)]
+    )
+    for dialect in ("relion4", "relion5"):
+        tomograms.write(f"{dialect}.star", dialect)
+        assert list(tomoset.read(f"{dialect}.star")) == long
+    names = file_names(long)
+    assert len(set(names.values())) == 4
+    assert names["short"] == "short"
+    for stack in stacks:
+        write_images(stack, np.random.default_rng(1).normal(size=(5, 47, 65)).astype(np.float32))
+    done = tomoset.reconstruct(tomoset.read("relion4.star"), "R", binning=8, quiet=True)
+    assert not done.report.failed
+    assert set(done.results) == set(long)
+
+
+def test_a_path_that_no_file_system_has_is_an_error_of_ours(here: Path) -> None:
+    TomogramSet([replace(made(), stack="x" * 300 + ".mrc")]).write("set.star")
+    (t,) = tomoset.read("set.star").values()
+    with pytest.raises(TomosetError, match="are not there"):
+        t.open_images()
+    for path in ("y" * 300, "y\0"):
+        with pytest.raises(TomosetError):
+            tomoset.read(path)
+
+
+# ---- nothing from nothing ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_an_import_table_without_rows_is_an_error(
+    here: Path, json_too: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("t.star").write_text(
+        "data_\n\nloop_\n_rlnTomoTiltSeriesName #1\n_rlnTomoImportImodDir #2\n"
+    )
+    code, out, err = run(capsys, "import", "imod", "--i", "t.star", "-o", "o.star", *json_too)
+    assert (code, out) == (1, "")
+    assert "t.star" in err
+    assert "expected a row for each tilt series" in err
+
+
+@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+def test_a_set_cut_after_its_labels_is_an_error(here: Path, dialect: str) -> None:
+    for name, text in texts(dialect).items():
+        Path(name).parent.mkdir(exist_ok=True)
+        whole = text.decode()
+        Path(name).write_text(whole[: whole.index("     TS_01")] if name == "set.star" else whole)
+    with pytest.raises(FileFormatError, match="expected a row for each tomogram, found none"):
+        tomoset.read("set.star")
 
 
 # ---- cases that are kept outside ---------------------------------------------------------------

@@ -57,6 +57,21 @@ def said_of(name: str, message: str) -> str:
     return message
 
 
+def printable(text: str) -> str:
+    r"""Text as it may go to a terminal: on one line, control characters of names as escapes.
+
+    Examples
+    --------
+    >>> print(printable("a" + chr(27) + "[2J.star"))
+    a\x1b[2J.star
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
 class TomosetError(Exception):
     """The root of every error that tomoset raises on purpose."""
 

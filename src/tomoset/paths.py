@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tomoset.errors import ModelError
+from tomoset.files import file_name
 from tomoset.images.mrc import stack_path
 
 
@@ -39,7 +40,7 @@ class Finder:
         self._holding = cache(self._with_folder)
         self._here = cache(self._looked_for)
 
-    def find(self, name: str, there: Callable[[Path], bool] = Path.is_file) -> Path | None:
+    def find(self, name: str, there: Callable[[Path], bool] = os.path.isfile) -> Path | None:
         """The file of this name; None if it is nowhere."""
         for folder in self._holding(os.path.dirname(name)):
             if there(folder / name):
@@ -53,7 +54,7 @@ class Finder:
             return self._folders
         return [folder for folder in self._holding(above) if os.path.isdir(folder / name)]
 
-    def here(self, name: str, there: Callable[[Path], bool] = Path.is_file) -> str:
+    def here(self, name: str, there: Callable[[Path], bool] = os.path.isfile) -> str:
         """The name, or the path from the working folder where the name alone finds nothing."""
         return self._here(name, there)
 
@@ -109,7 +110,7 @@ def image_sections(names: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
-    """A name for files of each tomogram: its own, without slashes.
+    """A name for files of each tomogram: `tomoset.files.file_name` of each.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     """
     owners: dict[str, str] = {}
     for name in names:
-        plain = name.replace("/", "_")
+        plain = file_name(name)
         twin = owners.setdefault(plain, name)
         if twin != name:
             raise ModelError(

@@ -13,7 +13,7 @@ import click
 
 from tomoset import __version__
 from tomoset.cli._commands import LazyGroup
-from tomoset.cli._shell import print_errors
+from tomoset.cli._shell import print_errors, say
 from tomoset.cli._spelling import spelled
 from tomoset.errors import TomosetError, spelling
 
@@ -50,29 +50,33 @@ def main(arguments: list[str] | None = None) -> int:
         code = leave.exit_code
     except click.Abort as stop:
         told = getattr(stop.__cause__, "__notes__", ())
-        code = 130 if told else _say("stopped; the files that were there are as they were", 130)
+        code = 130 if told else _say(["stopped; the files that were there are as they were"], 130)
     except click.ClickException as problem:
         if type(problem) is click.UsageError:  # click's own name what was typed
             problem = click.UsageError(spelling.get()(problem.message), problem.ctx)
-        problem.show()
-        code = problem.exit_code
+        said = io.StringIO()
+        problem.show(said)
+        code = _say(said.getvalue().rstrip("\n").split("\n"), problem.exit_code)
     except TomosetError as problem:
         print_errors([str(problem)])
         code = 1
     except KeyboardInterrupt:
-        code = _say("stopped; the files that were there are as they were", 130)
+        code = _say(["stopped; the files that were there are as they were"], 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as problem:
         place = f"{problem.filename}: " if problem.filename else ""
-        code = _say(f"error: {place}{problem.strerror or problem}", 1)
+        code = _say([f"error: {place}{problem.strerror or problem}"], 1)
     except Exception as problem:
         if os.environ.get("TOMOSET_DEBUG"):
             raise
         code = _say(
-            f"error: {type(problem).__name__}: {problem}\nThis is a mistake in tomoset; please "
-            "report it, with the output of TOMOSET_DEBUG=1 and the same command.",
+            [
+                f"error: {type(problem).__name__}: {problem}",
+                "This is a mistake in tomoset; please report it, with the output of "
+                "TOMOSET_DEBUG=1 and the same command.",
+            ],
             1,
         )
     code = code if isinstance(code, int) else 0
@@ -103,6 +107,7 @@ def _be_a_good_process() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _say(message: str, code: int) -> int:
-    click.echo(message, err=True)
+def _say(lines: list[str], code: int) -> int:
+    for line in lines:
+        say(line, err=True)
     return code

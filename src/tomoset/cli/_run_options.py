@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tomoset.cli._groups import choice, flag, number, path
-from tomoset.cli._shell import collected_warnings, print_json, print_warnings, the_set
+from tomoset.cli._shell import collected_warnings, print_json, print_warnings, say, the_set
 
 if TYPE_CHECKING:
     from tomoset.programs._program import Done
@@ -165,10 +165,10 @@ def carry_out(
         print_json({**done.summary(), "warnings": warned})
         return done.report.exit_code
     for line in done.lines():
-        click.echo(line)
+        say(line)
     print_warnings(warned)
     for line in [*done.report.lines(done.program.verb, "tomogram", told=True), *done.ending()]:
-        click.echo(line)
+        say(line)
     return done.report.exit_code
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tomoset.errors import TomosetError, TomosetWarning, spelling
+from tomoset.errors import TomosetError, TomosetWarning, printable, spelling
 
 if TYPE_CHECKING:
     from tomoset.formats import Ability, Tolerance
@@ -74,6 +74,11 @@ class FormatName(click.ParamType[str]):
         if value not in names:
             self.fail(f"{value!r} is not one of {', '.join(map(repr, names))}.", param, ctx)
         return str(value)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line; what could drive a terminal is shown, not obeyed."""
+    click.echo(printable(text), err=err)
 
 
 def common_options(command: F) -> F:
@@ -176,9 +181,9 @@ def print_verification(result: Any) -> None:
     """Print what a conversion lost and how it was verified."""
     points = sum(verification.points for verification in result.verifications.values())
     if not points:
-        click.echo("not aligned, so there are no projections to compare")
+        say("not aligned, so there are no projections to compare")
     else:
-        click.echo(
+        say(
             f"verified: {count(points, 'point')} through source and target: images within "
             f"{result.position:.1e} px, defocus within {result.defocus:.1e} Å"
         )
@@ -209,7 +214,7 @@ def collected_warnings(*, strict: bool) -> Iterator[list[str]]:
                 raise StrictError(f"{message} (--strict)")
             messages[str(message)] = None
         else:
-            click.echo(f"{category.__name__}: {message}", err=True)
+            say(f"{category.__name__}: {message}", err=True)
 
     gathered: list[str] = []
     with warnings.catch_warnings():
@@ -224,16 +229,16 @@ def collected_warnings(*, strict: bool) -> Iterator[list[str]]:
 def print_warnings(messages: list[str]) -> None:
     """Print warnings to standard error, not more than a screen of them."""
     for message in messages[:SHOWN]:
-        click.echo(f"warning: {spelling.get()(message)}", err=True)
+        say(f"warning: {spelling.get()(message)}", err=True)
     if len(messages) > SHOWN:
-        click.echo(f"... and {len(messages) - SHOWN} more warnings (--json has all)", err=True)
+        say(f"... and {len(messages) - SHOWN} more warnings (--json has all)", err=True)
 
 
 def print_errors(messages: Iterable[str]) -> None:
     """Print errors to standard error, a line each."""
     for message in messages:
-        for line in spelling.get()(message).splitlines():
-            click.echo(f"error: {line}", err=True)
+        for line in spelling.get()(message).split("\n"):
+            say(f"error: {line}", err=True)
 
 
 def print_json(summary: dict[str, Any]) -> None:

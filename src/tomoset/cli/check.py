@@ -15,6 +15,7 @@ from tomoset.cli._shell import (
     count,
     print_json,
     print_warnings,
+    say,
     set_argument,
     the_set,
 )
@@ -51,7 +52,7 @@ def check(
 
     if rules:
         for rule in RULES:
-            click.echo(f"{rule.code}  {rule.severity:8} {rule.asks}")
+            say(f"{rule.code}  {rule.severity:8} {rule.asks}")
         return 0
     path = the_set(path, given)
     with collected_warnings(strict=strict) as warned:
@@ -69,7 +70,7 @@ def check(
         said = ", ".join(count(n, what) for what, n in counts.items() if n)
         number = count(len(reading.project.tomograms), "tomogram")
         more = " (--notes shows them)" if counts["note"] and not notes else ""
-        click.echo(f"{path}: {number}, {said or 'nothing found'}{more}")
+        say(f"{path}: {number}, {said or 'nothing found'}{more}")
     return 1 if counts["error"] or (strict and counts["warning"]) else 0
 
 
@@ -84,4 +85,4 @@ def _print_problems(problems: list[Problem], path: str) -> None:
         place = f"{some_of(names, 3)}: " if names else ""
         command = "" if first.command is None else f" {first.command.replace('SET', quote(path))}"
         said = spelling.get()(f"{place}{message}. {first.cure}{command}")
-        click.echo(f"{first.severity:7} {code}  {said}")
+        say(f"{first.severity:7} {code}  {said}")

@@ -20,6 +20,7 @@ from tomoset.cli._shell import (
     print_verification,
     print_warnings,
     quick_start,
+    say,
     target_argument,
     the_target,
     tolerance_of,
@@ -100,6 +101,6 @@ def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
     if as_json:
         print_json({**result.summary(), "warnings": warned})
         return 0
-    click.echo(f"{result.written}: {count(result.tomograms, 'tomogram')}")
+    say(f"{result.written}: {count(result.tomograms, 'tomogram')}")
     print_verification(result)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tomoset.cli._shell import print_json
+from tomoset.cli._shell import print_json, say
 
 
 @click.command()
@@ -29,7 +29,7 @@ def formats(as_json: bool) -> None:
         print_json({"formats": rows})
         return
     for format in FORMATS:
-        click.echo(f"{format.name}  ({format.package}, {format.url})")
+        say(f"{format.name}  ({format.package}, {format.url})")
         for what, text in (("reads", format.reads), ("writes", format.writes)):
-            click.echo(f"  {what:6}  {text.replace('`', '') or 'nothing'}")
-        click.echo(f"  says    {', '.join(sorted(format.abilities))}")
+            say(f"  {what:6}  {text.replace('`', '') or 'nothing'}")
+        say(f"  says    {', '.join(sorted(format.abilities))}")

@@ -22,6 +22,7 @@ from tomoset.cli._shell import (
     print_verification,
     print_warnings,
     quick_start,
+    say,
     tolerance_of,
 )
 from tomoset.errors import LossyWarning
@@ -152,7 +153,7 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
     for failure in reading.failures:
         print_errors([f"{failure.name}: {said_of(failure.name, str(failure.error))}"])
         if os.path.isdir(failure.name) and (inside := series_inside(Path(failure.name))):
-            click.echo(f"  it holds {some_of([*inside])}: give {failure.name}/*", err=True)
+            say(f"  it holds {some_of([*inside])}: give {failure.name}/*", err=True)
     if given["as_json"]:
         print_json(_summary(reading, imported, output, warned, verified))
     else:
@@ -203,16 +204,16 @@ def _summary(
 
 def _report(reading: Reading, imported: list[Tomogram], output: str) -> None:
     for line in reading.notes:
-        click.echo(line)
+        say(line)
     images = sum(t.n_tilts for t in imported)
     others = len(reading.project.tomograms) - len(imported)
     if imported:
-        click.echo(
+        say(
             f"{output}: {count(len(imported), 'tomogram')}, {count(images, 'tilt image')}"
             + (f", added to {others} that were there" if others else "")
         )
     if reading.failures:
-        click.echo(
+        say(
             f"{len(reading.failures)} of {len(reading.failures) + len(imported)} series failed"
             + ("" if imported else "; nothing was written"),
             err=True,

@@ -14,10 +14,11 @@ from tomoset.cli._shell import (
     print_errors,
     print_json,
     print_warnings,
+    say,
     set_argument,
     the_set,
 )
-from tomoset.errors import some_of
+from tomoset.errors import printable, some_of
 
 if TYPE_CHECKING:
     from tomoset.project import Project
@@ -62,9 +63,7 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     # As wide as its names, whatever the terminal: one that is cut or broken cannot be copied.
     console = Console(highlight=False, width=_WIDEST)
     images = sum(row["tilt_images"] for row in rows)
-    click.echo(
-        f"{path}: {format_name}, {count(len(rows), 'tomogram')}, {count(images, 'tilt image')}"
-    )
+    say(f"{path}: {format_name}, {count(len(rows), 'tomogram')}, {count(images, 'tilt image')}")
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
@@ -81,25 +80,25 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     ):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*map(str, _cells(row)))
+        table.add_row(*map(printable, _cells(row)))
     console.print(table)
     made: dict[str, list[str]] = {}
     for row in rows:
         if row["volume"] is not None:
             made.setdefault(f"{row['binning']:.4g}", []).append(row["name"])
     for binning, names in made.items():
-        click.echo(f"volumes at bin {binning}: {some_of(names, 3)}")
+        say(f"volumes at bin {binning}: {some_of(names, 3)}")
     for missing, names in _grouped(rows, "missing").items():
-        click.echo(f"missing: {missing}: {some_of(names, 3)}")
+        say(f"missing: {missing}: {some_of(names, 3)}")
     for note, names in _grouped(rows, "note").items():
-        click.echo(f"{some_of(names, 3)}: {note}")
+        say(f"{some_of(names, 3)}: {note}")
 
 
 def _print_links(project: Project) -> None:
     """The sets that belong to it: as they are named, not read."""
     for name, file in project.unread.items():
         there = "" if os.path.isfile(file) else " (not there)"
-        click.echo(f"{name}: {file}{there}")
+        say(f"{name}: {file}{there}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from tomoset.cli._groups import grouped_command, number
 from tomoset.cli._run_options import usable_cores
-from tomoset.cli._shell import FormatName, count, target_argument, the_target
+from tomoset.cli._shell import FormatName, count, say, target_argument, the_target
 
 if TYPE_CHECKING:
     from tomoset.simulate.write import ProjectOptions
@@ -185,7 +185,7 @@ def _report(target: Path, wanted: ProjectOptions) -> None:
         "speck": wanted.specks,
     }
     there = [count(number, thing) for thing, number in things.items() if number]
-    click.echo(
+    say(
         f"{target}: {len(names)} tilt series of {wanted.tilts} images, {width} x {height} px "
         f"at {wanted.pixel_size:g} Å, with {', '.join(there) or 'nothing'} in each"
     )
@@ -206,23 +206,21 @@ def _report(target: Path, wanted: ProjectOptions) -> None:
         what["optimisation_set.star"] = "picked molecules and their half maps (reference/), for --i"
     pad = max(map(len, what))
     for name, meaning in what.items():
-        click.echo(f"  {name:{pad}}  {meaning}")
+        say(f"  {name:{pad}}  {meaning}")
     folders = " ".join(str(target / name) for name in names)
     tomograms = target / "tomograms.star"
-    click.echo("next:")
+    say("next:")
     if not has_set:
-        click.echo(
+        say(
             f"  tomoset import {format.name} {folders} -o {tomograms} "
             f"--angpix {wanted.pixel_size:g} "
             f"--fd {Acquisition.dose:g}"
         )
-    click.echo(f"  tomoset info {tomograms}")
+    say(f"  tomoset info {tomograms}")
     if wanted.molecules and has_set:
-        click.echo(f"  cd {target}")
+        say(f"  cd {target}")
         box = _box_of(target)
-        click.echo(
-            f"  tomoset align particles --i optimisation_set.star --b {box} --r 10 --o Aligned"
-        )
+        say(f"  tomoset align particles --i optimisation_set.star --b {box} --r 10 --o Aligned")
 
 
 def _box_of(target: Path) -> int:

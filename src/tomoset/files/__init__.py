@@ -7,6 +7,7 @@ What may be replaced at all is a matter of a `Guard`. See docs/reliability.md.
 """
 
 from tomoset.files._guard import Guard, identity_of, refuse_unless_star, stamp
+from tomoset.files._names import file_name
 from tomoset.files._read import read_bytes
 from tomoset.files._staging import recover
 from tomoset.files._transaction import (
@@ -22,6 +23,7 @@ __all__ = [
     "Transaction",
     "atomic_folder",
     "atomic_write",
+    "file_name",
     "identity_of",
     "read_bytes",
     "recover",

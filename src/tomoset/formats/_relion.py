@@ -163,6 +163,10 @@ class Relion(Format):
         (path,) = sources
         text = star.read(path)
         place = self.find_global(text)
+        if place is not None and not len(text.tables[place]):
+            raise text.tables[place].error(
+                "expected a row for each tomogram, found none; is the file whole?"
+            )
         if place is None:
             raise MissingFieldError(
                 f"no table lists tomograms as those of {self.package} do: expected rlnTomoName in "

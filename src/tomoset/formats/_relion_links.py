@@ -122,7 +122,7 @@ def _tomograms(said: Mapping[str, str], given: Mapping[str, StrPath], star_path:
 
 def given_file(name: str, path: StrPath) -> Path:
     """A file that was given; MissingFileError if it is not there."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise MissingFileError(
             f"{os.fspath(path)}: there is no such file; it was given for {_OPTIONS[name]}"
         )
@@ -131,7 +131,7 @@ def given_file(name: str, path: StrPath) -> Path:
 
 def linked_file(name: str, path: str, star_path: str | None) -> Path:
     """A file that an optimisation set names; MissingFileError if it is not there."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise MissingFileError(
             f"{star_path or 'the project'}: {LABELS[name]} is {path!r}, and there is no such file "
             f"in a folder above it or in the working folder; put it there, give another for "
@@ -204,14 +204,14 @@ def _in_folder(folder: Path) -> Path:
 
 def _is_set(path: Path) -> bool:
     """Whether a file lists tomograms, and not series that are to be imported."""
-    tables = star.read(path).tables if path.is_file() else ()
+    tables = star.read(path).tables if os.path.isfile(path) else ()
     return any("rlnTomoName" in t and "rlnTomoImportImodDir" not in t for t in tables)
 
 
 def _refuse_two_sets(folder: Path, optimisation: Path) -> None:
     """A folder whose own tomograms.star is not the one that its optimisation set names."""
     own = folder / "tomograms.star"
-    if not own.is_file():
+    if not os.path.isfile(own):
         return
     text = star.read(optimisation)
     name = sets.read_optimisation_set(text).entries.get(LABELS["tomograms"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class GlobalRow:
     def path(self, label: str) -> str | None:
         """A path, from the working folder; None as `number`. OME-Zarr is a folder."""
         said = self.said(label)
-        return None if said is None else self.finder.here(said, Path.exists)
+        return None if said is None else self.finder.here(said, os.path.exists)
 
     def images(self, tilts: star.Table, label: str) -> tuple[str, ...]:
         """A column of names of images, from the working folder; none if it is absent."""

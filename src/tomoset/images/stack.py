@@ -111,6 +111,10 @@ def _opened(path: str | os.PathLike[str]) -> Stack:
     return MrcStack(parse_header(head, name))
 
 
+#: Of a pixel: sums of squares of many such are numbers in float32.
+_LARGEST = 1e15
+
+
 def read_float32(stack: Stack, i: int) -> npt.NDArray[np.float32]:
     """One image, ready for arithmetic.
 
@@ -147,6 +151,17 @@ def check_finite(image: npt.NDArray[np.generic], stack: Stack, i: int) -> None:
                 "or exclude the image",
                 path=stack.path,
             )
+
+
+def check_size(image: npt.NDArray[np.float32], stack: Stack, i: int) -> None:
+    """Raise FileFormatError if pixels of image i are beyond what can be computed with."""
+    if max(float(image.max()), -float(image.min())) > _LARGEST:
+        bad = np.count_nonzero(np.abs(image) > _LARGEST)
+        raise FileFormatError(
+            f"image {i + 1}: {bad} of {image.size} pixels are beyond ±{_LARGEST:g}, which "
+            "cannot be computed with; repair them, or exclude the image",
+            path=stack.path,
+        )
 
 
 def join_images(

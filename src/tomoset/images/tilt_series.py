@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError, MissingFileError, ModelError
 from tomoset.images.outliers import Looks, limit_outliers
-from tomoset.images.stack import Stack, check_finite, open_stack, read_float32, write_like
+from tomoset.images.stack import (
+    Stack,
+    check_finite,
+    check_size,
+    open_stack,
+    read_float32,
+    write_like,
+)
 
 #: A tomogram with an edge of more than so many of its images is a mistake.
 MOST_BEYOND = 20
@@ -149,10 +156,13 @@ class TiltSeries:
         Raises
         ------
         FileFormatError
-            If pixels are NaN or infinite, or the file is damaged.
+            If pixels are NaN or infinite, if too many to be limited are beyond 1e15, or if the file
+            is damaged.
         """
         path, section = self.sections[i]
-        image, self._looks[i] = limit_outliers(read_float32(self._stacks[path], section))
+        stack = self._stacks[path]
+        image, self._looks[i] = limit_outliers(read_float32(stack, section))
+        check_size(image, stack, section)
         return image
 
     def stored(self, i: int) -> npt.NDArray[Any]:

@@ -119,6 +119,7 @@ class _Writer(ABC):
         self.path = path
         self.spec = spec
         self._n_written = 0
+        self._largest = 0.0
         self._exits = contextlib.ExitStack()
 
     def write(self, slab: Array) -> None:
@@ -141,6 +142,8 @@ class _Writer(ABC):
             raise ModelError(
                 f"{self.path}: expected {nz} slices, found {self._n_written + len(slab)} and more"
             )
+        if self.spec.dtype == "float16" and slab.size:
+            self._largest = max(self._largest, float(slab.max()), -float(slab.min()))
         self._put(slab)
         self._n_written += len(slab)
 
@@ -165,6 +168,12 @@ class _Writer(ABC):
         if self._n_written < self.spec.shape[0]:
             raise ModelError(
                 f"{self.path}: expected {self.spec.shape[0]} slices, found {self._n_written}"
+            )
+        least = float(np.finfo(np.float16).smallest_normal)
+        if 0 < self._largest < least:
+            raise ModelError(
+                f"{self.path}: voxels are within ±{self._largest:.3g}, and float16 has only zeros "
+                f"and few steps below {least:.2g}: store them as float32"
             )
         self._finish()
 

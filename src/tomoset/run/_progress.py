@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tomoset.errors import said_of, spelling
+from tomoset.errors import printable, said_of, spelling
 from tomoset.run._outcome import Outcome
 from tomoset.run._report import duration
 from tomoset.run._steps import RARELY, Rarely, on_terminal
@@ -149,7 +149,7 @@ class Lines(Silent):
 
     def say(self, line: str) -> None:
         """Tell the user."""
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 class Bar(Silent):
@@ -186,7 +186,7 @@ class Bar(Silent):
 
     def say(self, line: str) -> None:
         """Tell the user, above the bar."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, soft_wrap=True)
 
     def _draw(self) -> Table:
         from rich.progress_bar import ProgressBar
@@ -210,7 +210,7 @@ class Bar(Silent):
             parts.append(f"{about(left)} left")
         names = pace.running()
         more = f" and {len(names) - NAMES} more" * (len(names) > NAMES)
-        parts += [", ".join(names[:NAMES]) + more, self._note]
+        parts += [printable(", ".join(names[:NAMES])) + more, printable(self._note)]
         return "  ".join(filter(None, parts))
 
 

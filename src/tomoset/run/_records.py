@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from tomoset import __version__, errors
 from tomoset.errors import ModelError, TomosetWarning
-from tomoset.files import atomic_write
+from tomoset.files import atomic_write, file_name
 from tomoset.run._outcome import Outcome
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Records(Generic[T]):
 
     def path(self, name: str) -> Path:
         """The file of the record of a job."""
-        return self.folder / f"{name.replace('/', '_')}.json"
+        return self.folder / f"{file_name(name)}.json"
 
     def refuse_collisions(self, names: Iterable[str]) -> None:
         """Refuse two names with one record.
@@ -106,7 +106,7 @@ class Records(Generic[T]):
 
     def _store(self, record: Mapping[str, Any]) -> None:
         with atomic_write(self.path(record["name"]), "w", encoding="utf-8") as stream:
-            json.dump(record, stream, indent=1)
+            json.dump(record, stream, indent=1, allow_nan=False)
 
     def _files(self, name: str) -> list[str]:
         """Files of a job, as its record names them: from the folder of records."""

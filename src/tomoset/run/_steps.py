@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from tomoset.errors import printable
+
 #: Seconds between two lines where there is no terminal, and between two changes on one.
 RARELY, OFTEN = 30.0, 0.2
 
@@ -68,6 +70,7 @@ class _Ticker:
     def tell(self, text: str) -> None:
         if not self._rarely.now():
             return
+        text = printable(text)
         if self._terminal:
             self._written = True
             print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)

@@ -364,7 +364,10 @@ def _as_bytes(images: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
 
 
 def _write_truth(folder: Path, name: str, series: sim.SimulatedSeries, written: sim.Views) -> None:
-    rows = (f"  {json.dumps(key)}: {json.dumps(v)}" for key, v in truth(series, written).items())
+    rows = (
+        f"  {json.dumps(key)}: {json.dumps(v, allow_nan=False)}"
+        for key, v in truth(series, written).items()
+    )
     with atomic_write(folder / f"{name}.json", "w", encoding="utf-8") as stream:
         stream.write("{\n" + ",\n".join(rows) + "\n}\n")
 

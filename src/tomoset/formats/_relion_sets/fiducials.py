@@ -96,7 +96,7 @@ def read_fiducials(
     >>> read_fiducials(path, dialect="relion4", pixel_size=2.0).points.tolist()
     [[26.0, 23.0, -1.0]]
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise MissingFileError(f"{os.fspath(path)}: there is no such file of fiducials")
     if Path(path).stat().st_size == 0:
         empty = star.StarFile((), path=os.fspath(path))

@@ -8,7 +8,6 @@ shell begin with ``$``, comments with ``#``.
 from __future__ import annotations
 
 import functools
-import math
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -31,6 +30,10 @@ NEWSTACK_OPTIONS = (
     "ShrinkByFactor", "ImagesAreBinned", "AntialiasFilter", "TaperAtFill", "AdjustOrigin",
     "UseTransformLines", "SectionsToRead",
 )  # fmt: skip
+
+
+#: IMOD keeps sizes in four bytes; what is larger is a slip.
+LARGEST = 2.0**31
 
 
 @dataclass(frozen=True)
@@ -74,18 +77,20 @@ class CommandFile:
         entry = self.entry(name)
         if entry is None or entry.value in ("", "/"):
             return None
-        words = entry.value.replace(",", " ").split()
+        words, too_large = entry.value.replace(",", " ").split(), False
         try:
             if "_" in entry.value:
                 raise ValueError
             values = tuple(float(word) for word in words)
-            if not all(map(math.isfinite, values)):
+            too_large = not all(abs(value) <= LARGEST for value in values)
+            if too_large:
                 raise ValueError
         except ValueError:
             values = ()
         if len(values) not in counts:
             wanted = " or ".join(map(str, counts))
-            hint = "; exponents are written with E" if "D" in entry.value.upper() else ""
+            hint = f"; the largest is {LARGEST:.0f}" if too_large else ""
+            hint += "; exponents are written with E" if "D" in entry.value.upper() else ""
             raise FileFormatError(
                 f"{name} takes {wanted} number{'s' * (counts != (1,))}, found {entry.value!r}"
                 + hint,

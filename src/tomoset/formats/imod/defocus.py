@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
-from tomoset.formats.imod.commands import read_lines, read_text
+from tomoset.formats.imod.commands import LARGEST, read_lines, read_text
 
 Array = npt.NDArray[np.float64]
 Views = npt.NDArray[np.int64]
@@ -77,7 +77,7 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
         table = np.array(body, dtype=np.float64)
     except ValueError:
         table = np.empty(0)
-    if table.ndim != 2 or table.shape[1] != 5 or not np.isfinite(table).all():
+    if table.ndim != 2 or table.shape[1] != 5 or not (np.abs(table) <= LARGEST).all():
         raise _bad_ctffind(name, lines)
     table = _in_order(table, name)
     phase = np.rad2deg(table[:, 4]) if table[:, 4].any() else None
@@ -110,7 +110,8 @@ def _bad_ctffind(path: str, lines: list[list[str]]) -> FileFormatError:
         if not words or words[0].startswith("#"):
             continue
         try:
-            fine = len(words) >= 5 and np.isfinite([float(word) for word in words[:5]]).all()
+            numbers = np.abs([float(word) for word in words[:5]])
+            fine = len(words) >= 5 and bool((numbers <= LARGEST).all())
         except ValueError:
             fine = False
         if not fine:
@@ -274,7 +275,7 @@ def _numbers(path: str, line: int, words: list[str], flags: _Flags) -> list[floa
         values = [float(word) for word in words]
     except ValueError:
         values = []
-    if len(values) != flags.columns or not np.isfinite(values).all():
+    if len(values) != flags.columns or not (np.abs(values) <= LARGEST).all():
         raise FileFormatError(
             f"expected {flags.columns} numbers as the header announces, found {' '.join(words)!r}",
             path=path,

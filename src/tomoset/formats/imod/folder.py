@@ -283,7 +283,7 @@ class _Finder:
         return [self._only_stack(named)]
 
     def _is_here(self, name: str) -> bool:
-        return (self.folder / name).is_file()
+        return os.path.isfile(self.folder / name)
 
     def _named_stacks(self, key: str, given: str | None) -> list[str]:
         """Stacks that the command files of newstack name."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tomoset import star
 from tomoset.errors import AssumptionWarning, MissingFieldError
+from tomoset.files import file_name
 from tomoset.formats._format import Failure, part
 from tomoset.images.mrc import stack_path
 
@@ -158,7 +159,7 @@ def read_import_table(
         If a column that nothing else stands for is missing.
     """
     text = star.read(path)
-    table = text.tables[0]
+    table = text.first
     for label in ("rlnTomoTiltSeriesName", "rlnTomoImportImodDir"):
         if label not in table:
             raise MissingFieldError(
@@ -169,6 +170,8 @@ def read_import_table(
         raise table.error(
             "both rlnTomoImportCtfFindFile and rlnTomoImportCtfPlotterFile are there; keep one"
         )
+    if not len(table):
+        raise table.error("expected a row for each tilt series, found none; is the file whole?")
     series: list[Series] = []
     for i in range(len(table)):
         row = _Row(table, i, options)
@@ -275,4 +278,4 @@ def under_root(root: str, path: str) -> str:
 def culled_path(output: str | os.PathLike[str]) -> Callable[[str], str]:
     """Where culled stacks go that no table names: a folder ``culled`` beside the output."""
     folder = Path(output).parent / "culled"
-    return lambda name: str(folder / f"{name.replace('/', '_')}.mrc")
+    return lambda name: str(folder / f"{file_name(name)}.mrc")
