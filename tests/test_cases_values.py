@@ -33,7 +33,7 @@ from tomoset.errors import (
     TomosetError,
 )
 from tomoset.images.volume import VolumeSpec, VolumeWriter
-from tomoset.model import Optics, Tomogram, TomogramSet
+from tomoset.model import Optics, ParticleSet, Project, Tomogram, TomogramSet
 from tomoset.model._tomogram_fields import PER_TILT
 from tomoset.model.quantities import OF_OPTICS, OF_TOMOGRAM, QUANTITIES
 from tomoset.paths import file_names
@@ -509,6 +509,100 @@ def test_a_set_cut_after_its_labels_is_an_error(here: Path, dialect: str) -> Non
         tomoset.read("set.star")
 
 
+# ---- what refers to tomograms ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(here: Path) -> Path:
+    """A project of two tomograms with particles, as files in the folder."""
+    tomograms = TomogramSet([made(), replace(made(), name="TS_02")], format="relion5")
+    particles = ParticleSet(
+        tomogram_names=["TS_01", "TS_02", "TS_02"],
+        coordinates=np.ones((3, 3)),
+        pixel_sizes=[2.0] * 3,
+    )
+    Project(tomograms=tomograms, particles=particles).write(".", "relion5")
+    return here
+
+
+def without(name: str) -> None:
+    """Take a tomogram out of the set, as users do."""
+    path = Path("tomograms.star")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if line.split()[:1] != [name]))
+
+
+def test_particles_of_a_tomogram_that_is_gone_are_left_out(
+    linked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without("TS_02")
+    arguments = ("convert", "optimisation_set.star", "o4", "--to", "relion4")
+    code, _, err = run(capsys, *arguments, "--strict")
+    assert (code, "2 of 3 particles are left out" in err) == (1, True)
+    assert not Path("o4").exists()
+    code, _, err = run(capsys, *arguments)
+    assert (code, "2 of 3 particles are left out" in err) == (0, True)
+    assert "'TS_02'" in err
+    written = tomoset.open_project("o4").particles
+    assert written is not None
+    assert written.tomogram_names.tolist() == ["TS_01"]
+
+
+def test_particles_of_no_tomogram_are_an_error(
+    linked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("particles.star").write_text(Path("particles.star").read_text().replace("TS_0", "moon"))
+    code, _, err = run(capsys, "convert", "optimisation_set.star", "o4", "--to", "relion4")
+    assert code == 1
+    assert "particles.star:" in err
+    assert "(3 particles)" in err
+
+
+@pytest.mark.parametrize("label", ["rlnTomoParticleFile", "rlntomoparticlesfile", "rlnMyParticles"])
+def test_a_link_by_a_label_that_nobody_knows_is_said(
+    linked: Path, label: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("optimisation_set.star")
+    path.write_text(path.read_text().replace("rlnTomoParticlesFile", label))
+    code, _, err = run(capsys, "convert", str(path), "o4", "--to", "relion4")
+    assert code == 0
+    assert f"no label of an optimisation set is {label}" in err
+    assert "rlnTomoParticlesFile" in err
+    assert "particles.star" in err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e20", "word"])
+@pytest.mark.parametrize("label", ["rlnCenteredCoordinateXAngst", "rlnVoltage", "rlnOpticsGroup"])
+def test_impossible_values_of_particles_are_errors_with_their_line(
+    linked: Path, label: str, value: str
+) -> None:
+    file = star.read("particles.star")
+    tables = []
+    for table in file:
+        if label in table and not (label == "rlnOpticsGroup" and table.name == "optics"):
+            table = table.with_columns({label: [value, *list(table[label])[1:]]})
+            line = table.line_of(0)
+        tables.append(table)
+    star.write(replace(file, tables=tuple(tables)), "particles.star")
+    if (label, value) == ("rlnVoltage", "nan"):  # not known: the tomograms' is taken
+        assert tomoset.open_project("optimisation_set.star").particles is not None
+        return
+    with pytest.raises(TomosetError) as refused:
+        tomoset.open_project("optimisation_set.star")
+    assert f"particles.star:{line}: " in str(refused.value)
+    assert label in str(refused.value)
+
+
+def test_an_orientation_that_is_not_known_is_none(linked: Path) -> None:
+    (angles, places) = ([[1.0, 2, 3], [np.nan, 0, 0], [0, 0, 0]], np.ones((3, 3)))
+    p = ParticleSet(tomogram_names=["TS_01"] * 3, coordinates=places, angles=angles)
+    assert p.select([0, 2]).orientations.shape == (2, 3, 3)
+    with pytest.raises(ModelError, match=r"particle 2 .*not known"):
+        _ = p.orientations
+    with pytest.raises(ImpossibleValueError, match="particle 3: angles: expected"):
+        replace(p, angles=[[0, 0, 0], [0, 0, 0], [0, 0, 1e20]])
+
+
 # ---- cases that are kept outside ---------------------------------------------------------------
 
 
@@ -590,3 +684,39 @@ def test_angles_without_shifts_are_directions_and_programs_say_so(
     with pytest.warns(AssumptionWarning, match="directions only"):
         placed = t.placed(image_size=(65, 47))
     np.testing.assert_allclose(placed.project([[31, 24, 15]]), np.tile([32.0, 23.0], (5, 1, 1)))
+
+
+@pytest.mark.parametrize("case", ["particles_of_missing_tomogram"], indirect=True)
+def test_a_tomogram_that_was_taken_out_stops_no_conversion(
+    case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ("--image-size", "128", "120")
+    arguments = ("convert", "optimisation_set.star", "o4", "--to", "relion4", *size)
+    code, _, err = run(capsys, *arguments)
+    assert (code, "6 of 12 particles are left out" in err) == (0, True)
+    assert run(capsys, *arguments, "--strict")[0] == 1
+
+
+@pytest.mark.parametrize("case", ["import_empty_table_rc0"], indirect=True)
+def test_a_table_cut_after_its_labels_is_said(
+    case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ("--i", "tilt_series.star", "-o", "imp.star", "--angpix", "8", "--fd", "3")
+    code, out, err = run(capsys, "import", "imod", *table)
+    assert (code, out) == (1, "")
+    assert "tilt_series.star" in err
+    assert "found none" in err
+
+
+@pytest.mark.parametrize("case", ["long_name_stops_all"], indirect=True)
+def test_a_set_with_a_long_name_is_written(case: Path) -> None:
+    tomoset.read("tomograms.star").write("out/tomograms.star")
+    assert len(tomoset.read("out/tomograms.star")) == 3
+
+
+@pytest.mark.parametrize("case", ["import_newst_1e308"], indirect=True)
+def test_a_binning_of_1e308_is_refused(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(case / "s", newst=Path("newst.com").read_text())
+    code, _, err = run(capsys, "import", "imod", "s", "-o", "o.star", "--angpix", "8", "--fd", "3")
+    assert code == 1
+    assert "newst.com:17: BinByFactor takes 1 number, found '1e308'; the largest is" in err

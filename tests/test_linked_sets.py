@@ -97,7 +97,6 @@ def test_harmonics_are_orthonormal() -> None:
         ("[1,2,3,4]", "1,2", r"manifolds.star:\d+: .*expected numbers in brackets"),
         ("[1,2,3,4]", "[1,nan,3,4]", r"manifolds.star:\d+: .*one row of numbers"),
         ("3 c", "1 c", r"manifolds.star:\d+: .*a second manifold has the index 1"),
-        ("data_001", "data_TS_02", r"manifolds.star:\d+: .*'TS_02'.*did you mean 'TS_01'"),
         ("data_001", "data_TS_01", "2 tables are called data_TS_01"),
         ("_rlnTomoManifoldType #3", "_rlnMoon #3", "has no _rlnTomoManifoldType"),
         ("Manifold", "Moon", "not a manifold set"),
@@ -106,6 +105,15 @@ def test_harmonics_are_orthonormal() -> None:
 def test_damaged_manifolds_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     with pytest.raises(tomoset.FileFormatError, match=says):
         manifolds(tmp_path, MANIFOLDS.replace(old, new))
+
+
+def test_manifolds_of_no_tomogram_are_left_out(tmp_path: Path) -> None:
+    text = MANIFOLDS.replace("data_001", "data_TS_02")
+    with pytest.warns(tomoset.LossyWarning, match=r"1 of 2 tables .*'TS_02'.*did you mean 'TS_01'"):
+        found = manifolds(tmp_path, text)
+    assert list(found) == ["TS_01"]
+    with pytest.raises(tomoset.FileFormatError, match=r"manifolds.star:\d+: .*'TS_03'"):
+        manifolds(tmp_path, text.replace("data_TS_01", "data_TS_03"))
 
 
 def test_two_manifolds_of_one_index_are_refused() -> None:

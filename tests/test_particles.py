@@ -390,8 +390,6 @@ def test_text_through_the_other_dialect(text: str, other: str, own: str) -> None
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (PARTICLES_4.replace("001 001/7", "0001 001/7"), r"in.star:\d+: .*no tomogram is called '0001'; the tomogram set has 'TS_01', '001'; did you mean '001'\?"),
-        (PARTICLES_4.replace("TS_01 TS_01/1", "x/TS_01_1.00Apx.tomostar TS_01/1"), "did you mean 'TS_01'"),
         (PARTICLES_4.replace("0 0 0 0.5 0 0 2", "0 0 0 0.5 0 0 3"), r"in.star:\d+: .*no group 3, only 1, 2 \(1 particles"),
         (PARTICLES_4.replace("2 second", "1 second"), r"in.star:\d+: .*a second optics group has the number 1"),
         (PARTICLES_4.replace("1.3505", "-999"), r"in.star:\d+: .*rlnTomoTiltSeriesPixelSize: .*found -999"),
@@ -461,10 +459,22 @@ def test_several_tables_of_particles() -> None:
         load(two.replace("data_particles", "data_new"))
 
 
-def test_particles_of_other_tomograms_can_be_left_out() -> None:
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (PARTICLES_4.replace("001 001/7", "0001 001/7"), r"in.star: 1 of 3 particles .*no tomogram is called '0001'; the tomogram set has 'TS_01', '001'; did you mean '001'\?"),
+        (PARTICLES_4.replace("TS_01 TS_01/1", "x/TS_01_1.00Apx.tomostar TS_01/1"), "did you mean 'TS_01'"),
+    ],
+)  # fmt: skip
+def test_names_of_no_tomogram_are_said_with_the_nearest(text: str, says: str) -> None:
+    with pytest.warns(tomoset.LossyWarning, match=says):
+        assert len(load(text)) == 2
+
+
+def test_particles_of_other_tomograms_are_left_out() -> None:
     only = TomogramSet([TOMOGRAMS["TS_01"]])
     with pytest.warns(tomoset.LossyWarning, match="1 of 3 particles are left out"):
-        p = load(PARTICLES_4, only, skip_unknown=True)
+        p = load(PARTICLES_4, only)
     assert p.particle_names.tolist() == ["TS_01/1", "TS_01/9"]
     assert list(particles_to_star(p, "relion4", only)["particles"]["rlnMyOwn"]) == ["x", "empty"]
 

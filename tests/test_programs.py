@@ -530,8 +530,8 @@ def test_beads_that_are_not_there(linked: Path) -> None:
 
 
 def test_what_cannot_follow_is_known_before_the_first_job(linked: Path) -> None:
-    Path("sets/particles.star").write_text(PICKS.replace("TS_02", "TS_3"))
-    with pytest.raises(FileFormatError, match=r"particles.star:\d+: .*'TS_3'"):
+    Path("sets/particles.star").write_text(PICKS.replace("TS_0", "TS_3"))
+    with pytest.raises(FileFormatError, match=r"particles.star:\d+: .*'TS_3"):
         go(LEVEL, "optimisation_set.star", "M")
     Path("sets/particles.star").unlink()
     with pytest.raises(MissingFileError, match=r"rlnTomoParticlesFile is 'sets/particles.star'"):

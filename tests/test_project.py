@@ -154,7 +154,8 @@ def test_folders_that_mean_several_sets(folder: Path) -> None:
 
 def test_sets_that_do_not_fit_are_refused(folder: Path) -> None:
     path = folder / "Import/job001/tomograms.star"
-    path.write_text((TOMOGRAMS + tilts("TS_02", 3) + tilts("001", 2)).replace("TS_01", "TS_02"))
+    others = (TOMOGRAMS + tilts("TS_01", 3) + tilts("001", 2)).replace("001", "x")
+    path.write_text(others.replace("TS_01", "TS_02"))
     with pytest.raises(
         tomoset.FileFormatError, match=r"particles.star:\d+: .*'TS_01'.*did you mean 'TS_02'"
     ):

@@ -83,7 +83,10 @@ def follow(path: StrPath, given: Mapping[str, StrPath]) -> Links:
             f"{start} is no optimisation set, and {os.fspath(given['tomograms'])} is given as "
             "the tomogram set (`tomograms`); give only one of them"
         )
-    said = paths_of(text) if is_linked else {}
+    said = {}
+    if is_linked:
+        said, finder = paths_of(text), Finder(text.path)
+        sets.warn_of_unknown_labels(text, lambda name: finder.find(name) is not None)
     return Links(
         tomograms=_tomograms(said, given, os.fspath(start)) if is_linked else start,
         unread={

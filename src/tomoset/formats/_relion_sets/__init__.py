@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tomoset.formats._relion_sets.optimisation import (
         read_optimisation_set as read_optimisation_set,
     )
+    from tomoset.formats._relion_sets.optimisation import (
+        warn_of_unknown_labels as warn_of_unknown_labels,
+    )
     from tomoset.formats._relion_sets.particles import particles_from_star as particles_from_star
     from tomoset.formats._relion_sets.particles import read_particles as read_particles
     from tomoset.formats._relion_sets.trajectories import read_trajectories as read_trajectories
@@ -57,6 +60,7 @@ _HOME = {
     "read_particles": "particles",
     "read_trajectories": "trajectories",
     "trajectories_to_star": "trajectories",
+    "warn_of_unknown_labels": "optimisation",
     "write_fiducials": "fiducials",
 }
 

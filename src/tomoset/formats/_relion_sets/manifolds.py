@@ -7,14 +7,15 @@ https://relion.readthedocs.io/en/release-5.0/Reference/STA/Datatypes/manifold_se
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tomoset import star
-from tomoset.errors import FileFormatError, MissingFieldError, ModelError
+from tomoset.errors import FileFormatError, LossyWarning, MissingFieldError, ModelError
 from tomoset.formats._relion_labels import NO_TEXT
 from tomoset.formats._relion_sets._links import unknown, unknown_message
 from tomoset.formats._texts import VERSIONS
@@ -44,13 +45,14 @@ def read_manifolds(path: str | os.PathLike[str], tomograms: TomogramSet) -> Mani
     path : path-like
         ``manifolds.star``.
     tomograms : TomogramSet
-        The set that the names of the tables refer to.
+        The set that the names of the tables refer to. Tables of others are left out with a
+        warning.
 
     Raises
     ------
     FileFormatError
         With file and line: a type that is unknown, parameters that do not fit it, an index
-        that occurs twice, a table of no tomogram.
+        that occurs twice, no table of a tomogram.
     """
     file = star.read(path)
     tables = [table for table in file.tables if any(label in table for label in _LABELS)]
@@ -63,12 +65,21 @@ def read_manifolds(path: str | os.PathLike[str], tomograms: TomogramSet) -> Mani
         if count > 1:
             raise FileFormatError(f"{count} tables are called data_{name}; join them", path=path)
     lost = unknown((table.name for table in tables), tomograms)
-    if lost:
+    if len(lost) == len(tables):
         raise FileFormatError(
             f"data_{lost[0]}: {unknown_message(lost, tomograms)}",
             path=path,
-            line=next(t for t in tables if t.name == lost[0]).line_of(0),
+            line=tables[0].line_of(0),
         )
+    if lost:
+        warnings.warn(
+            f"{path}: {len(lost)} of {len(tables)} tables of manifolds are left out: "
+            f"{unknown_message(lost, tomograms)}",
+            LossyWarning,
+            stacklevel=3,
+        )
+        file = replace(file, tables=tuple(t for t in file.tables if t.name not in set(lost)))
+        tables = [table for table in tables if table.name in tomograms]
     read = {table.name: tuple(m for m in _rows(table) if m is not None) for table in tables}
     return ManifoldSet(read, source=ManifoldSource(file=file, read=read)).in_file(file.path)
 

@@ -5,12 +5,14 @@ https://relion.readthedocs.io/en/release-5.0/Reference/STA/Datatypes/optimisatio
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tomoset import star
-from tomoset.errors import FileFormatError, MissingFieldError
+from tomoset.errors import AssumptionWarning, FileFormatError, MissingFieldError
 from tomoset.formats._texts import VERSIONS
 
 PARTICLES = "rlnTomoParticlesFile"
@@ -82,6 +84,32 @@ def read_optimisation_set(path: str | os.PathLike[str] | star.StarFile) -> Optim
         )
     entries = {label: values[0] for label, values in table.columns.items() if values[0].strip()}
     return OptimisationSet(entries=entries, file=file)
+
+
+def warn_of_unknown_labels(file: star.StarFile, is_file: Callable[[str], bool]) -> None:
+    """Say which labels nobody knows that name a file, or are misspelt: it is not looked at.
+
+    Parameters
+    ----------
+    file : StarFile
+        An optimisation set.
+    is_file : callable
+        Whether a name finds a file.
+    """
+    said = read_optimisation_set(file).entries
+    absent = {label.lower(): label for label in ENTRIES if label not in said}
+    for label, path in said.items():
+        if label in ENTRIES:
+            continue
+        near = difflib.get_close_matches(label.lower(), absent, n=1, cutoff=0.8)
+        if near or is_file(path):
+            hint = f"; did you mean {absent[near[0]]}?" if near else f" ({', '.join(ENTRIES)})"
+            warnings.warn(
+                f"{file.path}: no label of an optimisation set is {label}{hint} {path!r} is not "
+                "read",
+                AssumptionWarning,
+                stacklevel=4,
+            )
 
 
 def optimisation_set_to_star(

@@ -45,16 +45,12 @@ from tomoset.model import ParticleSet, TomogramSet
 from tomoset.model.particles import distinct
 
 
-def read_particles(
-    path: str | os.PathLike[str], tomograms: TomogramSet, *, skip_unknown: bool = False
-) -> ParticleSet:
+def read_particles(path: str | os.PathLike[str], tomograms: TomogramSet) -> ParticleSet:
     """Read particles from a file; `particles_from_star` says how, and what is refused."""
-    return particles_from_star(star.read(path), tomograms, skip_unknown=skip_unknown)
+    return particles_from_star(star.read(path), tomograms)
 
 
-def particles_from_star(
-    file: star.StarFile, tomograms: TomogramSet, *, skip_unknown: bool = False
-) -> ParticleSet:
+def particles_from_star(file: star.StarFile, tomograms: TomogramSet) -> ParticleSet:
     """Particles from the tables of a file, in either dialect; the columns show which.
 
     Parameters
@@ -64,9 +60,8 @@ def particles_from_star(
         RELION 5, which come first, or rlnCoordinate*. Angles and origins that are absent are
         0, as RELION takes them.
     tomograms : TomogramSet
-        The set that the names refer to.
-    skip_unknown : bool
-        Leave out particles of other tomograms, with a warning, instead of refusing them.
+        The set that the names refer to. Particles of other tomograms are left out with a warning,
+        as RELION does.
 
     Returns
     -------
@@ -76,7 +71,7 @@ def particles_from_star(
     Raises
     ------
     FileFormatError
-        With file and line: columns that are missing, names of no tomogram, optics groups that
+        With file and line: columns that are missing, no particle of a tomogram, optics groups that
         are not there, vectors of visible frames that do not fit.
     AmbiguityError
         If several tables hold particles.
@@ -92,7 +87,7 @@ def particles_from_star(
     [[19.0, 20.0, 15.5]]
     """
     block = _particle_block(file)
-    table = _known_only(file.tables[block], tomograms, skip_unknown=skip_unknown)
+    table = _known_only(file.tables[block], tomograms)
     names = list(table[TOMOGRAM])
     links = Links.of(names, tomograms)
     centred = all(label in table for label in CENTRED)
@@ -187,7 +182,8 @@ def _looks_like(file: star.StarFile) -> str:
     )
 
 
-def _known_only(table: star.Table, tomograms: TomogramSet, *, skip_unknown: bool) -> star.Table:
+def _known_only(table: star.Table, tomograms: TomogramSet) -> star.Table:
+    """The particles whose tomogram is there (docs/relion.md, 'Particles')."""
     names = list(table[TOMOGRAM])
     once, codes = distinct(names)
     lost = unknown(once, tomograms)
@@ -196,7 +192,7 @@ def _known_only(table: star.Table, tomograms: TomogramSet, *, skip_unknown: bool
     known = np.array([name in tomograms for name in once], dtype=np.bool_)[codes]
     rows = np.flatnonzero(~known)
     message = unknown_message(lost, tomograms)
-    if not skip_unknown:
+    if not known.any():
         raise table.error(f"{message} ({len(rows)} particles)", int(rows[0]), TOMOGRAM)
     warnings.warn(
         f"{table.path}: {len(rows)} of {len(names)} particles are left out: {message}",
