@@ -29,6 +29,7 @@ from tomoset.errors import (
     AssumptionWarning,
     FileFormatError,
     ImpossibleValueError,
+    LossyWarning,
     ModelError,
     TomosetError,
 )
@@ -507,6 +508,29 @@ def test_a_set_cut_after_its_labels_is_an_error(here: Path, dialect: str) -> Non
         Path(name).write_text(whole[: whole.index("     TS_01")] if name == "set.star" else whole)
     with pytest.raises(FileFormatError, match="expected a row for each tomogram, found none"):
         tomoset.read("set.star")
+
+
+# ---- rows that a program takes for others --------------------------------------------------------
+
+
+def test_selected_rows_are_images_of_their_own_or_said_not_to_be(here: Path) -> None:
+    images = np.random.default_rng(1).normal(size=(5, 47, 65)).astype(np.float32)
+    write_images("a.mrc", images)
+    some = made().select([4, 0, 2])
+    TomogramSet([some]).write("r5.star", "relion5")
+    with pytest.warns(LossyWarning, match="'TS_01': .*takes row i for image i.*tomoset convert"):
+        TomogramSet([some]).write("r4.star", "relion4")
+    again = tomoset.read("r4.star")
+    again.write("same.star")  # as the file said, and `check` says
+    assert "R02" in {p.code for p in check(again)}
+    assert "R02" not in {p.code for p in check(tomoset.read("r5.star"))}
+    for i, source in enumerate(("r4.star", "r5.star")):
+        tomoset.convert(source, f"o{i}", to="relion4")
+        converted = tomoset.read(f"o{i}/tomograms.star")
+        assert "R02" not in {p.code for p in check(converted)}
+        with converted["TS_01"].open_images() as series:
+            found = np.array([series.read(row) for row in range(3)])
+        np.testing.assert_array_equal(found, images[[4, 0, 2]])
 
 
 # ---- what refers to tomograms ----------------------------------------------------------------------

@@ -254,7 +254,8 @@ def test_a_particle_of_an_unknown_tomogram(here: Path, capsys: pytest.CaptureFix
     small_project(here)
     path = here / "particles.star"
     path.write_text(path.read_text().replace("TS_01 TS_01/2", "TS_02 TS_01/2"))
-    code, _, errors = convert(capsys, "optimisation_set.star", "r5", "--to", "relion5")
+    arguments = ("optimisation_set.star", "r5", "--to", "relion5")
+    code, _, errors = convert(capsys, *arguments, "--strict")
     assert code == 1
     assert "particles.star" in errors
     assert "TS_02" in errors

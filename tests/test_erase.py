@@ -28,6 +28,9 @@ from tomoset.model import Fiducials, Optics, Tomogram, TomogramSet
 from tomoset.model.observations import Observations
 from tomoset.programs.erase_fiducials import erase_fiducials
 
+#: A series of the set has some images of a larger stack, in another order.
+pytestmark = pytest.mark.filterwarnings("ignore:.*takes row i for image i:tomoset.LossyWarning")
+
 R = 9.3
 
 

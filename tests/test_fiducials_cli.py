@@ -121,6 +121,7 @@ def test_wrong_options_are_refused(here: Path, options: list[str]) -> None:
     assert main(["find-fiducials", "tomograms.star", "--o", "F", *options]) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*takes row i for image i:tomoset.LossyWarning")
 def test_a_series_that_fails_stops_no_other(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = series().write(here)
     lost = replace(good, name="TS_02", stack="lost.mrcs")

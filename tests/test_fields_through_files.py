@@ -205,6 +205,7 @@ def test_tomograms(made: Tomogram, first: str, second: str, data: st.DataObject)
         same_tomogram(changed, there["TS_01"], *index)
 
 
+@pytest.mark.filterwarnings("ignore:.*takes row i for image i:tomoset.LossyWarning")
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_selected_rows_keep_their_texts(dialect: str, tmp_path: Path) -> None:
     """Also those of an alignment, which one dialect says in five columns together."""
@@ -233,6 +234,7 @@ def test_selected_rows_keep_their_texts(dialect: str, tmp_path: Path) -> None:
 # tilt images that were taken out
 
 
+@pytest.mark.filterwarnings("ignore:.*takes row i for image i:tomoset.LossyWarning")
 @settings(deadline=None, max_examples=15)
 @given(tomograms(), st.permutations(range(N)), st.sampled_from(DIALECTS), st.sampled_from(DIALECTS))
 def test_tilt_images_that_were_taken_out_come_back(
@@ -253,6 +255,7 @@ def test_tilt_images_that_were_taken_out_come_back(
         np.testing.assert_allclose(back.defocus(points), whole.defocus(points), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*takes row i for image i:tomoset.LossyWarning")
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_what_relion_reads_is_before_what_was_taken_out(dialect: str, tmp_path: Path) -> None:
     t = Tomogram(

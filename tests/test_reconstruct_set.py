@@ -361,6 +361,7 @@ def test_repeated_runs_give_the_same_bytes(three: Path) -> None:
     assert Path("T/tomograms/rec_TS_01.mrc").read_bytes() == first
 
 
+@pytest.mark.filterwarnings("ignore:.*takes row i for image i:tomoset.LossyWarning")
 def test_a_row_that_means_another_image_is_another_volume(
     three: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -412,6 +413,7 @@ def test_what_cannot_be_written_is_known_before(
     assert main(["reconstruct", "r5/tomograms.star", "--o", "B", "--bin", "2"]) == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*takes row i for image i:tomoset.LossyWarning")
 def test_one_tilt_image_has_no_halves(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
     s = tomoset.read("tomograms.star")
     s.with_tomograms([s["TS_01"].select([4])]).write("one.star")

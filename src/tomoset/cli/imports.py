@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,6 @@ from tomoset.cli._shell import (
     say,
     tolerance_of,
 )
-from tomoset.errors import LossyWarning
 
 if TYPE_CHECKING:
     from tomoset.formats import Format, Option, Reading
@@ -148,7 +146,7 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
             tomograms = reading.project.tomograms
             imported = [t for t in tomograms.values() if t.name not in (before or ())]
             if imported:
-                verified = _write(reading, imported, output, given)
+                verified = _write(reading, output, given)
     print_warnings(warned)
     for failure in reading.failures:
         print_errors([f"{failure.name}: {said_of(failure.name, str(failure.error))}"])
@@ -167,19 +165,12 @@ def _same(one: str, other: str | None) -> bool:
     return other is not None and os.path.realpath(one) == os.path.realpath(other)
 
 
-def _write(reading: Reading, imported: list[Tomogram], output: str, given: dict[str, Any]) -> Any:
+def _write(reading: Reading, output: str, given: dict[str, Any]) -> Any:
     """Write the set; in a format that cannot say all of an alignment, verified."""
     from tomoset.formats import BEYOND_RIGID, format_named
     from tomoset.project.convert import Options, write_and_verify
 
     target, tomograms = format_named(given["to"]), reading.project.tomograms
-    if not target.can("single images") and any(t.image_index is not None for t in imported):
-        warnings.warn(
-            f"{target.package} takes row i for image i of the stack, whatever the rows say: with "
-            "--no-cull the set is for tomoset and RELION 5 (tomoset convert)",
-            LossyWarning,
-            stacklevel=2,
-        )
     if all(map(target.can, BEYOND_RIGID)):
         target.write_set(tomograms, output)
         return None

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tomoset import geometry, star
 from tomoset.errors import (
     AssumptionWarning,
+    LossyWarning,
     MissingFieldError,
     ModelError,
     UnsupportedError,
@@ -176,6 +177,23 @@ def to_star(tomograms: TomogramSet, path: StrPath | None = None) -> star.StarFil
     )
 
 
+def _warn_of_other_images(tomograms: TomogramSet) -> None:
+    """Say which rows RELION will take for other images, if the file did not say so already."""
+    for name, t in tomograms.items():
+        if t.image_index is None or np.array_equal(t.image_index, np.arange(t.n_tilts)):
+            continue
+        source, names = t.source, _image_names(t)
+        before = None if source is None else source.tilt_values.get(IMAGE_NAME)
+        if source is None or source.format != NAME or before != names:
+            warnings.warn(
+                f"tomogram {name!r}: its rows name some images of {t.stack} by their numbers, but "
+                "RELION 4 takes row i for image i: for it, tomoset.convert(SET, DST, to=...) or "
+                "`tomoset convert` makes a stack of these images, or a set of RELION 5",
+                LossyWarning,
+                stacklevel=5,
+            )
+
+
 def _tilt_tables(
     ready: TomogramSet, old: star.StarFile | None, finder: Finder
 ) -> dict[str, star.Table]:
@@ -292,6 +310,7 @@ class Relion4(Relion):
         """Write ``tomograms.star``, as RELION 4.0.1 and 5.0.1 read it, whole or not at all."""
         del tolerance
         refuse_unless_set(path)
+        _warn_of_other_images(tomograms)
         star.write(to_star(tomograms, path), path)
 
     def losses(self, project: Project) -> dict[str, Loss]:
