@@ -98,7 +98,11 @@ def texts(dialect: str) -> Mapping[str, bytes]:
     return files
 
 
-def cells(files: Mapping[str, bytes]) -> Iterator[tuple[str, int, str, int]]:
+#: File, block, label and row.
+Cell = tuple[str, int, str, int]
+
+
+def cells(files: Mapping[str, bytes]) -> Iterator[Cell]:
     for path, text in files.items():
         for block, table in enumerate(star.loads(text)):
             for label, column in table.columns.items():
@@ -106,18 +110,19 @@ def cells(files: Mapping[str, bytes]) -> Iterator[tuple[str, int, str, int]]:
                     yield path, block, label, row
 
 
-def put(files: Mapping[str, bytes], cell: tuple[str, int, str, int], value: str) -> None:
-    """Write the files with another value in one cell."""
-    shutil.rmtree("tilt_series", ignore_errors=True)
-    path, block, label, row = cell
+def put(files: Mapping[str, bytes], cell: Cell, value: str, *more: tuple[Cell, str]) -> None:
+    """Write the files with another value in one cell, or in more."""
+    if "set.star" in files:
+        shutil.rmtree("tilt_series", ignore_errors=True)
     for name, text in files.items():
         file = star.loads(text)
-        if name == path:
-            column = list(file.tables[block][label])
-            column[row] = value
-            changed = file.tables[block].with_columns({label: column})
-            tables = [changed if i == block else t for i, t in enumerate(file.tables)]
-            file = replace(file, tables=tuple(tables))
+        for (path, block, label, row), other in ((cell, value), *more):
+            if name == path:
+                column = list(file.tables[block][label])
+                column[row] = other
+                tables = list(file.tables)
+                tables[block] = tables[block].with_columns({label: column})
+                file = replace(file, tables=tuple(tables))
         Path(name).parent.mkdir(exist_ok=True)
         star.write(file, name)
 
@@ -132,9 +137,10 @@ def columns_of(path: str) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def after(files: Mapping[str, bytes], cell: tuple[str, int, str, int], value: str) -> None:
-    """What becomes of files with that cell: an error that names the file, or all is as it was."""
-    put(files, cell, value)
+def after(files: Mapping[str, bytes], *odd: tuple[Cell, str]) -> None:
+    """What becomes of files with such cells: an error that names the file, or all is as it was."""
+    (first, value), *more = odd
+    put(files, first, value, *more)
     before = columns_of("set.star")
     try:
         tomograms = tomoset.read("set.star")
@@ -155,7 +161,7 @@ def after(files: Mapping[str, bytes], cell: tuple[str, int, str, int], value: st
         tomograms.write("set.star")
     except TomosetError:
         return
-    assert columns_of("set.star") == before, (cell, value)
+    assert columns_of("set.star") == before, odd
 
 
 @pytest.mark.filterwarnings("ignore::tomoset.TomosetWarning")
@@ -165,11 +171,10 @@ def after(files: Mapping[str, bytes], cell: tuple[str, int, str, int], value: st
 def test_any_cell_of_a_set_is_an_error_with_its_file_or_comes_back(
     dialect: str, tmp_path: Path, data: st.DataObject
 ) -> None:
+    files = texts(dialect)
+    cell = st.tuples(st.sampled_from(sorted(cells(files))), st.sampled_from(ODD))
     with contextlib.chdir(tmp_path):
-        files = texts(dialect)
-        after(
-            files, data.draw(st.sampled_from(sorted(cells(files)))), data.draw(st.sampled_from(ODD))
-        )
+        after(files, *data.draw(st.lists(cell, min_size=1, max_size=3)))
 
 
 @pytest.mark.filterwarnings("ignore::tomoset.TomosetWarning")
@@ -183,24 +188,30 @@ def test_any_column_misspelt_or_gone_is_an_error_or_all_else_comes_back(
     path, block, label, _ = data.draw(st.sampled_from(sorted(cells(files))))
     other = data.draw(st.sampled_from([None, label[:-1], label.lower(), f"{label}X"]))
     with contextlib.chdir(tmp_path):
-        put(files, (path, block, label, 0), star.loads(files[path]).tables[block][label][0])
-        file = star.read(path)
-        columns = {
-            (name if name != label else other): texts
-            for name, texts in file.tables[block].columns.items()
-        }
-        columns.pop(None, None)
-        tables = list(file.tables)
-        tables[block] = replace(tables[block], columns=columns)
-        star.write(replace(file, tables=tuple(tables)), path)
-        before = columns_of("set.star")
-        try:
-            tomograms = tomoset.read("set.star")
-            tomograms.write("set.star")
-        except TomosetError:
-            return
-        now = columns_of("set.star")
-        assert {key: now.get(key) for key in before} == before
+        renamed(files, path, block, label, other)
+
+
+def renamed(
+    files: Mapping[str, bytes], path: str, block: int, label: str, other: str | None
+) -> None:
+    """What becomes of files with a column of another name, or without it."""
+    put(files, (path, block, label, 0), star.loads(files[path]).tables[block][label][0])
+    file = star.read(path)
+    columns = {
+        (name if name != label else other): column
+        for name, column in file.tables[block].columns.items()
+    }
+    known = {name: column for name, column in columns.items() if name is not None}
+    tables = list(file.tables)
+    tables[block] = replace(tables[block], columns=known)
+    star.write(replace(file, tables=tuple(tables)), path)
+    before = columns_of("set.star")
+    try:
+        tomoset.read("set.star").write("set.star")
+    except TomosetError:
+        return
+    now = columns_of("set.star")
+    assert {key: now.get(key) for key in before} == before
 
 
 def line_of(path: str, text: str) -> int:
@@ -615,6 +626,41 @@ def test_impossible_values_of_particles_are_errors_with_their_line(
         tomoset.open_project("optimisation_set.star")
     assert f"particles.star:{line}: " in str(refused.value)
     assert label in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.TomosetWarning")
+@quick
+@given(data=st.data())
+def test_any_cell_of_particles_is_an_error_with_its_file_or_comes_back(
+    linked: Path, data: st.DataObject
+) -> None:
+    files = {"particles.star": particles_text()}
+    cell = data.draw(st.sampled_from(sorted(cells(files))))
+    put(files, cell, data.draw(st.sampled_from(ODD)))
+    before = star.read("particles.star")
+    problem = None
+    try:
+        tomograms = tomoset.read("tomograms.star")
+        particles = tomoset.read_particles("particles.star", tomograms)
+    except TomosetError as refused:
+        problem = refused
+    if problem is not None:
+        assert "particles.star" in str(problem)
+        return
+    assert np.isfinite(particles.positions).all()
+    particles.write("out.star", tomograms)
+    if len(particles) == len(before["particles"]):
+        after = star.read("out.star")
+        for table in before:
+            assert {k: list(v) for k, v in after[table.name].columns.items()} == {
+                k: list(v) for k, v in table.columns.items()
+            }
+
+
+@cache
+def particles_text() -> bytes:
+    """The file of `linked`."""
+    return Path("particles.star").read_bytes()
 
 
 def test_an_orientation_that_is_not_known_is_none(linked: Path) -> None:

@@ -306,9 +306,13 @@ def recorded(
     tilt_columns: Iterable[TiltColumn],
 ) -> Tomogram:
     """The tomogram with its texts, and with what it says where they are."""
-    rows = {c.label: c.get(tomogram) for c in columns if c.label in source.row}
-    tilts = {c.label: c.get(tomogram) for c in tilt_columns if c.label in source.tilts}
-    return replace(tomogram, source=replace(source, row_values=rows, tilt_values=tilts))
+    rows: dict[str, Any] = {}
+    tilts: dict[str, Any] = {}
+    # What it says may depend on which columns the file has.
+    read = replace(tomogram, source=replace(source, row_values=rows, tilt_values=tilts))
+    rows |= {c.label: c.get(read) for c in columns if c.label in source.row}
+    tilts |= {c.label: c.get(read) for c in tilt_columns if c.label in source.tilts}
+    return read
 
 
 def global_text(tomogram: Tomogram, column: GlobalColumn, finder: Finder) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,13 +111,13 @@ def _read_tomogram(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     reader.required("rlnTomoTiltSeriesPixelSize")
     tomogram = read_common(reader, tilts, name)
     origin = None if tomogram.size is None else np.asarray(tomogram.size) / 2 - 1
-    tomogram = replace(tomogram, depth_origin=origin)
     with reader.errors(tilts):
-        tomogram = _with_alignment(tomogram, tilts)
+        tomogram = replace(tomogram, depth_origin=origin, **_alignment_of(tilts))
     return recorded(tomogram, source_of(reader, tilts, NAME), GLOBAL_COLUMNS, _TILT_COLUMNS)
 
 
-def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
+def _alignment_of(tilts: star.Table) -> dict[str, Any]:
+    """The fields of a tomogram that matrices say."""
     if not any(label in tilts for label in PROJECTION_LABELS):
         if all(label in tilts for label in ANGLES):
             raise tilts.error(
@@ -124,13 +125,13 @@ def _with_alignment(tomogram: Tomogram, tilts: star.Table) -> Tomogram:
                 f"({PROJECTION_LABELS[0]}): expected one or the other in all of them; convert the "
                 "parts before they are put together"
             )
-        return tomogram
+        return {}
     matrices = np.stack([tilts.vectors(label, 4) for label in PROJECTION_LABELS], axis=1)
     if not matrices[:, :3, 3].any() and (np.linalg.det(matrices[:, :3, :3]) > 0).all():
-        return replace(tomogram, alignment=_directions(matrices))
+        return {"alignment": _directions(matrices)}
     projections = geometry.from_one_based(matrices)
     projections.flags.writeable = False
-    return replace(tomogram, projections=projections)
+    return {"projections": projections}
 
 
 def _directions(matrices: Array) -> Alignment:

@@ -227,12 +227,16 @@ voltages are in kV: 300, not 300000 or 0.3
         return
     asked = QUANTITIES[field]
     low, high = asked.possible
+    if isinstance(values, float | int) and low <= values <= high:  # most are, and NumPy is slow
+        return
     array: npt.NDArray[np.float64] = np.asarray(values, dtype=np.float64)
     good = (array >= low) & (array <= high)
-    if unknown:
-        good |= np.isnan(array)
     if good.all():
         return
+    if unknown:
+        good |= np.isnan(array)
+        if good.all():
+            return
     bad = np.argwhere(~good)
     where, row, place = tuple(bad[0].tolist()), None, [of] * bool(of)
     if where and each:
