@@ -117,10 +117,6 @@ class Predictor:
         self._reference = reference
         self._transforms = reference.transforms
         self._orientations = particles.orientations
-        if not np.isfinite(self._orientations).all():
-            row = int(np.flatnonzero(~np.isfinite(self._orientations).all(axis=(1, 2)))[0])
-            name = str(particles.particle_names[row])
-            raise ModelError(f"particle {name!r} has angles that are no numbers; leave it out")
         self._projections = projections[:, :2, :3]
         defocus = tomogram.defocus(particles.positions)[..., 0]
         #: Change of defocus with depth [Å]: (n_tilts, n_particles).

@@ -12,7 +12,7 @@ from tomoset.model.quantities import OF_TOMOGRAM, unknown, unusual
 
 
 def warn_of_unusual(tomogram: Tomogram, format: str, fields: Iterable[str] = OF_TOMOGRAM) -> None:
-    """Say which values are not usual; what is impossible no tomogram has.
+    """Say which values are not usual, or not known; what is impossible no tomogram has.
 
     Parameters
     ----------
@@ -23,7 +23,8 @@ def warn_of_unusual(tomogram: Tomogram, format: str, fields: Iterable[str] = OF_
     fields : iterable of str
         Quantities that go into it (`tomoset.model.quantities`).
     """
-    for finding in unusual(tomogram, fields):
+    asked = tuple(fields)
+    for finding in (*unknown(tomogram, asked), *unusual(tomogram, asked)):
         text = finding.text(format_named(format).label)
         warnings.warn(f"tomogram {tomogram.name!r}: {text}", AssumptionWarning, stacklevel=3)
 
