@@ -87,7 +87,7 @@ _RULES = (
          each(_files.odd_name)),
     Rule("S04", "warning", "pixel sizes agree", "Check the pixel size; use optics groups.",
          mixed("the pixel size", lambda t: t.optics.pixel_size)),
-    Rule("S07", "warning", "programs have finished", "Run that program again, to go on where it was.",
+    Rule("S07", "warning", "programs have finished", "Run it again, to go on where it was.",
          each(_tables.unfinished)),
     Rule("S06", "error", "the pixel size is known", "Give it, in Å:", each(_tables.no_pixel_size),
          command="convert SET DST --to FORMAT --angpix A"),

@@ -309,7 +309,7 @@ def recorded(
     rows: dict[str, Any] = {}
     tilts: dict[str, Any] = {}
     # What it says may depend on which columns the file has.
-    read = replace(tomogram, source=replace(source, row_values=rows, tilt_values=tilts))
+    read = tomogram.with_source(replace(source, row_values=rows, tilt_values=tilts))
     rows |= {c.label: c.get(read) for c in columns if c.label in source.row}
     tilts |= {c.label: c.get(read) for c in tilt_columns if c.label in source.tilts}
     return read

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import AssumptionWarning, ModelError
-from tomoset.formats._format import Loss
+from tomoset.errors import AssumptionWarning, ModelError, UnsupportedError
+from tomoset.formats._format import Loss, Tolerance
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
@@ -70,6 +70,30 @@ def rigid_loss(tomogram: Tomogram, points: Array | None = None) -> tuple[Array, 
     depth = middle.depth(every) - replace(middle, projections=rigid).depth(every)
     shifts = geometry.rigid_loss(tomogram.projections, rigid, every)
     return shifts, np.asarray(np.abs(depth).max(axis=1))
+
+
+def within(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
+    """The tomogram, or the nearest rigid one where it is further off than it may be.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is, and the nearest one is not asked for.
+    """
+    shifts, depths = rigid_loss(tomogram)
+    loss = np.maximum(shifts, depths)
+    if loss.max(initial=0.0) <= max(tolerance.max_loss, 1e-6):
+        return tomogram
+    if tolerance.nearest:
+        return replace(tomogram, projections=nearest_rigid(tomogram))
+    worst = int(loss.argmax())
+    raise UnsupportedError(
+        f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
+        f"{worst + 1} would be off by up to {shifts[worst]:.3f} px, and {depths[worst]:.3f} px in "
+        "depth (magnification or skew). "
+        "Take the nearest rigid one (`nearest`), allow more (`max_loss`), or have matrices written "
+        "next to the angles (`keep_matrices`)"
+    )
 
 
 def loss_of(tomogram: Tomogram, points: Array | None) -> Loss | None:

@@ -44,9 +44,8 @@ from tomoset.formats._relion_labels import (
 from tomoset.formats._relion_rigid import (
     compare_matrices,
     loss_of,
-    nearest_rigid,
-    rigid_loss,
     upright,
+    within,
 )
 from tomoset.formats._relion_rows import (
     GlobalRow,
@@ -289,20 +288,7 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     matrices_are_written = tolerance.keep_matrices or _as_read(tomogram, PROJECTION_LABELS[0])
     if matrices_are_written and not tolerance.nearest:
         return tomogram
-    shifts, depths = rigid_loss(tomogram)
-    loss = np.maximum(shifts, depths)
-    if loss.max(initial=0.0) <= max(tolerance.max_loss, 1e-6):
-        return tomogram
-    if tolerance.nearest:
-        return replace(tomogram, projections=nearest_rigid(tomogram))
-    worst = int(loss.argmax())
-    raise UnsupportedError(
-        f"tomogram {tomogram.name!r}: RELION 5 knows rigid alignments only; tilt image "
-        f"{worst + 1} would be off by up to {shifts[worst]:.3f} px, and {depths[worst]:.3f} px in "
-        "depth (magnification or skew). "
-        "Take the nearest rigid one (`nearest`), allow more (`max_loss`), or have matrices written "
-        "next to the angles (`keep_matrices`)"
-    )
+    return within(tomogram, tolerance)
 
 
 def _head(ready: TomogramSet, path: str, old: Files | None, finder: Finder) -> star.StarFile:

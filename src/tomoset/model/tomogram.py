@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from tomoset.images.ctf import Ctf
 from tomoset.images.mrc import stack_path
 from tomoset.images.tilt_series import TiltSeries
 from tomoset.model._tomogram_tilts import TomogramTilts
+from tomoset.model.source import Source
 from tomoset.paths import image_sections
 
 Array = npt.NDArray[np.float64]
@@ -423,6 +426,12 @@ class Tomogram(TomogramTilts):
             raise ModelError(f"tomogram {self.name!r} names no tilt images")
         index = range(self.n_tilts) if self.image_index is None else self.image_index.tolist()
         return [(stack_path(self.stack), section) for section in index]
+
+    def with_source(self, source: Source) -> Self:
+        """The same tomogram, with the text that it was read from."""
+        new = copy(self)  # nothing else changes, so nothing is checked again
+        object.__setattr__(new, "source", source)
+        return new
 
     def named_files(self) -> Iterator[str]:
         """Paths of all files that it is made of: images, movies, fiducials; once each."""
