@@ -80,12 +80,12 @@ class TomosetError(Exception):
 _MOST = 10
 
 
-def together(problems: Sequence[Exception]) -> Exception:
+def joined(problems: Sequence[Exception]) -> Exception:
     """Independent errors as one of the kind of the first, a line for each.
 
     Examples
     --------
-    >>> print(together([ModelError("one"), ModelError("another")]))
+    >>> print(joined([ModelError("one"), ModelError("another")]))
     one
     another
     """

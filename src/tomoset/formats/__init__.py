@@ -13,8 +13,8 @@ from tomoset.errors import (
     MissingFileError,
     UnknownFormatError,
     UnsupportedError,
+    joined,
     some_of,
-    together,
 )
 from tomoset.files import read_bytes, recover
 from tomoset.formats._files import refuse_unless_set, wrong_stack
@@ -145,7 +145,7 @@ def _parts_at(path: StrPath, format: str | None = None) -> Reading:
 def _whole(reading: Reading) -> Project:
     """What was read, if that is all; else what is wrong, of all tomograms."""
     if reading.failures:
-        raise together([failure.error for failure in reading.failures])
+        raise joined([failure.error for failure in reading.failures])
     return reading.project
 
 
@@ -153,7 +153,7 @@ def check_images(tomograms: TomogramSet, path: StrPath) -> None:
     """Refuse stacks with other images than a set says; FileFormatError, with their lines."""
     wrong = list(wrong_images(tomograms, path))
     if wrong:
-        raise together([failure.error for failure in wrong])
+        raise joined([failure.error for failure in wrong])
 
 
 def wrong_images(tomograms: TomogramSet, path: StrPath) -> Iterator[Failure]:

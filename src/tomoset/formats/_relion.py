@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,8 +70,13 @@ def headers(path: str, head: bytes) -> list[Header]:
     first = _headers(head)[:-1]  # what is cut may have more labels
     if any(label in table for table in first for label in _TELLING):
         return first
-    with open(path, "rb") as stream:
-        return _headers(stream.read())
+    return _all_headers(path, os.stat(path).st_mtime_ns)
+
+
+@lru_cache(maxsize=1)  # both dialects ask the same file
+def _all_headers(path: str, time: int) -> list[Header]:
+    del time
+    return _headers(Path(path).read_bytes())
 
 
 def _headers(text: bytes) -> list[Header]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoset import star
-from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError, some_of, together
+from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError, joined, some_of
 from tomoset.formats import _relion_sets as sets
 from tomoset.formats._format import StrPath
 from tomoset.formats._relion_labels import LABELS
@@ -169,7 +169,7 @@ def _refuse_absent(project: Project, given: Mapping[str, StrPath]) -> None:
         except MissingFileError as problem:
             absent.append(problem)
     if absent:
-        raise together(absent)
+        raise joined(absent)
 
 
 def _read(name: str, path: Path, project: Project) -> object:

@@ -178,8 +178,8 @@ class GlobalRow:
         )
 
 
-def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
-    """A tomogram with all that both dialects say alike: everything but the alignment."""
+def read_common(reader: GlobalRow, tilts: star.Table, name: str, **own: Any) -> Tomogram:
+    """A tomogram with all that both dialects say alike, and fields that only one of them says."""
     names = reader.images(tilts, IMAGE_NAME)
     stack, index, images = _images(names)
     said = reader.said(STACK)
@@ -222,6 +222,7 @@ def read_common(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
             ice=_ice(reader),
             unfinished=_unfinished(reader),
             **fields,
+            **own,
         )
 
 

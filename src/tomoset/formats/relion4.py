@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,10 +108,11 @@ def _tilt_table(
 
 def _read_tomogram(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
     reader.required("rlnTomoTiltSeriesPixelSize")
-    tomogram = read_common(reader, tilts, name)
-    origin = None if tomogram.size is None else np.asarray(tomogram.size) / 2 - 1
+    size = reader.size()
+    origin = None if size is None else np.asarray(size) / 2 - 1
     with reader.errors(tilts):
-        tomogram = replace(tomogram, depth_origin=origin, **_alignment_of(tilts))
+        alignment = _alignment_of(tilts)
+    tomogram = read_common(reader, tilts, name, depth_origin=origin, **alignment)
     return recorded(tomogram, source_of(reader, tilts, NAME), GLOBAL_COLUMNS, _TILT_COLUMNS)
 
 

@@ -157,11 +157,11 @@ def _read_tomogram(reader: GlobalRow, file: star.StarFile, name: str) -> Tomogra
 
 
 def _read_table(reader: GlobalRow, tilts: star.Table, name: str) -> Tomogram:
-    tomogram = read_common(reader, tilts, name)
+    size = reader.size()
+    origin = None if size is None else np.asarray(size) / 2
+    tomogram = read_common(reader, tilts, name, depth_origin=origin)
     if tomogram.images is not None:
         tomogram = replace(tomogram, image_size=check_images(tomogram.images, tilts))
-    if tomogram.size is not None:
-        tomogram = replace(tomogram, depth_origin=np.asarray(tomogram.size) / 2)
     with reader.errors(tilts):
         tomogram = _with_alignment(tomogram, tilts)
     return recorded(tomogram, source_of(reader, tilts, NAME), _COLUMNS, _READ_COLUMNS)

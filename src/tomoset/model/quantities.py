@@ -230,9 +230,9 @@ voltages are in kV: 300, not 300000 or 0.3
     if isinstance(values, float | int) and low <= values <= high:  # most are, and NumPy is slow
         return
     array: npt.NDArray[np.float64] = np.asarray(values, dtype=np.float64)
-    good = (array >= low) & (array <= high)
-    if good.all():
+    if not array.size or (low <= array.min() and array.max() <= high):
         return
+    good = (array >= low) & (array <= high)
     if unknown:
         good |= np.isnan(array)
         if good.all():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tomoset.errors import MissingFileError, together
+from tomoset.errors import MissingFileError, joined
 from tomoset.formats import check_images, format_named, open_linked, working_format
 from tomoset.model import Fiducials, Project, Tomogram, TomogramSet
 from tomoset.model.io import StrPath
@@ -118,7 +118,7 @@ def _read_fiducials(tomograms: TomogramSet, *, strict: bool) -> dict[str, Fiduci
         if fiducials is not None:
             out[name] = fiducials
     if strict and absent:
-        raise together(absent)
+        raise joined(absent)
     return out
 
 
