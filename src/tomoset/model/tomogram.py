@@ -231,9 +231,7 @@ class Tomogram(TomogramTilts):
     def _depth_origin(self) -> Array:
         if self.depth_origin is not None:
             return self.depth_origin
-        if self.size is None:
-            raise ModelError(f"tomogram {self.name!r} has no size, so no origin of depth")
-        return np.asarray(self.size, dtype=np.float64) / 2
+        return np.asarray(self.need_size(), dtype=np.float64) / 2
 
     def defocus(self, points: npt.ArrayLike) -> Array:
         """Defocus of points in every tilt image.
