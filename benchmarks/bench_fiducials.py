@@ -148,8 +148,8 @@ def five() -> None:
 
     simulate("P", 9, 20, "usual")
     t = tomoset.read("P/tomograms.star")["TS_01"]
-    stack = str(Path("P/TS_01/TS_01.mrc").resolve())
-    many = [replace(t, name=f"TS_{i}", stack=stack, source=None) for i in range(5)]
+    stacks = [shutil.copy("P/TS_01/TS_01.mrc", f"TS_{i}.mrc") for i in range(5)]
+    many = [replace(t, name=Path(s).stem, stack=s, source=None) for s in stacks]
     tomoset.TomogramSet(many).write("five.star", "relion4")
     shutil.rmtree("A", ignore_errors=True)
     seconds = run([TOMOSET, "align", "fiducials", "five.star", "--o", "A", "--j", "2"])

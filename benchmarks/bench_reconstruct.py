@@ -59,7 +59,10 @@ def simulate() -> None:
     one = tomoset.read("P/tomograms.star")["TS_01"]
     stack = str(Path("P", str(one.stack)).resolve())
     tomoset.TomogramSet([replace(one, stack=stack)]).write("one.star")
-    many = [replace(one, stack=stack, name=f"TS_{i}", source=None) for i in range(SERIES)]
+    many = []
+    for i in range(SERIES):  # a name of its own for each: an image may not show two tomograms
+        os.link(stack, f"TS_{i}.mrc")
+        many.append(replace(one, stack=f"TS_{i}.mrc", name=f"TS_{i}", source=None))
     tomoset.TomogramSet(many).write("many.star")
 
 
