@@ -358,6 +358,20 @@ def test_what_is_not_known_of_a_tilt_image_is_no_value(
         assert t.ctf(1).voltage == 300.0
 
 
+@pytest.mark.parametrize("known", [0, 1, 5])
+def test_check_looks_at_what_is_known(known: int) -> None:
+    values = np.where(np.arange(5) < known, 4.0 + np.arange(5), np.nan)
+    defocus = values * 5000
+    t = replace(made(), pre_exposure=values, defocus_u=defocus, defocus_v=defocus)
+    found = {p.code: p.message for p in check(TomogramSet([t]))}
+    assert ("V02" in found) == (known < 5)
+    assert ("D04" in found) == (known > 0)
+    assert not any("nan" in message for message in found.values())
+    twice = replace(made(), pre_exposure=np.array([0, 0, np.nan, np.nan, 3]))
+    (same,) = (p.message for p in check(TomogramSet([twice])) if p.code == "D03")
+    assert same == "tilt images 1, 2 share doses (0 e/Å²)"
+
+
 @pytest.mark.parametrize("label", ["rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"])
 def test_optics_that_are_not_known_are_none(
     label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -453,11 +467,18 @@ def test_a_volume_that_float16_cannot_say_is_refused(here: Path) -> None:
 def test_control_characters_are_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, odd = "T\x1b[2J\x07\x9b", "s\x1b[31m\r.star"
     TomogramSet([replace(made(), name=name)]).write(odd)
+    linked, folder, tomograms = "l\x1b[1m.star", "f\x1b[0m", "t\x1b[31m.star"
+    TomogramSet([replace(made(), name=name)]).write(tomograms)
+    names = {"rlnTomoTomogramsFile": [tomograms], "rlnTomoParticlesFile": ["p\x1b.star"]}
+    star.write([star.Table("", names)], linked)
+    make_folder(here / folder / "s\x07")
     for command in (["info"], ["check"], ["reconstruct", "--o", "R", "--bin", "x"]):
         run(capsys, *command, odd)
     commands = (
         ["info", odd], ["check", odd], ["convert", odd, "o5", "--to", "relion5"],
         ["reconstruct", odd, "--o", "R", "--bin", "4"], ["info", "n\x1b[0m"], ["\x1b[0m"],
+        ["info", linked], ["check", "--notes", linked], ["import", "imod", folder, "no\x1b[0m"],
+        ["align", "particles", "--i", linked, "--b", "8", "--o", "A"],
     )  # fmt: skip
     for command in commands:
         _, out, err = run(capsys, *command)

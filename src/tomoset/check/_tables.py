@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from tomoset.formats import format_named
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.model.quantities import OF_TOMOGRAM, Finding, listed, unknown, unusual
 from tomoset.model.rules import Found
+
+Array = npt.NDArray[np.float64]
 
 _DEFOCUS = ("defocus_u", "defocus_v")
 
@@ -47,10 +50,12 @@ def _said(findings: Iterator[Finding], t: Tomogram) -> str | None:
     return "; ".join(texts) or None
 
 
+def _known(values: Array | None) -> Array:
+    return np.empty(0) if values is None else values[~np.isnan(values)]
+
+
 def same_dose(t: Tomogram) -> str | None:
-    if t.pre_exposure is None:
-        return None
-    values, counts = np.unique(t.pre_exposure, return_counts=True)
+    values, counts = np.unique(_known(t.pre_exposure), return_counts=True)
     if counts.max(initial=0) < 2:
         return None
     twice = values[counts > 1]
@@ -58,9 +63,9 @@ def same_dose(t: Tomogram) -> str | None:
 
 
 def first_dose(t: Tomogram) -> str | None:
-    if t.pre_exposure is None or not t.n_tilts or not np.nanmin(t.pre_exposure) > 0:
+    first = float(_known(t.pre_exposure).min(initial=np.inf))
+    if not 0 < first < np.inf:
         return None
-    first = float(np.nanmin(t.pre_exposure))
     out = [e.tilt.pre_exposure for e in t.exclusions if e.tilt.pre_exposure is not None]
     if any(dose[0] < first for dose in out):
         return None  # it is known that the first images were left out
@@ -77,10 +82,13 @@ def no_ctf(t: Tomogram) -> str | None:
 
 
 def defocus_jump(t: Tomogram) -> str | None:
-    if t.defocus_u is None or t.defocus_v is None or t.n_tilts < 5:
+    if t.defocus_u is None or t.defocus_v is None:
         return None
     mean = (t.defocus_u + t.defocus_v) / 2
-    bad = np.abs(mean - np.nanmedian(mean)) > 10000
+    known = _known(mean)
+    if len(known) < 5:
+        return None
+    bad = np.abs(mean - np.median(known)) > 10000
     if not bad.any() or bad.mean() > 0.5:
         return None
     return f"{listed(bad)}: the defocus is more than 1 µm from the series' median"

@@ -188,8 +188,8 @@ def _warn_of_other_images(tomograms: TomogramSet) -> None:
         if source is None or source.format != NAME or before != names:
             warnings.warn(
                 f"tomogram {name!r}: its rows name some images of {t.stack} by their numbers, but "
-                "RELION 4 takes row i for image i: for it, tomoset.convert(SET, DST, to=...) or "
-                "`tomoset convert` makes a stack of these images, or a set of RELION 5",
+                "RELION 4 takes row i for image i; a stack of these images, or a set of RELION 5, "
+                "is made by tomoset convert SET DST --to FORMAT",
                 LossyWarning,
                 stacklevel=5,
             )

@@ -140,7 +140,7 @@ def _read_tomogram(reader: GlobalRow, file: star.StarFile, name: str) -> Tomogra
     if tilts is None:
         raise MissingFieldError(
             f"tomogram {name!r}: expected a table data_{name}, found "
-            + ", ".join(f"data_{t.name}" for t in file.tables),
+            + (", ".join(f"data_{t.name}" for t in file.tables) or "none"),
             path=file.path,
         )
     if _DOSE not in tilts:
