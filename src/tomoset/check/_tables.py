@@ -56,7 +56,7 @@ def _known(values: Array | None) -> Array:
 
 def same_dose(t: Tomogram) -> str | None:
     values, counts = np.unique(_known(t.pre_exposure), return_counts=True)
-    if counts.max(initial=0) < 2:
+    if t.pre_exposure is None or counts.max(initial=0) < 2:
         return None
     twice = values[counts > 1]
     return f"{listed(np.isin(t.pre_exposure, twice))} share doses ({twice[0]:g} e/Å²)"
