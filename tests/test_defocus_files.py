@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tomoset import AssumptionWarning, FileFormatError
-from tomoset.formats.imod.defocus import looks_like_imod, read_ctffind, read_imod
+from tomoset.formats._ctffind import read_ctffind
+from tomoset.formats.imod.defocus import looks_like_imod, read_imod
 
 VIEWS = np.arange(-57.0, 61, 3)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tomoset.errors import ModelError, some_of
+from tomoset.errors import ModelError
 from tomoset.files import identity_of, together
 from tomoset.formats._format import Failure, part
+from tomoset.formats._importing import missing, refuse_duplicates
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import find_series, own_commands
 from tomoset.formats.imod.importer import Imported, import_series
@@ -86,7 +86,10 @@ def run(
         nothing is imported.
     """
     before = TomogramSet(format="imod") if before is None else before
-    _refuse_duplicates(request.series, before)
+    refuse_duplicates(
+        [*(one.name for one in request.series), *before],
+        "rename folders, or set rlnTomoName in an import table",
+    )
     _refuse_overwriting(request.series, before)
     done: list[Imported] = []
     failures = list(request.failures)
@@ -99,7 +102,7 @@ def run(
         tomograms=before.with_tomograms([*before.values(), *imported]),
         imported=imported,
         failures=failures,
-        notes=_what_is_excluded(done) + _what_is_missing(imported),
+        notes=_what_is_excluded(done) + missing(imported),
     )
 
 
@@ -121,16 +124,6 @@ def _refuse_overwriting(series: Sequence[Series], before: TomogramSet) -> None:
         taken.add(culled)
 
 
-def _refuse_duplicates(series: Sequence[Series], before: TomogramSet) -> None:
-    counts = Counter([*(s.name for s in series), *before])
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise ModelError(
-            f"more than one tomogram would be called {', '.join(map(repr, twice[:5]))}; names must "
-            "be unique: rename folders, or set rlnTomoName in an import table"
-        )
-
-
 def _what_is_excluded(done: Sequence[Imported]) -> list[str]:
     return [
         f"{one.tomogram.name}: views {format_list(one.excluded)} of {one.n_views} are excluded; "
@@ -139,14 +132,3 @@ def _what_is_excluded(done: Sequence[Imported]) -> list[str]:
         for one in done
         if one.excluded
     ]
-
-
-def _what_is_missing(imported: Sequence[Tomogram]) -> list[str]:
-    no_ctf = [t.name for t in imported if t.defocus_u is None]
-    no_dose = [t.name for t in imported if t.pre_exposure is None]
-    notes = []
-    if no_ctf:
-        notes.append(f"no table of defocus, so no columns of defocus: {some_of(no_ctf)}")
-    if no_dose:
-        notes.append(f"no order of acquisition, so no column of dose: {some_of(no_dose)}")
-    return notes

@@ -12,8 +12,8 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from tomoset.errors import FileAccessError, FileFormatError, MissingFieldError, MissingFileError
-from tomoset.files import read_bytes
+from tomoset.errors import FileFormatError, MissingFieldError
+from tomoset.formats._text_tables import LARGEST, read_lines
 
 #: What an import needs of each program, or has to speak of when it cannot carry it.
 TILT_OPTIONS = (
@@ -30,10 +30,6 @@ NEWSTACK_OPTIONS = (
     "ShrinkByFactor", "ImagesAreBinned", "AntialiasFilter", "TaperAtFill", "AdjustOrigin",
     "UseTransformLines", "SectionsToRead",
 )  # fmt: skip
-
-
-#: IMOD keeps sizes in four bytes; what is larger is a slip.
-LARGEST = 2.0**31
 
 
 @dataclass(frozen=True)
@@ -214,39 +210,6 @@ def _without_comment(value: str) -> str:
         return ""
     head, mark, _ = value.partition(" #")
     return head.rstrip() if mark else value
-
-
-def read_lines(path: str) -> list[str]:
-    """Lines of a small text file, with any kind of line end.
-
-    Raises
-    ------
-    MissingFileError
-        If it is not there.
-    FileAccessError
-        If it may not be read.
-    FileFormatError
-        If it is a folder or not text.
-    """
-    text = read_text(path)
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")
-
-
-def read_text(path: str, limit: int | None = None) -> str:
-    """A small text file, or its beginning; errors as of `read_lines`."""
-    try:
-        raw = read_bytes(path, limit)
-    except FileNotFoundError:
-        raise MissingFileError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise FileFormatError("this is a folder, a text file was expected", path=path) from None
-    except OSError as problem:
-        raise FileAccessError(f"{path}: {problem.strerror}") from None
-    if b"\0" in raw:
-        raise FileFormatError("this is a binary file, text was expected", path=path)
-    return raw.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
 
 
 def excluded_views(tilt: CommandFile, n_views: int) -> list[int]:

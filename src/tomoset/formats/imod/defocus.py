@@ -1,52 +1,20 @@
-"""Defocus of every view: CTFFIND's tables and IMOD's ``.defocus`` files."""
+"""Defocus of every view in IMOD's ``.defocus`` files."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
-from tomoset.formats.imod.commands import LARGEST, read_lines, read_text
+from tomoset.formats._ctffind import DefocusTable, smaller_first
+from tomoset.formats._text_tables import LARGEST, read_lines, read_text
 
 Array = npt.NDArray[np.float64]
 Views = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DefocusTable:
-    """Defocus by view.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    u, v, angle : (n,) arrays
-        Defocus along and across the angle [Å], and the angle [deg].
-    phase_shift : (n,) array or None
-        Of a phase plate [deg]; None where the file says nothing of it.
-    """
-
-    path: str
-    u: Array
-    v: Array
-    angle: Array
-    phase_shift: Array | None
-
-    def __len__(self) -> int:
-        return len(self.u)
-
-    def take(self, rows: Sequence[int]) -> DefocusTable:
-        """The values of some views."""
-        index = np.asarray(rows, dtype=np.int64)
-        phase = None if self.phase_shift is None else self.phase_shift[index]
-        return replace(
-            self, u=self.u[index], v=self.v[index], angle=self.angle[index], phase_shift=phase
-        )
 
 
 def looks_like_imod(path: str | os.PathLike[str]) -> bool:
@@ -56,92 +24,6 @@ def looks_like_imod(path: str | os.PathLike[str]) -> bool:
         if len(words) > 1 and not words[0].startswith("#"):
             return words[0].isdecimal() and words[1].isdecimal() and int(words[1]) < 1000
     return False
-
-
-def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
-    """A table of CTFFIND 4 or 5 (AreTomo writes the same).
-
-    https://cistem.org/documentation: number, defocus 1 and 2 [Å], azimuth [deg], phase shift
-    [rad], score, resolution, and in CTFFIND 5 tilt and thickness. One line an image of the
-    stack. RELION passes the radians on as degrees, and then drops them.
-
-    Raises
-    ------
-    FileFormatError
-        If a line does not begin with at least five numbers.
-    """
-    name = os.fspath(path)
-    lines = [line.split() for line in read_lines(name)]
-    body = [words[:5] for words in lines if words and not words[0].startswith("#")]
-    try:
-        table = np.array(body, dtype=np.float64)
-    except ValueError:
-        table = np.empty(0)
-    if table.ndim != 2 or table.shape[1] != 5 or not (np.abs(table) <= LARGEST).all():
-        raise _bad_ctffind(name, lines)
-    table = _in_order(table, name)
-    phase = np.rad2deg(table[:, 4]) if table[:, 4].any() else None
-    if phase is not None and np.abs(phase).max() > 360.0:
-        raise FileFormatError(
-            f"expected phase shifts in radians in column 5, found {table[:, 4].max():g}; is this a "
-            "table of CTFFIND?",
-            path=name,
-        )
-    if _smaller_first(table[:, 1], table[:, 2]):
-        warnings.warn(
-            f"{name}: defocus 2 is the larger in every line, which CTFFIND never writes; taken as "
-            "CTFFIND defines it, defocus 1 along the azimuth. If the azimuth is that of the "
-            "larger one, change the two columns",
-            AssumptionWarning,
-            stacklevel=2,
-        )
-    return DefocusTable(
-        path=name, u=table[:, 1], v=table[:, 2], angle=table[:, 3], phase_shift=phase
-    )
-
-
-def _smaller_first(u: Array, v: Array) -> bool:
-    """Whether the second of two defoci is the larger wherever they differ."""
-    return bool((v >= u).all() and (v > u).any())
-
-
-def _bad_ctffind(path: str, lines: list[list[str]]) -> FileFormatError:
-    for number, words in enumerate(lines, 1):
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            numbers = np.abs([float(word) for word in words[:5]])
-            fine = len(words) >= 5 and bool((numbers <= LARGEST).all())
-        except ValueError:
-            fine = False
-        if not fine:
-            return FileFormatError(
-                "expected number, defocus 1, defocus 2, azimuth, phase shift, ...; "
-                f"found {' '.join(words)[:60]!r}",
-                path=path,
-                line=number,
-            )
-    return FileFormatError("the table of defocus is empty", path=path)
-
-
-def _in_order(table: Array, path: str) -> Array:
-    numbers = table[:, 0]
-    if (np.diff(numbers) == 1).all() or (numbers == numbers[0]).all():
-        return table
-    order = np.argsort(numbers, kind="stable")
-    if (numbers[order] == np.arange(1, len(numbers) + 1)).all():
-        warnings.warn(
-            f"{path}: the lines are not in the order of the images; sorted by their first column",
-            AssumptionWarning,
-            stacklevel=2,
-        )
-        return table[order]
-    warnings.warn(
-        f"{path}: the first column does not number the images; line i taken for image i",
-        AssumptionWarning,
-        stacklevel=2,
-    )
-    return table
 
 
 @dataclass(frozen=True)
@@ -205,7 +87,7 @@ def read_imod(
     if flags.astigmatism:
         v, angle, next_column = rows[:, 5] * 10, rows[:, 6], 7
         angle = np.rad2deg(angle) if flags.radians else angle
-        if _smaller_first(u, v):
+        if smaller_first(u, v):
             # ctfplotter writes the larger first; AreTomo the smaller, with the larger's azimuth
             u, v = v, u
             warnings.warn(

@@ -18,6 +18,15 @@ from tomoset import geometry, star
 from tomoset.errors import LossyWarning, ModelError
 from tomoset.files import together, write
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
+from tomoset.formats._importing import (
+    FRACTIONAL_DOSE,
+    MICROSCOPE,
+    NO_CULL,
+    OPTICS_GROUP,
+    PIXEL_SIZE,
+    refuse_impossible,
+    told_optics,
+)
 from tomoset.model import Observations, Project, Tomogram, TomogramSet
 from tomoset.paths import file_names
 
@@ -39,13 +48,8 @@ _OPTIONS = (
         default="",
         metavar="DIR",
     ),
-    Option(
-        "pixel_size",
-        "--angpix",
-        "Pixel size of the raw images; by default as their headers say.",
-        metavar="A",
-    ),
-    Option("fractional_dose", "--fd", "Dose of one tilt image, e/Å².", metavar="E"),
+    PIXEL_SIZE,
+    FRACTIONAL_DOSE,
     Option(
         "order_list",
         "--ol",
@@ -54,9 +58,7 @@ _OPTIONS = (
         metavar="CSV",
     ),
     Option("hand", "--hand", "Sign of defocus against depth, -1 or 1.", default=-1),
-    Option("voltage", "--voltage", "kV.", default=300.0),
-    Option("spherical_aberration", "--Cs", "Spherical aberration, mm.", default=2.7),
-    Option("amplitude_contrast", "--Q0", "Amplitude contrast.", default=0.1),
+    *MICROSCOPE,
     Option("newst", "--nc", "Name of newst.com.", kind="text", metavar="NAME"),
     Option("tilt", "--tc", "Name of tilt.com.", kind="text", metavar="NAME"),
     Option("thickness", "--thick", "Depth instead of THICKNESS.", metavar="PX"),
@@ -72,12 +74,7 @@ _OPTIONS = (
     Option(
         "exact_depth", "--exact-depth", "IMOD's slice centres, not RELION's frame.", kind="flag"
     ),
-    Option(
-        "no_cull",
-        "--no-cull",
-        "Keep stacks whole; excluded views are left out of the table only.",
-        kind="flag",
-    ),
+    NO_CULL,
     Option(
         "stack",
         "--stack",
@@ -100,14 +97,7 @@ _OPTIONS = (
         "Direction of the tilt axis in images without transforms, degrees from y.",
         metavar="DEG",
     ),
-    Option(
-        "optics_group",
-        "--optics-group",
-        "Name of the optics group.",
-        kind="text",
-        default="opticsGroup1",
-        metavar="NAME",
-    ),
+    OPTICS_GROUP,
 )
 
 _LABELS = {"size": "FULLIMAGE and THICKNESS", "stack": "InputFile"}
@@ -153,7 +143,7 @@ class Imod(Format):
 
     def refuse_options(self, sources: Sequence[StrPath], given: Mapping[str, Any]) -> None:
         """Refuse options that contradict each other, or say nothing possible."""
-        table, hand, thickness = given["table"], given["hand"], given["thickness"]
+        table, thickness = given["table"], given["thickness"]
         if bool(sources) == bool(table):
             raise ModelError("give IMOD folders or an import table (--i), one of the two")
         if not sources and any(given[name] for name in _OF_FOLDERS):
@@ -162,13 +152,9 @@ class Imod(Format):
             )
         if given["no_flip"] and (given["flip_yz"] or given["flip_z"]):
             raise ModelError("--no-flip contradicts --flipYZ and --flipZ")
-        if hand not in (1, -1):
-            raise ModelError("--hand must be 1 or -1: the sign of defocus against depth")
         if thickness not in (None, -1) and not thickness >= 1:
             raise ModelError("--thick must be at least 1 px")
-        for name, option in (("pixel_size", "--angpix"), ("fractional_dose", "--fd")):
-            if given[name] is not None and not given[name] > 0:
-                raise ModelError(f"{option} must be above 0")
+        refuse_impossible(given)
 
     def read(
         self,
@@ -276,13 +262,7 @@ class Imod(Format):
         from tomoset.formats.imod.write import ImodFolder, dose_of
 
         for t in project.tomograms.values():
-            of = t.optics
-            return {
-                "pixel_size": of.pixel_size,
-                "voltage": of.voltage,
-                "spherical_aberration": of.spherical_aberration,
-                "amplitude_contrast": of.amplitude_contrast,
-                "optics_group": of.group,
+            return told_optics(t.optics) | {
                 "hand": ImodFolder.of(t, t.name, "").hand,
                 "fractional_dose": dose_of(t),
             }

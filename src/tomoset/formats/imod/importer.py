@@ -23,8 +23,12 @@ from tomoset.errors import (
     ModelError,
     UnsupportedError,
 )
-from tomoset.formats.imod import defocus, dose
-from tomoset.formats.imod.alignment import read_angles, read_xf
+from tomoset.formats import _dose as dose
+from tomoset.formats._ctffind import DefocusTable, read_ctffind
+from tomoset.formats._importing import of_kept, pixel_size_of
+from tomoset.formats._text_tables import read_angles
+from tomoset.formats.imod import defocus
+from tomoset.formats.imod.alignment import read_xf
 from tomoset.formats.imod.commands import (
     NEWSTACK_OPTIONS,
     NEWSTACK_PROGRAMS,
@@ -108,7 +112,7 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
 
 def _optics(series: Series, options: ImportOptions, header: ImageHeader) -> Optics:
     return Optics(
-        pixel_size=_pixel_size(options, header),
+        pixel_size=pixel_size_of(options.pixel_size, header),
         voltage=options.voltage,
         spherical_aberration=options.spherical_aberration,
         amplitude_contrast=options.amplitude_contrast,
@@ -310,32 +314,7 @@ def _turns(axis: float, n: int) -> Array:
     return np.broadcast_to(np.array([[c, s, 0.0], [-s, c, 0.0]]), (n, 2, 3))
 
 
-def _pixel_size(options: ImportOptions, header: ImageHeader) -> float:
-    # 1 Å is what programs write that know none.
-    known = header.pixel_size > 0 and abs(header.pixel_size - 1) > 1e-6
-    if options.pixel_size is None:
-        if not known:
-            raise MissingFieldError(
-                "the header has no pixel size; give it by --angpix", path=header.path
-            )
-        warnings.warn(
-            f"pixel size taken from the stacks, such as {header.pixel_size:.4g} Å of "
-            f"{os.path.basename(header.path)}",
-            AssumptionWarning,
-            stacklevel=3,
-        )
-        return round(header.pixel_size, 6)
-    if known and abs(header.pixel_size / options.pixel_size - 1) > 0.05:
-        warnings.warn(
-            f"--angpix {options.pixel_size:g} is taken, though the stacks' headers say another "
-            f"pixel size, such as {header.pixel_size:.4g} Å of {os.path.basename(header.path)}",
-            AssumptionWarning,
-            stacklevel=3,
-        )
-    return options.pixel_size
-
-
-def _read_ctf(series: Series, project: _Project) -> defocus.DefocusTable | None:
+def _read_ctf(series: Series, project: _Project) -> DefocusTable | None:
     if series.ctf is None:
         return None
     kind = "imod" if defocus.looks_like_imod(series.ctf) else "ctffind"
@@ -351,21 +330,7 @@ def _read_ctf(series: Series, project: _Project) -> defocus.DefocusTable | None:
         angles = np.full(n_views, np.nan)
         angles[kept] = project.tilts
         return defocus.read_imod(series.ctf, n_views, angles).take(kept)
-    table = defocus.read_ctffind(series.ctf)
-    if len(table) == n_views:
-        return table.take(kept)
-    if len(table) == len(kept):
-        warnings.warn(
-            f"{series.ctf} has {len(table)} lines, as many as views are kept of {n_views}: taken "
-            "for the kept ones",
-            AssumptionWarning,
-            stacklevel=3,
-        )
-        return table
-    raise FileFormatError(
-        f"expected defocus of the {n_views} images of {series.stack}, found {len(table)} lines",
-        path=series.ctf,
-    )
+    return of_kept(read_ctffind(series.ctf), kept, n_views, series.stack)
 
 
 def _read_doses(series: Series, project: _Project) -> Array | None:

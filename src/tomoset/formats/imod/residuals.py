@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tomoset.errors import FileFormatError
+from tomoset.formats._text_tables import read_lines
 from tomoset.formats.imod.bead_stacks import Array, ImodStack, observed
-from tomoset.formats.imod.commands import read_lines
 from tomoset.model.observations import Observations
 
 #: x, y, view and two residuals; what else may follow is passed over.

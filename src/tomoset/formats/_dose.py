@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
-from tomoset.formats.imod.commands import read_lines
+from tomoset.formats._text_tables import read_lines
 
 Array = npt.NDArray[np.float64]
 Lines = npt.NDArray[np.int64]

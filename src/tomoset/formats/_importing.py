@@ -1,0 +1,181 @@
+"""What imports have in common: what users say of the optics, defocus and doses of images."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tomoset.errors import (
+    AssumptionWarning,
+    FileFormatError,
+    MissingFieldError,
+    ModelError,
+    some_of,
+)
+from tomoset.formats._ctffind import DefocusTable
+from tomoset.formats._format import Option
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import ImageHeader, join_images
+from tomoset.model import Optics, Tomogram
+
+PIXEL_SIZE = Option(
+    "pixel_size",
+    "--angpix",
+    "Pixel size of the raw images; by default as their headers say.",
+    metavar="A",
+)
+FRACTIONAL_DOSE = Option("fractional_dose", "--fd", "Dose of one tilt image, e/Å².", metavar="E")
+OPTICS_GROUP = Option(
+    "optics_group",
+    "--optics-group",
+    "Name of the optics group.",
+    kind="text",
+    default="opticsGroup1",
+    metavar="NAME",
+)
+MICROSCOPE = (
+    Option("voltage", "--voltage", "kV.", default=300.0),
+    Option("spherical_aberration", "--Cs", "Spherical aberration, mm.", default=2.7),
+    Option("amplitude_contrast", "--Q0", "Amplitude contrast.", default=0.1),
+)
+NO_CULL = Option(
+    "no_cull",
+    "--no-cull",
+    "Keep stacks whole; excluded views are left out of the table only.",
+    kind="flag",
+)
+
+
+def refuse_impossible(given: Mapping[str, Any]) -> None:
+    """Refuse values of the options above, and of `hand`, that say nothing possible.
+
+    Raises
+    ------
+    ModelError
+        With the option.
+    """
+    if given.get("hand") not in (1, -1, None):
+        raise ModelError("--hand must be 1 or -1: the sign of defocus against depth")
+    for option in (PIXEL_SIZE, FRACTIONAL_DOSE, *MICROSCOPE[:2]):
+        value = given.get(option.name)
+        if value is not None and not (value > 0 or (option is MICROSCOPE[1] and value == 0)):
+            raise ModelError(f"{option.spelling} must be above 0")
+
+
+def optics_of(given: Mapping[str, Any], header: ImageHeader) -> Optics:
+    """The optics as options say them; the pixel size also as the header says it."""
+    return Optics(
+        pixel_size=pixel_size_of(given["pixel_size"], header),
+        voltage=given["voltage"],
+        spherical_aberration=given["spherical_aberration"],
+        amplitude_contrast=given["amplitude_contrast"],
+        group=given["optics_group"],
+    )
+
+
+def told_optics(optics: Optics) -> dict[str, Any]:
+    """The options that say these optics."""
+    return {
+        "pixel_size": optics.pixel_size,
+        "voltage": optics.voltage,
+        "spherical_aberration": optics.spherical_aberration,
+        "amplitude_contrast": optics.amplitude_contrast,
+        "optics_group": optics.group,
+    }
+
+
+def pixel_size_of(given: float | None, header: ImageHeader) -> float:
+    """The pixel size that is given, or that of the header, which is said [Å].
+
+    Raises
+    ------
+    MissingFieldError
+        If neither says one.
+    """
+    # 1 Å is what programs write that know none.
+    known = header.pixel_size > 0 and abs(header.pixel_size - 1) > 1e-6
+    if given is None:
+        if not known:
+            raise MissingFieldError(
+                "the header has no pixel size; give it by --angpix", path=header.path
+            )
+        warnings.warn(
+            f"pixel size taken from the stacks, such as {header.pixel_size:.4g} Å of "
+            f"{os.path.basename(header.path)}",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+        return round(header.pixel_size, 6)
+    if known and abs(header.pixel_size / given - 1) > 0.05:
+        warnings.warn(
+            f"--angpix {given:g} is taken, though the stacks' headers say another "
+            f"pixel size, such as {header.pixel_size:.4g} Å of {os.path.basename(header.path)}",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    return given
+
+
+def of_kept(table: DefocusTable, kept: Sequence[int], n_views: int, stack: str) -> DefocusTable:
+    """The defocus of the kept views, of a table that has all of a stack's views or only those.
+
+    Raises
+    ------
+    FileFormatError
+        If it has another number of lines.
+    """
+    if len(table) == n_views:
+        return table.take(kept)
+    if len(table) == len(kept):
+        warnings.warn(
+            f"{table.path} has {len(table)} lines, as many as views are kept of {n_views}: taken "
+            "for the kept ones",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+        return table
+    raise FileFormatError(
+        f"expected defocus of the {n_views} images of {stack}, found {len(table)} lines",
+        path=table.path,
+    )
+
+
+def with_own_stack(tomogram: Tomogram, path: str) -> Tomogram:
+    """The tomogram with a stack, written here, of those images that it has."""
+    if tomogram.stack is None or tomogram.image_index is None:
+        return tomogram
+    join_images([(tomogram.stack, int(i)) for i in tomogram.image_index], stack_path(path))
+    return replace(tomogram, stack=path, image_index=None)
+
+
+def named_for_relion(stack: str) -> str:
+    """The path of a stack as sets have it: RELION knows MRC and TIFF by their endings only."""
+    known = (".mrc", ".mrcs", ".tif", ".tiff")
+    return stack if stack.endswith(known) else f"{stack}:mrc"
+
+
+def missing(imported: Iterable[Tomogram]) -> list[str]:
+    """Notes on what was not there for tomograms."""
+    every = list(imported)
+    no_ctf = [t.name for t in every if t.defocus_u is None]
+    no_dose = [t.name for t in every if t.pre_exposure is None]
+    notes = []
+    if no_ctf:
+        notes.append(f"no table of defocus, so no columns of defocus: {some_of(no_ctf)}")
+    if no_dose:
+        notes.append(f"no order of acquisition, so no column of dose: {some_of(no_dose)}")
+    return notes
+
+
+def refuse_duplicates(names: Iterable[str], cure: str) -> None:
+    """Refuse names that come twice; ModelError with them, and with what can be done."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ModelError(
+            f"more than one tomogram would be called {some_of([*map(repr, twice)])}; names must "
+            f"be unique: {cure}"
+        )
