@@ -12,7 +12,7 @@ from tomoset import figures
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 #: In the code: docs/relion.md, 'Particles' and 'Particles of RELION 5'.
 REFERENCE = re.compile(r"docs/(\w+\.md)((?:[\s#]*(?:,|and)[\s#:]+'[^']+')+)")

@@ -68,7 +68,7 @@ def given(came_from: str) -> Project:
     whole_stack = replace(made.tomograms[NAME].restore(), image_index=None)
     plain = Project(tomograms=TomogramSet([whole_stack]))
     format.write(plain, came_from)
-    read = format.read([f"{came_from}/{NAME}"], **format.told(plain))
+    read = format.read([format.place(came_from, NAME)], **format.told(plain))
     tomograms = read.project.tomograms
     whole = [with_everything(t) for t in tomograms.values()]
     return made.with_sets(tomograms=tomograms.with_tomograms(whole))

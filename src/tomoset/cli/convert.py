@@ -1,4 +1,4 @@
-"""``tomoset convert``: a set or a project in RELION's other dialect, verified."""
+"""``tomoset convert``: a set or a project in another format, verified."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def linked_options(command: F) -> F:
 @click.command()
 @click.argument("source", metavar="SRC", type=click.Path())
 @target_argument("DST", "What is written, instead of naming it after SRC.")
-@click.option("--to", required=True, type=FormatName("linked sets"))
+@click.option("--to", required=True, type=FormatName())
 @loss_options
 @click.option(
     "--size",
@@ -70,17 +70,19 @@ def linked_options(command: F) -> F:
 @linked_options
 @common_options
 def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
-    """Write a set or a project in RELION 4's or 5's dialect, and verify it.
+    """Write a set or a project in another format, and verify it.
 
     \b
         tomoset convert tomograms.star relion5/tomograms.star --to relion5
         tomoset convert optimisation_set.star relion5 --to relion5
+        tomoset convert tomograms.star aretomo --to aretomo
 
     SRC and DST are the paths of global STAR files; or SRC is an optimisation set, or a
-    folder with one, and DST a folder. At the end a grid of points, and the particles, are
-    projected through the source and through what was written: the largest differences
-    are printed. More than 0.001 px or 0.1 Å of defocus is an error, unless it was
-    announced as a loss, and DST is as it was then.
+    folder with one, and DST a folder. Other packages' files of tilt series go into a folder.
+    At the end a grid of points, and the particles, are projected through the source and
+    through what was written: the largest differences are printed. More than 0.001 px or
+    0.1 Å of defocus is an error, unless it was announced as a loss, and DST is as it was
+    then.
     """
     contradicting_losses(given)
     target = the_target("DST", given.pop("target"), given.pop("output"))

@@ -16,6 +16,10 @@ from tomoset.formats._text_tables import LARGEST, read_lines
 Array = npt.NDArray[np.float64]
 
 
+#: No defocus is larger [Å].
+_FAR = 1e6
+
+
 @dataclass(frozen=True, kw_only=True)
 class DefocusTable:
     """Defocus by view.
@@ -70,8 +74,14 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
     if table.ndim != 2 or table.shape[1] != 5 or not (np.abs(table) <= LARGEST).all():
         raise _bad_ctffind(name, lines)
     table = _in_order(table, name)
-    phase = np.rad2deg(table[:, 4]) if table[:, 4].any() else None
-    if phase is not None and np.abs(phase).max() > 360.0:
+    wild = np.flatnonzero(np.abs(table[:, 1:4]).max(axis=1) > _FAR)
+    if len(wild):
+        raise FileFormatError(
+            f"image {table[wild[0], 0]:g} has a defocus or azimuth of more than {_FAR:g} Å or °",
+            path=name,
+        )
+    phase = table[:, 4] if table[:, 4].any() else None
+    if phase is not None and np.abs(phase).max() > 2 * np.pi:
         raise FileFormatError(
             f"expected phase shifts in radians in column 5, found {table[:, 4].max():g}; is this a "
             "table of CTFFIND?",
@@ -86,7 +96,11 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
             stacklevel=2,
         )
     return DefocusTable(
-        path=name, u=table[:, 1], v=table[:, 2], angle=table[:, 3], phase_shift=phase
+        path=name,
+        u=table[:, 1],
+        v=table[:, 2],
+        angle=table[:, 3],
+        phase_shift=None if phase is None else np.rad2deg(phase),
     )
 
 

@@ -27,6 +27,7 @@ Ability = Literal[
     "skew",
     "deformation",
     "single images",
+    "parts of stacks",
     "excluded views",
     "centred coordinates",
     "linked sets",
@@ -233,6 +234,12 @@ class Format:
     def refuse_options(self, sources: Sequence[StrPath], given: Mapping[str, Any]) -> None:
         """Refuse sources and values of all `options` that make no sense; ModelError says why."""
 
+    def chosen(self, sources: Sequence[StrPath], options: Mapping[str, Any]) -> dict[str, Any]:
+        """All `options` by name, those that are not given as by default; ModelError as above."""
+        given = {option.name: option.default for option in self.options} | dict(options)
+        self.refuse_options(sources, given)
+        return given
+
     def read(
         self,
         sources: Sequence[StrPath],
@@ -369,6 +376,10 @@ class Format:
     def told(self, project: Project) -> dict[str, Any]:
         """What `read` has to be told, by `options`, of a project that is written: files do not."""
         return {}
+
+    def place(self, folder: StrPath, name: str) -> str:
+        """Where `read` finds a tomogram that `write` put into a folder, by its `file_names`."""
+        raise UnsupportedError(f"{self.package} has no files of one tilt series")
 
     def files(self, tomograms: TomogramSet, path: StrPath) -> list[str]:
         """The files that `write_set` makes of a set."""

@@ -9,6 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
 from tomoset.errors import (
     AssumptionWarning,
     FileFormatError,
@@ -20,7 +24,9 @@ from tomoset.formats._ctffind import DefocusTable
 from tomoset.formats._format import Option
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, join_images
-from tomoset.model import Optics, Tomogram
+from tomoset.model import Optics, Project, Tomogram
+
+Array = npt.NDArray[np.float64]
 
 PIXEL_SIZE = Option(
     "pixel_size",
@@ -179,3 +185,46 @@ def refuse_duplicates(names: Iterable[str], cure: str) -> None:
             f"more than one tomogram would be called {some_of([*map(repr, twice)])}; names must "
             f"be unique: {cure}"
         )
+
+
+def dose_of(tomogram: Tomogram) -> float | None:
+    """Dose of one image, said or from the order of doses [e/Å²]."""
+    doses = tomogram.pre_exposure
+    if tomogram.fractional_dose is not None or doses is None or len(doses) < 2:
+        return tomogram.fractional_dose
+    return float(np.median(np.diff(np.sort(doses))))
+
+
+def depth_hand(tomogram: Tomogram, tilts: Array, x_tilts: Array) -> int:
+    """The hand for depth as IMOD counts it, at these angles, if the tomogram's runs otherwise."""
+    volume = geometry.ImodVolume(aligned_size=(1, 1), thickness=1)
+    depth = geometry.imod_projections(None, tilts, x_tilts, volume=volume, raw_size=(1, 1))
+    own = tomogram.projections
+    same = own is None or (depth[:, 2, :3] * own[:, 2, :3]).sum() >= 0
+    return tomogram.hand if same else -tomogram.hand
+
+
+def larger_first(u: Array, v: Array, angles: Array) -> tuple[Array, Array, Array]:
+    """The same astigmatism with the larger defocus first, as CTFFIND has it."""
+    turned = np.where(u < v, (angles + 90) % 180, angles)
+    return np.maximum(u, v), np.minimum(u, v), turned
+
+
+def bend(t: Tomogram) -> Array:
+    """How far the deformation moves the corners of the tomogram in each image [px]."""
+    corners = geometry.corners(t.size or (1, 1, 1))
+    straight = replace(t, deformation=None).project(corners)
+    return np.asarray(np.linalg.norm(t.project(corners) - straight, axis=-1).max(axis=1))
+
+
+def unsaid(project: Project, t: Tomogram, package: str) -> list[str]:
+    """What belongs to a tomogram, and files of single tilt series say nothing of."""
+    particles = project.particles
+    what = {
+        "a 2D deformation": t.deformation,
+        "images of half of the frames": t.half_images,
+        "particles": particles is not None and t.name in particles.by_tomogram(),
+        "fiducials": project.fiducials.get(t.name),
+    }
+    gone = ", ".join(said for said, value in what.items() if value)
+    return [f"has {gone}: files of {package} do not say it"] if gone else []

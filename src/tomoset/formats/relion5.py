@@ -394,7 +394,9 @@ class Relion5(Relion):
     name = NAME
     package = "RELION 5"
     url = "https://relion.readthedocs.io/en/release-5.0/"
-    abilities = frozenset({"deformation", "single images", "centred coordinates", "linked sets"})
+    abilities = frozenset(
+        {"deformation", "single images", "parts of stacks", "centred coordinates", "linked sets"}
+    )
     rules = (ROWS_IN_ORDER,)
 
     def find_global(self, tables: Iterable[Labelled]) -> int | None:

@@ -170,7 +170,9 @@ def imod_parameters(
     """
     seen = projections[:, :2] @ np.linalg.inv(volume.to_specimen())
     beam = np.cross(seen[:, 0, :3], seen[:, 1, :3])
-    beam *= -np.sign(beam[:, 1:2])  # depth grows against the beam: IMOD tilts by less than 90°
+    beam *= np.where(
+        beam[:, 1:2] > 0, -1, 1
+    )  # depth grows against the beam: IMOD tilts by less than 90°
     tilts = np.arctan2(-beam[:, 0], np.hypot(beam[:, 1], beam[:, 2]))
     x_tilts = np.arctan2(beam[:, 2], -beam[:, 1])
     across = np.stack(

@@ -15,12 +15,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import FileAccessError, LossyWarning, ModelError, VerificationError
+from tomoset.errors import (
+    FileAccessError,
+    LossyWarning,
+    ModelError,
+    UnsupportedError,
+    VerificationError,
+)
 from tomoset.files import Guard, together
 from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.model.project import LINKED
 from tomoset.project._read import open_tomograms, read_all
+from tomoset.project._series import alike, read_again
 from tomoset.project.plausible import warn_of_unusual
 from tomoset.project.stacks import with_stacks
 from tomoset.project.verify import Verification, verify
@@ -163,6 +170,8 @@ def convert(
     True
     """
     wanted = chosen(Options, options, by_name)
+    if not format_named(wanted.to).can("linked sets"):
+        return convert_series(source, target, wanted)
     if is_linked(source) or any(wanted.linked.values()):
         return convert_project(source, target, wanted)
     if os.path.isdir(target) or not os.path.splitext(target)[1]:
@@ -284,6 +293,52 @@ def convert_project(
         return _result(written, len(before), lost, verifications, options)
 
 
+def convert_series(
+    source: str | os.PathLike[str], folder: str | os.PathLike[str], options: Options
+) -> Result:
+    """Write the files of each tilt series for another package, read them again, and compare.
+
+    Parameters
+    ----------
+    source : path-like
+        A tomogram set, an optimisation set, or a folder with one.
+    folder : path-like
+        Where they go.
+    options : Options
+        The format, and what may be lost.
+
+    Raises
+    ------
+    UnsupportedError
+        If the format cannot say the set, and no option allows the loss. Nothing is written.
+    """
+    project, format = _open_sized(source, options), format_named(options.to)
+    guard = Guard(project.named_files, overwrite=options.overwrite)
+    with together(guard, home=folder) as files:
+        after, lost = _prepared(project, os.path.join(folder, "tomograms.star"), options)
+        _refuse_lost(lost, options.tolerance)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LossyWarning)  # said already
+            written = format.write(project.with_sets(tomograms=after), folder, options.tolerance)
+        files.place()
+        again = read_again(format, after, folder)
+        pairs = [alike(t, again[name], format) for name, t in after.items()]
+        before, there = (TomogramSet(side) for side in zip(*pairs, strict=True))
+        return _result(written, len(after), lost, verify(before, there), options)
+
+
+def _refuse_lost(lost: dict[str, Loss], tolerance: Tolerance) -> None:
+    """Refuse what is further off than is allowed."""
+    for name, loss in lost.items():
+        if loss.pixels.max(initial=0.0) > tolerance.max_loss and not tolerance.nearest:
+            worst = int(loss.pixels.argmax())
+            raise UnsupportedError(
+                f"tomogram {name!r} {' and '.join(loss.texts)}: tilt image {worst + 1} would be "
+                f"off by up to {loss.pixels[worst]:.3g} px; allow that (`max_loss`), or take the "
+                "nearest that can be said (`nearest`)"
+            )
+
+
 def _open_sized(path: str | os.PathLike[str], options: Options) -> Project:
     """All of a project, read against tomograms of the sizes that are given."""
     project = open_tomograms(path, tomograms=options.tomograms)
@@ -328,7 +383,7 @@ def _prepared(
                 f"tomogram {name!r} {text}{kept if is_kept else ''}", LossyWarning, stacklevel=3
             )
     if not format.can("single images"):
-        tomograms = with_stacks(tomograms, target)
+        tomograms = with_stacks(tomograms, target, parts=format.can("parts of stacks"))
     return tomograms, lost
 
 

@@ -14,7 +14,9 @@ from tomoset.model import Tomogram, TomogramSet
 from tomoset.paths import file_names, from_here
 
 
-def with_stacks(tomograms: TomogramSet, target: str | os.PathLike[str]) -> TomogramSet:
+def with_stacks(
+    tomograms: TomogramSet, target: str | os.PathLike[str], *, parts: bool = False
+) -> TomogramSet:
     """The set with one stack for each tilt series, its images in the order of the table.
 
     RELION 4 needs that: it takes row i for image i of the stack, whatever the rows say. Stacks are
@@ -26,13 +28,15 @@ def with_stacks(tomograms: TomogramSet, target: str | os.PathLike[str]) -> Tomog
         As it was read.
     target : path-like
         The set to be written; stacks that have to be made go into ``stacks`` beside it.
+    parts : bool
+        Whether some images of a larger stack will do.
 
     """
     names = file_names(tomograms)
     folder = os.path.join(os.path.dirname(os.fspath(target)), "stacks")
     made = []
     for tomogram in tomograms.values():
-        if not _is_one_stack(tomogram):
+        if not (_is_one_stack(tomogram) or (parts and tomogram.stack is not None)):
             stack = os.path.join(folder, f"{names[tomogram.name]}.mrcs")
             _join(tomogram, stack)
             tomogram = replace(tomogram, stack=from_here(stack), image_index=None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tomoset.errors import AmbiguityError, AssumptionWarning, MissingFileError
+from tomoset.formats._text_tables import read_lines
 from tomoset.formats.imod.commands import (
     NEWSTACK_OPTIONS,
     NEWSTACK_PROGRAMS,
@@ -17,7 +18,6 @@ from tomoset.formats.imod.commands import (
     TILT_PROGRAMS,
     CommandFile,
     read_commands,
-    read_lines,
 )
 from tomoset.formats.imod.owners import (
     STACK_ENDINGS,

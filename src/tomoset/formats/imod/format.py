@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tomoset import geometry, star
+from tomoset import star
 from tomoset.errors import LossyWarning, ModelError
 from tomoset.files import together, write
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
@@ -24,8 +22,11 @@ from tomoset.formats._importing import (
     NO_CULL,
     OPTICS_GROUP,
     PIXEL_SIZE,
+    bend,
+    dose_of,
     refuse_impossible,
     told_optics,
+    unsaid,
 )
 from tomoset.model import Observations, Project, Tomogram, TomogramSet
 from tomoset.paths import file_names
@@ -171,8 +172,7 @@ class Imod(Format):
         """
         from tomoset.formats.imod import batch
 
-        given = {option.name: option.default for option in self.options} | options
-        self.refuse_options(sources, given)
+        given = self.chosen(sources, options)
         wanted = _import_options(given, folders=bool(sources), cull=target is not None)
         if sources:
             request = batch.from_folders(sources, wanted, target or "")
@@ -210,27 +210,23 @@ class Imod(Format):
             star.write(series, table)
         return table
 
+    def place(self, folder: StrPath, name: str) -> str:
+        """The folder of the series."""
+        return os.path.join(folder, name)
+
     def losses(self, project: Project) -> dict[str, Loss]:
         """What command files and transforms cannot say."""
         from tomoset.formats.imod.write import ImodFolder
 
         lost = {}
-        particles = set() if project.particles is None else set(project.particles.by_tomogram())
         for name, t in project.tomograms.items():
-            what = {
-                "a 2D deformation": t.deformation,
-                "images of half of the frames": t.half_images,
-                "particles": name in particles,
-                "fiducials": project.fiducials.get(name),
-            }
-            gone = ", ".join(said for said, value in what.items() if value)
-            texts = [f"has {gone}: files of IMOD do not say it"] if gone else []
+            texts = unsaid(project, t, self.package)
             if t.placed().projections is not None and (hand := ImodFolder.of(t, name, "").hand) > 0:
                 texts.append(
                     f"is to be imported with --hand {hand}, which files of IMOD do not say"
                 )
             if texts:
-                deformed = np.zeros(t.n_tilts) if t.deformation is None else _bend(t)
+                deformed = np.zeros(t.n_tilts) if t.deformation is None else bend(t)
                 lost[name] = Loss(texts=tuple(texts), pixels=deformed, defocus=np.zeros(t.n_tilts))
         return lost
 
@@ -259,7 +255,7 @@ class Imod(Format):
 
     def told(self, project: Project) -> dict[str, Any]:
         """Optics, the hand and the dose of an image, as the first tomogram has them."""
-        from tomoset.formats.imod.write import ImodFolder, dose_of
+        from tomoset.formats.imod.write import ImodFolder
 
         for t in project.tomograms.values():
             return told_optics(t.optics) | {
@@ -267,13 +263,6 @@ class Imod(Format):
                 "fractional_dose": dose_of(t),
             }
         return {}
-
-
-def _bend(t: Tomogram) -> npt.NDArray[np.float64]:
-    """How far the deformation moves the corners of the tomogram in each image [px]."""
-    corners = geometry.corners(t.size or (1, 1, 1))
-    straight = replace(t, deformation=None).project(corners)
-    return np.asarray(np.linalg.norm(t.project(corners) - straight, axis=-1).max(axis=1))
 
 
 def _import_options(given: Mapping[str, Any], *, folders: bool, cull: bool) -> ImportOptions:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.errors import UnsupportedError
+from tomoset.formats._importing import depth_hand, dose_of, larger_first
 from tomoset.formats.imod.commands import format_list
 from tomoset.images.mrc import stack_path
 from tomoset.model import Tomogram
@@ -62,7 +63,8 @@ class ImodFolder:
                 f"tomogram {t.name!r}: transforms of IMOD need an alignment, and the sizes of "
                 "tomogram and tilt images"
             )
-        if t.stack is None or t.image_index is not None:
+        every = t.image_index is None or np.array_equal(t.image_index, np.arange(t.n_tilts))
+        if t.stack is None or not every:
             raise UnsupportedError(
                 f"tomogram {t.name!r} has no stack with an image a row, and IMOD reads nothing else"
             )
@@ -82,13 +84,7 @@ class ImodFolder:
     @property
     def hand(self) -> int:
         """The hand that an import has to be told: of depth as IMOD counts it."""
-        t = self.tomogram
-        volume = geometry.ImodVolume(aligned_size=(1, 1), thickness=1)
-        depth = geometry.imod_projections(
-            None, self.tilts, self.x_tilts, volume=volume, raw_size=(1, 1)
-        )[:, 2, :3]
-        same = t.projections is None or (depth * t.projections[:, 2, :3]).sum() >= 0
-        return t.hand if same else -t.hand
+        return depth_hand(self.tomogram, self.tilts, self.x_tilts)
 
     @property
     def nominal(self) -> Array:
@@ -128,14 +124,6 @@ class ImodFolder:
 
 #: Turns about x of less are those of rounded numbers [deg].
 _NO_TURN = 5e-7
-
-
-def dose_of(tomogram: Tomogram) -> float | None:
-    """Dose of one image, said or from the order of doses [e/Å²]."""
-    doses = tomogram.pre_exposure
-    if tomogram.fractional_dose is not None or doses is None or len(doses) < 2:
-        return tomogram.fractional_dose
-    return float(np.median(np.diff(np.sort(doses))))
 
 
 def import_table(folder: str, names: Sequence[str], tomograms: Iterable[Tomogram]) -> star.StarFile:
@@ -252,9 +240,7 @@ SHIFT 0.0 0.0
 def _ctf(series: ImodFolder, u: Array, v: Array) -> str:
     t, zeros = series.tomogram, np.zeros(len(u))
     angles = zeros if t.defocus_angle is None else t.defocus_angle
-    # CTFFIND's first defocus is the larger one.
-    angles = np.where(u < v, (angles + 90) % 180, angles)
-    u, v = np.maximum(u, v), np.minimum(u, v)
+    u, v, angles = larger_first(u, v, angles)
     shifts = zeros if t.phase_shift is None else np.deg2rad(t.phase_shift)
     of, pixel_size = t.optics, t.optics.pixel_size or 0.0
     return f"""\

@@ -1,0 +1,251 @@
+"""AreTomo as a format: alignments come in with their local shifts, and go out without."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tomoset.errors import AssumptionWarning, LossyWarning, ModelError
+from tomoset.files import together, write
+from tomoset.formats._format import (
+    Failures,
+    Format,
+    Loss,
+    Option,
+    Reading,
+    StrPath,
+    Tolerance,
+    part,
+)
+from tomoset.formats._importing import (
+    FRACTIONAL_DOSE,
+    MICROSCOPE,
+    NO_CULL,
+    OPTICS_GROUP,
+    PIXEL_SIZE,
+    bend,
+    dose_of,
+    missing,
+    refuse_duplicates,
+    refuse_impossible,
+    told_optics,
+    unsaid,
+    with_own_stack,
+)
+from tomoset.formats.aretomo.aln import MARK
+from tomoset.model import Project, Tomogram, TomogramSet
+from tomoset.paths import file_names
+
+_OPTIONS = (
+    PIXEL_SIZE,
+    FRACTIONAL_DOSE,
+    Option(
+        "hand", "--hand", "Sign of defocus against depth, -1 or 1; by default as _CTF.txt has it."
+    ),
+    *MICROSCOPE,
+    Option("thickness", "--thick", "Depth of the tomograms (-VolZ), unbinned px.", metavar="PX"),
+    Option(
+        "flip_volume",
+        "--flip-vol",
+        "AreTomo's -FlipVol, which no file says: 0, 1 (z is depth) or 2 (its mirror image).",
+        metavar="0|1|2",
+    ),
+    Option(
+        "size",
+        "--size",
+        "Width, height and depth of the volume before it was flipped, px.",
+        kind="text",
+        metavar="W,H,D",
+    ),
+    Option(
+        "stack",
+        "--stack",
+        "The raw stack, or the folder of all; by default beside the .aln.",
+        kind="text",
+        metavar="PATH",
+    ),
+    Option(
+        "tilt_angles",
+        "--tlt",
+        "The file of angles, order and doses, if not _TLT.txt.",
+        kind="text",
+        metavar="GLOB",
+    ),
+    Option(
+        "ctf",
+        "--ctf",
+        "The table of defocus, if not _CTF.txt.",
+        kind="text",
+        metavar="GLOB",
+    ),
+    NO_CULL,
+    OPTICS_GROUP,
+)
+
+
+class Aretomo(Format):
+    """Alignments by AreTomo 1, 2 and 3."""
+
+    name = "aretomo"
+    package = "AreTomo"
+    url = "https://github.com/czimaginginstitute/AreTomo3"
+    reads = "`.aln` of AreTomo 1 to 3 with local shifts, `_CTF.txt`, `_TLT.txt`"
+    writes = "`.aln` (global), `_CTF.txt`, `_TLT.txt`"
+    abilities = frozenset({"excluded views", "parts of stacks"})
+    labels: Mapping[str, str] = {"size": "-VolZ", "stack": "-InMrc"}
+    options = _OPTIONS
+    about = """Import alignments by AreTomo, from .aln files or folders of them.
+
+    \b
+        tomoset import aretomo TS_01.aln -o tomograms.star --thick 1500 --flip-vol 1
+        tomoset import aretomo run001 -o tomograms.star --stack stacks --thick 1500
+
+    Each series is called like its .aln file. The raw stack, _CTF.txt and _TLT.txt are found
+    beside it. Dark images are left out of new stacks, local shifts become 2D deformations.
+    """
+
+    def detect(self, path: str, head: bytes) -> bool:
+        """Whether a file begins as AreTomo's do, or a folder holds such files."""
+        if head:
+            return head.startswith(MARK.encode())
+        return os.path.isdir(path) and any(n.endswith(".aln") for n in os.listdir(path))
+
+    def refuse_options(self, sources: Sequence[StrPath], given: Mapping[str, Any]) -> None:
+        """Refuse options that say nothing possible."""
+        from tomoset.formats.aretomo.importer import parse_size
+
+        if not sources:
+            raise ModelError("give .aln files, or the folders that AreTomo wrote to")
+        refuse_impossible(given)
+        thickness = given["thickness"]
+        if thickness is not None and not (1 <= thickness < 1e6 and thickness == int(thickness)):
+            raise ModelError("--thick must be a whole number from 1 px")
+        if given["flip_volume"] not in (None, 0, 1, 2):
+            raise ModelError("--flip-vol must be 0, 1 or 2, as AreTomo's -FlipVol")
+        try:
+            parse_size(given["size"])
+        except ValueError:
+            raise ModelError(
+                "--size takes three whole numbers above 0, as in 4096,4096,1500"
+            ) from (None)
+
+    def read(
+        self,
+        sources: Sequence[StrPath],
+        *,
+        target: StrPath | None = None,
+        before: TomogramSet | None = None,
+        **options: Any,
+    ) -> Reading:
+        """The series of ``.aln`` files, added to the set `before`.
+
+        Dark images are left out of new stacks in the folder ``culled`` beside `target`, or,
+        without one, of the table only.
+        """
+        from tomoset.formats.aretomo.importer import import_series
+        from tomoset.formats.aretomo.series import aln_files, series_of
+
+        given = self.chosen(sources, options)
+        before = TomogramSet(format=self.name) if before is None else before
+        failures: Failures = []
+        files = []
+        for source in sources:
+            with part(failures, os.fspath(source)):
+                files += aln_files(source)
+        made: list[Tomogram] = []
+        notes: list[str] = []
+        with together():
+            for file in files:
+                with part(failures, os.fspath(file)):
+                    series = series_of(file, given, alone=len(files) == 1)
+                    one = import_series(series, given)
+                    made.append(one.tomogram)
+                    notes += one.notes
+            refuse_duplicates([*(t.name for t in made), *before], "rename .aln files")
+            if target is not None and not given["no_cull"]:
+                made = _culled(made, target)
+        if made and given["flip_volume"] is None:
+            warnings.warn(
+                ".aln files do not say whether volumes were flipped: taken as flipped by "
+                "-FlipVol 1, or by their sizes where they are there; say it by --flip-vol",
+                AssumptionWarning,
+                stacklevel=2,
+            )
+        tomograms = before.with_tomograms([*before.values(), *made])
+        return Reading(
+            project=Project(tomograms=tomograms),
+            notes=[*notes, *missing(made)],
+            failures=failures,
+        )
+
+    def write(self, project: Project, folder: StrPath, tolerance: Tolerance | None = None) -> str:
+        """Write the files of each tilt series into one folder; its path."""
+        from tomoset.formats.aretomo.write import AretomoFiles
+
+        del tolerance
+        for name, loss in self.losses(project).items():
+            warnings.warn(
+                f"tomogram {name!r} {' and '.join(loss.texts)}", LossyWarning, stacklevel=4
+            )
+        names = file_names(project.tomograms)
+        with together():
+            for name, t in project.tomograms.items():
+                for file, text in AretomoFiles.of(t).texts(names[name]).items():
+                    write(os.path.join(folder, file), text.encode())
+        return os.fspath(folder)
+
+    def place(self, folder: StrPath, name: str) -> str:
+        """The ``.aln`` file."""
+        return os.path.join(folder, f"{name}.aln")
+
+    def losses(self, project: Project) -> dict[str, Loss]:
+        """What a global alignment about one axis cannot say."""
+        from tomoset.formats.aretomo.write import AretomoFiles
+
+        lost = {}
+        for name, t in project.tomograms.items():
+            texts = unsaid(project, t, self.package)
+            pixels = np.zeros(t.n_tilts)
+            if t.placed().projections is not None and t.stack is not None:
+                rows = np.flatnonzero(np.ones(t.n_tilts) if t.ctf_scale is None else t.ctf_scale)
+                rows = rows if len(rows) else np.arange(t.n_tilts)
+                pixels[rows] = AretomoFiles.of(t).pixels
+            if pixels.max() > 0.01:
+                texts.append(
+                    "has magnification, stretch, skew or tilts about x, and .aln files say ROT, "
+                    f"TILT and shifts only: up to {pixels.max():.3g} px"
+                )
+            if t.deformation is not None:
+                pixels = pixels + bend(t)
+            if texts:
+                lost[name] = Loss(texts=tuple(texts), pixels=pixels, defocus=np.zeros(t.n_tilts))
+        return lost
+
+    def told(self, project: Project) -> dict[str, Any]:
+        """Optics, hand, dose, stack, size and flip, as the first tomogram has them."""
+        from tomoset.formats.aretomo.write import AretomoFiles
+
+        for t in project.tomograms.values():
+            files = AretomoFiles.of(t)
+            return told_optics(t.optics) | {
+                "hand": files.hand,
+                "fractional_dose": dose_of(t),
+                "stack": t.stack,
+                "size": files.size,
+                "flip_volume": files.flip,
+            }
+        return {}
+
+
+def _culled(tomograms: Sequence[Tomogram], target: StrPath) -> list[Tomogram]:
+    """With stacks without the dark images, in the folder ``culled`` beside a set."""
+    folder = os.path.join(os.path.dirname(os.fspath(target)), "culled")
+    names = file_names(t.name for t in tomograms)
+    return [with_own_stack(t, os.path.join(folder, f"{names[t.name]}.mrc")) for t in tomograms]
+
+
+ARETOMO = Aretomo()

@@ -1,0 +1,145 @@
+"""The files of a tilt series of AreTomo, found by the name of its ``.aln`` file."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tomoset.errors import AmbiguityError, MissingFileError, some_of
+from tomoset.images.mrc import stack_path
+from tomoset.images.tiff import TIFF_ENDINGS
+
+STACK_ENDINGS = (".mrc", ".st", ".mrcs", *TIFF_ENDINGS)
+_ANGLES, _CTF, _VOLUME = ("_TLT.txt",), ("_CTF.txt", "_ctf.txt"), ("_Vol.mrc", "_rec.mrc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """The files of one tilt series.
+
+    Parameters
+    ----------
+    name : str
+        Of the tomogram.
+    aln, stack : str
+        Paths.
+    angles, ctf, volume : str or None
+        Paths of ``_TLT.txt``, ``_CTF.txt``, and the reconstructed volume.
+    """
+
+    name: str
+    aln: str
+    stack: str
+    angles: str | None
+    ctf: str | None
+    volume: str | None
+
+
+def aln_files(source: str | os.PathLike[str]) -> list[Path]:
+    """The ``.aln`` files that a path stands for: itself, or those of a folder.
+
+    Raises
+    ------
+    MissingFileError
+        If it is not there, or a folder without such files; what else it holds is said.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        if not path.exists():
+            raise MissingFileError(f"{path}: there is no such file or folder")
+        return [path]
+    found = sorted(path.glob("*.aln"))
+    if found:
+        return found
+    inside = sorted(p.name for p in path.iterdir())
+    imod = [n for n in inside if n.endswith((".xf", ".com"))]
+    deeper = [n for n in inside if list((path / n).glob("*.aln")) or n.endswith("_Imod")]
+    cure = (
+        f"it is a folder of IMOD's files ({some_of(imod)}): tomoset import imod {path}"
+        if imod
+        else f"give {some_of([str(path / n) for n in deeper])}"
+        if deeper
+        else "give the folder that AreTomo wrote to, or .aln files"
+    )
+    raise MissingFileError(f"{path}: no .aln file is there; {cure}")
+
+
+def series_of(aln: Path, options: dict[str, Any], *, alone: bool) -> Series:
+    """The files that belong to a ``.aln`` file.
+
+    Parameters
+    ----------
+    aln : Path
+        The file.
+    options : dict
+        `stack`, a file or folder, `angles` and `ctf`, patterns of file names, as users give them.
+    alone : bool
+        Whether it is the only series, for which one stack can be given.
+
+    Raises
+    ------
+    MissingFileError
+        If its stack is not there.
+    AmbiguityError
+        If several files may be meant.
+    """
+    stem = aln.name.removesuffix(".aln")
+    name = stem
+    for ending in STACK_ENDINGS:
+        name = name.removesuffix(ending)
+    return Series(
+        name=name,
+        aln=os.fspath(aln),
+        stack=_stack(aln, (stem, name), options["stack"], alone=alone),
+        angles=_beside(aln, (stem, name), _ANGLES, options["tilt_angles"]),
+        ctf=_beside(aln, (stem, name), _CTF, options["ctf"]),
+        volume=_beside(aln, (stem, name), _VOLUME, None),
+    )
+
+
+def _stack(aln: Path, stems: Sequence[str], given: str | None, *, alone: bool) -> str:
+    if given is not None and os.path.isfile(stack_path(given)):
+        if not alone:
+            raise AmbiguityError(
+                f"--stack {given} is one stack, and several series are imported; give the folder "
+                "that holds their stacks"
+            )
+        return given
+    folder = aln.parent if given is None else Path(given)
+    if not folder.is_dir():
+        raise MissingFileError(f"--stack {given}: there is no such file or folder")
+    names = [stem + ending for stem in dict.fromkeys(stems) for ending in ("", *STACK_ENDINGS)]
+    found = [n for n in names if n.endswith(STACK_ENDINGS) and (folder / n).is_file()]
+    if not found:
+        raise MissingFileError(
+            f"{aln}: its stack is not there: {folder / (stems[1] + '.mrc')} or with another of the "
+            f"endings {', '.join(STACK_ENDINGS)}; give it, or its folder, by --stack"
+        )
+    if len(found) > 1:
+        raise AmbiguityError(
+            f"{aln}: {some_of(found)} could each be the stack in {folder}; say which by --stack"
+        )
+    return os.fspath(folder / found[0])
+
+
+def _beside(
+    aln: Path, stems: Sequence[str], endings: Sequence[str], given: str | None
+) -> str | None:
+    """A file beside the ``.aln`` file, of its name; or of a pattern that is given."""
+    if given is None:
+        names = [stem + ending for stem in dict.fromkeys(stems) for ending in endings]
+        return next((str(aln.parent / n) for n in names if (aln.parent / n).is_file()), None)
+    if os.path.isfile(given):
+        return given
+    here = sorted(n for n in os.listdir(aln.parent) if fnmatch.fnmatch(n, given))
+    own = [n for n in here if n.startswith(stems[1])] or here
+    if len(own) != 1:
+        raise MissingFileError(
+            f"{aln}: {given} is {'no file' if not own else some_of(own)} in {aln.parent}; "
+            "give a pattern of one file"
+        )
+    return os.fspath(aln.parent / own[0])
