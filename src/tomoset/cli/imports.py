@@ -63,7 +63,7 @@ def _command(format: Format) -> click.Command:
         format.name,
         callback=run,
         params=[
-            click.Argument(["sources"], nargs=-1, type=click.Path(), metavar="[FOLDERS]..."),
+            click.Argument(["sources"], nargs=-1, type=click.Path(), metavar="[FILES]..."),
             *_general(),
             *map(_option, format.options),
             *reversed(shared),
@@ -168,9 +168,16 @@ def _same(one: str, other: str | None) -> bool:
 def _write(reading: Reading, output: str, given: dict[str, Any]) -> Any:
     """Write the set; in a format that cannot say all of an alignment, verified."""
     from tomoset.formats import BEYOND_RIGID, format_named
+    from tomoset.model import TomogramSet
     from tomoset.project.convert import Options, write_and_verify
+    from tomoset.project.stacks import with_stacks
 
     target, tomograms = format_named(given["to"]), reading.project.tomograms
+    if not target.can("single images"):
+        stacked = with_stacks(
+            TomogramSet(t for t in tomograms.values() if t.images is not None), output
+        )
+        tomograms = tomograms.with_tomograms(stacked.get(n, t) for n, t in tomograms.items())
     if all(map(target.can, BEYOND_RIGID)):
         target.write_set(tomograms, output)
         return None

@@ -34,6 +34,7 @@ from tomoset.formats._relion import HEAD
 from tomoset.formats._relion_links import follow, is_linked
 from tomoset.formats._relion_sets.fsc import read_fsc
 from tomoset.formats.aretomo.format import ARETOMO
+from tomoset.formats.images import IMAGES
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
 from tomoset.formats.relion4 import RELION4
@@ -75,7 +76,7 @@ __all__ = [
 ]
 
 #: The order is that of the documentation, and in which a file is asked what it is.
-FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD, ARETOMO)
+FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD, ARETOMO, IMAGES)
 
 #: What else a STAR file may be, by a label that tells.
 _OTHERS = {

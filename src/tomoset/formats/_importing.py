@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections import Counter
@@ -228,3 +229,18 @@ def unsaid(project: Project, t: Tomogram, package: str) -> list[str]:
     }
     gone = ", ".join(said for said, value in what.items() if value)
     return [f"has {gone}: files of {package} do not say it"] if gone else []
+
+
+def to_axis(axes: Array) -> Array:
+    """Transforms that turn directions, counter-clockwise from y [deg], to y: (n, 2, 3)."""
+    turn = np.deg2rad(axes)
+    c, s = np.cos(turn), np.sin(turn)
+    xf = np.zeros((len(turn), 2, 3))
+    xf[:, 0, 0] = xf[:, 1, 1] = c
+    xf[:, 0, 1], xf[:, 1, 0] = s, -s
+    return xf
+
+
+def extent(axis: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of images [px] whose tilt axis, in this direction [deg], is turned to y."""
+    return size[::-1] if abs(math.sin(math.radians(axis))) > math.sqrt(0.5) else size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from tomoset.errors import (
     MissingFieldError,
 )
 from tomoset.formats._ctffind import DefocusTable, read_ctffind
-from tomoset.formats._importing import named_for_relion, of_kept, optics_of
+from tomoset.formats._importing import extent, named_for_relion, of_kept, optics_of, to_axis
 from tomoset.formats._text_tables import read_lines, read_numbers
 from tomoset.formats.aretomo.aln import Aln, read_aln
 from tomoset.formats.aretomo.patches import deformation_of
@@ -150,14 +149,10 @@ def projections_of(aln: Aln, volume: geometry.ImodVolume, raw_size: tuple[int, i
     A raw image is the aligned one turned by ROT, counter-clockwise, and moved by TX, TY
     (GCorrPatchShift.cu); the transform of IMOD is the inverse, as CSaveXF.cpp has it.
     """
-    turn = np.deg2rad(aln.axes)
-    c, s = np.cos(turn), np.sin(turn)
-    xf = np.empty((len(turn), 2, 3))
-    xf[:, 0, 0] = xf[:, 1, 1] = c
-    xf[:, 0, 1], xf[:, 1, 0] = s, -s
+    xf = to_axis(aln.axes)
     xf[:, :, 2] = -np.einsum("nij,nj->ni", xf[:, :, :2], aln.shifts)
     return geometry.imod_projections(
-        xf, aln.tilts, np.zeros(len(turn)), volume=volume, raw_size=raw_size
+        xf, aln.tilts, np.zeros(len(aln.tilts)), volume=volume, raw_size=raw_size
     )
 
 
@@ -177,12 +172,6 @@ def axis_voxel(volume: geometry.ImodVolume) -> Array:
     return np.asarray(np.linalg.inv(volume.to_specimen())[:3, 3])
 
 
-def aligned_size(axes: Array, raw_size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of aligned images [px]: turned where the axis lies (CCorrectUtil.cpp)."""
-    middle = float(axes[len(axes) // 2])
-    return raw_size[::-1] if abs(math.sin(math.radians(middle))) > 0.707 else raw_size
-
-
 def volume_of(
     aln: Aln, raw_size: tuple[int, int], given: dict[str, Any], volume: str | None
 ) -> geometry.ImodVolume:
@@ -193,7 +182,9 @@ def volume_of(
     MissingFieldError
         If nothing says its depth.
     """
-    aligned, flip, thickness = aligned_size(aln.axes, raw_size), given["flip_volume"], None
+    # CCorrectUtil.cpp takes the axis of the middle image.
+    aligned = extent(float(aln.axes[len(aln.axes) // 2]), raw_size)
+    flip, thickness = given["flip_volume"], None
     if volume is not None:
         seen, thickness = _layout(volume, aligned)
         if flip is None and seen is not None:

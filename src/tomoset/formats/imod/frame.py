@@ -7,11 +7,11 @@ here the axis stays where the transforms put it, in the middle of the aligned im
 
 from __future__ import annotations
 
-import math
 import warnings
 
 from tomoset import geometry
 from tomoset.errors import AssumptionWarning, FileFormatError, MissingFieldError
+from tomoset.formats._importing import extent
 from tomoset.formats.imod.commands import CommandFile
 from tomoset.formats.imod.series import ImportOptions, Series
 from tomoset.images.stack import ImageHeader
@@ -125,8 +125,7 @@ def _raw_size(header: ImageHeader, tilt: CommandFile, axis: float | None) -> tup
         AssumptionWarning,
         stacklevel=5,
     )
-    lies = axis is not None and abs(math.sin(math.radians(axis))) > math.sqrt(0.5)
-    return header.size[::-1] if lies else header.size
+    return header.size if axis is None else extent(axis, header.size)
 
 
 def _differs(a: tuple[int, int], b: tuple[int, int], binning: float) -> bool:

@@ -25,7 +25,7 @@ from tomoset.errors import (
 )
 from tomoset.formats import _dose as dose
 from tomoset.formats._ctffind import DefocusTable, read_ctffind
-from tomoset.formats._importing import of_kept, pixel_size_of
+from tomoset.formats._importing import of_kept, pixel_size_of, to_axis
 from tomoset.formats._text_tables import read_angles
 from tomoset.formats.imod import defocus
 from tomoset.formats.imod.alignment import read_xf
@@ -287,7 +287,7 @@ def _x_tilts(views: _Views, tilt: CommandFile) -> Array:
 def _transforms(views: _Views, newst: CommandFile, axis: float | None) -> Array | None:
     """From raw images of the kept views to aligned ones; None where these are the same."""
     series = views.series
-    turned = None if axis is None else _turns(axis, len(views.kept))
+    turned = None if axis is None else to_axis(np.full(len(views.kept), axis))
     if series.aligned:
         return turned
     named = newst.text("TransformFile")
@@ -306,12 +306,6 @@ def _transforms(views: _Views, newst: CommandFile, axis: float | None) -> Array 
             "axis lies: leave --axis out"
         )
     return turned if path is None else views.cut(read_xf(path), path)
-
-
-def _turns(axis: float, n: int) -> Array:
-    """Transforms that turn a direction, counter-clockwise from y [deg], to y."""
-    c, s = np.cos(np.deg2rad(axis)), np.sin(np.deg2rad(axis))
-    return np.broadcast_to(np.array([[c, s, 0.0], [-s, c, 0.0]]), (n, 2, 3))
 
 
 def _read_ctf(series: Series, project: _Project) -> DefocusTable | None:
