@@ -121,7 +121,7 @@ def _general() -> list[click.Option]:
 def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int:
     from tomoset.errors import ModelError, said_of, some_of
     from tomoset.files import Guard, together
-    from tomoset.formats import read, series_inside
+    from tomoset.formats import other_importer, read, series_inside
     from tomoset.run import shown
 
     options = {option.name: given[option.name] for option in format.options}
@@ -150,7 +150,10 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
     print_warnings(warned)
     for failure in reading.failures:
         print_errors([f"{failure.name}: {said_of(failure.name, str(failure.error))}"])
-        if os.path.isdir(failure.name) and (inside := series_inside(Path(failure.name))):
+        if other := other_importer(failure.name, format):
+            told = f"tomoset import {other.name} {failure.name}"
+            say(f"  it is of {other.package}: {told}", err=True)
+        elif os.path.isdir(failure.name) and (inside := series_inside(Path(failure.name))):
             say(f"  it holds {some_of([*inside])}: give {failure.name}/*", err=True)
     if given["as_json"]:
         print_json(_summary(reading, imported, output, warned, verified))

@@ -64,6 +64,7 @@ __all__ = [
     "is_linked",
     "open_linked",
     "open_parts",
+    "other_importer",
     "read",
     "read_fsc",
     "read_particles",
@@ -219,6 +220,15 @@ def series_inside(folder: Path) -> dict[str, Format]:
         for format in FORMATS
         if format.detect(os.fspath(inside), b"")
     }
+
+
+def other_importer(path: str, format: Format) -> Format | None:
+    """The format, with options of reading, whose files something is that another was asked for."""
+    if not os.path.exists(path):
+        return None
+    head = b"" if os.path.isdir(path) else read_bytes(path, HEAD)
+    others = (f for f in FORMATS if f is not format and f.options)
+    return next((f for f in others if f.detect(path, head)), None)
 
 
 def _refuse_parent(folder: Path) -> None:

@@ -44,6 +44,7 @@ OPTICS_GROUP = Option(
     default="opticsGroup1",
     metavar="NAME",
 )
+HAND = Option("hand", "--hand", "Sign of defocus against depth, -1 or 1.", default=-1)
 MICROSCOPE = (
     Option("voltage", "--voltage", "kV.", default=300.0),
     Option("spherical_aberration", "--Cs", "Spherical aberration, mm.", default=2.7),
@@ -66,7 +67,7 @@ def refuse_impossible(given: Mapping[str, Any]) -> None:
         With the option.
     """
     if given.get("hand") not in (1, -1, None):
-        raise ModelError("--hand must be 1 or -1: the sign of defocus against depth")
+        raise ModelError(f"{HAND.spelling} must be 1 or -1: the sign of defocus against depth")
     for option in (PIXEL_SIZE, FRACTIONAL_DOSE, *MICROSCOPE[:2]):
         value = given.get(option.name)
         if value is not None and not (value > 0 or (option is MICROSCOPE[1] and value == 0)):
@@ -108,7 +109,7 @@ def pixel_size_of(given: float | None, header: ImageHeader) -> float:
     if given is None:
         if not known:
             raise MissingFieldError(
-                "the header has no pixel size; give it by --angpix", path=header.path
+                "the header has no pixel size; give it (`pixel_size`)", path=header.path
             )
         warnings.warn(
             f"pixel size taken from the stacks, such as {header.pixel_size:.4g} Å of "
@@ -119,8 +120,8 @@ def pixel_size_of(given: float | None, header: ImageHeader) -> float:
         return round(header.pixel_size, 6)
     if known and abs(header.pixel_size / given - 1) > 0.05:
         warnings.warn(
-            f"--angpix {given:g} is taken, though the stacks' headers say another "
-            f"pixel size, such as {header.pixel_size:.4g} Å of {os.path.basename(header.path)}",
+            f"pixel size {given:g} Å (`pixel_size`) is taken, though the stacks' headers say "
+            f"another, such as {header.pixel_size:.4g} Å of {os.path.basename(header.path)}",
             AssumptionWarning,
             stacklevel=3,
         )
@@ -196,12 +197,10 @@ def dose_of(tomogram: Tomogram) -> float | None:
     return float(np.median(np.diff(np.sort(doses))))
 
 
-def depth_hand(tomogram: Tomogram, tilts: Array, x_tilts: Array) -> int:
-    """The hand for depth as IMOD counts it, at these angles, if the tomogram's runs otherwise."""
-    volume = geometry.ImodVolume(aligned_size=(1, 1), thickness=1)
-    depth = geometry.imod_projections(None, tilts, x_tilts, volume=volume, raw_size=(1, 1))
+def depth_hand(tomogram: Tomogram, read: Array) -> int:
+    """The hand for depth as projections that are read have it, where the own runs otherwise."""
     own = tomogram.projections
-    same = own is None or (depth[:, 2, :3] * own[:, 2, :3]).sum() >= 0
+    same = own is None or (read[:, 2, :3] * own[:, 2, :3]).sum() >= 0
     return tomogram.hand if same else -tomogram.hand
 
 

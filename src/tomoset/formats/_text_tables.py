@@ -64,7 +64,8 @@ def read_angles(path: str | os.PathLike[str]) -> Array:
     if two:
         warnings.warn(
             f"{os.fspath(path)}: two columns; the first is taken for the tilt angles, and the "
-            "second, of doses, is not carried over: give them by --order and --fd",
+            "second, of doses, is not carried over: give the order list (`order`, `order_list`) "
+            "and the dose of an image (`fractional_dose`)",
             AssumptionWarning,
             stacklevel=2,
         )

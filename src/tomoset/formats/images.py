@@ -26,6 +26,7 @@ from tomoset.formats._dose import match_order, read_order
 from tomoset.formats._format import Failures, Format, Option, Reading, StrPath, part
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
+    HAND,
     MICROSCOPE,
     OPTICS_GROUP,
     PIXEL_SIZE,
@@ -87,7 +88,7 @@ _OPTIONS = (
         kind="path",
         metavar="CSV",
     ),
-    Option("hand", "--hand", "Sign of defocus against depth, -1 or 1.", default=-1),
+    HAND,
     *MICROSCOPE,
     OPTICS_GROUP,
 )

@@ -209,11 +209,12 @@ class Aretomo(Format):
         lost = {}
         for name, t in project.tomograms.items():
             texts = unsaid(project, t, self.package)
-            pixels = np.zeros(t.n_tilts)
+            pixels, defocus = np.zeros((2, t.n_tilts))
             if t.placed().projections is not None and t.stack is not None:
                 rows = np.flatnonzero(np.ones(t.n_tilts) if t.ctf_scale is None else t.ctf_scale)
+                files = AretomoFiles.of(t)
                 rows = rows if len(rows) else np.arange(t.n_tilts)
-                pixels[rows] = AretomoFiles.of(t).pixels
+                pixels[rows], defocus[rows] = files.pixels, files.defocus
             if pixels.max() > 0.01:
                 texts.append(
                     "has magnification, stretch, skew or tilts about x, and .aln files say ROT, "
@@ -222,7 +223,7 @@ class Aretomo(Format):
             if t.deformation is not None:
                 pixels = pixels + bend(t)
             if texts:
-                lost[name] = Loss(texts=tuple(texts), pixels=pixels, defocus=np.zeros(t.n_tilts))
+                lost[name] = Loss(texts=tuple(texts), pixels=pixels, defocus=defocus)
         return lost
 
     def told(self, project: Project) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def import_series(series: Series, given: dict[str, Any]) -> Imported:
     angles = _Angles.read(series, aln, order, kept, given["fractional_dose"])
     ctf = None if series.ctf is None else read_ctffind(series.ctf)
     ctf = None if ctf is None else of_kept(ctf, kept, aln.n_images, series.stack)
+    hand = given["hand"] or _hand(series, notes)
     deformation = None
     if aln.patches is not None:
         deformation, off = deformation_of(aln.patches[order], aln.shifts[order], header.size)
@@ -81,7 +82,7 @@ def import_series(series: Series, given: dict[str, Any]) -> Imported:
         name=series.name,
         n_tilts=len(kept),
         optics=optics_of(given, header),
-        hand=_hand(series, given["hand"]),
+        hand=int(hand),
         stack=named_for_relion(series.stack),
         image_index=None if len(kept) == aln.n_images else np.array(kept),
         image_size=header.size,
@@ -157,13 +158,18 @@ def projections_of(aln: Aln, volume: geometry.ImodVolume, raw_size: tuple[int, i
 
 
 def flipped(aligned: tuple[int, int], thickness: int, flip: int) -> geometry.ImodVolume:
-    """Where AreTomo puts its volume, by -FlipVol: slice k lies k - thickness/2 from the axis."""
+    """Where AreTomo puts its volume, by -FlipVol.
+
+    It computes slice k at k - thickness/2 from the axis (GBackProj.cu), stores the last one first,
+    "to match IMOD handedness" (CDoWbpRecon.cpp, CDoSartRecon.cpp), and -FlipVol 1 turns them
+    round again (CTiltSeries.cpp).
+    """
     return geometry.ImodVolume(
         aligned_size=aligned,
         thickness=thickness,
         flip_yz=flip > 0,
         flip_z=flip == 1,
-        slice_centre=thickness / 2 + 0.5,
+        slice_centre=thickness / 2 - 0.5,
     )
 
 
@@ -232,6 +238,8 @@ def _layout(path: str, aligned: tuple[int, int]) -> tuple[int | None, int | None
     header = read_header(path)
     width, middle, last = (*header.size, header.n_images)
     binning = aligned[0] / max(width, 1)
+    if abs(binning - round(binning)) < 0.02 * binning:  # sizes are cut to even numbers
+        binning = round(binning)
     upright = abs(middle * binning - aligned[1]) <= 2 * binning
     lying = abs(last * binning - aligned[1]) <= 2 * binning
     if upright == lying:
@@ -239,12 +247,11 @@ def _layout(path: str, aligned: tuple[int, int]) -> tuple[int | None, int | None
     return (1, round(last * binning)) if upright else (0, round(middle * binning))
 
 
-def _hand(series: Series, given: float | None) -> int:
-    """As given, or as AreTomo 3 found it; else that of most microscopes."""
-    if given is not None:
-        return int(given)
+def _hand(series: Series, notes: list[str]) -> int:
+    """As AreTomo 3 found it, which is noted; else that of most microscopes."""
     words = [] if series.ctf is None else _last_words(series.ctf)
     if len(words) == 8 and words[7] in ("1", "-1"):
+        notes.append(f"{series.name}: hand {words[7]}, as column 8 of {series.ctf} says")
         return int(words[7])
     return -1
 

@@ -55,17 +55,9 @@ def aln_files(source: str | os.PathLike[str]) -> list[Path]:
     found = sorted(path.glob("*.aln"))
     if found:
         return found
-    inside = sorted(p.name for p in path.iterdir())
-    imod = [n for n in inside if n.endswith((".xf", ".com"))]
-    deeper = [n for n in inside if list((path / n).glob("*.aln")) or n.endswith("_Imod")]
-    cure = (
-        f"it is a folder of IMOD's files ({some_of(imod)}): tomoset import imod {path}"
-        if imod
-        else f"give {some_of([str(path / n) for n in deeper])}"
-        if deeper
-        else "give the folder that AreTomo wrote to, or .aln files"
-    )
-    raise MissingFileError(f"{path}: no .aln file is there; {cure}")
+    deeper = sorted(os.fspath(p) for p in path.iterdir() if list(p.glob("*.aln")))
+    cure = some_of(deeper) if deeper else "the folder that AreTomo wrote to, or .aln files"
+    raise MissingFileError(f"{path}: no .aln file is there; give {cure}")
 
 
 def series_of(aln: Path, options: dict[str, Any], *, alone: bool) -> Series:

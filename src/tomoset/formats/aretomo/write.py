@@ -36,6 +36,8 @@ class AretomoFiles:
         The alignment.
     flip : int
         -FlipVol that makes the tomogram's axes, which no file says.
+    read : (n_tilts, 4, 4) array
+        The projections as they are read again.
     pixels : (n_tilts,) array
         How far points are from where they were [px].
     """
@@ -43,6 +45,7 @@ class AretomoFiles:
     tomogram: Tomogram
     aln: Aln
     flip: int
+    read: Array
     pixels: Array
 
     @classmethod
@@ -67,16 +70,27 @@ class AretomoFiles:
         if t.ctf_scale is not None and not t.ctf_scale.all() and t.ctf_scale.any():
             t = t.select(t.ctf_scale != 0)
         projections = t.need_projections()
-        # Beams of small tilts run along the depth.
+        # Beams of small tilts run along the depth. A mirrored volume has the same images with
+        # the tilts reversed: the one of the two whose depth runs as the tomogram's is taken.
         beams = np.abs(np.cross(projections[:, 0, :3], projections[:, 1, :3])).mean(axis=0)
-        flips = (1, 2) if beams[2] >= beams[1] else (0,)
-        tries = [_written(t, flip, path) for flip in flips]
-        return min(tries, key=lambda one: float(one.pixels.max()))
+        tries = [_written(t, k, path) for k in ((1, 2) if beams[2] >= beams[1] else (0,))]
+        return min(tries, key=lambda one: one.hand != t.hand)
 
     @property
     def hand(self) -> int:
         """The hand that an import has to be told: of depth as the tilts of the file have it."""
-        return depth_hand(self.tomogram, self.aln.tilts, np.zeros_like(self.aln.tilts))
+        return depth_hand(self.tomogram, self.read)
+
+    @property
+    def defocus(self) -> Array:
+        """How far the defocus of points is from what it was, in each image [Å]."""
+        t = self.tomogram
+        own, read = t.need_projections()[:, 2, :3], self.read[:, 2, :3]
+        turned = read if self.hand == t.hand else -read
+        origin = np.zeros(3) if t.depth_origin is None else t.depth_origin
+        deep = (own - turned) @ (geometry.corners(t.need_size()) - origin).T
+        px = t.optics.pixel_size or 0.0
+        return np.asarray(np.abs(deep).max(axis=1) * px * abs(t.defocus_slope))
 
     @property
     def size(self) -> str:
@@ -162,6 +176,7 @@ def _written(t: Tomogram, flip: int, path: str) -> AretomoFiles:
         tomogram=t.with_depth_origin(axis_voxel(volume)),
         aln=aln,
         flip=flip,
+        read=again,
         pixels=geometry.rigid_loss(projections, again, geometry.corners(t.need_size())),
     )
 

@@ -18,6 +18,7 @@ from tomoset.files import together, write
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
+    HAND,
     MICROSCOPE,
     NO_CULL,
     OPTICS_GROUP,
@@ -58,7 +59,7 @@ _OPTIONS = (
         kind="path",
         metavar="CSV",
     ),
-    Option("hand", "--hand", "Sign of defocus against depth, -1 or 1.", default=-1),
+    HAND,
     *MICROSCOPE,
     Option("newst", "--nc", "Name of newst.com.", kind="text", metavar="NAME"),
     Option("tilt", "--tc", "Name of tilt.com.", kind="text", metavar="NAME"),

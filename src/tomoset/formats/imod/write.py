@@ -84,7 +84,11 @@ class ImodFolder:
     @property
     def hand(self) -> int:
         """The hand that an import has to be told: of depth as IMOD counts it."""
-        return depth_hand(self.tomogram, self.tilts, self.x_tilts)
+        volume = geometry.ImodVolume(aligned_size=(1, 1), thickness=1)
+        read = geometry.imod_projections(
+            None, self.tilts, self.x_tilts, volume=volume, raw_size=(1, 1)
+        )
+        return depth_hand(self.tomogram, read)
 
     @property
     def nominal(self) -> Array:
