@@ -16,7 +16,7 @@ from tests.builders.command import run
 from tests.builders.tomograms import rigid_tomogram
 from tomoset.check import RULES, Rule, check
 from tomoset.cli._spelling import command_named, every_command, spelled
-from tomoset.errors import together
+from tomoset.errors import joined
 from tomoset.formats import FORMATS
 from tomoset.model import Manifold, ManifoldSet, Optics, TomogramSet
 
@@ -141,10 +141,10 @@ def test_an_option_of_another_command_comes_with_its_name() -> None:
 def test_independent_errors_come_together() -> None:
     from tomoset.errors import FileFormatError, MissingFileError
 
-    both = together([MissingFileError("a"), FileFormatError("b", path="c", line=3)])
+    both = joined([MissingFileError("a"), FileFormatError("b", path="c", line=3)])
     assert isinstance(both, MissingFileError)
     assert str(both) == "a\nc:3: b"
-    many = together([MissingFileError(str(i)) for i in range(20)])
+    many = joined([MissingFileError(str(i)) for i in range(20)])
     assert str(many).splitlines()[-1] == "and 10 more"
 
 
