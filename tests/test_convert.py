@@ -260,3 +260,25 @@ def test_a_particle_of_an_unknown_tomogram(here: Path, capsys: pytest.CaptureFix
     assert "particles.star" in errors
     assert "TS_02" in errors
     assert not Path("r5").exists()
+
+
+def test_a_set_becomes_folders_of_imod_that_are_verified(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tomoset.TomogramSet([rigid_tomogram()]).write("set.star", "relion4")
+    code, out, errors = convert(capsys, "set.star", "out", "--to", "imod")
+    assert code == 0, errors
+    assert "verified: 75 points" in out
+    assert Path("out/TS_01/tilt.com").is_file()
+
+
+def test_what_is_off_is_taken_back_from_folders_too(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Doses in other steps than one cannot be said by an order of acquisition."""
+    odd = rigid_tomogram(pre_exposure=np.array([9.0, 6.0, 0.0, 3.0, 13.0]))
+    tomoset.TomogramSet([odd]).write("set.star", "relion4")
+    code, _, errors = convert(capsys, "set.star", "out", "--to", "imod")
+    assert code == 1
+    assert "it differs in pre_exposure" in errors
+    assert not Path("out").exists()

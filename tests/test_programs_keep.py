@@ -70,7 +70,8 @@ def given(came_from: str) -> Project:
     format.write(plain, came_from)
     read = format.read([format.place(came_from, NAME)], **format.told(plain))
     tomograms = read.project.tomograms
-    whole = [with_everything(t) for t in tomograms.values()]
+    stacked = [replace(t, stack=whole_stack.stack) for t in tomograms.values()]
+    whole = [with_everything(t) for t in stacked]
     return made.with_sets(tomograms=tomograms.with_tomograms(whole))
 
 

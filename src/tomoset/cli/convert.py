@@ -76,6 +76,7 @@ def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
         tomoset convert tomograms.star relion5/tomograms.star --to relion5
         tomoset convert optimisation_set.star relion5 --to relion5
         tomoset convert tomograms.star aretomo --to aretomo
+        tomoset convert tomograms.star warp --to warp
 
     SRC and DST are the paths of global STAR files; or SRC is an optimisation set, or a
     folder with one, and DST a folder. Other packages' files of tilt series go into a folder.

@@ -63,7 +63,7 @@ def _command(format: Format) -> click.Command:
         format.name,
         callback=run,
         params=[
-            click.Argument(["sources"], nargs=-1, type=click.Path(), metavar="[FILES]..."),
+            click.Argument(["sources"], nargs=-1, type=click.Path(), metavar="[SOURCES]..."),
             *_general(),
             *map(_option, format.options),
             *reversed(shared),

@@ -31,7 +31,8 @@ from tomoset.formats._format import (
     Tolerance,
 )
 from tomoset.formats._relion import HEAD
-from tomoset.formats._relion_links import follow, is_linked
+from tomoset.formats._relion_links import follow
+from tomoset.formats._relion_links import is_linked as _ties_sets
 from tomoset.formats._relion_sets.fsc import read_fsc
 from tomoset.formats.aretomo.format import ARETOMO
 from tomoset.formats.images import IMAGES
@@ -39,6 +40,7 @@ from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
+from tomoset.formats.warp.format import WARP
 from tomoset.model import ParticleSet, Project, TomogramSet
 from tomoset.model.io import enter
 
@@ -77,7 +79,9 @@ __all__ = [
 ]
 
 #: The order is that of the documentation, and in which a file is asked what it is.
-FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD, ARETOMO, IMAGES)
+FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD, ARETOMO, WARP, IMAGES)
+#: So many files of a folder are asked whose they are.
+_LOOKED_AT = 40
 
 #: What else a STAR file may be, by a label that tells.
 _OTHERS = {
@@ -89,7 +93,7 @@ _OTHERS = {
     "rlnTomoProjX": "the table of one tilt series, without the table data_global",
     "rlnMicrographPreExposure": "the table of one tilt series; give the global file that names it",
     "rlnMicrographName": "a set of micrographs (single particles)",
-    "wrpMovieName": "a Warp tilt series (.tomostar)",
+    "wrpMovieName": "a Warp tilt series (.tomostar); give it to `tomoset import warp`",
 }
 
 
@@ -200,6 +204,9 @@ def open_parts(path: StrPath, **given: StrPath | None) -> Reading:
             if format.detect(os.fspath(path), b""):
                 return format.read([path])
         _refuse_parent(Path(path))
+    alone = _alone(path)
+    if alone is not None and not any(given.values()):
+        return alone.read([path])
     links = follow(path, {name: file for name, file in given.items() if file is not None})
     reading = _parts_at(links.tomograms)
     project = Project(
@@ -209,6 +216,20 @@ def open_parts(path: StrPath, **given: StrPath | None) -> Reading:
         source=links.file,
     )
     return replace(reading, project=project)
+
+
+def is_linked(path: StrPath) -> bool:
+    """Whether a path means more than a tomogram set: a folder, or an optimisation set."""
+    return _alone(path) is None and _ties_sets(path)
+
+
+def _alone(path: StrPath) -> Format | None:
+    """The format of a file that is a series by itself, and no table of RELION's."""
+    if not os.path.isfile(path):
+        return None
+    head = read_bytes(path, HEAD)
+    able = [format for format in FORMATS if not format.can("linked sets")]
+    return next((format for format in able if format.detect(os.fspath(path), head)), None)
 
 
 def series_inside(folder: Path) -> dict[str, Format]:
@@ -224,11 +245,14 @@ def series_inside(folder: Path) -> dict[str, Format]:
 
 def other_importer(path: str, format: Format) -> Format | None:
     """The format, with options of reading, whose files something is that another was asked for."""
-    if not os.path.exists(path):
-        return None
-    head = b"" if os.path.isdir(path) else read_bytes(path, HEAD)
-    others = (f for f in FORMATS if f is not format and f.options)
-    return next((f for f in others if f.detect(path, head)), None)
+    inside = sorted(os.listdir(path))[:_LOOKED_AT] if os.path.isdir(path) else []
+    others = [f for f in FORMATS if f is not format and f.options]
+    for place in (path, *(os.path.join(path, name) for name in inside)):
+        head = read_bytes(place, HEAD) if os.path.isfile(place) else b""
+        found = next((f for f in others if os.path.exists(place) and f.detect(place, head)), None)
+        if found is not None:
+            return found
+    return None
 
 
 def _refuse_parent(folder: Path) -> None:

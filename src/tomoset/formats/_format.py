@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import TomosetError, UnsupportedError
+from tomoset.errors import LossyWarning, TomosetError, UnsupportedError
 from tomoset.model import Fiducials, Observations, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule
@@ -90,11 +91,20 @@ class Loss:
         How far tilt images will be from where they were [px].
     defocus : (n_tilts,) array
         How far the defocus of points in them will be from what it was [Å].
+    fields : tuple of str
+        Fields of the model, besides these, that will not be what they were.
     """
 
     texts: tuple[str, ...]
     pixels: npt.NDArray[np.float64]
     defocus: npt.NDArray[np.float64]
+    fields: tuple[str, ...] = ()
+
+
+def say_losses(lost: Mapping[str, Loss]) -> None:
+    """Warn of what each tomogram loses."""
+    for name, loss in lost.items():
+        warnings.warn(f"tomogram {name!r} {' and '.join(loss.texts)}", LossyWarning, stacklevel=5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,10 @@ class Verification:
         focused = self.defocus <= MAX_DEFOCUS + deep
         return not self.differs and bool(near.all() and focused.all())
 
+    def without(self, fields: Iterable[str]) -> Verification:
+        """The same, but for fields whose loss was announced."""
+        return replace(self, differs=tuple(f for f in self.differs if f not in set(fields)))
+
 
 Pairs = Mapping[str, tuple[Array, Array]]
 
@@ -123,20 +127,33 @@ def _placed(
     return tomogram.placed(size, image)
 
 
-#: What a dialect must not change, besides projections and defocus.
-_SAME = ("pre_exposure", "defocus_angle", "phase_shift", "ctf_scale", "b_factor")
+#: What a format must not change, besides projections and defocus, and what it is where it is not
+#: said.
+_SAME = {
+    "pre_exposure": None,
+    "defocus_angle": 0.0,
+    "phase_shift": 0.0,
+    "ctf_scale": 1.0,
+    "b_factor": 0.0,
+}
 
 
 def _differences(source: Tomogram, target: Tomogram) -> tuple[str, ...]:
-    every = (*_SAME, "defocus_u", "defocus_v")
-    found = [f for f in every if (getattr(source, f) is None) != (getattr(target, f) is None)]
-    for field in set(_SAME) - set(found):
-        one, other = getattr(source, field), getattr(target, field)
-        if one is not None and not np.allclose(one, other, rtol=0, atol=1e-6, equal_nan=True):
-            found.append(field)
+    found = []
     for field in ("defocus_u", "defocus_v"):
         one, other = getattr(source, field), getattr(target, field)
-        if field not in found and one is not None and (np.isnan(one) != np.isnan(other)).any():
+        if (one is None) != (other is None) or (
+            one is not None and (np.isnan(one) != np.isnan(other)).any()
+        ):
+            found.append(field)
+    for field, unsaid in _SAME.items():
+        values = (getattr(source, field), getattr(target, field))
+        one, other = (unsaid if value is None else value for value in values)
+        if one is None or other is None:
+            same = one is other
+        else:
+            same = np.allclose(one, other, rtol=0, atol=1e-6, equal_nan=True)
+        if not same:
             found.append(field)
     if source.optics != target.optics:
         found.append("optics")
@@ -149,6 +166,13 @@ def _grid(tomogram: Tomogram) -> Array:
     x, y = np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5)
     z = np.linspace(0, depth - 1, 3)
     return np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _inside(tomogram: Tomogram, points: Array) -> npt.NDArray[np.bool_]:
+    """Which points are projected into the images, which are bent from there."""
+    at = replace(tomogram, deformation=None).project(points)
+    within = (at >= 0) & (at <= np.subtract(tomogram.need_image_size(), 1))
+    return np.asarray(within.all(axis=-1))
 
 
 def _verification(
@@ -165,6 +189,8 @@ def _verification(
             continue
         points += len(here)
         apart = np.linalg.norm(source.project(here) - target.project(there), axis=-1)
+        if source.deformation is not None:  # beyond an image nothing says how it is bent
+            apart = np.where(_inside(source, here), apart, 0.0)
         position = np.maximum(position, apart.max(axis=1, initial=0.0))
         if both:
             change = np.abs(source.defocus(here) - target.defocus(there)).max(axis=2)

@@ -6,16 +6,15 @@ What reads and writes is loaded when it is used: every set is asked first whethe
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tomoset import star
-from tomoset.errors import LossyWarning, ModelError
+from tomoset.errors import ModelError
 from tomoset.files import together, write
-from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance
+from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance, say_losses
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
     HAND,
@@ -196,10 +195,7 @@ class Imod(Format):
         from tomoset.formats.imod.write import ImodFolder, import_table
 
         del tolerance
-        for name, loss in self.losses(project).items():
-            warnings.warn(
-                f"tomogram {name!r} {' and '.join(loss.texts)}", LossyWarning, stacklevel=4
-            )
+        say_losses(self.losses(project))
         tomograms, table = project.tomograms, os.path.join(folder, "tilt_series.star")
         names = file_names(tomograms)
         with together():

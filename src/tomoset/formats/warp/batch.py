@@ -1,0 +1,118 @@
+"""Many tilt series in one go: those that cannot be read stop no other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from tomoset.errors import MissingFileError, ModelError, UnknownFormatError, some_of
+from tomoset.files import read_bytes
+from tomoset.formats._format import Failure, Reading, StrPath, part
+from tomoset.formats.warp.importer import Imported, ImportOptions, SettingsOf, import_series
+from tomoset.formats.warp.series import WarpSeries, read_settings, read_tomostar, read_xml
+from tomoset.model import Project, TomogramSet
+
+#: By the ending of a file.
+_READERS = {".xml": read_xml, ".tomostar": read_tomostar}
+_MOVIE = re.compile(rb"<Movie[\s>/]")
+
+
+def read_series(
+    sources: Sequence[StrPath], options: ImportOptions, before: TomogramSet | None
+) -> Reading:
+    """The series of files and folders, added to a set.
+
+    Raises
+    ------
+    ModelError
+        If two would have one name.
+    """
+    failures: list[Failure] = []
+    files: list[str] = []
+    for source in sources:
+        with part(failures, os.fspath(source)):
+            files += files_of(os.fspath(source))
+    settings = SettingsOf(options.settings)
+    done: list[Imported] = []
+    for path in dict.fromkeys(files):
+        with part(failures, path):
+            done.append(import_series(_read(path), options, settings))
+    before = TomogramSet(format="warp") if before is None else before
+    tomograms = [one.tomogram for one in done]
+    _refuse_duplicates([*before, *(t.name for t in tomograms)])
+    project = Project(tomograms=before.with_tomograms([*before.values(), *tomograms]))
+    return Reading(project=project, notes=_notes(done), failures=failures)
+
+
+def files_of(source: str) -> list[str]:
+    """The files of series that a source means.
+
+    Raises
+    ------
+    TomosetError
+        If there are none.
+    """
+    if not os.path.exists(source):
+        raise MissingFileError(f"{source}: there is no such file or folder")
+    if source.endswith(".settings"):
+        settings = read_settings(source)
+        folders = [settings.processing, settings.data]
+    elif os.path.isdir(source):
+        folders = [
+            source,
+            os.path.join(source, "warp_tiltseries"),
+            os.path.join(source, "tomostar"),
+        ]
+    else:
+        return [source]
+    for folder in folders:
+        for ending in _READERS:
+            found = _with_ending(folder, ending)
+            if found:
+                return found
+    raise UnknownFormatError(
+        "holds no tilt series of Warp: give its .xml or .tomostar files, or the folder that holds "
+        "them, such as warp_tiltseries",
+        path=source,
+    )
+
+
+def _with_ending(folder: str, ending: str) -> list[str]:
+    if not os.path.isdir(folder):
+        return []
+    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ending))
+    paths = [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    return paths if ending != ".xml" else [path for path in paths if not _is_movie(path)]
+
+
+def _is_movie(path: str) -> bool:
+    """Whether a file is Warp's, but of a movie: those lie in folders of their own, or together."""
+    try:
+        return _MOVIE.search(read_bytes(path, 512).replace(b"\0", b"")) is not None
+    except OSError:
+        return False
+
+
+def _read(path: str) -> WarpSeries:
+    return _READERS.get(os.path.splitext(path)[1].lower(), read_xml)(path)
+
+
+def _refuse_duplicates(names: Sequence[str]) -> None:
+    twice = [repr(name) for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ModelError(
+            f"more than one tomogram would be called {some_of(twice)}; names must be unique: give "
+            "the .xml of a series or its .tomostar, not both, and rename others"
+        )
+
+
+def _notes(done: Sequence[Imported]) -> list[str]:
+    """What was chosen or is missing, each once, with the series it holds for."""
+    notes = [f"{one.tomogram.name}: {note}" for one in done for note in one.notes]
+    for what, field in (("defocus", "defocus_u"), ("dose", "pre_exposure")):
+        without = [o.tomogram.name for o in done if getattr(o.tomogram, field) is None]
+        if without:
+            notes.append(f"no {what} in the files: {some_of(without)}")
+    return notes

@@ -1,0 +1,407 @@
+"""From Warp's files of a tilt series to a tomogram.
+
+A point p of the volume [Å, from the middle of its first voxel] is seen at
+
+    q = I/2 + offset + Rz(axis) Ry(-(angle + LevelAngleY)) Rx(LevelAngleX) (p - V/2)
+
+less the movement that the grids have there, of an image of size I and a volume of size V [Å].
+Row z of that rotation adds to the defocus; with AreAnglesInverted it is subtracted.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset import geometry
+from tomoset.errors import AssumptionWarning, FileFormatError, LossyWarning, MissingFieldError
+from tomoset.formats.warp.grids import Grid, to_deformation
+from tomoset.formats.warp.images import WarpImages, movies_of
+from tomoset.formats.warp.series import Settings, WarpSeries, read_settings
+from tomoset.images.stack import ImageHeader
+from tomoset.model import Deformation, Optics, Tomogram
+
+Array = npt.NDArray[np.float64]
+
+#: Movements of less are of no use to anybody [px].
+_NOTHING = 1e-6
+#: Sizes that differ by more are of something else (a share).
+_FAR = 0.02
+#: No image and no volume is wider [px].
+_LARGEST = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What holds for all series of an import.
+
+    Parameters
+    ----------
+    pixel_size : float, optional
+        Of the tilt images [Å].
+    size : (int, int, int), optional
+        Of the tomograms [px].
+    image_size : (int, int), optional
+        Of the tilt images [px].
+    dose : {"before", "middle", "after"}, optional
+        When an image's dose counts.
+    settings : str, optional
+        A ``.settings`` file.
+    images : str, optional
+        Folder of the tilt images, called like the movies.
+    optics_group : str
+        Name of the optics group.
+    """
+
+    pixel_size: float | None = None
+    size: tuple[int, int, int] | None = None
+    image_size: tuple[int, int] | None = None
+    dose: str | None = None
+    settings: str | None = None
+    images: str | None = None
+    optics_group: str = "opticsGroup1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A tomogram, and what was chosen for it."""
+
+    tomogram: Tomogram
+    notes: tuple[str, ...]
+
+
+class SettingsOf:
+    """The settings of series: those that are given, or that lie beside their folder."""
+
+    def __init__(self, given: str | None) -> None:
+        self._given = None if given is None else read_settings(given)
+        self._found: dict[str, Settings | None] = {}
+
+    def of(self, path: str) -> Settings | None:
+        """Those of a series; None if there are none, or several with other sizes."""
+        if self._given is not None:
+            return self._given
+        folder = os.path.dirname(os.path.abspath(path))
+        if folder not in self._found:
+            self._found[folder] = self._look(folder)
+        return self._found[folder]
+
+    @staticmethod
+    def _look(folder: str) -> Settings | None:
+        near = glob.glob(os.path.join(glob.escape(os.path.dirname(folder)), "*.settings"))
+        found = []
+        for path in sorted(near):
+            settings = read_settings(path)
+            folders = {os.path.realpath(f) for f in (settings.processing, settings.data) if f}
+            if os.path.realpath(folder) in folders:
+                found.append(settings)
+        same = {(one.pixel_size, one.volume) for one in found}
+        return found[0] if len(same) == 1 else None
+
+
+def import_series(series: WarpSeries, options: ImportOptions, settings: SettingsOf) -> Imported:
+    """One tilt series.
+
+    Raises
+    ------
+    MissingFieldError
+        If a size is nowhere said.
+    FileFormatError
+        If values are impossible.
+    """
+    if not series.use.any():
+        raise FileFormatError(
+            "UseTilt is False for all tilt images: nothing is left", path=series.path
+        )
+    images = WarpImages.of(series, options.images)
+    pixel_size = _pixel_size(series, options, settings, images.header)
+    notes = list(images.notes)
+    tomogram = Tomogram(
+        name=series.name,
+        n_tilts=len(series.angles),
+        optics=_optics(series, options, pixel_size),
+        # More depth is more defocus in Warp, unless its angles are inverted.
+        hand=-1 if series.inverted else 1,
+        nominal_tilts=-series.angles if series.offsets is None else None,
+        movies=movies_of(series),
+        **_doses(series, options),  # type: ignore[arg-type]
+        **_ctf(series),  # type: ignore[arg-type]
+    )
+    if series.offsets is None:
+        notes.append("not aligned: it has no offsets of the tilt axis; give Warp's .xml")
+    else:
+        tomogram = _aligned(tomogram, series, options, settings, images.header)
+        _say_what_is_lost(series, tomogram)
+    out = np.flatnonzero(~series.use)
+    if images.only_used and len(out):
+        tomogram = tomogram.select(np.flatnonzero(series.use).tolist())
+    tomogram = replace(tomogram, stack=images.stack, images=images.single, image_index=None)
+    if len(out):
+        notes.append(f"{len(out)} of {len(series.angles)} tilt images are excluded (UseTilt)")
+    if len(out) and not images.only_used:
+        tomogram = tomogram.exclude(out.tolist(), "UseTilt is False in Warp")
+    return Imported(tomogram=tomogram, notes=tuple(notes))
+
+
+def projections_of(series: WarpSeries, pixel_size: float, volume: Array, image: Array) -> Array:
+    """Projections of a series, but for its grids, from voxels to pixels: (n, 4, 4).
+
+    Parameters
+    ----------
+    series : WarpSeries
+        With its offsets.
+    pixel_size : float
+        [Å]
+    volume, image : (3,) and (2,) arrays
+        Sizes, which need not be whole [px].
+    """
+    x, y = series.level
+    angles = np.zeros((len(series.angles), 3))
+    angles[:, 0], angles[:, 1], angles[:, 2] = x, -(series.angles + y), series.axis
+    turned = geometry.rigid_rotations(angles)
+    offsets = np.zeros((len(angles), 2)) if series.offsets is None else series.offsets
+    turned[:, :2, 3] = image / 2 + offsets / pixel_size
+    return np.asarray(turned @ geometry.translation(-volume / 2))
+
+
+def _aligned(
+    t: Tomogram,
+    series: WarpSeries,
+    options: ImportOptions,
+    settings: SettingsOf,
+    header: ImageHeader | None,
+) -> Tomogram:
+    """With its projections and its deformation."""
+    px = t.need_pixel_size()
+    image, image_size = _image_size(series, options, px, header)
+    volume, size = _volume(series, options, px, settings)
+    projections = projections_of(series, px, volume, image)
+    shift, deformation = _movement(series, px)
+    projections[:, :2, 3] -= shift
+    if len(series.angles) > 1 and not np.any(series.offsets):
+        warnings.warn(
+            f"{series.path}: all offsets of the tilt axis are 0: it seems not to be aligned yet",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    return replace(
+        t,
+        projections=projections,
+        size=size,
+        image_size=image_size,
+        depth_origin=volume / 2,
+        deformation=deformation,
+    )
+
+
+def _movement(series: WarpSeries, pixel_size: float) -> tuple[Array, Deformation | None]:
+    """Shifts of whole images [px], and how they are bent; what of that is off is said."""
+    n, none = len(series.angles), Grid(values=np.zeros((1, 1, 1)))
+    x, y = (series.grids.get(f"GridMovement{axis}", none) for axis in "XY")
+    if x.is_flat and y.is_flat:
+        return np.stack([x.centre(n), y.centre(n)], axis=1) / pixel_size, None
+    made, off = to_deformation(x, y, n, pixel_size)
+    if off.max() > _NOTHING:
+        warnings.warn(
+            f"{series.path}: its movement is carried over as a deformation of {made.grid[0]} x "
+            f"{made.grid[1]} nodes, which is up to {off.max():.2g} px off",
+            LossyWarning,
+            stacklevel=4,
+        )
+    return np.zeros((n, 2)), made
+
+
+def _pixel_size(
+    series: WarpSeries, options: ImportOptions, settings: SettingsOf, header: ImageHeader | None
+) -> float:
+    """What is given; else the images', the settings' or the file's own, which Warp may not know."""
+    if options.pixel_size is not None:
+        return options.pixel_size
+    if header is not None and header.pixel_size > 0 and abs(header.pixel_size - 1) > 1e-6:
+        return round(header.pixel_size, 6)
+    known = _positive(series, series.ctf, "PixelSize")
+    if known is not None and known != 1.0:
+        return known
+    found = settings.of(series.path)
+    if found is not None and found.pixel_size is not None:
+        return found.pixel_size
+    raise MissingFieldError(
+        "neither the file nor settings beside its folder say the pixel size; give it by --angpix "
+        "or --settings",
+        path=series.path,
+    )
+
+
+def _positive(series: WarpSeries, parameters: dict[str, str] | object, name: str) -> float | None:
+    text = parameters.get(name) if isinstance(parameters, dict) else None
+    if text is None or not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not 0 <= value < 1e9:
+        raise FileFormatError(
+            f"{name}: expected a number above 0, found {text!r}", path=series.path
+        )
+    return value or None
+
+
+def _image_size(
+    series: WarpSeries, options: ImportOptions, px: float, header: ImageHeader | None
+) -> tuple[Array, tuple[int, int]]:
+    """Width and height of the tilt images [px], as Warp has them and as they are."""
+    given = options.image_size or (None if header is None else header.size)
+    if series.image is not None:
+        exact = np.array(series.image) / px
+        if given is not None and np.abs(exact / given - 1).max() > _FAR:
+            warnings.warn(
+                f"{series.path}: images of {exact[0]:.5g} x {exact[1]:.5g} px were expected, by "
+                f"their size in Å and {px:g} Å/px; they have {given[0]} x {given[1]}: is the pixel "
+                "size right?",
+                AssumptionWarning,
+                stacklevel=4,
+            )
+        return exact, given or _whole(exact, series.path)  # type: ignore[return-value]
+    if given is None:
+        raise MissingFieldError(
+            "the size of the tilt images is not said (ImageDimensionsAngstrom), and the images are "
+            "not there; give it by --image-size 'W H'",
+            path=series.path,
+        )
+    return np.array(given, dtype=np.float64), given
+
+
+def _volume(
+    series: WarpSeries, options: ImportOptions, px: float, settings: SettingsOf
+) -> tuple[Array, tuple[int, int, int]]:
+    """Size of the tomogram [px], as Warp has it and in whole voxels."""
+    if options.size is not None:
+        return np.array(options.size, dtype=np.float64), options.size
+    sides = series.volume
+    if sides is None:
+        found = settings.of(series.path)
+        sides = None if found is None else found.volume
+    if sides is None:
+        raise MissingFieldError(
+            "the size of the tomogram is not said (VolumeDimensionsAngstrom), nor by settings "
+            "beside the folder; give it by --size 'W H D' or --settings",
+            path=series.path,
+        )
+    exact = np.array(sides) / px
+    return exact, _whole(exact, series.path)  # type: ignore[return-value]
+
+
+def _whole(sides: Array, path: str) -> tuple[int, ...]:
+    if not (sides < _LARGEST).all():
+        raise FileFormatError(
+            f"sizes of {' x '.join(f'{side:.3g}' for side in sides)} px were found; is the pixel "
+            "size right?",
+            path=path,
+        )
+    return tuple(max(1, round(side)) for side in sides.tolist())
+
+
+def _optics(series: WarpSeries, options: ImportOptions, pixel_size: float) -> Optics:
+    numbers = {
+        "voltage": _positive(series, series.ctf, "Voltage"),
+        "spherical_aberration": _positive(series, series.ctf, "Cs"),
+        "amplitude_contrast": _positive(series, series.ctf, "Amplitude"),
+    }
+    given = {name: value for name, value in numbers.items() if value is not None}
+    return Optics(pixel_size=pixel_size, group=options.optics_group, **given)  # type: ignore[arg-type]
+
+
+def _doses(series: WarpSeries, options: ImportOptions) -> dict[str, Array | float | None]:
+    """What the specimen had received before each image, and of one image [e/Å²].
+
+    Warp 2 writes the dose before an image; Warp 1 that after it, or in its middle.
+    """
+    dose = series.dose
+    if dose is None or (len(dose) > 1 and not dose.any()):
+        return {"pre_exposure": None}
+    if dose.min() < 0:
+        raise FileFormatError(f"doses must not be negative, found {dose.min():g}", path=series.path)
+    steps = np.diff(np.unique(dose))
+    step = float(np.median(steps)) if len(steps) else None
+    meaning = options.dose
+    if meaning is None:
+        late = round(2 * dose.min() / step) if series.is_warp1 and step else 0
+        meaning = {0: "before", 1: "middle", 2: "after"}.get(late, "before")
+        if meaning != "before":
+            warnings.warn(
+                f"{series.path}: the smallest dose is {dose.min():g} e/Å², in steps of {step:g}: "
+                f"taken for what counts {'in the ' * (meaning == 'middle')}{meaning} "
+                f"{'of ' * (meaning == 'middle')}an image, as Warp 1 has it (--dose decides)",
+                AssumptionWarning,
+                stacklevel=3,
+            )
+    early = {"before": 0.0, "middle": 0.5, "after": 1.0}[meaning] * (step or 0.0)
+    return {"pre_exposure": np.maximum(dose - early, 0.0), "fractional_dose": step}
+
+
+def _ctf(series: WarpSeries) -> dict[str, Array | None]:
+    """Defocus [Å], angles [deg] and scales, in the middle of the volume."""
+    n, found = len(series.angles), series.grids
+    weights = found.get("GridDoseWeights")
+    scale = None if weights is None or weights.values.size == 1 else weights.centre(n)
+    defocus = found.get("GridCTF")
+    if defocus is None or not defocus.values.any():
+        return {"ctf_scale": scale}
+    zeros = np.zeros(n)
+    names = ("GridCTFDefocusDelta", "GridCTFDefocusAngle", "GridCTFPhase")
+    delta, angle, phase = (zeros if g is None else g.centre(n) for g in map(found.get, names))
+    mean = defocus.centre(n)
+    return {
+        "defocus_u": (mean + delta / 2) * 1e4,
+        "defocus_v": (mean - delta / 2) * 1e4,
+        "defocus_angle": angle,
+        "phase_shift": phase * 180 if phase.any() else None,
+        "ctf_scale": scale,
+    }
+
+
+def _say_what_is_lost(series: WarpSeries, t: Tomogram) -> None:
+    """Warn of what a tomogram cannot hold, in the units of what it costs."""
+    px, (width, height) = t.need_pixel_size(), t.need_image_size()
+    said = []
+    if series.volume_warp > _NOTHING:
+        said.append(f"movement in 3D (GridVolumeWarp), of up to {series.volume_warp / px:.2g} px")
+    stretch = _magnification(series.magnification) * np.hypot(width, height) / 2
+    if stretch > 0.01:
+        said.append(
+            f"an anisotropic magnification (MagnificationCorrection), of up to {stretch:.2g} px at "
+            "the corners of an image"
+        )
+    turns = [series.grids[name].values for name in series.grids if name.startswith("GridAngle")]
+    turn = max((float(np.abs(values).max()) for values in turns), default=0.0)
+    if turn > _NOTHING:
+        said.append(f"turns of particles (GridAngle), of up to {turn:.2g}°")
+    defocus = series.grids.get("GridCTF")
+    if defocus is not None and not defocus.is_flat:
+        spread = np.ptp(defocus.of_tilts(t.n_tilts), axis=(1, 2)).max() * 1e4
+        said.append(f"a change of defocus over the volume, of up to {spread:.3g} Å")
+    if any(_any(series.ctf.get(f"ZernikeCoeffs{order}", "")) for order in ("Odd", "Even")):
+        said.append("aberrations (ZernikeCoeffs)")
+    bfactors = series.grids.get("GridDoseBfacs")
+    if bfactors is not None and bfactors.values.size > 1 and bfactors.values.any():
+        said.append("B-factors (GridDoseBfacs), in which the dose is weighted already")
+    for what in said:
+        warnings.warn(f"{series.path}: {what}: not carried over", LossyWarning, stacklevel=4)
+
+
+def _any(numbers: str) -> bool:
+    return any(word.strip("0.-+ ") for word in numbers.split(";"))
+
+
+def _magnification(values: Sequence[float]) -> float:
+    """By how much it changes lengths, at most."""
+    if len(values) == 3:
+        return max(abs(values[0] - 1), abs(values[1] - 1))
+    return float(np.linalg.norm(np.reshape(values, (2, 2)) - np.eye(2), 2))
