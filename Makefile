@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo docs test test-all check format bench clean
+.PHONY: install demo docs test test-all fuzz mutate check format bench clean
 
 install: $(STAMP)
 
@@ -26,6 +26,12 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+fuzz: install
+	$(BIN)/python -m tests.fuzzing 10000 1
+
+mutate: install
+	$(BIN)/python -m tests.mutating 60 1
 
 check: install
 	$(BIN)/ruff format --check .

@@ -258,6 +258,16 @@ def test_changes_are_told_about_the_tilt_axis(axis, depth):
     np.testing.assert_allclose(found[:, :3], expected, atol=1e-3)
 
 
+def test_changes_say_shifts_at_the_middle_and_strains_less_one():
+    rng = np.random.default_rng(4)
+    angles = np.column_stack([np.zeros(3), [-40.0, 0.0, 50.0], np.full(3, 85.0)])
+    old = geometry.rigid_projections(angles, rng.normal(size=(3, 2)), size=SIZE, image_size=IMAGE)
+    columns = np.zeros((3, 8))
+    columns[:, 3:] = 0.01 * rng.normal(size=(3, 5)) * [100, 100, 1, 1, 1]
+    new = Cameras.of(old, (np.array(SIZE) - 1) / 2, columns).projections
+    np.testing.assert_allclose(changes_between(old, new, SIZE), columns, atol=1e-9)
+
+
 def test_misplaced_particles_do_little_harm():
     case = Case(particles=60, half=16, far=0.2)
     clean = residual_of(replace(case, far=0.0))

@@ -14,6 +14,7 @@ from tests.builders.command import Run
 from tests.builders.image_stacks import write_images, write_stack
 from tests.builders.imod_folder import NEWST_COM, ORDER, TILT_COM, ctffind, make_folder, transforms
 from tests.builders.imported_folder import COMMON, import_table, imported
+from tomoset.formats import format_named
 
 
 def two_axes(folder: Path, **texts: str) -> Path:
@@ -326,3 +327,20 @@ def test_every_folder_and_row_that_fails_is_named(run: Run, tmp_path: Path) -> N
     assert "error: x: " in errors
     assert "error: z: " in errors
     assert list(tomoset.read("out.star")) == ["y"]
+
+
+def test_files_of_imod_need_the_hand_of_depth_as_imod_counts_it(run: Run, tmp_path: Path) -> None:
+    make_folder(tmp_path / "TS")
+    t = imported(run)
+    assert t.projections is not None
+    other = dataclasses.replace(t, projections=t.projections * [[1.0], [1.0], [-1.0], [1.0]])
+    for series, hand in ((t, t.hand), (other, -t.hand)):
+        project = tomoset.Project(tomograms=tomoset.TomogramSet([series]))
+        assert format_named("imod").told(project)["hand"] == hand
+
+
+def test_the_aligned_stack_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    make_folder(tmp_path / "TS")
+    code, _, errors = run("TS", *COMMON, "--ali")
+    assert code == 1
+    assert "the aligned stack TS.ali is not there" in errors

@@ -45,6 +45,46 @@ def test_a_sound_tomogram_breaks_no_rule(sound: Tomogram) -> None:
     assert codes(sound) == []
 
 
+def test_usual_optics_break_no_rule(sound: Tomogram) -> None:
+    """As of a microscope with a phase plate, whose aberrations were refined."""
+    n = sound.n_tilts
+    optics = replace(
+        sound.optics,
+        voltage=200.0,
+        spherical_aberration=0.01,
+        amplitude_contrast=0.07,
+        beam_tilt=(0.3, -0.2),
+        magnification=((1.01, -0.002), (0.003, 0.99)),
+        aberrations=((0.1, -0.2), (0.0, 0.3)),
+    )
+    columns = {
+        "phase_shift": np.full(n, 90.0),
+        "ctf_scale": np.linspace(0.5, 1.0, n),
+        "b_factor": np.linspace(-40.0, 400.0, n),
+        "exposure": np.full(n, 3.0),
+        "defocus_angle": np.linspace(-90.0, 180.0, n),
+    }
+    assert codes(replace(sound, optics=optics, **columns)) == []
+    odd = replace(optics, beam_tilt=(0.3, 80.0), magnification=((1.0, 0.0), (0.0, -5.0)))
+    said = [p.message for p in check(TomogramSet([replace(sound, optics=odd)])) if p.code == "V01"]
+    assert "beam tilt is 80 mrad" in " ".join(said)
+    assert "magnification is -5" in " ".join(said)
+    assert "tilt image" not in " ".join(said)
+
+
+def test_of_values_that_differ_only_those_of_few_are_named(sound: Tomogram) -> None:
+    sizes = {"a": 2.0, "b": 2.1, "c": 2.0, "d": None}
+    series = [
+        replace(sound, name=name, stack=None, optics=replace(sound.optics, pixel_size=size))
+        for name, size in sizes.items()
+    ]
+    found = {p.tomogram: p.message for p in check(TomogramSet(series)) if p.code == "S04"}
+    assert found == {
+        "b": "the pixel size is 2.1, that of most others 2",
+        "d": "the pixel size is not known, that of most others 2",
+    }
+
+
 def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
     P = t.projections
     assert P is not None

@@ -162,3 +162,18 @@ def test_wrong_numbers_of_coefficients_are_refused(
 def test_an_unknown_kind_of_deformation_is_refused() -> None:
     with pytest.raises(ModelError, match="linear, spline, Fourier"):
         Deformation(kind="empty", grid=(3, 3), coefficients=np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid"), [("linear", (2, 2)), ("spline", (3, 4)), ("Fourier", (4, 4))]
+)
+def test_coefficients_of_their_scale_displace_by_about_a_pixel(
+    kind: str, grid: tuple[int, int]
+) -> None:
+    basis = DeformationBasis(kind=kind, grid=grid, image_size=SIZE)
+    assert basis.scale.shape == (basis.count,)
+    rng = np.random.default_rng(3)
+    coefficients = basis.scale * rng.normal(size=(50, basis.count))
+    points = rng.uniform((0, 0), SIZE, (40, 2))
+    moved = basis.design(points).reshape(-1, basis.count) @ coefficients.T
+    assert 0.3 < np.sqrt((moved**2).mean()) < 3

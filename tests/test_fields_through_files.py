@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import tomoset
 from tests.builders.equality import equal
+from tests.builders.tomograms import rigid_tomogram
 from tomoset import Deformation, Optics, ParticleSet, Tomogram, TomogramSet, geometry, star
 from tomoset.formats._relion_sets import particles_from_star, particles_to_star
 from tomoset.model import Ice, Reconstruction
@@ -298,3 +299,37 @@ def test_what_was_taken_out_moves_along() -> None:
     later = replace(t.exclude([1], "ice"), deformation=bent)
     with pytest.raises(tomoset.ModelError, match="some tilt images have deformation"):
         later.restore()
+
+
+@pytest.mark.parametrize("label", ["XShiftAngst", "YShiftAngst", "ZRot", "YTilt", "XTilt"])
+def test_a_misspelt_column_of_an_alignment_loses_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    moved = geometry.translation((3, 4, 0)) @ rigid_tomogram().projections
+    TomogramSet([rigid_tomogram(stack=None, projections=moved)]).write("one.star", "relion5")
+    path = Path("tilt_series/TS_01.star")
+    path.write_text(path.read_text().replace(f"rlnTomo{label}", "rlnMine"))
+    tomoset.read("one.star").write("again/one.star")
+    before, after = (star.read(p)["TS_01"] for p in (path, "again" / path))
+    assert {name: list(after[name]) for name in before.labels} == {
+        name: list(before[name]) for name in before.labels
+    }
+
+
+@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+def test_the_table_of_excluded_images_keeps_its_comments_and_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    series = rigid_tomogram(stack="a.mrcs").exclude([4], "ice")
+    TomogramSet([series]).write("one.star", dialect)
+    path = Path("one.star" if dialect == "relion4" else "tilt_series/TS_01.star")
+    text = path.read_text()
+    head, table = text.split("data_tomoset_excluded_TS_01")
+    path.write_text(f"{head}\n# mine\n\ndata_tomoset_excluded_TS_01{table}")
+    tomoset.read("one.star").write("again/two.star")
+    assert "# mine" in "".join(f.read_text() for f in Path("again").rglob("*.star"))
+    path.write_text(f"{text}\ndata_tomoset_excluded_TS_01{table}")
+    with pytest.raises(tomoset.FileFormatError, match="2 tables are called data_tomoset_excl"):
+        tomoset.read("one.star")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -213,3 +214,17 @@ def test_motion_corrected_images(
         ]
     for one, other in zip(made["tiff"], made["mrc"], strict=True):
         assert np.array_equal(one, other)
+
+
+def test_damaged_tags_are_told_whatever_the_library_makes_of_them(stack: str) -> None:
+    """The type of a tag is another: tifffile compares a tuple with a number."""
+    whole = Path("a.tif").read_bytes()
+    first = int.from_bytes(whole[4:8], "little")
+    for tag in range(int.from_bytes(whole[first : first + 2], "little")):
+        for kind in (1, 2, 5, 12):
+            at = first + 2 + 12 * tag + 2
+            Path("a.tif").write_bytes(whole[:at] + bytes([kind, 0, 2]) + whole[at + 3 :])
+            with contextlib.suppress(tomoset.TomosetError):
+                (series,) = tomoset.read(stack).values()
+                with series.open_images() as images:
+                    images.read(0)

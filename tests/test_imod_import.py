@@ -173,6 +173,18 @@ def test_x_axis_tilt_and_its_file_are_added_up(run: Run, tmp_path: Path) -> None
     same(flat, imported(run))
 
 
+def test_options_before_the_name_of_a_program_count_and_either_hand_is_taken(
+    run: Run, tmp_path: Path
+) -> None:
+    make_folder(tmp_path / "TS")
+    plain = imported(run)
+    bare = TILT_COM.replace("$tilt -StandardInput\n", "").replace("THICKNESS 30", "THICKNESS 36")
+    make_folder(tmp_path / "TS", tilt=bare)
+    deeper = imported(run, "--hand", "1")
+    assert (plain.size, plain.hand) == ((64, 48, 30), -1)
+    assert (deeper.size, deeper.hand) == ((64, 48, 36), 1)
+
+
 def test_subset_and_turned_sizes(run: Run, tmp_path: Path) -> None:
     make_folder(tmp_path / "TS")
     plain = imported(run)
@@ -180,6 +192,11 @@ def test_subset_and_turned_sizes(run: Run, tmp_path: Path) -> None:
     make_folder(tmp_path / "TS", tilt=TILT_COM + "SUBSETSTART -4 -4\n", newst=wide)
     subset = imported(run)
     assert subset.size == (72, 56, 30)
+    unsaid = NEWST_COM.replace("SizeToOutputInXandY\t64,48\n", "")
+    make_folder(tmp_path / "uneven", tilt=TILT_COM + "SUBSETSTART -4 3\n", newst=unsaid)
+    code, _, errors = run("uneven", *COMMON, "--overwrite")
+    assert code == 0, errors
+    assert tomoset.read("out.star")["uneven"].size == (72, 42, 30)
     points = np.array([[10.0, 20.0, 5.0]])
     np.testing.assert_allclose(subset.project(points + [4, 4, 0]), plain.project(points), atol=1e-6)
     make_folder(tmp_path / "TS", newst=NEWST_COM.replace("64,48", "48,64"))
@@ -434,6 +451,7 @@ def test_order_list_beside_root_is_found_and_said(run: Run, tmp_path: Path) -> N
         ("TS/TS.st no", "TomoTiltSeriesName TomoImportImodDir", "no/tilt.com"),
         ("TS/TS.st TS a b", "TomoTiltSeriesName TomoImportImodDir TomoImportCtfFindFile TomoImportCtfPlotterFile", "keep one"),
         ("TS/TS.st TS x", "TomoTiltSeriesName TomoImportImodDir TomoImportFractionalDose", "expected a number, found 'x'"),
+        ("TS/TS.st TS 0 TS/TS_order.csv", "TomoTiltSeriesName TomoImportImodDir TomoImportFractionalDose TomoImportOrderList", "above 0"),
         ("a TS/TS.st TS\na TS/TS.st TS", "TomoName TomoTiltSeriesName TomoImportImodDir", "called 'a'"),
     ],
 )  # fmt: skip
@@ -478,6 +496,7 @@ def test_new_series_are_appended_to_a_set(run: Run, tmp_path: Path) -> None:
         ((), "one of the two"),
         (("TS", "--i", "in.star"), "one of the two"),
         (("TS", "--hand", "0"), "--hand"),
+        (("TS", "--hand", "2"), "--hand"),
         (("TS", "--angpix", "-1"), "--angpix must be above 0"),
         (("TS", "--fd", "0"), "--fd must be above 0"),
         (("TS", "--no-flip", "--flipZ"), "contradicts"),
@@ -504,3 +523,27 @@ def test_json_lists_what_was_imported_and_what_failed(run: Run, tmp_path: Path) 
     summary = json.loads(out)
     assert summary["imported"][0] == {"name": "TS", "tilt_images": 5, "stack": "TS/TS.st:mrc"}
     assert summary["failed"][0]["name"] == "no"
+
+
+def test_without_fullimage_the_size_is_that_of_the_aligned_images(run: Run, tmp_path: Path) -> None:
+    unsaid = NEWST_COM.replace("BinByFactor\t1\n", "")
+    binned = NEWST_COM.replace("64,48", "32,24").replace("BinByFactor\t1", "BinByFactor\t2")
+    for full in ("", "FULLIMAGE 0 0\n"):
+        for newst in (unsaid, binned):
+            tilt = TILT_COM.replace("FULLIMAGE 64 48\n", full)
+            make_folder(tmp_path / "TS", tilt=tilt, newst=newst)
+            assert imported(run).size == (64, 48, 30)
+
+
+def test_the_size_of_newstack_in_place_of_fullimage(run: Run, tmp_path: Path) -> None:
+    make_folder(tmp_path / "TS")
+    assert "not the size of" not in run("TS", *COMMON)[2]
+    make_folder(tmp_path / "TS", newst=NEWST_COM.replace("64,48", "60,40"))
+    _, _, said = run("TS", *COMMON, "--overwrite")
+    assert "FULLIMAGE 64 48 is not the size of the aligned images, 60 x 40" in said
+    assert tomoset.read("out.star")["TS"].size == (64, 48, 30)
+    assert imported(run, "--ali_size").size == (60, 40, 30)
+    make_folder(tmp_path / "TS", newst=NEWST_COM.replace("SizeToOutputInXandY\t64,48\n", ""))
+    code, _, errors = run("TS", *COMMON, "--overwrite", "--ali_size")
+    assert code == 1
+    assert "newst.com: --ali_size asks for SizeToOutputInXandY, which is not there" in errors

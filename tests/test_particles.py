@@ -325,6 +325,16 @@ def test_visible_frames_in_other_layouts() -> None:
     assert same_texts(particles_to_star(p, "relion5", TOMOGRAMS), star.loads(text))
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[1,0,1", "1,0,1]", "(1,0,1]", "[1,0,2]", "[1;0;1]", "[1,0.1]", "[1,0,11", "[1,0,1]]", "[]", "[0,,1]", "[1,0,é]"],
+)  # fmt: skip
+def test_visible_frames_that_are_none(text: str) -> None:
+    for good in ("[1,0,1]", "[0,1]"):
+        with pytest.raises(tomoset.FileFormatError, match=r"in\.star:\d+: .*found"):
+            load(PARTICLES_5.replace(good, text))
+
+
 # ---- values through both dialects ------------------------------------------------------------
 
 values = st.floats(-1e4, 1e4, allow_nan=False, allow_subnormal=False)
@@ -462,6 +472,8 @@ def test_several_tables_of_particles() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (PARTICLES_4.replace("001 001/7", "zzz 001/7"), r"'zzz'; the tomogram set has 'TS_01', '001'\. Give the tomogram set"),
+        (PARTICLES_4.replace("001 001/7", "frames/001_TS_01_of_the_first_day.tomostar 001/7"), "did you mean 'TS_01'"),
         (PARTICLES_4.replace("001 001/7", "0001 001/7"), r"in.star: 1 of 3 particles .*no tomogram is called '0001'; the tomogram set has 'TS_01', '001'; did you mean '001'\?"),
         (PARTICLES_4.replace("TS_01 TS_01/1", "x/TS_01_1.00Apx.tomostar TS_01/1"), "did you mean 'TS_01'"),
     ],

@@ -39,6 +39,18 @@ def listing(name: str, **values: str) -> tuple[object, ...]:
 
 AB = "data_t\nloop_\n_a #1\n_b #2\n"
 
+
+def test_the_word_loop_and_labels_may_have_comments_and_nothing_else() -> None:
+    (table,) = star.loads("data_t\nLOOP_ # of mine\n_a#1\n_b # 2 \n_c # good\n1 2 3\n")
+    assert plain([table]) == [loop("t", a=["1"], b=["2"], c=["3"])]
+    assert table.comments == ("# of mine", "# good")
+    for wrong in ("loop_x\n_a\n1", "loop_ x\n_a\n1", "loop\n_a\n1"):
+        with pytest.raises(FileFormatError, match=r"expected _label, loop_ or data_"):
+            star.loads(f"data_t\n{wrong}\n")
+    (open_quote,) = star.loads(f'{AB}\'a "b c" \n')
+    assert plain([open_quote]) == [loop("t", a=["'a"], b=["b c"])]
+
+
 READS = {
     "loop": (AB + "1 x\n2 y\n", [loop("t", a=["1", "2"], b=["x", "y"])]),
     "list": ("data_t\n\n_a   1\n_b  x\n", [listing("t", a="1", b="x")]),

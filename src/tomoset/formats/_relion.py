@@ -24,6 +24,7 @@ from tomoset.formats._relion_labels import (
     LABELS,
     PROJECTION_LABELS,
     STAR_FILE,
+    excluded_name,
 )
 from tomoset.formats._relion_links import load
 from tomoset.formats._relion_project import linked_files, links_file
@@ -127,12 +128,18 @@ def refuse_duplicates(text: star.StarFile, table: star.Table) -> None:
                 "so each may occur only once",
                 row=row,
             )
-    blocks = Counter(t.name for t in text.tables if t is not table)
+    refuse_repeated((t for t in text.tables if t is not table), names, text.path)
+
+
+def refuse_repeated(tables: Iterable[star.Table], names: Iterable[str], path: str | None) -> None:
+    """Refuse several tables of one tomogram, of which all but one would be passed over."""
+    blocks = Counter(table.name for table in tables)
     for name in names:
-        if blocks[name] > 1:
-            raise FileFormatError(
-                f"{blocks[name]} tables are called data_{name}; expected one", path=text.path
-            )
+        for block in (name, excluded_name(name)):
+            if blocks[block] > 1:
+                raise FileFormatError(
+                    f"{blocks[block]} tables are called data_{block}; expected one", path=path
+                )
 
 
 class Relion(Format):

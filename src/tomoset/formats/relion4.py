@@ -152,9 +152,10 @@ def to_star(tomograms: TomogramSet, path: StrPath | None = None) -> star.StarFil
     head = global_table(
         ready, GLOBAL_COLUMNS, template, version=_VERSION, finder=finder, leave_out=(STAR_FILE,)
     )
-    tables = _tilt_tables(ready, old, finder)
+    known = {} if old is None else {t.name: t for t in reversed(old.tables)}
+    tables = {t.name: _table_of(t, known.get(t.name), finder) for t in ready.values()}
     excluded = [
-        exclusion_table(_table_of(t.excluded, None, finder), t)
+        exclusion_table(_table_of(t.excluded, known.get(excluded_name(t.name)), finder), t)
         for t in ready.values()
         if t.exclusions
     ]
@@ -162,10 +163,9 @@ def to_star(tomograms: TomogramSet, path: StrPath | None = None) -> star.StarFil
         return star.StarFile((head, *tables.values(), *excluded))
     written: list[star.Table] = [] if template is not None else [head]
     before = [] if template is None else list(template["rlnTomoName"])
-    own = {table.name for table in old.tables}
     gone = {name for name in before if name not in tables}
     gone |= {excluded_name(name) for name in before}
-    gone |= {f"tomo_{row}" for row, name in enumerate(before) if name not in own}  # legacy
+    gone |= {f"tomo_{row}" for row, name in enumerate(before) if name not in known}  # legacy
     for table in old.tables:
         if table is template:
             written += [head]
@@ -193,13 +193,6 @@ def _warn_of_other_images(tomograms: TomogramSet) -> None:
                 LossyWarning,
                 stacklevel=5,
             )
-
-
-def _tilt_tables(
-    ready: TomogramSet, old: star.StarFile | None, finder: Finder
-) -> dict[str, star.Table]:
-    before = {} if old is None else {t.name: t for t in reversed(old.tables)}
-    return {t.name: _table_of(t, before.get(t.name), finder) for t in ready.values()}
 
 
 def _table_of(tomogram: Tomogram, old: star.Table | None, finder: Finder) -> star.Table:

@@ -24,9 +24,17 @@ from tomoset.errors import (
 from tomoset.files import together
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
-from tomoset.formats._relion import ROWS_IN_ORDER, Labelled, Relion, find_global, refuse_duplicates
+from tomoset.formats._relion import (
+    ROWS_IN_ORDER,
+    Labelled,
+    Relion,
+    find_global,
+    refuse_duplicates,
+    refuse_repeated,
+)
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
+    ANGLES,
     FRAME_COUNT,
     GLOBAL_COLUMNS,
     IMAGE_NAME,
@@ -136,6 +144,7 @@ def _series_file(table: star.Table, row: int, name: str, finder: Finder) -> star
 
 
 def _read_tomogram(reader: GlobalRow, file: star.StarFile, name: str) -> Tomogram:
+    refuse_repeated(file.tables, [name], file.path)
     tilts = next((t for t in file.tables if t.name == name), None)
     if tilts is None:
         raise MissingFieldError(
@@ -322,15 +331,16 @@ def _head(ready: TomogramSet, path: str, old: Files | None, finder: Finder) -> s
 def _series(
     tomogram: Tomogram, old: star.StarFile | None, finder: Finder, *, keep_matrices: bool
 ) -> star.StarFile:
-    before = None if old is None else next((t for t in old.tables if t.name == tomogram.name), None)
+    known = {} if old is None else {t.name: t for t in reversed(old.tables)}
+    before, gone = known.get(tomogram.name), excluded_name(tomogram.name)
     table = _table_of(tomogram, before, finder, keep_matrices=keep_matrices)
     excluded: list[star.Table] = []
     if tomogram.exclusions:
-        out = _table_of(tomogram.excluded, None, finder, keep_matrices=keep_matrices)
+        out = _table_of(tomogram.excluded, known.get(gone), finder, keep_matrices=keep_matrices)
         excluded = [exclusion_table(out, tomogram)]
     if old is None:
         return star.StarFile((table, *excluded))
-    kept = (t for t in old.tables if t.name != excluded_name(tomogram.name))
+    kept = (t for t in old.tables if t.name != gone)
     tables = (*(table if t is before else t for t in kept), *excluded)
     return star.StarFile(tables, comments=old.comments)
 
@@ -360,7 +370,7 @@ def _alignment_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
     """Angles and shifts; of tilt images whose alignment nobody changed as they were read."""
     source, now = tomogram.source, poses(tomogram)
     old = source.tilts if source is not None and source.format == NAME else {}
-    complete = all(label in old for label in ALIGNMENT_LABELS[1:])
+    complete = all(label in old for label in ANGLES)
     before = None if source is None else source.tilt_values.get(ALIGNMENT_LABELS[1])
     if now is None:  # what the file says of angles, if anything, is no alignment
         return {} if before is None else dict.fromkeys(ALIGNMENT_LABELS)
@@ -369,7 +379,8 @@ def _alignment_texts(tomogram: Tomogram) -> dict[str, Sequence[str] | None]:
         same = same_entries(before, now)
         if same.all():
             return {label: old.get(label) for label in ALIGNMENT_LABELS}
-        if PROJECTION_LABELS[0] in old:  # by which the angles beside them were not needed
+        whole = all(label in old for label in ALIGNMENT_LABELS[3:])
+        if not whole or PROJECTION_LABELS[0] in old:  # by which the angles were not needed
             same[:] = False
     numbers = _parameters(tomogram, now[~same])
     none = ["0.0"] * len(now)

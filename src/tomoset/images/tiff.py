@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,8 +62,11 @@ class TiffStack(Stack):
             self._file.filehandle.set_lock(True)  # seeking and reading are two steps
             self._pages = [self._file.pages[i] for i in range(len(self._file.pages))]
             problem = complaints.first or self._problem()
-        except (tifffile.TiffFileError, ValueError, struct.error, IndexError) as error:
-            problem = str(error)
+            pixel_size = 0.0 if problem else _pixel_size(self._file.pages.first)
+        except OSError:
+            raise
+        except Exception as error:  # damaged tags end in any error
+            problem = str(error) or type(error).__name__
         finally:
             logger.removeHandler(complaints)
         if problem:
@@ -78,7 +80,7 @@ class TiffStack(Stack):
             size=(first.shape[1], first.shape[0]),
             n_images=len(self._pages),
             mode=MODES[self._stored.str[1:]],
-            pixel_size=_pixel_size(first),
+            pixel_size=pixel_size,
         )
         super().__init__(header, dtype)
 
@@ -104,8 +106,12 @@ class TiffStack(Stack):
 
     def check_whole(self) -> None:
         for number, page in enumerate(self._pages, 1):
-            parts = zip(page.dataoffsets, page.databytecounts, strict=True)
-            if any(start + count > self._file.filehandle.size for start, count in parts):
+            parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+            try:
+                end = max(start + count for start, count in parts)
+            except (TypeError, ValueError):
+                raise self._error(f"page {number} does not say where its pixels are") from None
+            if end > self._file.filehandle.size:
                 raise self._error(
                     f"it is cut short in page {number} of {self.n_images}; copy the file again "
                     "from where it comes from"

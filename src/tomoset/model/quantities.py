@@ -183,9 +183,12 @@ QUANTITIES = MappingProxyType(
 OF_OPTICS = ("pixel_size", "voltage", "spherical_aberration", "amplitude_contrast")
 OF_CTF = (*OF_OPTICS, "defocus_u", "defocus_v", "defocus_angle", "phase_shift", "ctf_scale",
           "b_factor", "defocus_slope")  # fmt: skip
+#: Of a tomogram as a whole, of several numbers.
+_OF_ALL = ("size", "image_size", "beam_tilt", "magnification")
 #: All of which unusual values are said.
 OF_TOMOGRAM = (*OF_CTF, "pre_exposure", "fractional_dose", "exposure", "nominal_tilts", "angles",
-               "shifts", "size", "image_size", "n_tilts", "image_index", "acquisition")  # fmt: skip
+               "shifts", "size", "image_size", "n_tilts", "image_index", "acquisition", "beam_tilt",
+               "magnification")  # fmt: skip
 
 
 def refuse_impossible(
@@ -317,7 +320,7 @@ def _finding(
     field: str, values: npt.NDArray[np.float64], mask: npt.NDArray[np.bool_], worst: int
 ) -> Finding:
     found = float(values.ravel()[worst])
-    if values.ndim == 0 or field in ("size", "image_size"):
+    if values.ndim == 0 or field in _OF_ALL:
         return Finding(field=field, rows=None, found=found)
     return Finding(
         field=field, rows=np.asarray(mask.reshape(len(mask), -1).any(axis=1)), found=found

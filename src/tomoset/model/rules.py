@@ -89,13 +89,10 @@ def each(test: Callable[[Tomogram], str | None]) -> Callable[[TomogramSet], Foun
 def mixed(what: str, value: Callable[[Tomogram], float | None]) -> Callable[[TomogramSet], Found]:
     def over(tomograms: TomogramSet) -> Found:
         values = {name: value(t) for name, t in tomograms.items()}
-        common = Counter(values.values()).most_common()
-        for name, found in values.items():
-            if len(common) > 1 and found != common[0][0]:
-                yield (
-                    name,
-                    f"{what} is {_number(found)}, that of most others {_number(common[0][0])}",
-                )
+        for most, _ in Counter(values.values()).most_common(1):
+            for name, found in values.items():
+                if found != most:
+                    yield name, f"{what} is {_number(found)}, that of most others {_number(most)}"
 
     return over
 

@@ -71,7 +71,7 @@ def unknown_message(lost: Sequence[str], tomograms: TomogramSet) -> str:
     # Warp and others refer to a series by its file; then the stem is the name.
     inside = [name for name in tomograms if name and name in lost[0]]
     near += sorted(inside, key=len)[-1:]
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return (
         f"no tomogram is called {some(lost)}; the tomogram set has {some(tomograms, 8) or 'none'}"
         f"{hint} Give the tomogram set that belongs to this file, or correct the names"
