@@ -17,7 +17,6 @@ import numpy.typing as npt
 from tomoset import geometry, star
 from tomoset.errors import (
     MissingFieldError,
-    MissingFileError,
     ModelError,
     UnsupportedError,
 )
@@ -29,7 +28,6 @@ from tomoset.formats._relion import (
     Labelled,
     Relion,
     find_global,
-    refuse_duplicates,
     refuse_repeated,
 )
 from tomoset.formats._relion_labels import (
@@ -64,6 +62,7 @@ from tomoset.formats._relion_rows import (
     source_of,
     with_exclusions,
 )
+from tomoset.formats._relion_series import own_tables, series_file, without_series
 from tomoset.formats._relion_tables import exclusion_table, global_table, tilt_table
 from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
 from tomoset.model import Tomogram, TomogramSet
@@ -95,7 +94,7 @@ def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
     Where it names none its own tables are the tilt series, as WarpTools writes them.
     """
     series: dict[str, star.StarFile] = {}
-    head, finder, tomograms = _without_series(text, table), Finder(text.path), []
+    head, finder, tomograms = without_series(text, table), Finder(text.path), []
     own = {t.name: t for t in reversed(text.tables) if t is not table}
     for row, name in enumerate(table["rlnTomoName"]):
         if name in series:
@@ -106,41 +105,13 @@ def _read(text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
             )
         with part(bad, name):
             if head is text:
-                series[name] = _series_file(table, row, name, finder)
+                series[name] = series_file(table, row, name, finder)
             else:
-                series[name] = _own_tables(text, own, (name, excluded_name(name)))
+                series[name] = own_tables(text, own, (name, excluded_name(name)))
             tomograms.append(_read_tomogram(GlobalRow(table, row, finder), series[name], name))
     every = dict.fromkeys(file.path for file in (text, *series.values()))
     files = [path for path in every if path is not None]
     return TomogramSet(tomograms, format=NAME, files=files, source=Files(head, table, series))
-
-
-def _without_series(text: star.StarFile, table: star.Table) -> star.StarFile:
-    """The global file without the tables of tilt images that it holds if it names no other file."""
-    if STAR_FILE in table:
-        return text
-    refuse_duplicates(text, table)
-    names = {name for one in table["rlnTomoName"] for name in (one, excluded_name(one))}
-    return replace(text, tables=tuple(t for t in text if t is table or t.name not in names))
-
-
-def _own_tables(
-    text: star.StarFile, tables: dict[str, star.Table], names: Iterable[str]
-) -> star.StarFile:
-    """The tables of one tomogram, as a file of their own."""
-    return replace(text, tables=tuple(tables[name] for name in names if name in tables))
-
-
-def _series_file(table: star.Table, row: int, name: str, finder: Finder) -> star.StarFile:
-    path = table[STAR_FILE][row]
-    found = finder.find(path)
-    if found is None:
-        raise MissingFileError(
-            f"{table.path}:{table.line_of(row)}: tomogram {name!r}: {path} is not there; it is "
-            "looked for in each folder above the set and in the working folder; put it there, or "
-            "take the line out of the set"
-        )
-    return star.read(found)
 
 
 def _read_tomogram(reader: GlobalRow, file: star.StarFile, name: str) -> Tomogram:
