@@ -397,6 +397,11 @@ def test_what_an_alignment_file_cannot_say_is_refused(
     code, out, _ = convert(capsys, "set.star", "out", "--to", "aretomo", "--nearest")
     assert code == 0
     assert "verified: 75 points" in out
+    flat = Deformation(kind="linear", grid=(3, 3), coefficients=np.zeros((5, 3)))
+    TomogramSet([rigid_tomogram(deformation=flat)]).write("flat.star", "relion4")
+    code, _, errors = convert(capsys, "flat.star", "flat", "--to", "aretomo")
+    assert code == 0
+    assert "deformation" not in errors
 
 
 def test_tilts_about_x_are_a_loss_in_images_and_defocus(

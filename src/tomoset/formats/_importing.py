@@ -221,7 +221,7 @@ def unsaid(project: Project, t: Tomogram, package: str) -> list[str]:
     """What belongs to a tomogram, and files of single tilt series say nothing of."""
     particles = project.particles
     what = {
-        "a 2D deformation": t.deformation,
+        "a 2D deformation": t.deformation is not None and t.deformation.coefficients.any(),
         "images of half of the frames": t.half_images,
         "particles": particles is not None and t.name in particles.by_tomogram(),
         "fiducials": project.fiducials.get(t.name),
