@@ -120,8 +120,9 @@ def pixel_size_of(given: float | None, header: ImageHeader) -> float:
         return round(header.pixel_size, 6)
     if known and abs(header.pixel_size / given - 1) > 0.05:
         warnings.warn(
-            f"pixel size {given:g} Å (`pixel_size`) is taken, though the stacks' headers say "
-            f"another, such as {header.pixel_size:.4g} Å of {os.path.basename(header.path)}",
+            f"pixel size {given:g} Å (`pixel_size`) is taken, though the stacks' headers "
+            f"say another pixel size, such as {header.pixel_size:.4g} Å of "
+            f"{os.path.basename(header.path)}",
             AssumptionWarning,
             stacklevel=3,
         )
