@@ -429,6 +429,21 @@ def test_what_is_known_of_some_images_only_is_said_to_be_lost(
     assert read("out")["TS_01"].defocus_u is None
 
 
+@needs_warp
+def test_a_refined_series_goes_to_relion_and_back_to_warp(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where the smaller defocus is the first."""
+    first = read_quietly(TESTDATA / "TS_1.xml", **K3)
+    first.write("set.star", "relion4")
+    sizes = ("--image-size", "5760", "4092")
+    code, out, errors = convert(capsys, "set.star", "out", "--to", "warp", *sizes)
+    assert code == 0, errors
+    assert "verified: 75 points" in out
+    (again,) = read("out").values()
+    np.testing.assert_allclose(again.defocus_u, first["TS_1"].defocus_u, atol=1e-3)
+
+
 def test_grids_with_margins_are_carried_with_the_loss_said() -> None:
     with pytest.warns(LossyWarning, match=r"deformation of 4 x 3 nodes, which is up to .* px off"):
         alone(series_xml(grids=grid("GridMovementX", BENT, margin=0.1)))

@@ -52,7 +52,7 @@ def alike(before: Tomogram, again: Tomogram, format: Format) -> tuple[Tomogram, 
     """Both without what the files do not say of a tomogram, which is a warning."""
     if format.can("excluded views") and before.ctf_scale is not None and before.ctf_scale.any():
         before = before.select(before.ctf_scale != 0)
-    before, lost = _larger_first(before), []
+    before, again, lost = _larger_first(before), _larger_first(again), []
     for field, called in _MAY_BE_LOST.items():
         one, other = getattr(before, field), getattr(again, field)
         plain = field in ("ctf_scale", "b_factor") and other is not None

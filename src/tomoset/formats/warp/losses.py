@@ -13,7 +13,7 @@ from tomoset.model import Project, Tomogram
 Array = npt.NDArray[np.float64]
 
 #: Differences of less are those of rounded numbers [px].
-_ROUNDED = 1e-5
+_ROUNDED = 5e-4
 
 
 def losses_of(project: Project) -> dict[str, Loss]:
