@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tomoset
-from tests.builders.image_stacks import write_images, write_stack
+from tests.builders.image_stacks import write_images
 from tests.builders.tomograms import rigid_tomogram
 from tomoset.cli import main
 from tomoset.errors import ModelError
@@ -51,7 +51,7 @@ def refused(capsys: pytest.CaptureFixture[str], tomograms: TomogramSet, command:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("size", [(63, 49, 10**9), (200_000, 200_000, 20_000)])
+@pytest.mark.parametrize("size", [(63, 49, 900_000), (200_000, 200_000, 20_000)])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_tomogram_far_beyond_its_images_is_refused(
     tomograms: TomogramSet,
@@ -65,16 +65,12 @@ def test_a_tomogram_far_beyond_its_images_is_refused(
 
 
 def test_the_case_of_a_depth_of_a_thousand_million(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    tomograms = tomoset.read(shared / "cases/reconstruct_no_memory_bound/t.star")
-    for t in tomograms.values():
-        Path(t.stack).parent.mkdir()
-        write_stack(tmp_path / t.stack, t.n_tilts, (160, 152), 8.0)
-    (deep,) = [t for t in tomograms.values() if t.size[2] > 10**6]
-    done = tomoset.reconstruct(tomograms, "o", binning=8, names=[deep.name], quiet=True)
-    assert "1000000000 voxels" in done.report.failed[deep.name]
+    with pytest.raises(
+        tomoset.FileFormatError, match=r"t\.star:21: .*size: expected from 1 to 1e\+06 px"
+    ):
+        tomoset.read(shared / "cases/reconstruct_no_memory_bound/t.star")
 
 
 @pytest.mark.parametrize(("there", "what"), [("available_memory", "memory"), ("free_disk", "disk")])
