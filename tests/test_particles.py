@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from tests.builders.relion_texts import (
     same_texts,
 )
 from tests.builders.tomograms import unaligned_tomogram
+from tests.builders.work import lines_run
 from tomoset import Optics, TomogramSet, star
 from tomoset.formats._relion_sets import particles_from_star, particles_to_star, read_particles
+from tomoset.formats._relion_sets._visible import parse_visible
 from tomoset.geometry import euler_matrix, rotation_y, rotation_z
 from tomoset.model import ParticleSet, VisibleTilts
 
@@ -333,6 +336,14 @@ def test_visible_frames_that_are_none(text: str) -> None:
     for good in ("[1,0,1]", "[0,1]"):
         with pytest.raises(tomoset.FileFormatError, match=r"in\.star:\d+: .*found"):
             load(PARTICLES_5.replace(good, text))
+
+
+def test_visible_frames_of_many_particles_are_read_without_a_loop() -> None:
+    def reading(n: int) -> Callable[[], object]:
+        texts = ["[1,0,1]", "[0,1]", "[1]"] * n
+        return lambda: parse_visible(star.Table("particles", {"rlnTomoVisibleFrames": texts}))
+
+    assert lines_run(reading(1000)) < lines_run(reading(10)) + 10
 
 
 # ---- values through both dialects ------------------------------------------------------------

@@ -11,10 +11,10 @@ import numpy as np
 import tifffile
 
 import tomoset
-from tests.builders import relion_texts as texts
 from tests.builders.image_stacks import write_stack
 from tests.builders.imod_folder import SIZE, TILTS, make_folder
 from tests.builders.relion_project import small_project
+from tests.builders.relion_texts import MANIFOLDS, PARTICLES_4, PARTICLES_5, tomograms_text
 from tests.builders.tomograms import rigid_tomogram
 from tests.builders.whole_project import whole_project, write_files
 from tomoset.formats.imod.bead_models import read_bead_model, write_bead_model
@@ -89,10 +89,10 @@ def _series(name: str, n: int) -> Tomogram:
 
 def _texts(folder: Path, particles: str) -> Subject:
     """Texts in odd spellings: particles of one dialect, manifolds."""
-    dialect = "relion5" if particles is texts.PARTICLES_5 else "relion4"
+    dialect = "relion5" if particles is PARTICLES_5 else "relion4"
     series = [_series("TS_01", 3), _series("001", 2)]
     tomoset.TomogramSet(series).write("tomograms.star", dialect)
-    sets = {"Particles": particles, "Manifolds": texts.MANIFOLDS.split("data_other")[0]}
+    sets = {"Particles": particles, "Manifolds": MANIFOLDS.split("data_other")[0]}
     links = "data_\n\n_rlnTomoTomogramsFile tomograms.star\n"
     for kind, text in sets.items():
         (folder / f"{kind}.star").write_text(text)
@@ -103,7 +103,7 @@ def _texts(folder: Path, particles: str) -> Subject:
 
 def _tables(folder: Path) -> Subject:
     """Tilt tables with columns that nobody knows."""
-    (folder / "tomograms.star").write_text(texts.tomograms_text())
+    (folder / "tomograms.star").write_text(tomograms_text())
     works = _asked("tomograms.star")
     return Subject(folder, ["*.star"], works, "tomograms.star")
 
@@ -171,8 +171,8 @@ def make(root: Path) -> list[Subject]:
         lambda folder: _whole(folder, "relion4"),
         lambda folder: _whole(folder, "relion5"),
         _small,
-        lambda folder: _texts(folder, texts.PARTICLES_4),
-        lambda folder: _texts(folder, texts.PARTICLES_5),
+        lambda folder: _texts(folder, PARTICLES_4),
+        lambda folder: _texts(folder, PARTICLES_5),
         _tables,
         _imod,
         lambda folder: _imod(folder, ctf=None, defocus=DEFOCUS, xtilt="0.5\n" * len(TILTS)),
