@@ -13,6 +13,7 @@ import tomoset
 import tomoset.formats
 from tests.builders.command import Run, convert
 from tests.builders.imod_folder import TILT_COM, make_folder
+from tests.builders.imported_folder import import_table
 from tests.builders.relion_project import small_project
 from tests.builders.whole_project import NAME, whole_project, write_files
 from tomoset.cli import main
@@ -156,6 +157,17 @@ def test_an_import_does_not_replace_an_edited_set(run: Run, tmp_path: Path) -> N
     assert tomoset.read("out.star")["TS"].hand == 1
     assert run(*common, "--overwrite")[0] == 0
     assert tomoset.read("out.star")["TS"].hand == -1
+
+
+def test_an_import_never_replaces_its_table(run: Run, tmp_path: Path) -> None:
+    make_folder(tmp_path / "TS")
+    import_table(tmp_path, "TS TS/TS.st:mrc TS", "TomoName TomoTiltSeriesName TomoImportImodDir")
+    os.link("in.star", "out.star")
+    before = Path("in.star").read_bytes()
+    code, _, errors = run("--i", "in.star", "--flipYZ", "--angpix", "2", "--overwrite")
+    assert code == 1
+    assert "out.star is" in errors
+    assert Path("in.star").read_bytes() == before
 
 
 def test_a_conversion_whose_verification_fails_leaves_what_was_there(

@@ -139,7 +139,12 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
     with collected_warnings(strict=given["strict"]) as warned:
         before = None if given["append"] is None else read(given["append"])
         files = set() if before is None else {os.path.realpath(file) for file in before.files}
-        guard = Guard(overwrite=given["overwrite"], ours=lambda p: os.path.realpath(p) in files)
+        read_from = [p for p in (*sources, options.get("table")) if p and os.path.isfile(p)]
+        guard = Guard(
+            lambda: read_from,
+            overwrite=given["overwrite"],
+            ours=lambda path: os.path.realpath(path) in files,
+        )
         with together(guard, home=os.path.dirname(output) or "."):
             with shown():
                 reading = format.read(sources, target=output, before=before, **options)
