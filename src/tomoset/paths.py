@@ -88,8 +88,9 @@ def from_here(path: str) -> str:
     """
     if not os.path.isabs(path):
         return path
-    relative = os.path.relpath(path)
-    return path if relative.startswith(os.path.join(os.pardir, os.pardir)) else relative
+    here = os.getcwd()
+    near = here if os.path.dirname(here) == os.sep else os.path.dirname(here)
+    return os.path.relpath(path) if os.path.commonpath([near, path]) == near else path
 
 
 def image_place(name: str) -> tuple[str, int]:
