@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tomoset.errors import MissingFileError, ModelError, UnknownFormatError, some_of
+from tomoset.errors import (
+    FileFormatError,
+    MissingFileError,
+    ModelError,
+    UnknownFormatError,
+    some_of,
+)
 from tomoset.files import read_bytes
 from tomoset.formats._format import Failure, Reading, StrPath, part
 from tomoset.formats.warp.importer import Imported, ImportOptions, SettingsOf, import_series
@@ -37,13 +44,22 @@ def read_series(
     settings = SettingsOf(options.settings)
     done: list[Imported] = []
     for path in dict.fromkeys(files):
-        with part(failures, path):
+        with part(failures, path), _named(path):
             done.append(import_series(_read(path), options, settings))
     before = TomogramSet(format="warp") if before is None else before
     tomograms = [one.tomogram for one in done]
     _refuse_duplicates([*before, *(t.name for t in tomograms)])
     project = Project(tomograms=before.with_tomograms([*before.values(), *tomograms]))
     return Reading(project=project, notes=_notes(done), failures=failures)
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Have what the model refuses name the file that says it."""
+    try:
+        yield
+    except ModelError as problem:
+        raise FileFormatError(str(problem), path=path) from problem
 
 
 def files_of(source: str) -> list[str]:
