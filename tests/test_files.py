@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from pathlib import Path
@@ -113,6 +114,21 @@ def test_files_of_a_run_that_goes_on_are_left_alone(tmp_path: Path) -> None:
             patch.setattr(staging, "_own", set())
             recover(tmp_path)
         assert beside.is_dir()
+    assert contents(tmp_path) == {"a": b"1"}
+
+
+def test_without_locks_nothing_of_others_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with together() as files, files.open(tmp_path / "a") as stream:
+        stream.write(b"1")
+        with pytest.MonkeyPatch.context() as patch:  # as another process sees it
+            patch.setattr(staging, "_own", set())
+            recover(tmp_path)
     assert contents(tmp_path) == {"a": b"1"}
 
 

@@ -99,6 +99,20 @@ def test_a_link_in_the_place_of_an_output_is_not_followed(
     assert Path("elsewhere.mrc").read_text() == "precious"
 
 
+def test_beads_that_are_given_are_never_replaced(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("find-fiducials", "tomograms.star", "--fid", "--figures", "none")
+    assert main([*arguments, "--o", "N", "--r", "60"]) == 0
+    beads = shutil.copy(f"N/{NAME}.fid", f"{NAME}.fid")
+    before = Path(beads).read_bytes()
+    (made / "B").mkdir()
+    os.link(beads, f"B/{NAME}.fid")
+    again = (*arguments, "--beads", "{name}.fid", "--o", "B", "--overwrite")
+    assert "is read by this command" in refused(capsys, *again)
+    assert Path(beads).read_bytes() == before
+
+
 def test_a_folder_is_of_one_set(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconstruct", "tomograms.star", "--o", "N", *COARSE]) == 0
     before = Path(f"N/tomograms/rec_{NAME}.mrc").read_bytes()

@@ -99,7 +99,7 @@ def _locked_folder(folder: Path, first: Path | None) -> tuple[Path, int]:
                 with open(first / _OTHERS, "ab") as stream:
                     stream.write(os.fsencode(os.path.relpath(path, first)) + b"\0")
             path.mkdir()
-            descriptor = _lock(path)
+            descriptor = _lock(path, own=True)
         except FileNotFoundError:  # taken for one left behind, before it was locked
             continue
         except BaseException:
@@ -109,12 +109,14 @@ def _locked_folder(folder: Path, first: Path | None) -> tuple[Path, int]:
             return path, descriptor
 
 
-def _lock(path: Path) -> int | None:
-    """Lock a staging folder; None if somebody else has it, or it is gone meanwhile."""
+def _lock(path: Path, *, own: bool) -> int | None:
+    """Lock a staging folder; None if somebody else has it, or may have, or it is gone meanwhile."""
     lock = path / _LOCK
     descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        _flock(descriptor)
+        if not _flock(descriptor) and not own:
+            os.close(descriptor)
+            return None  # nothing tells whether its owner lives
         if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
@@ -126,12 +128,15 @@ def _lock(path: Path) -> int | None:
     return None
 
 
-def _flock(descriptor: int) -> None:
+def _flock(descriptor: int) -> bool:
+    """Lock a file, if its file system has locks; whether it has."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as problem:
         if problem.errno not in _NO_LOCKS:
             raise
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,7 @@ def recover(folder: str | os.PathLike[str]) -> None:
         _swept.add(where)
     for path in _left_behind(where):
         try:
-            descriptor = _lock(path)
+            descriptor = _lock(path, own=False)
         except OSError as problem:
             if (path / _JOURNAL).exists():
                 _warn(where, problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -142,23 +143,23 @@ def refuse_repeated(tables: Iterable[star.Table], names: Iterable[str], path: st
                 )
 
 
-class Relion(Format):
+class Relion(Format, ABC):
     """A dialect of RELION's STAR files."""
 
     labels = LABELS
     reads = "`tomograms.star`, `optimisation_set.star` and all that it names"
     writes = "the same"
 
+    @abstractmethod
     def find_global(self, tables: Iterable[Labelled]) -> int | None:
         """Which of the tables of a file is the one that lists the tomograms, if it is of this."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_star(self, text: star.StarFile, table: star.Table, bad: Failures) -> TomogramSet:
         """A set from its global file, and the table of it that lists the tomograms.
 
         What is wrong with a tomogram is one of the bad; the others are in the set.
         """
-        raise NotImplementedError
 
     def detect(self, path: str, head: bytes) -> bool:
         """Whether a table lists tomograms as this dialect does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,22 @@ class Made:
         Of the program in that folder.
     project : Project
         Of which it is made now.
+    reads : sequence of str
+        Further files that are read.
     overwrite : bool
         Whether anything but what is read may be replaced.
     """
 
-    def __init__(self, records: Records[Any], project: Project, *, overwrite: bool) -> None:
+    def __init__(
+        self, records: Records[Any], project: Project, reads: Sequence[str], *, overwrite: bool
+    ) -> None:
         self._records, self._project = records, project
         self._path = os.path.join(records.folder, "set.json")
         source = project.tomograms.path
         self._source = None if source is None else os.path.relpath(source, records.folder)
-        self._guard = Guard(project.named_files, overwrite=overwrite, ours=self._is_ours)
+        self._guard = Guard(
+            lambda: [*project.named_files(), *reads], overwrite=overwrite, ours=self._is_ours
+        )
         self._links: list[str] = []
 
     @cached_property

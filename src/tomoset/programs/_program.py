@@ -111,6 +111,8 @@ class Program(Generic[O, R]):
     outputs : callable
         Paths of the files that a task may write: none that is there is replaced unless an earlier
         run made it.
+    reads : callable
+        Paths of files that a task reads besides those of the project: none is ever replaced.
     lines : callable
         What people want to know of a result: the first line goes beside the tomogram's name.
     updated : callable
@@ -148,6 +150,7 @@ class Program(Generic[O, R]):
     result: type[R]
     run: Callable[[Task[O]], R]
     outputs: Callable[[Task[O]], Iterable[str]]
+    reads: Callable[[Task[O]], Iterable[str]] = lambda _: ()
     lines: Callable[[R], Iterable[str]] = lambda _: ()
     updated: Callable[[Tomogram, R], Tomogram] = lambda tomogram, _: tomogram
     cleared: Callable[[Tomogram], Tomogram] = lambda tomogram: tomogram

@@ -199,7 +199,8 @@ class Request(Generic[O]):
             records = program.records(where) if self.folder else None
             new = None
             if records is not None and self.folder:
-                made = Made(records, self.project, overwrite=self.resources.overwrite)
+                reads = [path for task in asked.values() for path in program.reads(task)]
+                made = Made(records, self.project, reads, overwrite=self.resources.overwrite)
                 made.refuse([path for task in asked.values() for path in records.outputs(task)])
                 if new_set:
                     new = _NewSet(program, self.project, tasks, self.folder, made)

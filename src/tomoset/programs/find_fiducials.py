@@ -203,6 +203,7 @@ PROGRAM = Program(
         *(task.target("fiducials_{name}.star"), *task.figures("{name}", "tilts_{name}")),
         *([task.target("{name}.fid")] if task.options.models else ()),
     ],
+    reads=lambda task: filter(None, [_file(task)]),
     lines=_lines,
     updated=lambda tomogram, result: replace(tomogram, fiducials=result.fiducials),
     cleared=lambda tomogram: replace(tomogram, fiducials=None),
