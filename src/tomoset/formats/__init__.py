@@ -30,6 +30,7 @@ from tomoset.formats._format import (
     StrPath,
     Tolerance,
 )
+from tomoset.formats._importing import larger_first
 from tomoset.formats._relion import HEAD
 from tomoset.formats._relion_links import follow
 from tomoset.formats._relion_links import is_linked as _ties_sets
@@ -64,6 +65,7 @@ __all__ = [
     "format_named",
     "format_of",
     "is_linked",
+    "larger_first",
     "open_linked",
     "open_parts",
     "other_importer",

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from tomoset.errors import LossyWarning, TomosetWarning
-from tomoset.formats import Format
+from tomoset.formats import Format, larger_first
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.paths import file_names
 
@@ -86,11 +86,6 @@ def _larger_first(t: Tomogram) -> Tomogram:
     """The same astigmatism with the larger defocus first, as most packages have it."""
     if t.defocus_u is None or t.defocus_v is None or not (t.defocus_u < t.defocus_v).any():
         return t
-    less = t.defocus_u < t.defocus_v
     angle = np.zeros(t.n_tilts) if t.defocus_angle is None else t.defocus_angle
-    return replace(
-        t,
-        defocus_u=np.maximum(t.defocus_u, t.defocus_v),
-        defocus_v=np.minimum(t.defocus_u, t.defocus_v),
-        defocus_angle=np.where(less, (angle + 90) % 180, angle),
-    )
+    u, v, turned = larger_first(t.defocus_u, t.defocus_v, angle)
+    return replace(t, defocus_u=u, defocus_v=v, defocus_angle=turned)

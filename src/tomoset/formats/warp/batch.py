@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tomoset.errors import (
@@ -17,6 +16,7 @@ from tomoset.errors import (
 )
 from tomoset.files import read_bytes
 from tomoset.formats._format import Failure, Reading, StrPath, part
+from tomoset.formats._importing import refuse_duplicates
 from tomoset.formats.warp.importer import Imported, ImportOptions, SettingsOf, import_series
 from tomoset.formats.warp.series import WarpSeries, read_settings, read_tomostar, read_xml
 from tomoset.model import Project, TomogramSet
@@ -48,7 +48,10 @@ def read_series(
             done.append(import_series(_read(path), options, settings))
     before = TomogramSet(format="warp") if before is None else before
     tomograms = [one.tomogram for one in done]
-    _refuse_duplicates([*before, *(t.name for t in tomograms)])
+    refuse_duplicates(
+        [*before, *(t.name for t in tomograms)],
+        "give the .xml of a series or its .tomostar, not both, and rename others",
+    )
     project = Project(tomograms=before.with_tomograms([*before.values(), *tomograms]))
     return Reading(project=project, notes=_notes(done), failures=failures)
 
@@ -113,15 +116,6 @@ def _is_movie(path: str) -> bool:
 
 def _read(path: str) -> WarpSeries:
     return _READERS.get(os.path.splitext(path)[1].lower(), read_xml)(path)
-
-
-def _refuse_duplicates(names: Sequence[str]) -> None:
-    twice = [repr(name) for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ModelError(
-            f"more than one tomogram would be called {some_of(twice)}; names must be unique: give "
-            "the .xml of a series or its .tomostar, not both, and rename others"
-        )
 
 
 def _notes(done: Sequence[Imported]) -> list[str]:

@@ -17,6 +17,7 @@ from tomoset.formats._format import (
     Tolerance,
     say_losses,
 )
+from tomoset.formats._importing import refuse_impossible
 from tomoset.model import Project, TomogramSet
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ class Warp(Format):
         """Refuse options that say nothing possible."""
         if not sources:
             raise ModelError("give Warp's .xml, .tomostar or .settings files, or folders of them")
-        if given["pixel_size"] is not None and not given["pixel_size"] > 0:
-            raise ModelError("--angpix must be above 0")
+        refuse_impossible(given)
         if given["dose"] not in (None, "before", "middle", "after"):
             raise ModelError(f"--dose must be before, middle or after, not {given['dose']!r}")
         for name, option, count in (("size", "--size", 3), ("image_size", "--image-size", 2)):
@@ -120,9 +120,7 @@ class Warp(Format):
         from tomoset.formats.warp.batch import read_series
 
         del target
-        given = {option.name: option.default for option in self.options} | options
-        self.refuse_options(sources, given)
-        return read_series(sources, _import_options(given), before)
+        return read_series(sources, _import_options(self.chosen(sources, options)), before)
 
     def write(
         self,
