@@ -363,7 +363,7 @@ def test_movies_among_series_are_passed_over_and_alone_refused() -> None:
 def test_a_series_and_its_tomostar_are_one_too_many() -> None:
     write_series(Path("TS_01.xml"))
     Path("TS_01.tomostar").write_text("data_\nloop_\n_wrpAngleTilt\n_wrpDose\n0 0\n3 3\n")
-    with pytest.raises(tomoset.ModelError, match="not both"):
+    with pytest.raises(tomoset.ModelError, match="only one file"):
         read("TS_01.xml", "TS_01.tomostar", pixel_size=2.0)
 
 

@@ -13,7 +13,7 @@ the folder that is named, with a set that refers to it.
 
 ==========================  =====================================================================
 to read                     `read`, `open_project`, `read_particles`; `FORMATS`
-to judge and to convert     `check`, `convert`
+to judge and to convert     `check`, `import_series`, `convert`
 gold beads                  `find_fiducials`, `align_fiducials`, `erase_fiducials`
 particles                   `align_particles`, `refine_ctf`
 from images                 `find_hand`, `reconstruct`
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from tomoset.programs.refine_ctf import refine_ctf as refine_ctf
     from tomoset.project import open_project as open_project
     from tomoset.project.convert import convert as convert
+    from tomoset.project.importing import import_series as import_series
     from tomoset.run import Resources as Resources
     from tomoset.simulate.write import simulate_project as simulate_project
 
@@ -87,6 +88,7 @@ _HOME = {
     "find_hand": "tomoset.programs.find_hand",
     "FORMATS": "tomoset.formats",
     "geometry": "tomoset",
+    "import_series": "tomoset.project.importing",
     "LossyWarning": "tomoset.errors",
     "ManifoldSet": "tomoset.model",
     "MissingFileError": "tomoset.errors",

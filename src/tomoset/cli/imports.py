@@ -22,12 +22,15 @@ from tomoset.cli._shell import (
     print_warnings,
     quick_start,
     say,
-    tolerance_of,
 )
 
 if TYPE_CHECKING:
-    from tomoset.formats import Format, Option, Reading
-    from tomoset.model import Tomogram
+    from tomoset.formats import Format, Option
+    from tomoset.project.importing import Imported
+
+
+#: Options of every import, and of formats that cannot say every alignment.
+_GENERAL = ("to", "append", "strip", "rename", "overwrite", "max_loss", "nearest", "keep_matrices")
 
 
 class _Imports(click.Group):
@@ -113,6 +116,18 @@ def _general() -> list[click.Option]:
             help="A set to which the new tomograms are added.",
         ),
         click.Option(
+            ["--strip"],
+            multiple=True,
+            metavar="TEXT",
+            help="Taken off the end, or the beginning, of names, such as _Vol; may come again.",
+        ),
+        click.Option(
+            ["--rename"],
+            type=click.Path(dir_okay=False),
+            metavar="MAP",
+            help="New names: a file of lines of an old and a new one.",
+        ),
+        click.Option(
             ["--overwrite"], is_flag=True, help="Replace files that are there and are others."
         ),
     ]
@@ -120,8 +135,8 @@ def _general() -> list[click.Option]:
 
 def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int:
     from tomoset.errors import ModelError, said_of, some_of
-    from tomoset.files import Guard, together
-    from tomoset.formats import other_importer, read, series_inside
+    from tomoset.formats import other_importer, series_inside
+    from tomoset.project.importing import import_series
     from tomoset.run import shown
 
     options = {option.name: given[option.name] for option in format.options}
@@ -135,25 +150,11 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
         raise click.UsageError("the output would replace what is read")
     if os.path.isdir(output) or output.endswith("/"):
         output = os.path.join(output, "tomograms.star")
-    verified = None
-    with collected_warnings(strict=given["strict"]) as warned:
-        before = None if given["append"] is None else read(given["append"])
-        files = set() if before is None else {os.path.realpath(file) for file in before.files}
-        read_from = [p for p in (*sources, options.get("table")) if p and os.path.isfile(p)]
-        guard = Guard(
-            lambda: read_from,
-            overwrite=given["overwrite"],
-            ours=lambda path: os.path.realpath(path) in files,
-        )
-        with together(guard, home=os.path.dirname(output) or "."):
-            with shown():
-                reading = format.read(sources, target=output, before=before, **options)
-            tomograms = reading.project.tomograms
-            imported = [t for t in tomograms.values() if t.name not in (before or ())]
-            if imported:
-                verified = _write(reading, output, given)
+    general = {name: given[name] for name in _GENERAL}
+    with collected_warnings(strict=given["strict"]) as warned, shown():
+        done = import_series(format.name, sources, output, **general, **options)
     print_warnings(warned)
-    for failure in reading.failures:
+    for failure in done.reading.failures:
         print_errors([f"{failure.name}: {said_of(failure.name, str(failure.error))}"])
         if other := other_importer(failure.name, format):
             told = f"tomoset import {other.name} {failure.name}"
@@ -161,66 +162,45 @@ def _run(format: Format, sources: tuple[str, ...], given: dict[str, Any]) -> int
         elif os.path.isdir(failure.name) and (inside := series_inside(Path(failure.name))):
             say(f"  it holds {some_of([*inside])}: give {failure.name}/*", err=True)
     if given["as_json"]:
-        print_json(_summary(reading, imported, output, warned, verified))
+        print_json(_summary(done, output, warned))
     else:
-        _report(reading, imported, output)
-        if verified is not None:
-            print_verification(verified)
-    return 1 if reading.failures else 0
+        _report(done, output)
+    return 1 if done.reading.failures else 0
 
 
 def _same(one: str, other: str | None) -> bool:
     return other is not None and os.path.realpath(one) == os.path.realpath(other)
 
 
-def _write(reading: Reading, output: str, given: dict[str, Any]) -> Any:
-    """Write the set; in a format that cannot say all of an alignment, verified."""
-    from tomoset.formats import BEYOND_RIGID, format_named
-    from tomoset.model import TomogramSet
-    from tomoset.project.convert import Options, write_and_verify
-    from tomoset.project.stacks import with_stacks
-
-    target, tomograms = format_named(given["to"]), reading.project.tomograms
-    if not target.can("single images"):
-        stacked = with_stacks(
-            TomogramSet(t for t in tomograms.values() if t.images is not None), output
-        )
-        tomograms = tomograms.with_tomograms(stacked.get(n, t) for n, t in tomograms.items())
-    if all(map(target.can, BEYOND_RIGID)):
-        target.write_set(tomograms, output)
-        return None
-    options = Options(to=target.name, tolerance=tolerance_of(given))
-    return write_and_verify(tomograms, output, options)
-
-
-def _summary(
-    reading: Reading, imported: list[Tomogram], output: str, warned: list[str], verified: Any
-) -> dict[str, Any]:
+def _summary(done: Imported, output: str, warned: list[str]) -> dict[str, Any]:
     """For a program to read."""
     return {
-        "output": output if imported else None,
+        "output": done.path and output,
         "imported": [
-            {"name": t.name, "tilt_images": t.n_tilts, "stack": t.stack} for t in imported
+            {"name": t.name, "tilt_images": t.n_tilts, "stack": t.stack} for t in done.tomograms
         ],
-        "failed": [{"name": f.name, "error": str(f.error)} for f in reading.failures],
-        "verification": None if verified is None else verified.summary(),
+        "failed": [{"name": f.name, "error": str(f.error)} for f in done.reading.failures],
+        "verification": None if done.verified is None else done.verified.summary(),
         "warnings": warned,
     }
 
 
-def _report(reading: Reading, imported: list[Tomogram], output: str) -> None:
-    for line in reading.notes:
+def _report(done: Imported, output: str) -> None:
+    new, failures = len(done.tomograms), len(done.reading.failures)
+    for line in done.reading.notes:
         say(line)
-    images = sum(t.n_tilts for t in imported)
-    others = len(reading.project.tomograms) - len(imported)
-    if imported:
+    others = len(done.reading.project.tomograms) - new
+    if new:
+        images = sum(t.n_tilts for t in done.tomograms)
         say(
-            f"{output}: {count(len(imported), 'tomogram')}, {count(images, 'tilt image')}"
+            f"{output}: {count(new, 'tomogram')}, {count(images, 'tilt image')}"
             + (f", added to {others} that were there" if others else "")
         )
-    if reading.failures:
+    if failures:
         say(
-            f"{len(reading.failures)} of {len(reading.failures) + len(imported)} series failed"
-            + ("" if imported else "; nothing was written"),
+            f"{failures} of {failures + new} series failed"
+            + ("" if new else "; nothing was written"),
             err=True,
         )
+    if done.verified is not None:
+        print_verification(done.verified)

@@ -17,6 +17,7 @@ from tomoset.errors import (
     some_of,
 )
 from tomoset.files import read_bytes, recover
+from tomoset.formats._destination import Destination
 from tomoset.formats._files import refuse_unless_set, wrong_stack
 from tomoset.formats._format import (
     BEYOND_RIGID,
@@ -31,6 +32,7 @@ from tomoset.formats._format import (
     Tolerance,
 )
 from tomoset.formats._importing import larger_first
+from tomoset.formats._names import Renaming, read_renaming
 from tomoset.formats._relion import HEAD
 from tomoset.formats._relion_links import follow
 from tomoset.formats._relion_links import is_linked as _ties_sets
@@ -49,6 +51,7 @@ __all__ = [
     "BEYOND_RIGID",
     "FORMATS",
     "Ability",
+    "Destination",
     "Failure",
     "Format",
     "LinkedFiles",
@@ -57,6 +60,7 @@ __all__ = [
     "ParticleSet",
     "Project",
     "Reading",
+    "Renaming",
     "Tolerance",
     "TomogramSet",
     "beads_format",
@@ -72,6 +76,7 @@ __all__ = [
     "read",
     "read_fsc",
     "read_particles",
+    "read_renaming",
     "read_without_images",
     "refuse_unable",
     "refuse_unless_set",

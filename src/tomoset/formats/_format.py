@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import LossyWarning, TomosetError, UnsupportedError
+from tomoset.errors import LossyWarning, ModelError, TomosetError, UnsupportedError
+from tomoset.formats._destination import NOWHERE, Destination
 from tomoset.model import Fiducials, Observations, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule
@@ -246,17 +247,18 @@ class Format:
 
     def chosen(self, sources: Sequence[StrPath], options: Mapping[str, Any]) -> dict[str, Any]:
         """All `options` by name, those that are not given as by default; ModelError as above."""
+        known = [option.name for option in self.options]
+        for name in options:
+            if name not in known:
+                raise ModelError(
+                    f"{self.name}: there is no option {name!r}; there are {', '.join(known)}"
+                )
         given = {option.name: option.default for option in self.options} | dict(options)
         self.refuse_options(sources, given)
         return given
 
     def read(
-        self,
-        sources: Sequence[StrPath],
-        *,
-        target: StrPath | None = None,
-        before: TomogramSet | None = None,
-        **options: Any,
+        self, sources: Sequence[StrPath], destination: Destination = NOWHERE, **options: Any
     ) -> Reading:
         """Read files or folders into the model.
 
@@ -264,10 +266,8 @@ class Format:
         ----------
         sources : sequence of path-like
             As `reads` says.
-        target : path-like, optional
-            The set that will be made of them, beside which further files may be made.
-        before : TomogramSet, optional
-            To which the tomograms are added.
+        destination : Destination
+            The set that will be made of them.
         **options
             By the names of `options`.
 
@@ -276,6 +276,12 @@ class Format:
         TomosetError
             If nothing can be read.
         """
+        return self.read_series(sources, self.chosen(sources, options), destination)
+
+    def read_series(
+        self, sources: Sequence[StrPath], given: Mapping[str, Any], destination: Destination
+    ) -> Reading:
+        """The same, with all `options`."""
         raise UnsupportedError(f"nothing of {self.package} is read")
 
     def load(self, project: Project, given: Mapping[str, StrPath], *, check_links: bool) -> Project:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -178,16 +177,6 @@ def missing(imported: Iterable[Tomogram]) -> list[str]:
     if no_dose:
         notes.append(f"no order of acquisition, so no column of dose: {some_of(no_dose)}")
     return notes
-
-
-def refuse_duplicates(names: Iterable[str], cure: str) -> None:
-    """Refuse names that come twice; ModelError with them, and with what can be done."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ModelError(
-            f"more than one tomogram would be called {some_of([*map(repr, twice)])}; names must "
-            f"be unique: {cure}"
-        )
 
 
 def dose_of(tomogram: Tomogram) -> float | None:

@@ -18,6 +18,7 @@ from tomoset import star
 from tomoset.errors import FileFormatError, MissingFieldError, ModelError
 from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import _relion_sets as sets
+from tomoset.formats._destination import Destination
 from tomoset.formats._format import Failures, Format, LinkedFiles, Reading, StrPath, Tolerance
 from tomoset.formats._relion_labels import (
     ANGLES,
@@ -165,16 +166,11 @@ class Relion(Format, ABC):
         """Whether a table lists tomograms as this dialect does."""
         return self.find_global(headers(path, head)) is not None
 
-    def read(
-        self,
-        sources: Sequence[StrPath],
-        *,
-        target: StrPath | None = None,
-        before: TomogramSet | None = None,
-        **options: Any,
+    def read_series(
+        self, sources: Sequence[StrPath], given: Mapping[str, Any], destination: Destination
     ) -> Reading:
         """The set of one global file."""
-        del target, before, options
+        del given, destination
         (path,) = sources
         text = star.read(path)
         place = self.find_global(text)

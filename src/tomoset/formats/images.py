@@ -22,6 +22,7 @@ from tomoset.errors import (
     ModelError,
     some_of,
 )
+from tomoset.formats._destination import Destination
 from tomoset.formats._dose import match_order, read_order
 from tomoset.formats._format import Failures, Format, Option, Reading, StrPath, part
 from tomoset.formats._importing import (
@@ -34,7 +35,6 @@ from tomoset.formats._importing import (
     missing,
     named_for_relion,
     optics_of,
-    refuse_duplicates,
     refuse_impossible,
     to_axis,
 )
@@ -42,7 +42,7 @@ from tomoset.formats._text_tables import read_angles
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, read_header
 from tomoset.images.tiff import TIFF_ENDINGS
-from tomoset.model import Project, Tomogram, TomogramSet
+from tomoset.model import Project, Tomogram
 
 Array = npt.NDArray[np.float64]
 
@@ -164,26 +164,17 @@ class Images(Format):
         if (given["order_list"] is None) != (given["fractional_dose"] is None):
             raise ModelError("doses need the order list and the dose of an image: --ol and --fd")
 
-    def read(
-        self,
-        sources: Sequence[StrPath],
-        *,
-        target: StrPath | None = None,
-        before: TomogramSet | None = None,
-        **options: Any,
+    def read_series(
+        self, sources: Sequence[StrPath], given: Mapping[str, Any], destination: Destination
     ) -> Reading:
-        """The series of stacks and single images, added to the set `before`."""
-        del target
-        given = self.chosen(sources, options)
-        before = TomogramSet(format=self.name) if before is None else before
+        """The series of stacks and single images, as one set."""
         failures: Failures = []
         made: list[Tomogram] = []
         for one in _all_series(sources, failures):
             with part(failures, one.name):
-                made.append(_tomogram(one, given))
-        refuse_duplicates([*(t.name for t in made), *before], "rename files")
+                made.append(replace(_tomogram(one, given), name=destination.names(one.name)))
         return Reading(
-            project=Project(tomograms=before.with_tomograms([*before.values(), *made])),
+            project=Project(tomograms=destination.joined(made, self.name)),
             notes=missing(made),
             failures=failures,
         )

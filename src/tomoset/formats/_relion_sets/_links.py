@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tomoset.errors import ModelError
+from tomoset.formats._names import meant
 from tomoset.formats._texts import Array, Ints, some
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.model.particles import distinct
@@ -65,14 +66,9 @@ def unknown(names: Iterable[str], tomograms: TomogramSet) -> list[str]:
 
 def unknown_message(lost: Sequence[str], tomograms: TomogramSet) -> str:
     """What to say of names that no tomogram has: those there are, and the nearest."""
-    import difflib
-
-    near = difflib.get_close_matches(lost[0], list(tomograms), n=1, cutoff=0.5)
-    # Warp and others refer to a series by its file; then the stem is the name.
-    inside = [name for name in tomograms if name and name in lost[0]]
-    near += sorted(inside, key=len)[-1:]
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint, there = meant(lost, [*tomograms]), some(tomograms, 8) or "none"
     return (
-        f"no tomogram is called {some(lost)}; the tomogram set has {some(tomograms, 8) or 'none'}"
-        f"{hint} Give the tomogram set that belongs to this file, or correct the names"
+        f"no tomogram is called {some(lost)}; the tomogram set has {there}"
+        f"{f'; {hint}' if hint else '.'} Give the tomogram set that belongs to this file, or "
+        "correct the names"
     )

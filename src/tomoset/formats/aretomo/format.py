@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tomoset.errors import AssumptionWarning, LossyWarning, ModelError
 from tomoset.files import together, write
+from tomoset.formats._destination import Destination
 from tomoset.formats._format import (
     Failures,
     Format,
@@ -30,14 +32,13 @@ from tomoset.formats._importing import (
     bend,
     dose_of,
     missing,
-    refuse_duplicates,
     refuse_impossible,
     told_optics,
     unsaid,
     with_own_stack,
 )
 from tomoset.formats.aretomo.aln import MARK
-from tomoset.model import Project, Tomogram, TomogramSet
+from tomoset.model import Project, Tomogram
 from tomoset.paths import file_names
 
 _OPTIONS = (
@@ -133,24 +134,17 @@ class Aretomo(Format):
                 "--size takes three whole numbers above 0, as in 4096,4096,1500"
             ) from (None)
 
-    def read(
-        self,
-        sources: Sequence[StrPath],
-        *,
-        target: StrPath | None = None,
-        before: TomogramSet | None = None,
-        **options: Any,
+    def read_series(
+        self, sources: Sequence[StrPath], given: Mapping[str, Any], destination: Destination
     ) -> Reading:
-        """The series of ``.aln`` files, added to the set `before`.
+        """The series of ``.aln`` files.
 
-        Dark images are left out of new stacks in the folder ``culled`` beside `target`, or,
+        Dark images are left out of new stacks in the folder ``culled`` beside the set, or,
         without one, of the table only.
         """
         from tomoset.formats.aretomo.importer import import_series
         from tomoset.formats.aretomo.series import aln_files, series_of
 
-        given = self.chosen(sources, options)
-        before = TomogramSet(format=self.name) if before is None else before
         failures: Failures = []
         files = []
         for source in sources:
@@ -162,12 +156,13 @@ class Aretomo(Format):
             for file in files:
                 with part(failures, os.fspath(file)):
                     series = series_of(file, given, alone=len(files) == 1)
+                    series = replace(series, name=destination.names(series.name))
                     one = import_series(series, given)
                     made.append(one.tomogram)
                     notes += one.notes
-            refuse_duplicates([*(t.name for t in made), *before], "rename .aln files")
-            if target is not None and not given["no_cull"]:
-                made = _culled(made, target)
+            destination.refuse_duplicates(t.name for t in made)
+            if destination.target is not None and not given["no_cull"]:
+                made = _culled(made, destination.target)
         if made and given["flip_volume"] is None:
             warnings.warn(
                 ".aln files do not say whether volumes were flipped: taken as flipped by "
@@ -175,9 +170,8 @@ class Aretomo(Format):
                 AssumptionWarning,
                 stacklevel=2,
             )
-        tomograms = before.with_tomograms([*before.values(), *made])
         return Reading(
-            project=Project(tomograms=tomograms),
+            project=Project(tomograms=destination.joined(made, self.name)),
             notes=[*notes, *missing(made)],
             failures=failures,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Imported:
     notes: Sequence[str]
 
 
-def import_series(series: Series, given: dict[str, Any]) -> Imported:
+def import_series(series: Series, given: Mapping[str, Any]) -> Imported:
     """Import one tilt series; its images stay where they are.
 
     Parameters
@@ -98,7 +98,7 @@ def import_series(series: Series, given: dict[str, Any]) -> Imported:
     return Imported(tomogram=tomogram, notes=notes)
 
 
-def _defocus(ctf: DefocusTable | None) -> dict[str, Any]:
+def _defocus(ctf: DefocusTable | None) -> Mapping[str, Any]:
     if ctf is None:
         return {}
     return {
@@ -179,7 +179,7 @@ def axis_voxel(volume: geometry.ImodVolume) -> Array:
 
 
 def volume_of(
-    aln: Aln, raw_size: tuple[int, int], given: dict[str, Any], volume: str | None
+    aln: Aln, raw_size: tuple[int, int], given: Mapping[str, Any], volume: str | None
 ) -> geometry.ImodVolume:
     """The volume, as options, the file of AreTomo's volume, or the specimen's thickness say it.
 

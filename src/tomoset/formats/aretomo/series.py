@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def aln_files(source: str | os.PathLike[str]) -> list[Path]:
     raise MissingFileError(f"{path}: no .aln file is there; give {cure}")
 
 
-def series_of(aln: Path, options: dict[str, Any], *, alone: bool) -> Series:
+def series_of(aln: Path, options: Mapping[str, Any], *, alone: bool) -> Series:
     """The files that belong to a ``.aln`` file.
 
     Parameters

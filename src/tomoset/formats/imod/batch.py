@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tomoset.errors import ModelError
 from tomoset.files import identity_of, together
+from tomoset.formats._destination import Destination
 from tomoset.formats._format import Failure, part
-from tomoset.formats._importing import missing, refuse_duplicates
+from tomoset.formats._importing import missing
+from tomoset.formats._names import Renaming
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import find_series, own_commands
 from tomoset.formats.imod.importer import Imported, import_series
@@ -45,37 +47,33 @@ class Result:
 def from_folders(
     folders: Sequence[str | os.PathLike[str]],
     options: ImportOptions,
-    output: str | os.PathLike[str],
+    destination: Destination,
 ) -> Request:
     """The series of IMOD folders. A folder that holds none, or too many, is a failure."""
     series: list[Series] = []
     failures: list[Failure] = []
     notes: list[str] = []
+    names, culled = destination.names, culled_path(destination.target or "")
     for folder in folders:
         with part(failures, os.fspath(folder)):
-            found = find_series(folder, options, culled_path(output))
-            series += [one for one, _ in found]
-            notes += [f"{one.name}: {', '.join(chosen)}" for one, chosen in found]
+            for one, chosen in find_series(folder, options, lambda name: culled(names(name))):
+                series.append(replace(one, name=names(one.name)))
+                notes.append(f"{series[-1].name}: {', '.join(chosen)}")
     return Request(series=series, failures=failures, notes=notes)
 
 
-def from_table(path: str | os.PathLike[str], options: ImportOptions) -> Request:
+def from_table(path: str | os.PathLike[str], options: ImportOptions, names: Renaming) -> Request:
     """The series of RELION's import table."""
     series: list[Series] = []
     failures: list[Failure] = []
     for row in read_import_table(path, options, failures):
         with part(failures, row.name):
-            series.append(own_commands(row, options))
+            series.append(replace(own_commands(row, options), name=names(row.name)))
     return Request(series=series, failures=failures, notes=[])
 
 
-def run(
-    request: Request,
-    options: ImportOptions,
-    *,
-    before: TomogramSet | None = None,
-) -> Result:
-    """Import all series of a request, and add them to the set `before`.
+def run(request: Request, options: ImportOptions, destination: Destination) -> Result:
+    """Import all series of a request, into the set of their destination.
 
     Culled stacks take their places together; in a block of `tomoset.files.together`, with the set.
 
@@ -85,12 +83,8 @@ def run(
         If two series, or one and a tomogram that is there already, have one name: then
         nothing is imported.
     """
-    before = TomogramSet(format="imod") if before is None else before
-    refuse_duplicates(
-        [*(one.name for one in request.series), *before],
-        "rename folders, or set rlnTomoName in an import table",
-    )
-    _refuse_overwriting(request.series, before)
+    destination.refuse_duplicates(one.name for one in request.series)
+    _refuse_overwriting(request.series, destination.before or TomogramSet())
     done: list[Imported] = []
     failures = list(request.failures)
     with together():
@@ -99,7 +93,7 @@ def run(
                 done.append(import_series(series, options))
     imported = [one.tomogram for one in done]
     return Result(
-        tomograms=before.with_tomograms([*before.values(), *imported]),
+        tomograms=destination.joined(imported, "imod"),
         imported=imported,
         failures=failures,
         notes=_what_is_excluded(done) + missing(imported),

@@ -14,6 +14,7 @@ import numpy as np
 from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.files import together, write
+from tomoset.formats._destination import Destination
 from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance, say_losses
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
@@ -28,7 +29,7 @@ from tomoset.formats._importing import (
     told_optics,
     unsaid,
 )
-from tomoset.model import Observations, Project, Tomogram, TomogramSet
+from tomoset.model import Observations, Project, Tomogram
 from tomoset.paths import file_names
 
 if TYPE_CHECKING:
@@ -157,28 +158,22 @@ class Imod(Format):
             raise ModelError("--thick must be at least 1 px")
         refuse_impossible(given)
 
-    def read(
-        self,
-        sources: Sequence[StrPath],
-        *,
-        target: StrPath | None = None,
-        before: TomogramSet | None = None,
-        **options: Any,
+    def read_series(
+        self, sources: Sequence[StrPath], given: Mapping[str, Any], destination: Destination
     ) -> Reading:
-        """The series of folders, or of an import table; added to the set `before`.
+        """The series of folders, or of an import table.
 
         Views that IMOD leaves out are left out of new stacks in the folder ``culled`` beside
-        `target`, or, without one, of the table only.
+        the set, or, without one, of the table only.
         """
         from tomoset.formats.imod import batch
 
-        given = self.chosen(sources, options)
-        wanted = _import_options(given, folders=bool(sources), cull=target is not None)
+        wanted = _import_options(given, folders=bool(sources), cull=destination.target is not None)
         if sources:
-            request = batch.from_folders(sources, wanted, target or "")
+            request = batch.from_folders(sources, wanted, destination)
         else:
-            request = batch.from_table(given["table"], wanted)
-        result = batch.run(request, wanted, before=before)
+            request = batch.from_table(given["table"], wanted, destination.names)
+        result = batch.run(request, wanted, destination)
         return Reading(
             project=Project(tomograms=result.tomograms),
             notes=[*request.notes, *result.notes],

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from tomoset.errors import (
     FileFormatError,
@@ -15,11 +16,11 @@ from tomoset.errors import (
     some_of,
 )
 from tomoset.files import read_bytes
+from tomoset.formats._destination import Destination
 from tomoset.formats._format import Failure, Reading, StrPath, part
-from tomoset.formats._importing import refuse_duplicates
 from tomoset.formats.warp.importer import Imported, ImportOptions, SettingsOf, import_series
 from tomoset.formats.warp.series import WarpSeries, read_settings, read_tomostar, read_xml
-from tomoset.model import Project, TomogramSet
+from tomoset.model import Project
 
 #: By the ending of a file.
 _READERS = {".xml": read_xml, ".tomostar": read_tomostar}
@@ -27,9 +28,9 @@ _MOVIE = re.compile(rb"<Movie[\s>/]")
 
 
 def read_series(
-    sources: Sequence[StrPath], options: ImportOptions, before: TomogramSet | None
+    sources: Sequence[StrPath], options: ImportOptions, destination: Destination
 ) -> Reading:
-    """The series of files and folders, added to a set.
+    """The series of files and folders.
 
     Raises
     ------
@@ -46,13 +47,8 @@ def read_series(
     for path in dict.fromkeys(files):
         with part(failures, path), _named(path):
             done.append(import_series(_read(path), options, settings))
-    before = TomogramSet(format="warp") if before is None else before
-    tomograms = [one.tomogram for one in done]
-    refuse_duplicates(
-        [*before, *(t.name for t in tomograms)],
-        "give the .xml of a series or its .tomostar, not both, and rename others",
-    )
-    project = Project(tomograms=before.with_tomograms([*before.values(), *tomograms]))
+    tomograms = [replace(t := one.tomogram, name=destination.names(t.name)) for one in done]
+    project = Project(tomograms=destination.joined(tomograms, "warp"))
     return Reading(project=project, notes=_notes(done), failures=failures)
 
 

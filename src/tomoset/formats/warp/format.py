@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tomoset.errors import ModelError
 from tomoset.files import together, write
+from tomoset.formats._destination import Destination
 from tomoset.formats._format import (
     Format,
     Loss,
@@ -18,7 +19,7 @@ from tomoset.formats._format import (
     say_losses,
 )
 from tomoset.formats._importing import refuse_impossible
-from tomoset.model import Project, TomogramSet
+from tomoset.model import Project
 
 if TYPE_CHECKING:
     from tomoset.formats.warp.importer import ImportOptions
@@ -108,19 +109,13 @@ class Warp(Format):
         for name, option, count in (("size", "--size", 3), ("image_size", "--image-size", 2)):
             _sizes(given[name], option, count)
 
-    def read(
-        self,
-        sources: Sequence[StrPath],
-        *,
-        target: StrPath | None = None,
-        before: TomogramSet | None = None,
-        **options: Any,
+    def read_series(
+        self, sources: Sequence[StrPath], given: Mapping[str, Any], destination: Destination
     ) -> Reading:
-        """The series of files and folders, added to the set `before`."""
+        """The series of files and folders."""
         from tomoset.formats.warp.batch import read_series
 
-        del target
-        return read_series(sources, _import_options(self.chosen(sources, options)), before)
+        return read_series(sources, _import_options(given), destination)
 
     def write(
         self,
