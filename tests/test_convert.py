@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -282,3 +283,25 @@ def test_what_is_off_is_taken_back_from_folders_too(
     assert code == 1
     assert "it differs in pre_exposure" in errors
     assert not Path("out").exists()
+
+
+def test_what_was_lost_and_verified_is_kept_beside_what_was_written(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    t = rigid_tomogram()
+    write_stack(Path("TS_01.mrc"), t.n_tilts, t.need_image_size(), 2.0)
+    larger = t.need_projections().copy()
+    larger[0, :2] *= 1.01
+    tomoset.TomogramSet([replace(t, stack="TS_01.mrc", projections=larger)]).write("set.star")
+    code, out, errors = convert(capsys, "set.star", "out", "--to", "aretomo", "--nearest")
+    assert code == 0, errors
+    assert "lost: something of 1 tomogram, up to" in out
+    assert "geometric hand: its programs make the same volume, if told -FlipVol" in out
+    kept = json.loads(Path("out/conversion.json").read_text())
+    row = kept["tomograms"]["TS_01"]
+    assert row["geometric_hand"].startswith("the same volume")
+    assert max(row["lost_px"]) > 0.01
+    assert row["verified_points"] == 75
+    assert row["verified_px"] <= max(row["lost_px"]) + 0.001
+    assert any("magnification" in text for text in kept["said"])
+    assert row["lost"][0] in kept["said"][0]

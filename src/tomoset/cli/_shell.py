@@ -189,6 +189,17 @@ def print_verification(result: Any) -> None:
         )
 
 
+def print_losses(result: Any) -> None:
+    """Print how much a conversion lost, and how volumes of the target lie."""
+    lost = {n: loss.pixels.max(initial=0.0) for n, loss in result.losses.items()}
+    if lost:
+        worst = max(lost, key=lost.__getitem__)
+        far = f", up to {lost[worst]:.3g} px ({worst})" if lost[worst] > 0 else ", nothing in px"
+        say(f"lost: something of {count(len(lost), 'tomogram')}{far}; as warned")
+    for text in dict.fromkeys(result.geometric_hands.values()):
+        say(f"geometric hand: its programs make {text}")
+
+
 def quick_start() -> None:
     """For commands that end within a second: leave out what costs more than it brings.
 

@@ -17,6 +17,7 @@ from tomoset.cli._shell import (
     count,
     loss_options,
     print_json,
+    print_losses,
     print_verification,
     print_warnings,
     quick_start,
@@ -105,5 +106,6 @@ def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
         print_json({**result.summary(), "warnings": warned})
         return 0
     say(f"{result.written}: {count(result.tomograms, 'tomogram')}")
+    print_losses(result)
     print_verification(result)
     return 0

@@ -393,6 +393,10 @@ class Format:
         """What `read` has to be told, by `options`, of a project that is written: files do not."""
         return {}
 
+    def geometric_hand(self, tomogram: Tomogram) -> str:
+        """How volumes that the package's programs make of what is written lie against the set's."""
+        return "the same volume"
+
     def place(self, folder: StrPath, name: str) -> str:
         """Where `read` finds a tomogram that `write` put into a folder, by its `file_names`."""
         raise UnsupportedError(f"{self.package} has no files of one tilt series")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.model.project import LINKED
 from tomoset.project._read import open_tomograms, read_all
+from tomoset.project._record import is_record, listened, of_tomograms, store
 from tomoset.project._series import alike, read_again
 from tomoset.project.plausible import warn_of_unusual
 from tomoset.project.stacks import with_stacks
@@ -91,6 +93,8 @@ class Result:
         How many there are.
     kept : bool
         Whether matrices next to the angles keep what these lose.
+    geometric_hands : mapping of str to str
+        How the volumes that the target's own programs make lie against the set's, by tomogram.
     """
 
     written: str
@@ -98,6 +102,7 @@ class Result:
     verifications: dict[str, Verification]
     tomograms: int
     kept: bool = False
+    geometric_hands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def position(self) -> float:
@@ -125,6 +130,7 @@ class Result:
             "losses_px": {name: lost.pixels.round(6).tolist() for name, lost in losses},
             "losses_defocus_A": {name: lost.defocus.round(3).tolist() for name, lost in losses},
             "differs": {n: list(p.differs) for n, p in self.verifications.items() if p.differs},
+            "geometric_hands": dict(self.geometric_hands),
         }
 
 
@@ -199,10 +205,15 @@ def convert_set(
         If a file of the source, or of another set, would be replaced.
     """
     tomograms = with_sizes(read(source), options)
-    guard = Guard(Project(tomograms=tomograms).named_files, overwrite=options.overwrite)
+    guard = _guard(Project(tomograms=tomograms), options)
     guard.refuse_inputs(format_named(options.to).files(tomograms, target))
-    with together(guard, home=os.path.dirname(target) or "."):
-        return write_and_verify(tomograms, target, options)
+    with together(guard, home=os.path.dirname(target) or "."), listened() as caught:
+        result = write_and_verify(tomograms, target, options)
+        return _stored(source, target, result, caught)
+
+
+def _guard(project: Project, options: Options) -> Guard:
+    return Guard(project.named_files, overwrite=options.overwrite, ours=is_record)
 
 
 def write_and_verify(
@@ -236,6 +247,21 @@ def _result(
         kept=options.tolerance.keep_matrices,
     )
     _refuse_failed(result)
+    return result
+
+
+def _stored(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    result: Result,
+    caught: Sequence[warnings.WarningMessage],
+) -> Result:
+    """The result, of which a record is kept beside what was written."""
+    tomograms = of_tomograms(result.losses, result.verifications)
+    for name, hand in result.geometric_hands.items():
+        tomograms.setdefault(name, {})["geometric_hand"] = hand
+    record = {"source": os.fspath(source), "written": result.written, "tomograms": tomograms}
+    store(target, record, caught)
     return result
 
 
@@ -284,15 +310,16 @@ def convert_project(
     before, target = project.tomograms, os.path.join(folder, "tomograms.star")
     if os.path.isdir(folder) and os.path.samefile(_folder_of(source), folder):
         raise FileAccessError(f"{os.fspath(folder)} is the folder of the source; give another one")
-    guard = Guard(project.named_files, overwrite=options.overwrite)
-    with together(guard, home=folder) as files:
+    guard = _guard(project, options)
+    with together(guard, home=folder) as files, listened() as caught:
         after, lost = _prepared(project, target, options)
         sets = project.with_sets(tomograms=after)
         written = format_named(options.to).write(sets, folder, options.tolerance)
         files.place()
         again = _open_sized(written, replace(options, **_NO_FILES))
         verifications = verify(before, again.tomograms, _pairs(project, again))
-        return _result(written, len(before), lost, verifications, options)
+        result = _result(written, len(before), lost, verifications, options)
+        return _stored(source, folder, result, caught)
 
 
 def convert_series(
@@ -315,8 +342,8 @@ def convert_series(
         If the format cannot say the set, and no option allows the loss. Nothing is written.
     """
     project, format = _open_sized(source, options), format_named(options.to)
-    guard = Guard(project.named_files, overwrite=options.overwrite)
-    with together(guard, home=folder) as files:
+    guard = _guard(project, options)
+    with together(guard, home=folder) as files, listened() as caught:
         after, lost = _prepared(project, os.path.join(folder, "tomograms.star"), options)
         _refuse_lost(lost, options.tolerance)
         with warnings.catch_warnings():
@@ -326,7 +353,9 @@ def convert_series(
         again = read_again(format, after, folder)
         pairs = [alike(t, again[name], format) for name, t in after.items()]
         before, there = (TomogramSet(side) for side in zip(*pairs, strict=True))
-        return _result(written, len(after), lost, verify(before, there), options)
+        hands = {name: format.geometric_hand(t) for name, t in after.items()}
+        result = _result(written, len(after), lost, verify(before, there), options)
+        return _stored(source, folder, replace(result, geometric_hands=hands), caught)
 
 
 def _refuse_lost(lost: dict[str, Loss], tolerance: Tolerance) -> None:

@@ -21,6 +21,7 @@ from tomoset.formats import (
     read_renaming,
 )
 from tomoset.model import Tomogram, TomogramSet
+from tomoset.project._record import is_record, listened, of_tomograms, store
 from tomoset.project.convert import Options as ConvertOptions
 from tomoset.project.convert import Result, write_and_verify
 from tomoset.project.stacks import with_stacks
@@ -84,6 +85,18 @@ class Imported:
     tomograms: tuple[Tomogram, ...]
     verified: Result | None = None
 
+    def record(self) -> dict[str, Any]:
+        """What is kept of it, beside the set."""
+        done = self.verified
+        rows = {t.name: {"tilt_images": t.n_tilts, "stack": t.stack} for t in self.tomograms}
+        compared = {} if done is None else of_tomograms(done.losses, done.verifications)
+        return {
+            "written": self.path,
+            "tomograms": {name: row | compared.get(name, {}) for name, row in rows.items()},
+            "failed": {f.name: str(f.error) for f in self.reading.failures},
+            "notes": [*self.reading.notes],
+        }
+
 
 def import_series(
     package: str, sources: Sequence[StrPath], target: StrPath, **by_name: Any
@@ -124,23 +137,35 @@ def import_series(
     chosen, names, output = format.chosen(sources, given), options.renaming(), os.fspath(target)
     before = None if options.append is None else read(options.append)
     inputs = [path for path in (*sources, chosen.get("table")) if path and os.path.isfile(path)]
-    for path in inputs:
-        if os.path.realpath(path) == os.path.realpath(output):
-            raise FileAccessError(f"{output} is read: give another path for the set")
-    files = set() if before is None else {os.path.realpath(file) for file in before.files}
-    guard = Guard(
-        lambda: inputs,
-        overwrite=options.overwrite,
-        ours=lambda path: os.path.realpath(path) in files,
-    )
-    with together(guard, home=os.path.dirname(output) or "."):
+    guard = _guard(inputs, output, before, overwrite=options.overwrite)
+    with together(guard, home=os.path.dirname(output) or "."), listened() as caught:
         destination = Destination(target=output, before=before, names=names)
         reading = format.read(sources, destination, **chosen)
         new = tuple(t for t in reading.project.tomograms.values() if t.name not in (before or ()))
         if not reading.failures:
             names.refuse_unused([t.name for t in new])
-        verified = _write(reading.project.tomograms, output, options) if new else None
-    return Imported(path=output if new else None, reading=reading, tomograms=new, verified=verified)
+        if not new:
+            return Imported(path=None, reading=reading, tomograms=())
+        verified = _write(reading.project.tomograms, output, options)
+        done = Imported(path=output, reading=reading, tomograms=new, verified=verified)
+        store(
+            output, {"sources": [os.fspath(source) for source in sources], **done.record()}, caught
+        )
+    return done
+
+
+def _guard(
+    inputs: Sequence[StrPath], output: str, before: TomogramSet | None, *, overwrite: bool
+) -> Guard:
+    """What is read is not replaced; the set that is added to may be."""
+    if os.path.realpath(output) in map(os.path.realpath, inputs):
+        raise FileAccessError(f"{output} is read: give another path for the set")
+    files = set() if before is None else {os.path.realpath(file) for file in before.files}
+    return Guard(
+        lambda: inputs,
+        overwrite=overwrite,
+        ours=lambda path: is_record(path) or os.path.realpath(path) in files,
+    )
 
 
 def _write(tomograms: TomogramSet, output: str, options: Options) -> Result | None:

@@ -192,6 +192,12 @@ class Aretomo(Format):
                     write(os.path.join(folder, file), text.encode())
         return os.fspath(folder)
 
+    def geometric_hand(self, tomogram: Tomogram) -> str:
+        """By -FlipVol."""
+        from tomoset.formats.aretomo.write import AretomoFiles
+
+        return f"the same volume, if told -FlipVol {AretomoFiles.of(tomogram).flip}"
+
     def place(self, folder: StrPath, name: str) -> str:
         """The ``.aln`` file."""
         return os.path.join(folder, f"{name}.aln")

@@ -202,6 +202,10 @@ class Imod(Format):
             star.write(series, table)
         return table
 
+    def geometric_hand(self, tomogram: Tomogram) -> str:  # noqa: ARG002
+        """As `tilt` leaves it: slices are sections along y."""
+        return "the same volume, turned about x (trimvol -rx turns it back)"
+
     def place(self, folder: StrPath, name: str) -> str:
         """The folder of the series."""
         return os.path.join(folder, name)
