@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.interpolate import interpn
 
 import tomoset
 from tests.builders.command import convert, run
@@ -22,6 +23,7 @@ from tests.builders.tomograms import rigid_tomogram
 from tests.builders.warp_files import each, grid, series_xml, write_images, write_series
 from tomoset import AssumptionWarning, FileFormatError, LossyWarning, Project, TomogramSet, star
 from tomoset.formats import format_named
+from tomoset.formats.warp.motion import VolumeMotion
 from tomoset.model import Deformation, Tomogram
 
 WARP = format_named("warp")
@@ -60,6 +62,17 @@ def read_quietly(*sources: Path | str, **options: Any) -> TomogramSet:
 def alone(text: str, encoding: str = "utf-8-sig", **options: Any) -> Tomogram:
     (t,) = read(write_series(Path("TS_01.xml"), text, encoding), **options).values()
     return t
+
+
+def moving(grid: np.ndarray, axes: str = "X") -> str:
+    """Movement in 3D, the same along some axes: (duration, depth, height, width) [Å]."""
+    sides = zip(("Duration", "Depth", "Height", "Width"), grid.shape, strict=True)
+    size = " ".join(f'{name}="{side}"' for name, side in sides)
+    nodes = "".join(
+        f'<Node X="{x}" Y="{y}" Z="{z}" W="{w}" Value="{grid[w, z, y, x]}"/>'
+        for w, z, y, x in np.ndindex(*grid.shape)
+    )
+    return "".join(f"<GridVolumeWarp{a} {size}>{nodes}</GridVolumeWarp{a}>" for a in axes)
 
 
 POINTS = np.array([[0, 0, 0], [59, 49, 19], [30, 25, 10], [5, 40, 2.5]])
@@ -452,23 +465,29 @@ def test_grids_with_margins_are_carried_with_the_loss_said() -> None:
 @pytest.mark.parametrize(
     ("attributes", "grids", "said"),
     [
-        ({"MagnificationCorrection": "1.01, 0, 0, 1"}, "", r"magnification .* up to 0\.4 px"),
-        ({"MagnificationCorrection": "1.01, 1, 20"}, "", r"magnification .* up to 0\.4 px"),
+        (
+            {"MagnificationCorrection": "1.01, 0, 0, 1"},
+            "",
+            r"magnification .* up to 1\.00%; it changes no position",
+        ),
+        (
+            {"MagnificationCorrection": "1.01, 1, 20"},
+            "",
+            r"magnification .* up to 1\.00%; it changes no position",
+        ),
         ({}, each("GridAngleX", (0, 0.5, 0, 0, -0.25)), r"GridAngle.* up to 0\.5°"),
         ({}, each("GridDoseBfacs", (-1, 0, 0, 0, -2)), "B-factors"),
         (
             {},
-            '<GridVolumeWarpX Width="1" Height="1" Depth="2" Duration="1">'
-            '<Node X="0" Y="0" Z="0" W="0" Value="-5"/><Node X="0" Y="0" Z="1" W="0" Value="3"/>'
-            "</GridVolumeWarpX>",
-            r"movement in 3D \(GridVolumeWarp\), of up to 2\.5 px",
+            moving(np.array([-5.0, 3.0]).reshape(1, 2, 1, 1)),
+            r"3D \(GridVolumeWarp\), of up to 2\.5 px",
         ),
     ],
 )
 def test_what_a_set_cannot_hold_is_said_with_its_size(
     attributes: dict[str, str], grids: str, said: str
 ) -> None:
-    with pytest.warns(LossyWarning, match=f"TS_01.xml: .*{said}.*not carried over"):
+    with pytest.warns(LossyWarning, match=f"TS_01.*: .*{said}.*not carried over"):
         alone(series_xml(None, attributes, grids))
 
 
@@ -611,3 +630,64 @@ def test_a_hundred_series_come_in_within_two_seconds() -> None:
     start = time.process_time()
     assert len(read("warp_tiltseries")) == 100
     assert time.process_time() - start < 2
+
+
+# Movement in 3D.
+
+
+def test_movement_in_3d_is_what_warps_library_makes_of_it() -> None:
+    """Nodes and results of Warp's C# library (TomoBabel/cets-nonrigid, tests/golden/
+    tiltseries_volwarp.json): movement in z at the largest dose, within and beyond the volume."""
+    last = [
+        *(-2.55996, -2.51317, -6.31496, 2.06853, 3.08726, 2.52532, 7.30272, 1.91464, -2.42069),
+        *(-2.68867, -7.3751, -7.83176, 2.20733, -1.73447, -5.71729, -4.07701, 1.03243, -4.24103),
+    ]
+    grid = np.stack([np.zeros(18), last]).reshape(2, 2, 3, 3)
+    motion = VolumeMotion(
+        grids=(grid, grid, grid), volume=np.array([3336, 4753.8, 834]), times=np.array([0.0, 1.0])
+    )
+    points = [[834, 0, 0], [0, 4753.8, 417], [2817.3794, 942.8695, 231.15143]]
+    beyond = [[-77.74107, 632.71094, 876.6317], [3336, 4753.8, 834]]
+    found = motion(np.array([*points, *beyond]))
+    np.testing.assert_allclose(
+        found[:, 1, 2],
+        [-2.5365648, 1.612855, -3.242559, -1.1762116, -4.24103],
+        atol=2e-6,
+    )
+    np.testing.assert_array_equal(found[:, 0], 0)
+
+
+def test_particles_take_movement_in_3d_along(capsys: pytest.CaptureFixture[str]) -> None:
+    """Points are where Warp sees them: moved first, then projected."""
+    rng = np.random.default_rng(5)
+    grid = rng.normal(0, 4, (3, 2, 3, 3))
+    use = ("True", "False", "True", "True", "True")
+    write_series(
+        Path("TS_01.xml"),
+        series_xml({"UseTilt": use}, None, moving(grid, "XY")),
+    )
+    for row in range(5):
+        write_images(f"frames/average/TS_01_{row:03d}.mrc", 1)
+    t = read_quietly("TS_01.xml")["TS_01"]
+    places = rng.uniform(1, 19, (7, 3))
+    tomoset.ParticleSet(tomogram_names=["TS_01"] * 7, coordinates=places).write(
+        "picks.star", TomogramSet([t], format="relion4")
+    )
+    code, _, errors = run(
+        capsys,
+        *("import", "warp", "TS_01.xml", "-o", "out/tomograms.star", "--p", "picks.star"),
+        *("--images", "frames/average", "--strict"),
+    )
+    assert code == 0, errors
+    project = tomoset.open_project("out/optimisation_set.star")
+    assert project.particles is not None
+    assert project.trajectories is not None
+    np.testing.assert_allclose(project.particles.positions, places, atol=1e-5)
+    dose = np.array([9, 0, 3, 12]) / 12  # of the images that are used
+    axes = [np.linspace(0, 1, n) for n in grid.shape]
+    for place, name in zip(places, project.particles.particle_names, strict=True):
+        at = place / [60, 50, 20]
+        where = np.array([[time, at[2], at[1], at[0]] for time in dose])
+        moved = interpn(axes, grid, where)
+        wanted = np.stack([moved, moved, np.zeros(4)], axis=1)
+        np.testing.assert_allclose(project.trajectories[name], wanted, atol=1e-5)

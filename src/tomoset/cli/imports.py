@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 #: Options of every import, and of formats that cannot say every alignment.
-_GENERAL = ("to", "append", "strip", "rename", "overwrite", "max_loss", "nearest", "keep_matrices")
+_GENERAL = (
+    *("to", "append", "strip", "rename", "particles", "overwrite"),
+    *("max_loss", "nearest", "keep_matrices"),
+)
 
 
 class _Imports(click.Group):
@@ -126,6 +129,12 @@ def _general() -> list[click.Option]:
             type=click.Path(dir_okay=False),
             metavar="MAP",
             help="New names: a file of lines of an old and a new one.",
+        ),
+        click.Option(
+            ["--p", "particles"],
+            type=click.Path(dir_okay=False),
+            metavar="STAR",
+            help="Particles in the tomograms, which come along, with trajectories if they move.",
         ),
         click.Option(
             ["--overwrite"], is_flag=True, help="Replace files that are there and are others."

@@ -24,11 +24,14 @@ class Destination:
         To which they are added.
     names : Renaming
         What becomes of the names that series have.
+    particles : bool
+        Whether particles come along, whose trajectories carry what moves.
     """
 
     target: str | os.PathLike[str] | None = None
     before: TomogramSet | None = None
     names: Renaming = UNCHANGED
+    particles: bool = False
 
     def refuse_duplicates(self, names: Iterable[str]) -> None:
         """Refuse names that come twice, or are there already; ModelError with them."""

@@ -8,8 +8,8 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from tomoset.model import Fiducials, Observations, ParticleSet, Tomogram, Tomogr
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule
 
+Array = npt.NDArray[np.float64]
 StrPath = str | os.PathLike[str]
 
 #: What one format can say and another cannot.
@@ -61,6 +62,16 @@ def part(bad: Failures, name: str) -> Iterator[None]:
         bad.append(Failure(name=name, error=problem))
 
 
+class Motion(Protocol):
+    """Movement of points (k, 3) [voxels] of a tomogram in its n images: (k, n, 3) [Å]."""
+
+    def __call__(self, points: Array) -> Array: ...
+
+    @property
+    def largest(self) -> float:
+        """[Å]"""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reading:
     """What a format has read.
@@ -73,11 +84,14 @@ class Reading:
         What was chosen or is missing, a line each. What was assumed is a warning.
     failures : sequence of Failure
         Series that could not be read; the others are in the project.
+    motions : mapping of str to Motion
+        How what is in a tomogram moves from image to image, by name.
     """
 
     project: Project
     notes: Sequence[str] = ()
     failures: Sequence[Failure] = ()
+    motions: Mapping[str, Motion] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

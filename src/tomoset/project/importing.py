@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from tomoset.errors import FileAccessError
-from tomoset.files import Guard, together
+from tomoset.files import Guard, together, write
 from tomoset.formats import (
     BEYOND_RIGID,
     FORMATS,
     Destination,
+    Motion,
     Reading,
     Renaming,
     Tolerance,
     format_named,
     read,
+    read_particles,
     read_renaming,
 )
-from tomoset.model import Tomogram, TomogramSet
+from tomoset.model import ParticleSet, Project, Tomogram, TomogramSet, TrajectorySet
 from tomoset.project._record import is_record, listened, of_tomograms, store
 from tomoset.project.convert import Options as ConvertOptions
 from tomoset.project.convert import Result, write_and_verify
@@ -46,6 +50,8 @@ class Options:
         Taken off the end, or the beginning, of the names of series.
     rename : str or mapping, optional
         New names by old ones, or a file of lines with both.
+    particles : str, optional
+        Particles in the tomograms, which come along; what moves them becomes their trajectories.
     overwrite : bool
         Whether files that are there, and are others, are replaced.
     """
@@ -55,6 +61,7 @@ class Options:
     append: str | None = None
     strip: tuple[str, ...] = ()
     rename: str | Mapping[str, str] | None = None
+    particles: str | None = None
     overwrite: bool = False
 
     def renaming(self) -> Renaming:
@@ -136,17 +143,21 @@ def import_series(
     options = filled(Options, None, given)
     chosen, names, output = format.chosen(sources, given), options.renaming(), os.fspath(target)
     before = None if options.append is None else read(options.append)
-    inputs = [path for path in (*sources, chosen.get("table")) if path and os.path.isfile(path)]
+    every = (*sources, chosen.get("table"), options.particles)
+    inputs = [path for path in every if path and os.path.isfile(path)]
     guard = _guard(inputs, output, before, overwrite=options.overwrite)
     with together(guard, home=os.path.dirname(output) or "."), listened() as caught:
-        destination = Destination(target=output, before=before, names=names)
+        destination = Destination(
+            target=output, before=before, names=names, particles=options.particles is not None
+        )
         reading = format.read(sources, destination, **chosen)
         new = tuple(t for t in reading.project.tomograms.values() if t.name not in (before or ()))
         if not reading.failures:
             names.refuse_unused([t.name for t in new])
         if not new:
             return Imported(path=None, reading=reading, tomograms=())
-        verified = _write(reading.project.tomograms, output, options)
+        reading = _with_particles(reading, options)
+        verified = _write(reading.project, output, options)
         done = Imported(path=output, reading=reading, tomograms=new, verified=verified)
         store(
             output, {"sources": [os.fspath(source) for source in sources], **done.record()}, caught
@@ -168,16 +179,51 @@ def _guard(
     )
 
 
-def _write(tomograms: TomogramSet, output: str, options: Options) -> Result | None:
-    """Write the set; in a format that cannot say all of an alignment, verified."""
-    target = format_named(options.to)
+def _with_particles(reading: Reading, options: Options) -> Reading:
+    """With particles, and what moves them."""
+    project = reading.project
+    if options.particles is None:
+        return reading
+    particles = read_particles(options.particles, project.tomograms)
+    project = project.with_sets(particles=particles)
+    if reading.motions:
+        trajectories = _trajectories(particles, project.tomograms, reading.motions)
+        project = project.with_sets(trajectories=trajectories)
+    return replace(reading, project=project)
+
+
+def _trajectories(
+    particles: ParticleSet, tomograms: TomogramSet, motions: Mapping[str, Motion]
+) -> TrajectorySet:
+    """The movement of each particle, in the order of its tomogram's images [Å]."""
+    names, positions = particles.particle_names.tolist(), particles.positions
+    made: dict[str, Any] = {}
+    for name, rows in particles.by_tomogram().items():
+        motion = motions.get(name)
+        still = np.zeros((len(rows), tomograms[name].n_tilts, 3))
+        moved = still if motion is None else motion(positions[rows])
+        made |= {names[row]: one for row, one in zip(rows, moved, strict=True)}
+    return TrajectorySet(made)
+
+
+def _write(project: Project, output: str, options: Options) -> Result | None:
+    """Write the set, and what belongs to it; verified where it cannot say all of an alignment."""
+    target, tomograms = format_named(options.to), project.tomograms
     if not target.can("single images"):
         single = TomogramSet(t for t in tomograms.values() if t.images is not None)
         stacked = with_stacks(single, output)
         tomograms = tomograms.with_tomograms(stacked.get(n, t) for n, t in tomograms.items())
+    verified = None
     if all(map(target.can, BEYOND_RIGID)):
         target.write_set(tomograms, output)
-        return None
-    return write_and_verify(
-        tomograms, output, ConvertOptions(to=target.name, tolerance=options.tolerance)
-    )
+    else:
+        told = ConvertOptions(to=target.name, tolerance=options.tolerance)
+        verified = write_and_verify(tomograms, output, told)
+    if project.particles is not None:
+        folder = os.path.dirname(output)
+        linked = target.linked_files(project.with_sets(tomograms=tomograms), folder)
+        links = target.links_file(project, {**linked.paths, "tomograms": output})
+        path = os.path.join(folder, "optimisation_set.star")
+        for file, content in {**linked.contents, path: links}.items():
+            write(file, content)
+    return verified

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tomoset.errors import (
     FileFormatError,
+    LossyWarning,
     MissingFileError,
     ModelError,
     UnknownFormatError,
@@ -49,7 +51,23 @@ def read_series(
             done.append(import_series(_read(path), options, settings))
     tomograms = [replace(t := one.tomogram, name=destination.names(t.name)) for one in done]
     project = Project(tomograms=destination.joined(tomograms, "warp"))
-    return Reading(project=project, notes=_notes(done), failures=failures)
+    motions = {destination.names(o.tomogram.name): o.motion for o in done if o.motion is not None}
+    if not destination.particles:
+        _say_what_moves(done)
+    return Reading(project=project, notes=_notes(done), failures=failures, motions=motions)
+
+
+def _say_what_moves(done: Sequence[Imported]) -> None:
+    """Warn of movement that nothing carries."""
+    for one in done:
+        if one.motion is not None:
+            warnings.warn(
+                f"{one.tomogram.name}: movement in 3D (GridVolumeWarp), of up to "
+                f"{one.motion.largest / one.tomogram.need_pixel_size():.2g} px: not carried over; "
+                "trajectories of particles would carry it (`particles`)",
+                LossyWarning,
+                stacklevel=5,
+            )
 
 
 @contextlib.contextmanager

@@ -146,13 +146,12 @@ class Document:
             raise self.error(f"<{tag}>: margins must be from 0 to below 0.5", tag)
         return Grid(values=values, margins=tuple(float(m or 0) for m in margins))  # type: ignore[arg-type]
 
-    def largest(self, tag: str) -> float:
-        """The largest value of a grid in 4D, without its sign; 0 if there is none."""
+    def volume_grid(self, tag: str) -> Array:
+        """The nodes of a grid in 4D: (duration, depth, height, width)."""
         element = self.root.find(tag)
         if element is None:
-            return 0.0
-        values = self._nodes(element, ("Width", "Height", "Depth", "Duration"), "XYZW")
-        return float(np.abs(values).max())
+            return np.zeros((1, 1, 1, 1))
+        return self._nodes(element, ("Width", "Height", "Depth", "Duration"), "XYZW")
 
     def _nodes(self, element: ET.Element, sides: tuple[str, ...], axes: str) -> Array:
         tag, nodes = element.tag, element.findall("Node")

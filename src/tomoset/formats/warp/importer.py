@@ -23,6 +23,7 @@ from tomoset import geometry
 from tomoset.errors import AssumptionWarning, FileFormatError, LossyWarning, MissingFieldError
 from tomoset.formats.warp.grids import Grid, to_deformation
 from tomoset.formats.warp.images import WarpImages, movies_of
+from tomoset.formats.warp.motion import VolumeMotion
 from tomoset.formats.warp.series import Settings, WarpSeries, read_settings
 from tomoset.images.stack import ImageHeader
 from tomoset.model import Deformation, Optics, Tomogram
@@ -70,10 +71,11 @@ class ImportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """A tomogram, and what was chosen for it."""
+    """A tomogram, what was chosen for it, and how what is in it moves."""
 
     tomogram: Tomogram
     notes: tuple[str, ...]
+    motion: VolumeMotion | None = None
 
 
 class SettingsOf:
@@ -146,7 +148,17 @@ def import_series(series: WarpSeries, options: ImportOptions, settings: Settings
         notes.append(f"{len(out)} of {len(series.angles)} tilt images are excluded (UseTilt)")
     if len(out) and not images.only_used:
         tomogram = tomogram.exclude(out.tolist(), "UseTilt is False in Warp")
-    return Imported(tomogram=tomogram, notes=tuple(notes))
+    motion = None
+    if series.volume_warp is not None and series.offsets is not None:
+        volume, _ = _volume(series, options, pixel_size, settings)
+        motion = VolumeMotion(grids=series.volume_warp, volume=volume, times=_times(series))
+    return Imported(tomogram=tomogram, notes=tuple(notes), motion=motion)
+
+
+def _times(series: WarpSeries) -> Array:
+    """When each image that is used was taken, of the series' doses 0 to 1."""
+    dose = np.zeros(len(series.angles)) if series.dose is None else series.dose
+    return np.asarray(((dose - dose.min()) / (np.ptp(dose) or 1.0))[series.use])
 
 
 def projections_of(series: WarpSeries, pixel_size: float, volume: Array, image: Array) -> Array:
@@ -369,15 +381,12 @@ def _ctf(series: WarpSeries) -> dict[str, Array | None]:
 
 def _say_what_is_lost(series: WarpSeries, t: Tomogram) -> None:
     """Warn of what a tomogram cannot hold, in the units of what it costs."""
-    px, (width, height) = t.need_pixel_size(), t.need_image_size()
     said = []
-    if series.volume_warp > _NOTHING:
-        said.append(f"movement in 3D (GridVolumeWarp), of up to {series.volume_warp / px:.2g} px")
-    stretch = _magnification(series.magnification) * np.hypot(width, height) / 2
-    if stretch > 0.01:
+    stretch = _magnification(series.magnification)
+    if stretch > 1e-5:
         said.append(
-            f"an anisotropic magnification (MagnificationCorrection), of up to {stretch:.2g} px at "
-            "the corners of an image"
+            f"an anisotropic magnification of what particles look like (MagnificationCorrection), "
+            f"of up to {stretch:.2%}; it changes no position"
         )
     turns = [series.grids[name].values for name in series.grids if name.startswith("GridAngle")]
     turn = max((float(np.abs(values).max()) for values in turns), default=0.0)

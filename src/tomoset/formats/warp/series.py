@@ -6,7 +6,6 @@ of pi. Values per tilt image stand in the order of the file.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ GRIDS = (
     *("GridMovementX", "GridMovementY", "GridAngleX", "GridAngleY", "GridAngleZ"),
     *("GridDoseWeights", "GridDoseBfacs"),
 )
-_VOLUME_WARP = ("GridVolumeWarpX", "GridVolumeWarpY", "GridVolumeWarpZ")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,8 +57,8 @@ class WarpSeries:
         MagnificationCorrection: 4 values of a matrix, or 3 in files of Warp 1.
     grids : mapping of str to Grid
         By their names in the file.
-    volume_warp : float
-        The largest movement in 3D [Å].
+    volume_warp : (array, array, array) or None
+        Movement in 3D [Å], as `VolumeMotion` has it; None where there is none.
     ctf, processing : mapping of str to str
         Parameters of the CTF, and of the processing it comes from.
     data : str
@@ -80,7 +78,7 @@ class WarpSeries:
     volume: tuple[float, ...] | None = None
     magnification: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0)
     grids: Mapping[str, Grid] = field(default_factory=dict)
-    volume_warp: float = 0.0
+    volume_warp: tuple[Array, Array, Array] | None = None
     ctf: Mapping[str, str] = field(default_factory=dict)
     processing: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
@@ -136,11 +134,16 @@ def read_xml(path: str) -> WarpSeries:
         magnification=document.attribute_numbers("MagnificationCorrection", 3, 4)
         or (1.0, 0.0, 0.0, 1.0),
         grids=grids,
-        volume_warp=math.hypot(*map(document.largest, _VOLUME_WARP)),
+        volume_warp=_volume_warp(document),
         ctf=document.parameters("CTF"),
         processing=document.parameters("OptionsCTF"),
         data=document.attribute("DataDirectory") or "",
     )
+
+
+def _volume_warp(document: Document) -> tuple[Array, Array, Array] | None:
+    x, y, z = (document.volume_grid(f"GridVolumeWarp{axis}") for axis in "XYZ")
+    return (x, y, z) if any(grid.any() for grid in (x, y, z)) else None
 
 
 def _check_angles(document: Document, angles: Array) -> None:
