@@ -36,6 +36,8 @@ COMMANDS = (
     Entry("refine-ctf", "Refine defocus and scale by particles.", "refine_ctf:refine_ctf"),
     Entry("hand", "Find the sign of defocus against depth.", "hand:hand"),
     Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),
+    Entry("select", "Keep some tomograms of a project.", "select:select"),
+    Entry("rename", "Give tomograms other names, everywhere.", "rename:rename"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),
     Entry("check", "Find what is wrong with a tomogram set.", "check:check"),
 )

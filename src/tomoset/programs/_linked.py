@@ -82,12 +82,6 @@ def _only_here(project: Project, name: str) -> bool:
     return project.tomograms[name].fiducials is None
 
 
-def has_links(project: Project) -> bool:
-    """Whether there is more than tomograms, or a file that ties sets together."""
-    sets = any(_read(project, field) is not None for field in _FILES)
-    return sets or bool(project.path or project.unread or project.references)
-
-
 def _read(project: Project, field: str) -> Any:
     """A linked set; None if there is none, or it has not been read."""
     return None if field in project.unread else getattr(project, field)

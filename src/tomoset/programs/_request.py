@@ -29,7 +29,6 @@ from tomoset.programs._linked import (
     changed_sets,
     follow_motions,
     forget_motions,
-    has_links,
     linked_files,
     motions_file,
     transformed,
@@ -39,7 +38,7 @@ from tomoset.programs._made import Made
 from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._results import summary
 from tomoset.programs._task import Task
-from tomoset.project import Project
+from tomoset.project import Project, has_links
 from tomoset.run import Resources, run
 
 O = TypeVar("O")  # noqa: E741 - options

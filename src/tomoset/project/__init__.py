@@ -1,10 +1,11 @@
-"""The sets that belong together: read by following the links, transformed, converted, verified.
+"""The sets that belong together: read by the links, transformed, edited, converted, verified.
 
 RELION ties them with an optimisation set, and by tomogram name (docs/relion.md,
 'Sets that refer to tomograms').
 """
 
 from tomoset.model import Project
+from tomoset.project._edited import Edited, edit_files
 from tomoset.project._read import (
     fiducials_file,
     fiducials_of,
@@ -12,15 +13,20 @@ from tomoset.project._read import (
     open_tomograms,
     read_all,
 )
+from tomoset.project._write import has_links, write_at
 from tomoset.project.plausible import refuse_unknown, warn_of_unusual
 
 __all__ = [
+    "Edited",
     "Project",
+    "edit_files",
     "fiducials_file",
     "fiducials_of",
+    "has_links",
     "open_project",
     "open_tomograms",
     "read_all",
     "refuse_unknown",
     "warn_of_unusual",
+    "write_at",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tomoset.errors import FileAccessError
-from tomoset.files import Guard, together, write
+from tomoset.files import Guard, together
 from tomoset.formats import (
     BEYOND_RIGID,
     FORMATS,
@@ -26,6 +26,7 @@ from tomoset.formats import (
 )
 from tomoset.model import ParticleSet, Project, Tomogram, TomogramSet, TrajectorySet
 from tomoset.project._record import is_record, listened, of_tomograms, store
+from tomoset.project._write import write_at
 from tomoset.project.convert import Options as ConvertOptions
 from tomoset.project.convert import Result, write_and_verify
 from tomoset.project.stacks import with_stacks
@@ -214,16 +215,10 @@ def _write(project: Project, output: str, options: Options) -> Result | None:
         stacked = with_stacks(single, output)
         tomograms = tomograms.with_tomograms(stacked.get(n, t) for n, t in tomograms.items())
     verified = None
-    if all(map(target.can, BEYOND_RIGID)):
-        target.write_set(tomograms, output)
-    else:
+    if not all(map(target.can, BEYOND_RIGID)):
         told = ConvertOptions(to=target.name, tolerance=options.tolerance)
         verified = write_and_verify(tomograms, output, told)
-    if project.particles is not None:
-        folder = os.path.dirname(output)
-        linked = target.linked_files(project.with_sets(tomograms=tomograms), folder)
-        links = target.links_file(project, {**linked.paths, "tomograms": output})
-        path = os.path.join(folder, "optimisation_set.star")
-        for file, content in {**linked.contents, path: links}.items():
-            write(file, content)
+    if verified is None or project.particles is not None:
+        ours = TomogramSet(tomograms.values(), format=target.name)
+        write_at(project.with_sets(tomograms=ours), output, options.tolerance)
     return verified

@@ -1,0 +1,79 @@
+"""What commands that change a project share: what is read, where it goes, what is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tomoset.cli._shell import (
+    OVERWRITE,
+    F,
+    collected_warnings,
+    common_options,
+    count,
+    print_json,
+    print_warnings,
+    quick_start,
+    say,
+)
+
+if TYPE_CHECKING:
+    from tomoset.project import Project
+
+_SOURCE = click.argument("source", metavar="SRC", type=click.Path())
+_TARGET = click.option(
+    "--o",
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    metavar="DST",
+    type=click.Path(),
+    help="The set to write, or a folder for it; what belongs to it goes beside it.",
+)
+
+
+def edit_options(command: F) -> F:
+    """Give a command SRC, --o, --overwrite, --json and --strict."""
+    for option in (common_options, OVERWRITE, _TARGET, _SOURCE):
+        command = option(command)
+    return command
+
+
+def carry_out(edit: Callable[[Project], Project], given: dict[str, Any]) -> int:
+    """Read a project, change it, write it, and say what was made.
+
+    Parameters
+    ----------
+    edit : callable
+        Gives the changed project.
+    given : dict
+        As `edit_options` name it.
+    """
+    quick_start()
+    from tomoset.project import edit_files
+
+    with collected_warnings(strict=given["strict"]) as warned:
+        made = edit_files(given["source"], given["target"], edit, overwrite=given["overwrite"])
+    print_warnings(warned)
+    kept = made.after
+    images = sum(t.n_tilts for t in kept.tomograms.values())
+    particles = kept.particles
+    if given["as_json"]:
+        print_json(
+            {
+                "written": made.path,
+                "tomograms": list(kept.tomograms),
+                "tilt_images": images,
+                "particles": None if particles is None else len(particles),
+                "warnings": warned,
+            }
+        )
+        return 0
+    parts = [count(len(kept.tomograms), "tomogram"), count(images, "tilt image")]
+    parts += [] if particles is None else [count(len(particles), "particle")]
+    say(f"{os.fspath(made.path)}: {', '.join(parts)}")
+    return 0

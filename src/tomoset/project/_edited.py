@@ -1,0 +1,67 @@
+"""A project read from files, changed, and written to others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tomoset.errors import ModelError
+from tomoset.files import Guard, together
+from tomoset.model import Project
+from tomoset.model.io import StrPath
+from tomoset.project._read import open_project
+from tomoset.project._write import write_at
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edited:
+    """A project that was changed: as it was, as it is, and what to give to the next program."""
+
+    before: Project
+    after: Project
+    path: str
+
+
+def edit_files(
+    source: StrPath,
+    target: StrPath,
+    edit: Callable[[Project], Project],
+    *,
+    overwrite: bool = False,
+) -> Edited:
+    """Read a project with all that belongs to it, change it, and write it: all of it, or nothing.
+
+    Parameters
+    ----------
+    source : path-like
+        A tomogram set, an optimisation set, or a folder with one.
+    target : path-like
+        The set to write, or a folder for it; what belongs to it goes beside it.
+    edit : callable
+        Gives the changed project, such as those of `tomoset.project.edit`.
+    overwrite : bool
+        Whether files that are there are replaced; those that are read never are.
+
+    Raises
+    ------
+    TomosetError
+        If something cannot be read, changed or written.
+
+    Examples
+    --------
+    >>> from tomoset.project.edit import select
+    >>> made = edit_files("tomograms.star", "some", lambda project: select(project, ["TS_*"]))
+    >>> made.path
+    'some/tomograms.star'
+    """
+    before = open_project(source, check_links=False)
+    path = os.fspath(target)
+    if os.path.isdir(path) or not os.path.splitext(path)[1]:
+        path = os.path.join(path, "tomograms.star")
+    guard = Guard(before.named_files, overwrite=overwrite)
+    with together(guard, home=os.path.dirname(path) or "."):
+        after = edit(before)
+        if not len(after.tomograms):
+            raise ModelError("no tomogram would be left, so nothing is written")
+        return Edited(before=before, after=after, path=write_at(after, path))

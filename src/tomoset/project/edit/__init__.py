@@ -1,0 +1,10 @@
+"""Changes of whole projects: tomograms and all sets that refer to them, in any dialect.
+
+Each is a function of a `Project`, all of it read (`open_project`), that gives another `Project`;
+nothing is written.
+"""
+
+from tomoset.project.edit.rename import rename
+from tomoset.project.edit.select import select
+
+__all__ = ["rename", "select"]
