@@ -67,7 +67,7 @@ def meant(lost: Collection[str], there: Collection[str]) -> str:
     if not near:
         return ""
     lines = some_of([f"{old} {new}" for old, new in pairs.items()])
-    cure = f" A file of such lines renames them (tomoset import particles --rename): {lines}"
+    cure = f" A file of such lines renames them (tomoset rename --map): {lines}"
     return f"did you mean {near[0]!r}?{cure if pairs else ''}"
 
 
@@ -106,7 +106,7 @@ class Renaming:
         """Refuse a map none of whose new names are there; ModelError."""
         if self.names and not set(self.names.values()) & set(series):
             raise ModelError(
-                f"--rename: no series is called {some_of([*self.names])}; there are "
+                f"no series is called {some_of([*self.names])}, to be renamed (`rename`); there are "
                 f"{some_of([*series])}"
             )
 
