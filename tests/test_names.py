@@ -106,7 +106,7 @@ def test_import_gives_new_names(
 
 def test_a_map_of_other_names_is_an_error_and_nothing_is_written(tmp_path: Path) -> None:
     write_stack(tmp_path / "TS_1.mrc", 3, (8, 8), 2.0)
-    with pytest.raises(ModelError, match="no series is called TS_9, .*there are TS_1"):
+    with pytest.raises(ModelError, match=r"no series is called TS_9, .*there are TS_1"):
         tomoset.import_series(
             "images",
             [tmp_path / "TS_1.mrc"],

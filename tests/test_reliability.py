@@ -131,7 +131,7 @@ PROGRAMS = {
 
 def sound(folder: Path) -> None:
     """The set that a program wrote, if there is one, names what is there, and whole."""
-    assert not [name for name in contents(folder) if "/.tomoset" in f"/{name}"]
+    assert not [name for name in contents(folder) if "/.tomoset-" in f"/{name}"]
     if not (folder / "N/tomograms.star").exists():
         return
     os.chdir(folder)

@@ -16,8 +16,8 @@ from tomoset.files import recover
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, hidden ones too."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """All files below a folder, hidden ones too, but for the history of what was done there."""
+    files = (p for p in folder.rglob("*") if p.is_file() and ".tomoset" not in p.parts)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

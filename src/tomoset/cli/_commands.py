@@ -38,6 +38,8 @@ COMMANDS = (
     Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),
     Entry("select", "Keep some tomograms of a project.", "select:select"),
     Entry("rename", "Give tomograms other names, everywhere.", "rename:rename"),
+    Entry("history", "Show what was done to make a set.", "history:history"),
+    Entry("undo", "Take back what the last command wrote.", "history:undo"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),
     Entry("check", "Find what is wrong with a tomogram set.", "check:check"),
 )

@@ -15,7 +15,7 @@ from tomoset import __version__
 from tomoset.cli._commands import LazyGroup
 from tomoset.cli._shell import print_errors, say
 from tomoset.cli._spelling import spelled
-from tomoset.errors import TomosetError, spelling
+from tomoset.errors import TomosetError, spelling, typed
 
 
 @click.group(
@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         _be_a_good_process()
     try:
-        spelling.set(partial(spelled, words=sys.argv[1:] if arguments is None else arguments))
+        words = sys.argv[1:] if arguments is None else arguments
+        spelling.set(partial(spelled, words=words))
+        typed.set(("tomoset", *words))
         code = root.main(args=arguments, prog_name="tomoset", standalone_mode=False)
     except click.exceptions.Exit as leave:
         code = leave.exit_code

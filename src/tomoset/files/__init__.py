@@ -7,6 +7,7 @@ What may be replaced at all is a matter of a `Guard`. See docs/reliability.md.
 """
 
 from tomoset.files._guard import Guard, identity_of, refuse_unless_star, stamp
+from tomoset.files._lock import locked
 from tomoset.files._names import file_name
 from tomoset.files._read import read_bytes
 from tomoset.files._staging import recover
@@ -25,6 +26,7 @@ __all__ = [
     "atomic_write",
     "file_name",
     "identity_of",
+    "locked",
     "read_bytes",
     "recover",
     "refuse_unless_star",

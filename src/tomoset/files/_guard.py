@@ -61,8 +61,8 @@ class Guard:
         FileAccessError
             It is read by this command, or is not ours and is not to be overwritten.
         """
-        if not os.path.lexists(path):
-            return
+        if not os.path.lexists(path) or ".tomoset" in os.fspath(path).split(os.sep):
+            return  # the history, which is ours, and only grows
         self.refuse_inputs([path])
         if self.overwrite or (not os.path.islink(path) and self.ours(os.fspath(path))):
             return

@@ -35,6 +35,7 @@ class _Waiting:
     new: Path
     target: Path
     said: str
+    goes: bool = False
 
     def entry(self) -> Entry:
         return Entry(
@@ -42,8 +43,17 @@ class _Waiting:
             old=str(self.new.with_suffix(".old")),
             target=str(self.target),
             replaces=os.path.lexists(self.target),
-            inode=os.lstat(self.new).st_ino,
+            inode=0 if self.goes else os.lstat(self.new).st_ino,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A file that takes a place: which, where it is now, and where what it replaces is, if any."""
+
+    target: Path
+    new: Path
+    old: Path | None
 
 
 class Transaction:
@@ -123,6 +133,28 @@ class Transaction:
         """The staging folder of the journal."""
         return next((staging.path for staging in self._stagings.values()), None)
 
+    def remove(self, path: StrPath) -> None:
+        """Have no file there when the block has ended."""
+        target = self._replaceable(os.fspath(path), folder=False)
+        self._number += 1
+        gone = self._staging(target.parent) / f"{self._number}.new"
+        self._waiting.append(_Waiting(gone, target, os.fspath(path), goes=True))
+
+    def changes(self) -> list[Change]:
+        """What has been put in place, or will be."""
+        found: dict[Path, Change] = {}
+        for placed in self._placed:
+            old = Path(placed.old) if placed.replaces else None
+            target = Path(placed.target)
+            found.setdefault(target, Change(target=target, new=target, old=old))
+        for one in self._waiting:
+            there = one.target if os.path.lexists(one.target) else None
+            first = found.get(one.target)
+            found[one.target] = Change(
+                target=one.target, new=one.new, old=there if first is None else first.old
+            )
+        return list(found.values())
+
     def waiting(self) -> list[tuple[Path, Path]]:
         """What will be put in place: where, and where it waits."""
         return [(one.target, one.new) for one in self._waiting]
@@ -147,7 +179,10 @@ class Transaction:
             try:
                 if entry.replaces:
                     _keep(entry)
-                os.replace(entry.new, entry.target)
+                if entry.inode:
+                    os.replace(entry.new, entry.target)
+                elif os.path.lexists(entry.target):
+                    os.unlink(entry.target)
             except OSError as problem:
                 _in_the_users_words(problem, entry.target)
                 raise
@@ -160,13 +195,14 @@ class Transaction:
         for one in last.values():
             self._replaceable(one.said, folder=one.new.is_dir())
             if self.guard is not None:
-                self.guard.refuse(one.said, one.new)
+                self.guard.refuse(one.said, None if one.goes else one.new)
         return [one.entry() for one in last.values()]
 
     def end(self) -> None:
         """Put in place what waits, for good."""
         entries = self._entries()
-        if len(entries) == 1 and not self._placed and not os.path.isdir(entries[0].new):
+        simple = len(entries) == 1 and not self._placed and entries[0].inode != 0
+        if simple and not os.path.isdir(entries[0].new):
             os.replace(entries[0].new, entries[0].target)  # one step, or nothing
             forget(entries[0].target)
             return

@@ -106,8 +106,8 @@ class Renaming:
         """Refuse a map none of whose new names are there; ModelError."""
         if self.names and not set(self.names.values()) & set(series):
             raise ModelError(
-                f"no series is called {some_of([*self.names])}, to be renamed (`rename`); there are "
-                f"{some_of([*series])}"
+                f"no series is called {some_of([*self.names])}, to be renamed (`rename`); there "
+                f"are {some_of([*series])}"
             )
 
 

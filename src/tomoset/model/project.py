@@ -84,11 +84,16 @@ class Project:
         path: str | None = getattr(self.source, "path", None)
         return path
 
-    def named_files(self) -> Iterator[str]:
-        """Paths of all files that the project is in, or is made of: sets, images, maps."""
+    def set_files(self) -> Iterator[str]:
+        """Paths of the files that its sets are in."""
         sets = (self.path, *(getattr(vars(self)[name], "path", None) for name in LINKED))
         yield from self.tomograms.files
-        yield from filter(None, (*sets, *self.unread.values(), *self.references.values()))
+        yield from filter(None, (*sets, *self.unread.values()))
+
+    def named_files(self) -> Iterator[str]:
+        """Paths of all files that the project is in, or is made of: sets, images, maps."""
+        yield from self.set_files()
+        yield from self.references.values()
         for tomogram in self.tomograms.values():
             yield from tomogram.named_files()
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, LossyWarning, ModelError, TomosetError
 from tomoset.figures import prepare
-from tomoset.files import refuse_unless_star, together, write
+from tomoset.files import locked, refuse_unless_star, together, write
 from tomoset.formats import refuse_unless_set, working_format
 from tomoset.images.device import open_device
 from tomoset.model import Tomogram, TomogramSet
@@ -39,6 +39,8 @@ from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._results import summary
 from tomoset.programs._task import Task
 from tomoset.project import Project, has_links
+from tomoset.project.history import FOLDER as HISTORY
+from tomoset.project.history import remember
 from tomoset.run import Resources, run
 
 O = TypeVar("O")  # noqa: E741 - options
@@ -282,10 +284,10 @@ class _NewSet(Generic[O, R]):
         known = self._known()
         if not known:
             return None
-        self._write(known)
+        self._write(known, history=True)
         return self._path
 
-    def _write(self, known: Mapping[str, R]) -> None:
+    def _write(self, known: Mapping[str, R], *, history: bool = False) -> None:
         found = {name: self._program.motion(result) for name, result in known.items()}
         motions = {name: motion for name, motion in found.items() if motion is not None}
         before = follow_motions(self._project, self._folder)[0] if motions else self._project
@@ -300,12 +302,15 @@ class _NewSet(Generic[O, R]):
         if self._links is not None:
             paths = {**linked.paths, "tomograms": self._path}
             contents[self._links] = format.links_file(after, paths)
-        with together() as files:  # all of it is there, or nothing
+        lock = locked(os.path.join(self._folder, HISTORY))
+        with lock, together(home=self._folder) as files:  # all of it is there, or nothing
             for path, content in contents.items():
                 refuse_unless_star(path)
                 write(path, content)
             format.write_set(linked.tomograms, self._path)
             self._made.record(files)
+            if history:
+                remember(files, self._folder, before.set_files())
         if not motions:
             forget_motions(self._folder)
 

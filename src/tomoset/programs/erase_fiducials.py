@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from tomoset import __version__
 from tomoset.errors import AssumptionWarning, ModelError, TomosetError
 from tomoset.fiducials.erase_series import erased_images
 from tomoset.fiducials.options import EraseOptions
@@ -19,9 +18,9 @@ from tomoset.programs._program import Done, Program, Result, documented
 from tomoset.programs._request import Request, StrPath
 from tomoset.programs._task import Task, half_stamps, identity_with_fiducials, need_of_images
 from tomoset.project import Project
-from tomoset.run import Need, Resources, wanted
+from tomoset.run import VERSION, Need, Resources, wanted
 
-_LABEL = f"tomoset {__version__}: gold beads replaced by noise"
+_LABEL = f"tomoset {VERSION}: gold beads replaced by noise"
 
 
 @documented(EraseOptions)

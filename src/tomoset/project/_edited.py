@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError
-from tomoset.files import Guard, together
+from tomoset.files import Guard
 from tomoset.model import Project
 from tomoset.model.io import StrPath
 from tomoset.project._read import open_project
 from tomoset.project._write import write_at
+from tomoset.project.history import writing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,7 +61,7 @@ def edit_files(
     if os.path.isdir(path) or not os.path.splitext(path)[1]:
         path = os.path.join(path, "tomograms.star")
     guard = Guard(before.named_files, overwrite=overwrite)
-    with together(guard, home=os.path.dirname(path) or "."):
+    with writing(os.path.dirname(path), guard, before.set_files):
         after = edit(before)
         if not len(after.tomograms):
             raise ModelError("no tomogram would be left, so nothing is written")

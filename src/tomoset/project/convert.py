@@ -28,8 +28,9 @@ from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.model.project import LINKED
 from tomoset.project._read import open_tomograms, read_all
-from tomoset.project._record import is_record, listened, of_tomograms, store
+from tomoset.project._record import is_record, of_tomograms, store
 from tomoset.project._series import alike, read_again
+from tomoset.project.history import writing
 from tomoset.project.plausible import warn_of_unusual
 from tomoset.project.stacks import with_stacks
 from tomoset.project.verify import Verification, verify
@@ -207,7 +208,8 @@ def convert_set(
     tomograms = with_sizes(read(source), options)
     guard = _guard(Project(tomograms=tomograms), options)
     guard.refuse_inputs(format_named(options.to).files(tomograms, target))
-    with together(guard, home=os.path.dirname(target) or "."), listened() as caught:
+    home, reads = os.path.dirname(target), lambda: list(tomograms.files)
+    with writing(home, guard, reads) as (_, caught):
         result = write_and_verify(tomograms, target, options)
         return _stored(source, target, result, caught)
 
@@ -311,7 +313,7 @@ def convert_project(
     if os.path.isdir(folder) and os.path.samefile(_folder_of(source), folder):
         raise FileAccessError(f"{os.fspath(folder)} is the folder of the source; give another one")
     guard = _guard(project, options)
-    with together(guard, home=folder) as files, listened() as caught:
+    with writing(folder, guard, project.set_files) as (files, caught):
         after, lost = _prepared(project, target, options)
         sets = project.with_sets(tomograms=after)
         written = format_named(options.to).write(sets, folder, options.tolerance)
@@ -343,7 +345,7 @@ def convert_series(
     """
     project, format = _open_sized(source, options), format_named(options.to)
     guard = _guard(project, options)
-    with together(guard, home=folder) as files, listened() as caught:
+    with writing(folder, guard, project.set_files) as (files, caught):
         after, lost = _prepared(project, os.path.join(folder, "tomograms.star"), options)
         _refuse_lost(lost, options.tolerance)
         with warnings.catch_warnings():

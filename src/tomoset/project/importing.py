@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tomoset.errors import FileAccessError
-from tomoset.files import Guard, together
+from tomoset.files import Guard
 from tomoset.formats import (
     BEYOND_RIGID,
     FORMATS,
@@ -25,10 +25,11 @@ from tomoset.formats import (
     read_renaming,
 )
 from tomoset.model import ParticleSet, Project, Tomogram, TomogramSet, TrajectorySet
-from tomoset.project._record import is_record, listened, of_tomograms, store
+from tomoset.project._record import is_record, of_tomograms, store
 from tomoset.project._write import write_at
 from tomoset.project.convert import Options as ConvertOptions
 from tomoset.project.convert import Result, write_and_verify
+from tomoset.project.history import writing
 from tomoset.project.stacks import with_stacks
 from tomoset.run import filled
 
@@ -147,7 +148,8 @@ def import_series(
     every = (*sources, chosen.get("table"), options.particles)
     inputs = [path for path in every if path and os.path.isfile(path)]
     guard = _guard(inputs, output, before, overwrite=options.overwrite)
-    with together(guard, home=os.path.dirname(output) or "."), listened() as caught:
+    reads = [os.fspath(path) for path in (*inputs, *(() if before is None else before.files))]
+    with writing(os.path.dirname(output), guard, lambda: reads) as (_, caught):
         destination = Destination(
             target=output, before=before, names=names, particles=options.particles is not None
         )

@@ -1,7 +1,7 @@
 """One job per name, here or on a cluster: what fails stops no other, what is done stays done."""
 
 from tomoset.run._engines import cores_of_engine
-from tomoset.run._records import Records
+from tomoset.run._records import VERSION, Records
 from tomoset.run._report import Report
 from tomoset.run._resources import Resources
 from tomoset.run._room import Need, available_memory, free_disk, refuse_beyond
@@ -11,6 +11,7 @@ from tomoset.run._threads import one_thread
 from tomoset.run._wanted import chosen, documented, filled, wanted
 
 __all__ = [
+    "VERSION",
     "Need",
     "Records",
     "Report",

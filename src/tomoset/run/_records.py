@@ -17,6 +17,9 @@ from tomoset.run._outcome import Outcome
 
 T = TypeVar("T")
 
+#: Of this tomoset.
+VERSION = __version__
+
 OTHER_OPTIONS = "made with other options or from other files, done again"
 DAMAGED = "its record is damaged, done again"
 GONE = "what its record names is not there any more, done again"
@@ -86,7 +89,7 @@ class Records(Generic[T]):
             "files": self._files(name),
             "result": outcome.result,
             "seconds": round(outcome.seconds, 3),
-            "version": __version__,
+            "version": VERSION,
             "warnings": [
                 [category.__name__, text]
                 for category, text in outcome.warned
