@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
+from tomoset.formats._matching import TOLERANCE, best_fit
 from tomoset.formats._text_tables import read_lines
 
 Array = npt.NDArray[np.float64]
 Lines = npt.NDArray[np.int64]
-
-#: Angles that differ by more than this after the common offset are not of one image [deg].
-TOLERANCE = 2.5
 
 #: A common offset beyond this is said: specimens are seldom mounted or milled so steeply [deg].
 FAR = 25.0
@@ -141,7 +139,7 @@ def match_order(tilts: Array, order: OrderList) -> Lines:
     by_tilt = np.argsort(tilts, kind="stable")
     by_line = np.argsort(order.angles, kind="stable")
     t, a = tilts[by_tilt], order.angles[by_line]
-    worst, chosen, offset = _best_fit(t, a)
+    worst, chosen, offset = best_fit(t, a)
     if worst > TOLERANCE:
         bad = int(np.abs(t - a[chosen] - offset).argmax())
         raise FileFormatError(
@@ -184,52 +182,4 @@ def match_kept(tilts: Array, kept: list[int], n_views: int, order: OrderList) ->
     residual = tilts - order.angles[lines]
     if np.abs(residual - residual.mean()).max() > TOLERANCE:
         return match_order(tilts, order)
-    return lines
-
-
-def _best_fit(t: Array, a: Array) -> tuple[float, Lines, float]:
-    """Largest misfit, lines and offset of the assignment that fits best; t and a ascend."""
-    if len(t) == len(a):  # as many lines as images: only one assignment does not cross
-        return _fit(t, a, np.arange(len(t)))
-    best = _fit(t, a, _assign(t, a))
-    if best[0] < 0.5:
-        return best
-    shifts = [float((t - a[k : k + len(t)]).mean()) for k in range(len(a) - len(t) + 1)]
-    for offset in sorted({*shifts, best[2]}, key=abs):
-        other = _fit(t, a, _assign(t - offset, a))
-        if other[0] < best[0] - 0.5 or (other[0] < best[0] and abs(offset - best[2]) < 1e-9):
-            best = other
-    return best
-
-
-def _fit(t: Array, a: Array, lines: Lines) -> tuple[float, Lines, float]:
-    residual = t - a[lines]
-    offset = float(residual.mean())
-    return float(np.abs(residual - offset).max()), lines, offset
-
-
-def _assign(t: Array, a: Array) -> Lines:
-    """One line for each image, none twice, with least squares: both sorted, so in order.
-
-    For sorted values and a convex cost the best assignment never crosses, which makes it a
-    shortest path over (images, lines).
-    """
-    nearest = np.searchsorted((a[:-1] + a[1:]) / 2, t)
-    if (np.diff(nearest) > 0).all():
-        return nearest.astype(np.int64)
-    n, m = len(t), len(a)
-    slack = m - n  # image i may only take lines i ... i + slack
-    cost = (t[:, None] - a[np.arange(n)[:, None] + np.arange(slack + 1)]) ** 2
-    total = np.zeros(slack + 1)
-    taken = np.empty((n, slack + 1), dtype=np.int64)
-    for i in range(n):
-        # Cheapest way to have used up to `s` spare lines before image i.
-        cheapest = np.minimum.accumulate(total)
-        taken[i] = np.maximum.accumulate(np.where(total == cheapest, np.arange(slack + 1), 0))
-        total = cheapest + cost[i]
-    spare = int(total.argmin())
-    lines = np.empty(n, dtype=np.int64)
-    for i in range(n - 1, -1, -1):
-        lines[i] = i + spare
-        spare = int(taken[i, spare])
     return lines
