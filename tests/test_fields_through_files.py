@@ -158,6 +158,8 @@ def tomograms(draw: st.DrawFn, name: str = "TS_01") -> Tomogram:
         phase_shift=draw(st.none() | per_tilt(0, 180)),
         pre_exposure=draw(per_tilt(0, 100)),
         exposure=draw(st.none() | per_tilt(0, 5)),
+        nominal_tilts=draw(st.none() | per_tilt(-60, 60)),
+        nominal_axis=draw(st.none() | per_tilt(-180, 180)),
         acquisition=draw(st.none() | st.permutations(range(N)).map(np.array)),
         fractional_dose=3.0,
         half_images=draw(
@@ -198,7 +200,7 @@ def test_tomograms(made: Tomogram, first: str, second: str, data: st.DataObject)
     same_tomogram(known, written_and_read(TomogramSet([known]), second)["TS_01"], *index)
     # What is changed after reading is written, whether or not its text is there.
     other = data.draw(tomograms())
-    fields = ("exposure", "acquisition", "half_images", "movies", "deviations", "hand_log_odds",
+    fields = ("exposure", "acquisition", "nominal_tilts", "nominal_axis", "half_images", "movies", "deviations", "hand_log_odds",
               "ice", "reconstruction", "hand", "optics", "phase_shift", "pre_exposure")  # fmt: skip
     changed = replace(known, **{field: getattr(other, field) for field in fields})
     for source in (changed.source, None):

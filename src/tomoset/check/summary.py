@@ -23,7 +23,8 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``tilt_angles`` and ``tilt_axis`` (median) [deg], ``doses`` [e/Å²], ``defocus`` (mean
+        ``tilt_angles`` and ``tilt_axis`` (median) [deg], ``nominal_tilts`` and ``nominal_axis`` as
+        the microscope has them, ``doses`` [e/Å²], ``defocus`` (mean
         of U and V) [Å], ``size`` and ``image_size`` [px], ``pixel_size`` [Å], ``volume`` (path)
         and its ``binning``, ``missing``, and a ``note`` where the alignment cannot say all.
     """
@@ -38,6 +39,8 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
         "tilt_images": t.n_tilts,
         "tilt_angles": _range(tilts),
         "tilt_axis": axis,
+        "nominal_tilts": _range(t.nominal_tilts),
+        "nominal_axis": _nominal_axis(t),
         "doses": _range(t.pre_exposure),
         "defocus": _range(defocus),
         "size": None if t.size is None else list(t.size),
@@ -68,6 +71,12 @@ def _tilts(t: Tomogram) -> tuple[Array | None, float | None]:
     if not _about_x(t):
         return t.tilt_angles, round(axis, 3)
     return t.x_tilt_angles, round((axis + 180) % 180 - 90, 3)
+
+
+def _nominal_axis(t: Tomogram) -> float | None:
+    if t.nominal_axis is None or np.isnan(t.nominal_axis).any() or not t.n_tilts:
+        return None
+    return round(_median_angle(t.nominal_axis), 3)
 
 
 def _about_x(t: Tomogram) -> bool:

@@ -82,6 +82,8 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
     for row in rows:
         table.add_row(*map(printable, _cells(row)))
     console.print(table)
+    if any(row["tilt_angles"] is None and row["nominal_tilts"] for row in rows):
+        say("in brackets: as the microscope has them, not aligned")
     made: dict[str, list[str]] = {}
     for row in rows:
         if row["volume"] is not None:
@@ -102,12 +104,15 @@ def _print_links(project: Project) -> None:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    size = row["size"]
+    size, aligned = row["size"], row["tilt_angles"] is not None
+    angles = _range(row["tilt_angles" if aligned else "nominal_tilts"], "{:.0f}")
+    axis = row["tilt_axis" if aligned else "nominal_axis"]
+    direction = "-" if axis is None else f"{axis:.1f}"
     return [
         row["name"],
         str(row["tilt_images"]),
-        _range(row["tilt_angles"], "{:.0f}"),
-        "-" if row["tilt_axis"] is None else f"{row['tilt_axis']:.1f}",
+        angles if aligned or angles == "-" else f"({angles})",
+        direction if aligned or axis is None else f"({direction})",
         _range(row["doses"], "{:.0f}"),
         _range(row["defocus"], "{:.1f}", scale=1e-4),
         "-" if size is None else "x".join(map(str, size)),

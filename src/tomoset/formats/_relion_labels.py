@@ -155,6 +155,7 @@ NUMBERS = {
     "rlnMicrographPreExposure": "pre_exposure",
     "tomosetExposure": "exposure",
     "rlnTomoNominalStageTiltAngle": "nominal_tilts",
+    "rlnTomoNominalTiltAxisAngle": "nominal_axis",
 }
 #: Of `Tomogram.deviations`.
 DEVIATIONS = {

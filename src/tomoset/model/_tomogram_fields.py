@@ -33,6 +33,7 @@ PER_TILT = (
     "pre_exposure",
     "exposure",
     "nominal_tilts",
+    "nominal_axis",
 )
 
 #: What writes into a set what it lacks.
@@ -90,6 +91,7 @@ class TomogramFields:
     reconstruction: Reconstruction | None = None
     exposure: Array | None = None
     nominal_tilts: Array | None = None
+    nominal_axis: Array | None = None
     acquisition: npt.NDArray[np.int64] | None = None
     half_images: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     movies: tuple[str, ...] | None = None

@@ -132,6 +132,7 @@ QUANTITIES = MappingProxyType(
             unit="Å²", possible=(-1e6, 1e6), usual=(-1e4, 1e4), cure="B-factors are in Å²"
         ),
         "nominal_tilts": _ANGLE,
+        "nominal_axis": _ANGLE,
         "angles": _ANGLE,
         "shifts": _LENGTH,
         "projections": Quantity(
@@ -186,9 +187,9 @@ OF_CTF = (*OF_OPTICS, "defocus_u", "defocus_v", "defocus_angle", "phase_shift", 
 #: Of a tomogram as a whole, of several numbers.
 _OF_ALL = ("size", "image_size", "beam_tilt", "magnification")
 #: All of which unusual values are said.
-OF_TOMOGRAM = (*OF_CTF, "pre_exposure", "fractional_dose", "exposure", "nominal_tilts", "angles",
-               "shifts", "size", "image_size", "n_tilts", "image_index", "acquisition", "beam_tilt",
-               "magnification")  # fmt: skip
+OF_TOMOGRAM = (*OF_CTF, "pre_exposure", "fractional_dose", "exposure", "nominal_tilts",
+               "nominal_axis", "angles", "shifts", "size", "image_size", "n_tilts", "image_index",
+               "acquisition", "beam_tilt", "magnification")  # fmt: skip
 
 
 def refuse_impossible(

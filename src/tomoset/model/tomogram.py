@@ -74,6 +74,9 @@ class Tomogram(TomogramTilts):
         What the specimen had received before each image [e/Å²].
     nominal_tilts : (n,) array, optional
         Angles of the stage [deg].
+    nominal_axis : (n,) array, optional
+        Direction of the tilt axis in each image as the microscope knows it, before any alignment,
+        counter-clockwise from y [deg].
     exposure : (n,) array, optional
         What it received while each image was taken [e/Å²].
     acquisition : (n,) int array, optional
