@@ -42,6 +42,7 @@ from tomoset.formats.aretomo.format import ARETOMO
 from tomoset.formats.images import IMAGES
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
+from tomoset.formats.mdoc.format import MDOC
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
 from tomoset.formats.warp.format import WARP
@@ -88,7 +89,7 @@ __all__ = [
 ]
 
 #: The order is that of the documentation, and in which a file is asked what it is.
-FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD, ARETOMO, WARP, IMAGES)
+FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD, ARETOMO, WARP, MDOC, IMAGES)
 #: So many files of a folder are asked whose they are.
 _LOOKED_AT = 40
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +50,7 @@ MICROSCOPE = (
     Option("spherical_aberration", "--Cs", "Spherical aberration, mm.", default=2.7),
     Option("amplitude_contrast", "--Q0", "Amplitude contrast.", default=0.1),
 )
+THICKNESS = Option("thickness", "--thick", "Depth of the tomograms, px.", metavar="PX")
 NO_CULL = Option(
     "no_cull",
     "--no-cull",
@@ -71,6 +73,13 @@ def refuse_impossible(given: Mapping[str, Any]) -> None:
         value = given.get(option.name)
         if value is not None and not (value > 0 or (option is MICROSCOPE[1] and value == 0)):
             raise ModelError(f"{option.spelling} must be above 0")
+
+
+def refuse_odd_thickness(given: Mapping[str, Any]) -> None:
+    """Refuse a depth that is no whole number of pixels; ModelError with the option."""
+    thickness = given["thickness"]
+    if thickness is not None and not (1 <= thickness < 1e6 and thickness == int(thickness)):
+        raise ModelError(f"{THICKNESS.spelling} must be a whole number from 1 px")
 
 
 def optics_of(given: Mapping[str, Any], header: ImageHeader) -> Optics:
@@ -179,6 +188,15 @@ def missing(imported: Iterable[Tomogram]) -> list[str]:
     return notes
 
 
+@contextlib.contextmanager
+def of_file(path: str) -> Iterator[None]:
+    """Have what the model refuses name the file that says it."""
+    try:
+        yield
+    except ModelError as problem:
+        raise FileFormatError(str(problem), path=path) from problem
+
+
 def dose_of(tomogram: Tomogram) -> float | None:
     """Dose of one image, said or from the order of doses [e/Å²]."""
     doses = tomogram.pre_exposure
@@ -233,3 +251,8 @@ def to_axis(axes: Array) -> Array:
 def extent(axis: float, size: tuple[int, int]) -> tuple[int, int]:
     """Width and height of images [px] whose tilt axis, in this direction [deg], is turned to y."""
     return size[::-1] if abs(math.sin(math.radians(axis))) > math.sqrt(0.5) else size
+
+
+def volume_about(axis: float, size: tuple[int, int], thickness: float) -> geometry.ImodVolume:
+    """The volume of images [px] whose tilt axis, in this direction [deg], is turned to y."""
+    return geometry.ImodVolume(aligned_size=extent(axis, size), thickness=int(thickness))

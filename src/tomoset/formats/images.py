@@ -31,22 +31,23 @@ from tomoset.formats._importing import (
     MICROSCOPE,
     OPTICS_GROUP,
     PIXEL_SIZE,
-    extent,
+    THICKNESS,
     missing,
     named_for_relion,
     optics_of,
     refuse_impossible,
+    refuse_odd_thickness,
     to_axis,
+    volume_about,
 )
+from tomoset.formats._matching import IMAGE_ENDINGS
 from tomoset.formats._text_tables import read_angles
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, read_header
-from tomoset.images.tiff import TIFF_ENDINGS
 from tomoset.model import Project, Tomogram
 
 Array = npt.NDArray[np.float64]
 
-IMAGE_ENDINGS = (".mrc", ".mrcs", ".st", ".ali", *TIFF_ENDINGS)
 #: No series is longer, and no angle larger [deg].
 _MANY, _STEEPEST = 100_000, 180.0
 
@@ -79,7 +80,7 @@ _OPTIONS = (
         "Direction of the tilt axis in aligned images, degrees counter-clockwise from y.",
         metavar="DEG",
     ),
-    Option("thickness", "--thick", "Depth of the tomograms, px.", metavar="PX"),
+    THICKNESS,
     FRACTIONAL_DOSE,
     Option(
         "order_list",
@@ -149,9 +150,8 @@ class Images(Format):
             raise ModelError("--angles and --tlt both say the tilt angles: give one of the two")
         if given["angles"] is not None:
             parse_angles(given["angles"])
-        thickness, axis = given["thickness"], given["axis"]
-        if thickness is not None and not (1 <= thickness < 1e6 and thickness == int(thickness)):
-            raise ModelError("--thick must be a whole number from 1 px")
+        refuse_odd_thickness(given)
+        axis = given["axis"]
         if axis is not None and not given["aligned"]:
             raise ModelError(
                 "--axis is where the tilt axis of aligned images lies: a set that is not aligned "
@@ -159,7 +159,7 @@ class Images(Format):
             )
         if axis is not None and not abs(axis) <= 2 * _STEEPEST:
             raise ModelError("--axis must be within ±360 degrees")
-        if given["aligned"] and thickness is None:
+        if given["aligned"] and given["thickness"] is None:
             raise ModelError("--aligned needs the depth of the tomograms: give it by --thick")
         if (given["order_list"] is None) != (given["fractional_dose"] is None):
             raise ModelError("doses need the order list and the dose of an image: --ol and --fd")
@@ -302,9 +302,7 @@ def _tomogram(series: _Series, given: Mapping[str, Any]) -> Tomogram:
     )
     if given["thickness"] is not None:
         axis = given["axis"] or 0.0
-        volume = geometry.ImodVolume(
-            aligned_size=extent(axis, size), thickness=int(given["thickness"])
-        )
+        volume = volume_about(axis, size, given["thickness"])
         t = replace(t, size=volume.size)
         if given["aligned"]:
             projections = geometry.imod_projections(

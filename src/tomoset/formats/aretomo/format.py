@@ -33,6 +33,7 @@ from tomoset.formats._importing import (
     dose_of,
     missing,
     refuse_impossible,
+    refuse_odd_thickness,
     told_optics,
     unsaid,
     with_own_stack,
@@ -122,9 +123,7 @@ class Aretomo(Format):
         if not sources:
             raise ModelError("give .aln files, or the folders that AreTomo wrote to")
         refuse_impossible(given)
-        thickness = given["thickness"]
-        if thickness is not None and not (1 <= thickness < 1e6 and thickness == int(thickness)):
-            raise ModelError("--thick must be a whole number from 1 px")
+        refuse_odd_thickness(given)
         if given["flip_volume"] not in (None, 0, 1, 2):
             raise ModelError("--flip-vol must be 0, 1 or 2, as AreTomo's -FlipVol")
         try:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tomoset.errors import (
-    FileFormatError,
     LossyWarning,
     MissingFileError,
-    ModelError,
     UnknownFormatError,
     some_of,
 )
 from tomoset.files import read_bytes
 from tomoset.formats._destination import Destination
 from tomoset.formats._format import Failure, Reading, StrPath, part
+from tomoset.formats._importing import of_file
 from tomoset.formats.warp.importer import Imported, ImportOptions, SettingsOf, import_series
 from tomoset.formats.warp.series import WarpSeries, read_settings, read_tomostar, read_xml
 from tomoset.model import Project
@@ -47,7 +45,7 @@ def read_series(
     settings = SettingsOf(options.settings)
     done: list[Imported] = []
     for path in dict.fromkeys(files):
-        with part(failures, path), _named(path):
+        with part(failures, path), of_file(path):
             done.append(import_series(_read(path), options, settings))
     tomograms = [replace(t := one.tomogram, name=destination.names(t.name)) for one in done]
     project = Project(tomograms=destination.joined(tomograms, "warp"))
@@ -68,15 +66,6 @@ def _say_what_moves(done: Sequence[Imported]) -> None:
                 LossyWarning,
                 stacklevel=5,
             )
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Have what the model refuses name the file that says it."""
-    try:
-        yield
-    except ModelError as problem:
-        raise FileFormatError(str(problem), path=path) from problem
 
 
 def files_of(source: str) -> list[str]:

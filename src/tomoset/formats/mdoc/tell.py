@@ -1,0 +1,182 @@
+"""What an ``.mdoc`` file tells of a tomogram that another import has made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.errors import AmbiguityError, FileFormatError, TomosetError, some_of
+from tomoset.formats._format import Failures
+from tomoset.formats._matching import Match, Side, match_tilts
+from tomoset.formats.mdoc.acquisition import Acquisition, acquisition_of, agree
+from tomoset.formats.mdoc.axis import nominal_axis
+from tomoset.formats.mdoc.document import assume
+from tomoset.formats.mdoc.importer import movies_of
+from tomoset.formats.mdoc.series import Series, all_series
+from tomoset.model import Tomogram
+from tomoset.model.source import take
+
+Ints = npt.NDArray[np.int64]
+
+
+def told_by(
+    tomogram: Tomogram,
+    mdoc_path: str | os.PathLike[str],
+    *,
+    fractional_dose: float | None = None,
+    order_by: str | None = None,
+    sign: int | None = None,
+) -> tuple[Tomogram, tuple[str, ...]]:
+    """A tomogram with what an ``.mdoc`` file says of the acquisition of its images.
+
+    That is the order, the doses of and before each image, movies, nominal tilts and tilt axis.
+    Tilts that are not in the tomogram any more count for the doses of those that came later;
+    those that were taken out with a reason (`Tomogram.exclusions`) are told as well.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        Aligned or not; which section each image is, is found by `match_tilts`.
+    mdoc_path : path-like
+        The file, or a folder with the files of all movies.
+    fractional_dose : float, optional
+        Dose of one image, whatever the file says [e/Å²].
+    order_by : str, optional
+        What says the order, of `tomoset.formats.mdoc.acquisition.ORDERS`.
+    sign : {1, -1}, optional
+        That of the tomogram's tilts against the stage's, where these are not in it: -1 of Warp,
+        1 of IMOD and AreTomo. If it is not given, 1 unless only -1 fits angles and doses.
+
+    Returns
+    -------
+    (Tomogram, tuple of str)
+        The tomogram, and how its images were matched, a line.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is none, or of several series, or images match no section.
+    AmbiguityError
+        If images match in several ways, or order or doses are contradictory.
+    """
+    series = _series(mdoc_path)
+    given = {"order_by": order_by, "order_list": None, "fractional_dose": fractional_dose}
+    acquired = acquisition_of(tomogram.name, series.sections, given)
+    parts = [tomogram, *(cast(Tomogram, e.tilt) for e in tomogram.exclusions)]
+    match = _matched(parts, series, acquired, sign)
+    axis = nominal_axis(series.documents, series.sections)
+    ends = np.cumsum([part.n_tilts for part in parts])[:-1]
+    first, *out = (
+        _told(part, rows, series, acquired, axis)
+        for part, rows in zip(parts, np.split(match.lines, ends), strict=True)
+    )
+    exclusions = tuple(
+        replace(e, tilt=tilt) for e, tilt in zip(tomogram.exclusions, out, strict=True)
+    )
+    _say_other_doses(tomogram, first, series.path)
+    order = f"order by {acquired.how}" if acquired.how else "nothing says the order"
+    return replace(first, exclusions=exclusions), (f"{match.how}; {order}",)
+
+
+def _told(
+    t: Tomogram, rows: Ints, series: Series, acquired: Acquisition, axis: float | None
+) -> Tomogram:
+    """The tomogram whose images are these sections; what is not said stays as it is."""
+    which = rows.tolist()
+    new = {
+        "acquisition": take(acquired.ranks, which),
+        "exposure": take(acquired.exposure, which),
+        "pre_exposure": take(acquired.pre_exposure, which),
+        "fractional_dose": acquired.fractional_dose,
+        "movies": t.movies or movies_of([series.sections[i] for i in which], None),
+        "nominal_axis": None if axis is None else np.full(len(which), axis),
+        "nominal_tilts": acquired.tilts[rows],
+    }
+    known = {field: value for field, value in new.items() if value is not None}
+    return replace(t, **known)
+
+
+def _say_other_doses(before: Tomogram, told: Tomogram, path: str) -> None:
+    """Say that doses become others."""
+    one, other = before.pre_exposure, told.pre_exposure
+    if one is not None and other is not None and not np.allclose(one, other, rtol=0.05, atol=0.1):
+        assume(
+            f"tomogram {told.name!r}: doses before its images, up to {np.nanmax(one):g} e/Å², "
+            f"become those of {path}, up to {other.max():g}; the dose of an image may be given "
+            "(`fractional_dose`)"
+        )
+
+
+def _series(path: str | os.PathLike[str]) -> Series:
+    failures: Failures = []
+    series = all_series([path], failures)
+    for failure in failures:
+        raise failure.error
+    if len(series) != 1:
+        names = some_of([one.name for one in series])
+        raise FileFormatError(
+            f"expected the .mdoc of one series, found those of {names}", path=path
+        )
+    return series[0]
+
+
+def _matched(
+    parts: Sequence[Tomogram], series: Series, acquired: Acquisition, sign: int | None
+) -> Match:
+    """The section of each image, by the sign of the tilts that fits angles and doses."""
+    ours = _side(parts, len(series.sections))
+    frames = [section.frames or "" for section in series.sections]
+    theirs = Side(what=series.path, angles=acquired.tilts, names=frames, sections=series.numbers)
+    problem: TomosetError | None = None
+    for turn in (1,) if ours.exact else (1, -1) if sign is None else (sign,):
+        try:
+            match = match_tilts(replace(ours, angles=turn * ours.angles), theirs)
+            _refuse_other_order(parts, match, acquired, series.path)
+        except TomosetError as one:
+            problem = problem or one
+            continue
+        if turn == -1:
+            match = replace(match, how=f"{match.how}, with the opposite sign of the tilts")
+        return match
+    assert problem is not None
+    raise problem
+
+
+def _side(parts: Sequence[Tomogram], n_sections: int) -> Side:
+    """What a tomogram, and the images that were taken out of it, say of their tilts."""
+    t, n = parts[0], sum(part.n_tilts for part in parts)
+    exact = all(part.nominal_tilts is not None for part in parts)
+    angles = [part.nominal_tilts if exact else part.tilt_angles for part in parts]
+    names = [part.movies or part.images or () for part in parts]
+    index: Ints | None = None
+    if all(part.image_index is not None for part in parts):
+        index = np.concatenate([np.asarray(part.image_index) for part in parts])
+    elif len(parts) == 1 and t.stack is not None and n == n_sections:
+        index = np.arange(n)
+    return Side(
+        what=f"tomogram {t.name!r}",
+        angles=np.concatenate([np.asarray(a) for a in angles]),
+        names=sum(names, ()) if all(names) else None,
+        sections=index,
+        exact=exact,
+    )
+
+
+def _refuse_other_order(
+    parts: Sequence[Tomogram], match: Match, acquired: Acquisition, path: str
+) -> None:
+    """Refuse a match by which doses that the tomogram has would be of other images."""
+    doses = [part.pre_exposure for part in parts]
+    if acquired.ranks is None or any(d is None or np.isnan(d).any() for d in doses):
+        return
+    before = np.concatenate([np.asarray(d) for d in doses])
+    if len(set(before.tolist())) == len(before) and not agree(before, acquired.ranks[match.lines]):
+        raise AmbiguityError(
+            f"{path}: {match.how}; then the order of acquisition contradicts the doses that the "
+            "tomogram has: is it of another series, or are the tilts of the opposite sign (`sign`)?"
+        )
