@@ -21,6 +21,8 @@ import tomoset
 from tests.builders.command import Run
 from tests.builders.command import run as run_command
 from tests.builders.image_stacks import write_images, write_stack
+from tests.builders.warp_files import series_xml, write_series
+from tests.builders.warp_files import write_images as write_warp_images
 from tomoset import star
 from tomoset.cli import main
 from tomoset.errors import (
@@ -1142,7 +1144,7 @@ def test_tilts_of_the_opposite_sign_are_known_by_doses_or_told() -> None:
     assert "with the opposite sign" in how
     assert t.acquisition is not None
     assert t.acquisition.tolist() == order.tolist()
-    with pytest.raises(AmbiguityError, match=r"contradicts the doses .*opposite sign \(`sign`\)"):
+    with pytest.raises(AmbiguityError, match=r"contradicts the doses .*opposite sign"):
         told_by(turned, "TS_01.mdoc", sign=1)
     t, _ = told_by(replace(turned, pre_exposure=None), "TS_01.mdoc", sign=-1)
     assert t.acquisition is not None
@@ -1270,3 +1272,57 @@ def test_a_hundred_series_come_in_fast_and_the_cost_is_linear() -> None:
 
 def test_endings_are_those_of_images() -> None:
     assert {".mrc", ".st", ".tif"} <= set(IMAGE_ENDINGS)
+
+
+# What other imports are told: --mdoc.
+
+
+def test_warps_series_are_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_series(Path("xml/TS_01.xml"), series_xml({"Dose": ()}))
+    write_warp_images("xml/tiltstack/TS_01/TS_01.st", 5)
+    stage = [0.0, 20.0, -20.0, -40.0, 40.0]
+    Path("mdocs").mkdir()
+    Path("mdocs/ts_1.mrc.mdoc").write_text(text(*sections(stage)))
+    code, out, errors = run_command(
+        capsys,
+        "import",
+        "warp",
+        "xml/TS_01.xml",
+        "-o",
+        "s.star",
+        "--mdoc",
+        "mdocs",
+        "--to",
+        "relion5",
+    )
+    assert code == 0, errors
+    assert "TS_01: ts_1.mrc.mdoc: " in out
+    t = tomoset.read("s.star")["TS_01"]
+    assert t.nominal_tilts is not None
+    np.testing.assert_allclose(t.nominal_tilts, [-40, -20, 0, 20, 40], atol=0.01)
+    assert t.need_pre_exposure().tolist() == [9, 6, 0, 3, 12]
+
+
+def test_one_series_without_its_mdoc_is_said_and_one_that_does_not_fit_fails(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("TS_01", "TS_02", "TS_03"):
+        write_stack(Path(f"{name}.mrc"), 7, (8, 8), 2.0)
+    Path("mdocs").mkdir()
+    Path("mdocs/TS_01.mdoc").write_text(text())
+    Path("mdocs/TS_03.mdoc").write_text(text(*sections([0.0, 1.0])))
+    images = ("import", "images", "TS_01.mrc", "TS_02.mrc", "TS_03.mrc", "--angles", "-30:30:10")
+    code, _, errors = run_command(capsys, *images, "-o", "s.star", "--mdoc", "mdocs")
+    assert code == 1
+    assert "there is no .mdoc of TS_02" in errors
+    assert "error: TS_03: " in errors
+    made = tomoset.read("s.star")
+    assert list(made) == ["TS_01", "TS_02"]
+    assert made["TS_01"].need_pre_exposure().tolist() == [18, 9, 6, 0, 3, 12, 15]
+    code, _, errors = run_command(capsys, *images, "-o", "t.star", "--mdoc", "nowhere")
+    assert code == 1
+    assert not Path("t.star").exists()

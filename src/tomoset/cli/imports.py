@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Options of every import, and of formats that cannot say every alignment.
 _GENERAL = (
-    *("to", "append", "strip", "rename", "particles", "overwrite"),
+    *("to", "append", "strip", "rename", "mdoc", "particles", "overwrite"),
     *("max_loss", "nearest", "keep_matrices"),
 )
 
@@ -129,6 +129,12 @@ def _general() -> list[click.Option]:
             type=click.Path(dir_okay=False),
             metavar="MAP",
             help="New names: a file of lines of an old and a new one.",
+        ),
+        click.Option(
+            ["--mdoc"],
+            type=click.Path(),
+            metavar="PATH",
+            help="The .mdoc, or a folder of them called like the series: order, doses, movies.",
         ),
         click.Option(
             ["--p", "particles"],

@@ -43,6 +43,7 @@ from tomoset.formats.images import IMAGES
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
 from tomoset.formats.mdoc.format import MDOC
+from tomoset.formats.mdoc.tell import tell
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
 from tomoset.formats.warp.format import WARP
@@ -84,6 +85,7 @@ __all__ = [
     "refuse_unable",
     "refuse_unless_set",
     "series_inside",
+    "tell",
     "working_format",
     "wrong_images",
 ]

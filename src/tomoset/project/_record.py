@@ -16,22 +16,19 @@ from tomoset.project.verify import Verification
 
 
 @contextlib.contextmanager
-def listened() -> Iterator[list[warnings.WarningMessage]]:
-    """All that is warned of in a block; when that ends, it is warned of as ever, each once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TomosetWarning)
-        try:
-            yield caught
-        except BaseException:
-            with contextlib.suppress(TomosetWarning):  # the error matters more
-                _warn_of(caught)
-            raise
-    _warn_of(caught)
+def listened() -> Iterator[list[str]]:
+    """What is warned of in a block, as ever."""
+    said: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
 
+        def keep(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            show(message, category, *place, **more)
+            if issubclass(category, TomosetWarning) and str(message) not in said:
+                said.append(str(message))
 
-def _warn_of(caught: list[warnings.WarningMessage]) -> None:
-    for one in {str(one.message): one for one in caught}.values():
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        warnings.showwarning = keep
+        yield said
 
 
 def of_tomograms(
@@ -74,9 +71,8 @@ def is_record(path: str) -> bool:
 def store(
     target: str | os.PathLike[str],
     record: Mapping[str, Any],
-    caught: Sequence[warnings.WarningMessage],
+    said: Sequence[str],
 ) -> None:
     """Write a record beside its set, or into its folder."""
-    ours = [str(one.message) for one in caught if issubclass(one.category, TomosetWarning)]
-    text = json.dumps({**record, "said": [*dict.fromkeys(ours)]}, indent=1, allow_nan=False)
+    text = json.dumps({**record, "said": [*said]}, indent=1, allow_nan=False)
     write(record_path(target), f"{text}\n".encode())

@@ -209,9 +209,9 @@ def convert_set(
     guard = _guard(Project(tomograms=tomograms), options)
     guard.refuse_inputs(format_named(options.to).files(tomograms, target))
     home, reads = os.path.dirname(target), lambda: list(tomograms.files)
-    with writing(home, guard, reads) as (_, caught):
+    with writing(home, guard, reads) as (_, said):
         result = write_and_verify(tomograms, target, options)
-        return _stored(source, target, result, caught)
+        return _stored(source, target, result, said)
 
 
 def _guard(project: Project, options: Options) -> Guard:
@@ -256,14 +256,14 @@ def _stored(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     result: Result,
-    caught: Sequence[warnings.WarningMessage],
+    said: Sequence[str],
 ) -> Result:
     """The result, of which a record is kept beside what was written."""
     tomograms = of_tomograms(result.losses, result.verifications)
     for name, hand in result.geometric_hands.items():
         tomograms.setdefault(name, {})["geometric_hand"] = hand
     record = {"source": os.fspath(source), "written": result.written, "tomograms": tomograms}
-    store(target, record, caught)
+    store(target, record, said)
     return result
 
 
@@ -313,7 +313,7 @@ def convert_project(
     if os.path.isdir(folder) and os.path.samefile(_folder_of(source), folder):
         raise FileAccessError(f"{os.fspath(folder)} is the folder of the source; give another one")
     guard = _guard(project, options)
-    with writing(folder, guard, project.set_files) as (files, caught):
+    with writing(folder, guard, project.set_files) as (files, said):
         after, lost = _prepared(project, target, options)
         sets = project.with_sets(tomograms=after)
         written = format_named(options.to).write(sets, folder, options.tolerance)
@@ -321,7 +321,7 @@ def convert_project(
         again = _open_sized(written, replace(options, **_NO_FILES))
         verifications = verify(before, again.tomograms, _pairs(project, again))
         result = _result(written, len(before), lost, verifications, options)
-        return _stored(source, folder, result, caught)
+        return _stored(source, folder, result, said)
 
 
 def convert_series(
@@ -345,7 +345,7 @@ def convert_series(
     """
     project, format = _open_sized(source, options), format_named(options.to)
     guard = _guard(project, options)
-    with writing(folder, guard, project.set_files) as (files, caught):
+    with writing(folder, guard, project.set_files) as (files, said):
         after, lost = _prepared(project, os.path.join(folder, "tomograms.star"), options)
         _refuse_lost(lost, options.tolerance)
         with warnings.catch_warnings():
@@ -357,7 +357,7 @@ def convert_series(
         before, there = (TomogramSet(side) for side in zip(*pairs, strict=True))
         hands = {name: format.geometric_hand(t) for name, t in after.items()}
         result = _result(written, len(after), lost, verify(before, there), options)
-        return _stored(source, folder, replace(result, geometric_hands=hands), caught)
+        return _stored(source, folder, replace(result, geometric_hands=hands), said)
 
 
 def _refuse_lost(lost: dict[str, Loss], tolerance: Tolerance) -> None:

@@ -12,13 +12,12 @@ import json
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tomoset.errors import FileAccessError, FileFormatError, TomosetWarning, typed
+from tomoset.errors import FileAccessError, FileFormatError, typed
 from tomoset.files import Guard, Transaction, locked, read_bytes, stamp, together
 from tomoset.model.io import StrPath
 from tomoset.project._record import listened
@@ -96,7 +95,7 @@ def _entry(said: dict[str, Any]) -> Entry:
 @contextlib.contextmanager
 def writing(
     home: StrPath, guard: Guard, reads: Callable[[], Iterable[str]], *, undoes: int | None = None
-) -> Iterator[tuple[Transaction, list[warnings.WarningMessage]]]:
+) -> Iterator[tuple[Transaction, list[str]]]:
     """Files that take their places together, with a line of history in the folder of the set.
 
     Another process that writes there waits. What is warned of is in the history.
@@ -116,10 +115,9 @@ def writing(
     with (
         locked(os.path.join(home, FOLDER)),
         together(guard, home=home) as files,
-        listened() as caught,
+        listened() as said,
     ):
-        yield files, caught
-        said = [str(one.message) for one in caught if issubclass(one.category, TomosetWarning)]
+        yield files, said
         remember(files, home, reads(), said, undoes=undoes)
 
 
@@ -155,7 +153,7 @@ def remember(
         reads={os.path.relpath(path, root): _hash(path) for path in dict.fromkeys(reads)},
         writes={os.path.relpath(c.target, root): _hash(c.new) for c in changes},
         kept=kept,
-        said=tuple(dict.fromkeys(said)),
+        said=tuple(said),
         undoes=undoes,
     )
     lines = [json.dumps(vars(one), allow_nan=False) + "\n" for one in (*before, entry)]

@@ -23,6 +23,7 @@ from tomoset.formats import (
     read,
     read_particles,
     read_renaming,
+    tell,
 )
 from tomoset.model import ParticleSet, Project, Tomogram, TomogramSet, TrajectorySet
 from tomoset.project._record import is_record, of_tomograms, store
@@ -52,6 +53,9 @@ class Options:
         Taken off the end, or the beginning, of the names of series.
     rename : str or mapping, optional
         New names by old ones, or a file of lines with both.
+    mdoc : str, optional
+        The ``.mdoc`` of the only series, or a folder of such files, called like the series: order,
+        exposure and doses, movies, nominal tilts and tilt axis.
     particles : str, optional
         Particles in the tomograms, which come along; what moves them becomes their trajectories.
     overwrite : bool
@@ -63,6 +67,7 @@ class Options:
     append: str | None = None
     strip: tuple[str, ...] = ()
     rename: str | Mapping[str, str] | None = None
+    mdoc: str | None = None
     particles: str | None = None
     overwrite: bool = False
 
@@ -149,22 +154,21 @@ def import_series(
     inputs = [path for path in every if path and os.path.isfile(path)]
     guard = _guard(inputs, output, before, overwrite=options.overwrite)
     reads = [os.fspath(path) for path in (*inputs, *(() if before is None else before.files))]
-    with writing(os.path.dirname(output), guard, lambda: reads) as (_, caught):
+    with writing(os.path.dirname(output), guard, lambda: reads) as (_, said):
         destination = Destination(
             target=output, before=before, names=names, particles=options.particles is not None
         )
         reading = format.read(sources, destination, **chosen)
-        new = tuple(t for t in reading.project.tomograms.values() if t.name not in (before or ()))
+        reading = _told(reading, before, options, chosen.get("fractional_dose"))
+        new = [t for t in reading.project.tomograms.values() if t.name not in (before or ())]
         if not reading.failures:
             names.refuse_unused([t.name for t in new])
         if not new:
             return Imported(path=None, reading=reading, tomograms=())
         reading = _with_particles(reading, options)
         verified = _write(reading.project, output, options)
-        done = Imported(path=output, reading=reading, tomograms=new, verified=verified)
-        store(
-            output, {"sources": [os.fspath(source) for source in sources], **done.record()}, caught
-        )
+        done = Imported(path=output, reading=reading, tomograms=tuple(new), verified=verified)
+        store(output, {"sources": [os.fspath(source) for source in sources], **done.record()}, said)
     return done
 
 
@@ -179,6 +183,27 @@ def _guard(
         lambda: inputs,
         overwrite=overwrite,
         ours=lambda path: is_record(path) or os.path.realpath(path) in files,
+    )
+
+
+def _told(
+    reading: Reading,
+    before: TomogramSet | None,
+    options: Options,
+    dose: float | None,
+) -> Reading:
+    """With what ``.mdoc`` files say of the new tomograms; those whose file does not fit fail."""
+    every, there = reading.project.tomograms, before or ()
+    new = [t for t in every.values() if t.name not in there]
+    if options.mdoc is None or not new:
+        return reading
+    told, notes, bad = tell(new, options.mdoc, dose=dose)
+    kept = [t for t in every.values() if t.name in there]
+    return replace(
+        reading,
+        project=reading.project.with_sets(tomograms=every.with_tomograms([*kept, *told])),
+        notes=[*reading.notes, *notes],
+        failures=[*reading.failures, *bad],
     )
 
 

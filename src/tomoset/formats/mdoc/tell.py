@@ -10,18 +10,90 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import AmbiguityError, FileFormatError, TomosetError, some_of
-from tomoset.formats._format import Failures
+from tomoset.errors import (
+    AmbiguityError,
+    FileFormatError,
+    MissingFileError,
+    TomosetError,
+    some_of,
+)
+from tomoset.formats._format import Failures, StrPath, part
 from tomoset.formats._matching import Match, Side, match_tilts
+from tomoset.formats._names import suggested_map
 from tomoset.formats.mdoc.acquisition import Acquisition, acquisition_of, agree
 from tomoset.formats.mdoc.axis import nominal_axis
 from tomoset.formats.mdoc.document import assume
 from tomoset.formats.mdoc.importer import movies_of
-from tomoset.formats.mdoc.series import Series, all_series
+from tomoset.formats.mdoc.series import Series, all_series, mdoc_files, series_name
 from tomoset.model import Tomogram
 from tomoset.model.source import take
 
 Ints = npt.NDArray[np.int64]
+
+
+def tell(
+    tomograms: Sequence[Tomogram], source: StrPath, *, dose: float | None
+) -> tuple[list[Tomogram], list[str], Failures]:
+    """Tomograms with what the ``.mdoc`` files of their series say; see `told_by`.
+
+    Parameters
+    ----------
+    tomograms : sequence of Tomogram
+        Of one import.
+    source : path-like
+        The file of the only one; or a folder of files, called like the series: endings and leading
+        zeros are seen through.
+    dose : float or None
+        Of one image, whatever files say [e/Å²].
+
+    Returns
+    -------
+    (list of Tomogram, list of str, list of Failure)
+        The tomograms, a line for each: how its images were matched; and those whose file does
+        not fit.
+
+    Raises
+    ------
+    MissingFileError
+        If no file is of any of them; where one has none, that is said.
+    """
+    files = _files_of([t.name for t in tomograms], os.fspath(source))
+    told: list[Tomogram] = []
+    notes: list[str] = []
+    failures: Failures = []
+    for t in tomograms:
+        with part(failures, t.name):
+            if t.name in files:
+                t, lines = told_by(t, files[t.name], fractional_dose=dose)
+                notes += [f"{t.name}: {os.path.basename(files[t.name])}: {line}" for line in lines]
+            told.append(t)
+    without = [t.name for t in tomograms if t.name not in files]
+    if without:
+        assume(f"{source}: there is no .mdoc of {some_of(without)}")
+    return told, notes, failures
+
+
+def _files_of(names: Sequence[str], source: str) -> dict[str, str]:
+    """The file, or folder of files, of each series."""
+    if len(names) == 1 and (os.path.isfile(source) or not mdoc_names(source)):
+        return {names[0]: source}
+    there = mdoc_names(source)
+    pairs = suggested_map(there, names)
+    found = {pairs.get(name, name): path for name, path in there.items()}
+    found = {name: path for name, path in found.items() if name in names}
+    if not found:
+        raise MissingFileError(
+            f"{source}: no .mdoc is called like {some_of(names)}; there are "
+            f"{some_of([*there]) or 'none'}: rename the series (`rename`)"
+        )
+    return found
+
+
+def mdoc_names(folder: str) -> dict[str, str]:
+    """The ``.mdoc`` files of a folder by the names of their series."""
+    if not os.path.isdir(folder):
+        return {}
+    return {series_name(path): os.fspath(path) for path in mdoc_files(folder)}
 
 
 def told_by(
@@ -49,8 +121,8 @@ def told_by(
     order_by : str, optional
         What says the order, of `tomoset.formats.mdoc.acquisition.ORDERS`.
     sign : {1, -1}, optional
-        That of the tomogram's tilts against the stage's, where these are not in it: -1 of Warp,
-        1 of IMOD and AreTomo. If it is not given, 1 unless only -1 fits angles and doses.
+        That of the tomogram's tilts against the stage's, where these are not in it; if it is not
+        given, 1 unless only -1 fits angles and doses.
 
     Returns
     -------
@@ -178,5 +250,5 @@ def _refuse_other_order(
     if len(set(before.tolist())) == len(before) and not agree(before, acquired.ranks[match.lines]):
         raise AmbiguityError(
             f"{path}: {match.how}; then the order of acquisition contradicts the doses that the "
-            "tomogram has: is it of another series, or are the tilts of the opposite sign (`sign`)?"
+            "tomogram has: is it of another series, or are the tilts of the opposite sign?"
         )
