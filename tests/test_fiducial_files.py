@@ -21,9 +21,9 @@ from tests.builders.relion_texts import same_texts
 from tomoset import star
 from tomoset.errors import TomosetError, TomosetWarning
 from tomoset.formats import _relion_sets as sets
+from tomoset.formats._imod_model import read_model
 from tomoset.formats.imod.bead_models import read_bead_model, write_bead_model
 from tomoset.formats.imod.bead_stacks import ImodStack, prealigned_stack
-from tomoset.formats.imod.model_file import read_model
 from tomoset.formats.imod.residuals import read_residuals
 from tomoset.model import Fiducials
 from tomoset.model.observations import Observations

@@ -58,6 +58,8 @@ def particle_sets(draw: st.DrawFn) -> ParticleSet:
         coordinates=np.ones((n, 3)),
         visible=[np.array(each([0, 1, 1])[:1] * 3, dtype=bool) for _ in range(n)],
         halves=draw(st.none() | st.just(0).map(lambda _: np.array(each([0, 1])))),
+        classes=draw(st.none() | st.just(0).map(lambda _: np.array(each([1, 4])))),
+        scores=draw(st.none() | st.just(0).map(lambda _: np.array(each([0, 2])) / 3)),
         optics_groups=np.array(each([3, 7])),
         optics=groups,
         pixel_sizes=np.full(n, 2.5),
@@ -71,7 +73,8 @@ def through(particles: ParticleSet, dialect: str) -> ParticleSet:
 
 
 def same(one: ParticleSet, other: ParticleSet) -> None:
-    for field in ("tomogram_names", "coordinates", "halves", "optics_groups", "pixel_sizes"):
+    columns = ("halves", "classes", "scores", "optics_groups", "pixel_sizes")
+    for field in ("tomogram_names", "coordinates", *columns):
         np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
     assert [m.tolist() for m in one.visible or ()] == [m.tolist() for m in other.visible or ()]
     assert one.optics == other.optics

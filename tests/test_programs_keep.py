@@ -24,7 +24,10 @@ from tomoset.model import ParticleSet, Project, Tomogram, TomogramSet
 from tomoset.programs import PROGRAMS
 from tomoset.project import open_project
 
-SETS = ("made in Python", *(format.name for format in FORMATS if format.writes))
+SETS = (
+    "made in Python",
+    *(format.name for format in FORMATS if format.writes and format.alignments),
+)
 
 
 #: Fields that a program may change or not, as the images say.

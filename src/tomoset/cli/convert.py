@@ -78,6 +78,7 @@ def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
         tomoset convert optimisation_set.star relion5 --to relion5
         tomoset convert tomograms.star aretomo --to aretomo
         tomoset convert tomograms.star warp --to warp
+        tomoset convert optimisation_set.star dynamo --to dynamo
 
     SRC and DST are the paths of global STAR files; or SRC is an optimisation set, or a
     folder with one, and DST a folder. Other packages' files of tilt series go into a folder.
@@ -93,6 +94,7 @@ def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
     quick_start()
     from tomoset.project.convert import Options
     from tomoset.project.convert import convert as convert_to
+    from tomoset.project.convert_particles import ParticleResult
     from tomoset.run import shown
 
     with collected_warnings(strict=strict) as warned:
@@ -104,6 +106,17 @@ def convert(source: str, as_json: bool, strict: bool, **given: Any) -> int:
     print_warnings(warned)
     if as_json:
         print_json({**result.summary(), "warnings": warned})
+        return 0
+    if isinstance(result, ParticleResult):
+        for path in result.written:
+            say(path)
+        if result.names is not None:
+            say(f"tomograms are numbers there; their names: {result.names}")
+        say(
+            f"verified: {count(result.particles, 'particle')} in "
+            f"{count(result.tomograms, 'tomogram')} read again: positions within "
+            f"{result.position:.1e} px, orientations within {result.angle:.1e} degrees"
+        )
         return 0
     say(f"{result.written}: {count(result.tomograms, 'tomogram')}")
     print_losses(result)

@@ -32,4 +32,5 @@ def formats(as_json: bool) -> None:
         say(f"{format.name}  ({format.package}, {format.url})")
         for what, text in (("reads", format.reads), ("writes", format.writes)):
             say(f"  {what:6}  {text.replace('`', '') or 'nothing'}")
-        say(f"  says    {', '.join(sorted(format.abilities))}")
+        if format.abilities:
+            say(f"  says    {', '.join(sorted(format.abilities))}")

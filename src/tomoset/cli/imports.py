@@ -40,9 +40,13 @@ class _Imports(click.Group):
     """A command for each format that has options of reading."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return [format.name for format in _formats()]
+        return [*(format.name for format in _formats()), "particles"]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name == "particles":
+            from tomoset.cli.import_particles import particles
+
+            return particles
         return next((_command(format) for format in _formats() if format.name == name), None)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tomoset import star
 from tomoset.errors import (
@@ -34,18 +35,27 @@ from tomoset.formats._format import (
 )
 from tomoset.formats._importing import larger_first
 from tomoset.formats._names import Renaming, read_renaming
+from tomoset.formats._pick_frames import Picked
+from tomoset.formats._pick_names import names_path, read_names
+from tomoset.formats._picks import joined as joined_particles
 from tomoset.formats._relion import HEAD
 from tomoset.formats._relion_links import follow
 from tomoset.formats._relion_links import is_linked as _ties_sets
 from tomoset.formats._relion_sets.fsc import read_fsc
 from tomoset.formats.aretomo.format import ARETOMO
+from tomoset.formats.av3 import AV3
+from tomoset.formats.copick import COPICK
+from tomoset.formats.dynamo import DYNAMO
 from tomoset.formats.images import IMAGES
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
 from tomoset.formats.mdoc.format import MDOC
 from tomoset.formats.mdoc.tell import tell
+from tomoset.formats.ndjson import NDJSON
+from tomoset.formats.peet import PEET
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
+from tomoset.formats.stopgap import STOPGAP
 from tomoset.formats.warp.format import WARP
 from tomoset.model import ParticleSet, Project, TomogramSet
 from tomoset.model.io import enter
@@ -62,6 +72,7 @@ __all__ = [
     "Motion",
     "Option",
     "ParticleSet",
+    "Picked",
     "Project",
     "Reading",
     "Renaming",
@@ -73,12 +84,16 @@ __all__ = [
     "format_named",
     "format_of",
     "is_linked",
+    "joined_particles",
     "larger_first",
+    "names_path",
     "open_linked",
     "open_parts",
     "other_importer",
+    "picks_format",
     "read",
     "read_fsc",
+    "read_names",
     "read_particles",
     "read_renaming",
     "read_without_images",
@@ -91,7 +106,10 @@ __all__ = [
 ]
 
 #: The order is that of the documentation, and in which a file is asked what it is.
-FORMATS: tuple[Format, ...] = (RELION4, RELION5, IMOD, ARETOMO, WARP, MDOC, IMAGES)
+FORMATS: tuple[Format, ...] = (
+    *(RELION4, RELION5, IMOD, ARETOMO, WARP, MDOC, IMAGES),
+    *(DYNAMO, STOPGAP, PEET, AV3, COPICK, NDJSON),
+)
 #: So many files of a folder are asked whose they are.
 _LOOKED_AT = 40
 
@@ -105,6 +123,7 @@ _OTHERS = {
     "rlnTomoProjX": "the table of one tilt series, without the table data_global",
     "rlnMicrographPreExposure": "the table of one tilt series; give the global file that names it",
     "rlnMicrographName": "a set of micrographs (single particles)",
+    "motl_idx": "a motive list of STOPGAP; give it to `tomoset import particles`",
     "wrpMovieName": "a Warp tilt series (.tomostar); give it to `tomoset import warp`",
 }
 
@@ -280,20 +299,34 @@ def _refuse_parent(folder: Path) -> None:
         )
 
 
-def read_particles(path: StrPath, tomograms: TomogramSet) -> ParticleSet:
+def read_particles(
+    path: StrPath,
+    tomograms: TomogramSet,
+    format: str | None = None,
+    picked: Picked | None = None,
+    **told: Any,
+) -> ParticleSet:
     """Read particles in the tomograms of a set.
 
     Parameters
     ----------
     path : path-like
-        ``particles.star`` of RELION, in either dialect.
+        ``particles.star`` of RELION, in either dialect; or a table of another package.
     tomograms : TomogramSet
         The set that their names refer to.
+    format : str, optional
+        The package, by the name of its format; found from the content if not given.
+    picked : Picked, optional
+        Of another package's table: what it does not say.
+    **told
+        Fields of `Picked` instead: ``binning``, ``pixel_size`` [Å], ``names`` ...
 
     Raises
     ------
     FileFormatError
         If the file holds no particles, or some are in no such tomogram.
+    ModelError
+        If most particles of another package's table are outside their tomograms.
 
     Examples
     --------
@@ -302,14 +335,45 @@ def read_particles(path: StrPath, tomograms: TomogramSet) -> ParticleSet:
     >>> tomoset.read_particles("particles.star", s).positions.shape
     (3, 3)
     """
-    return working_format(tomograms).read_particles(path, tomograms)
+    chosen = picks_format(path, format)
+    if chosen is None:
+        return working_format(tomograms).read_particles(path, tomograms)
+    return chosen.read_picks(path, tomograms, replace(picked or Picked(), **told))
+
+
+def picks_format(path: StrPath, format: str | None = None) -> Format | None:
+    """The format, other than RELION's, of a particle table: as it is said, or by its content.
+
+    Raises
+    ------
+    UnsupportedError
+        If the format that is said has no particle tables.
+    MissingFileError
+        If there is no such file.
+    """
+    if format is not None:
+        chosen = format_named(format)
+        if not chosen.particle_files and not chosen.can("linked sets"):
+            able = ", ".join(f.name for f in FORMATS if f.particle_files)
+            raise UnsupportedError(
+                f"{chosen.package} has no particle tables; those that have: {able}"
+            )
+        return chosen if chosen.particle_files else None
+    name = os.fspath(path)
+    able_formats = [f for f in FORMATS if name.endswith(f.particle_files)]
+    if not able_formats or os.path.isdir(name):
+        return None
+    if not os.path.exists(name):
+        raise MissingFileError(f"{name}: there is no such file")
+    head = read_bytes(name, HEAD)
+    return next((f for f in able_formats if f.detect_particles(name, head)), None)
 
 
 def _chosen(tomograms: TomogramSet, format: str | None) -> Format:
     """The format in which something is to be written."""
     if format is None:
         return working_format(tomograms)
-    able = [f.name for f in FORMATS if f.writes]
+    able = [f.name for f in FORMATS if f.writes and f.alignments]
     if format not in able:
         *others, last = able
         raise UnsupportedError(
@@ -327,6 +391,9 @@ def write_particles(
     particles: ParticleSet, path: StrPath, tomograms: TomogramSet, format: str | None = None
 ) -> None:
     """Write particles: `ParticleSet.write`."""
+    if format is not None and format_named(format).particle_files:
+        format_named(format).write_picks(particles, path, tomograms, Picked())
+        return
     _chosen(tomograms, format).write_particles(particles, path, tomograms)
 
 

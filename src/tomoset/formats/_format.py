@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tomoset.errors import LossyWarning, ModelError, TomosetError, UnsupportedError
 from tomoset.formats._destination import NOWHERE, Destination
+from tomoset.formats._pick_frames import Picked
 from tomoset.model import Fiducials, Observations, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule
@@ -213,6 +214,14 @@ class Format:
         What `tomoset import` may be told; a format that has none is opened as it is.
     bead_files : tuple of str
         Endings of files of tracked beads.
+    alignments : bool
+        Whether its files say how tilt images are aligned; else they hold particles only.
+    particle_files : tuple of str
+        Endings of its tables of particles, as `read_picks` reads them.
+    particle_says : frozenset of str
+        Fields of `ParticleSet`, besides places and orientations, that they say.
+    numbers_tomograms : bool
+        Whether its tables of particles have numbers for names of tomograms, and a map beside.
     about : str
         What `tomoset import NAME --help` says.
     """
@@ -227,6 +236,10 @@ class Format:
     rules: tuple[Rule, ...] = ()
     options: tuple[Option, ...] = ()
     bead_files: tuple[str, ...] = ()
+    alignments: bool = True
+    particle_files: tuple[str, ...] = ()
+    particle_says: frozenset[str] = frozenset()
+    numbers_tomograms: bool = False
     about: str = ""
 
     def can(self, ability: Ability) -> bool:
@@ -364,6 +377,54 @@ class Format:
     ) -> None:
         """Write particles in these tomograms to a file."""
         raise UnsupportedError(f"no particles are written as {self.name}")
+
+    def detect_particles(self, path: str, head: bytes) -> bool:
+        """Whether a file is a table of particles of this package; arguments as of `detect`."""
+        return False
+
+    def read_picks(self, path: StrPath, tomograms: TomogramSet, picked: Picked) -> ParticleSet:
+        """Particles of a table of this package.
+
+        Parameters
+        ----------
+        path : path-like
+            One of `particle_files`.
+        tomograms : TomogramSet
+            Those that they are in.
+        picked : Picked
+            What the file does not say.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is not such a table, or a tomogram is not clear.
+        ModelError
+            If most particles are outside their tomograms.
+        """
+        raise UnsupportedError(f"no particle tables of {self.package} are read")
+
+    def write_picks(
+        self, particles: ParticleSet, path: StrPath, tomograms: TomogramSet, picked: Picked
+    ) -> list[str]:
+        """Write particles as tables of this package, and give the paths of these.
+
+        Parameters
+        ----------
+        particles : ParticleSet
+            Of any tomograms of the set.
+        path : path-like
+            A folder, or a file where the package has one for all.
+        tomograms : TomogramSet
+            Those that they are in.
+        picked : Picked
+            The volume whose voxels are counted.
+
+        Raises
+        ------
+        ModelError
+            If there are none, or a size is not known.
+        """
+        raise UnsupportedError(f"no particle tables are written as {self.name}")
 
     def read_fiducials(self, path: StrPath, tomogram: Tomogram) -> Fiducials:
         """The beads of a tomogram, of a set in this format."""

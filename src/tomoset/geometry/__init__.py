@@ -17,6 +17,7 @@ image
 
 from tomoset.geometry._basic import (
     apply,
+    binned,
     corners,
     from_one_based,
     rotation_about,
@@ -28,11 +29,12 @@ from tomoset.geometry._basic import (
     to_one_based,
     translation,
     triangulate,
+    unbinned,
     x_tilt_angles,
 )
 from tomoset.geometry._deformation import DeformationBasis
 from tomoset.geometry._dual import DualMatrix, image_derivatives, strains
-from tomoset.geometry._euler import euler_matrix
+from tomoset.geometry._euler import euler_angles, euler_matrix, zxz_angles, zxz_matrix
 from tomoset.geometry._imod import ImodVolume, imod_parameters, imod_projections
 from tomoset.geometry._rigid import (
     nearest_rotation,
@@ -48,7 +50,9 @@ __all__ = [
     "DualMatrix",
     "ImodVolume",
     "apply",
+    "binned",
     "corners",
+    "euler_angles",
     "euler_matrix",
     "from_one_based",
     "image_derivatives",
@@ -70,5 +74,8 @@ __all__ = [
     "to_one_based",
     "translation",
     "triangulate",
+    "unbinned",
     "x_tilt_angles",
+    "zxz_angles",
+    "zxz_matrix",
 ]

@@ -132,6 +132,34 @@ def to_one_based(matrices: Array) -> Array:
     return shifted
 
 
+def unbinned(points: npt.ArrayLike, binning: float, *, averaged: bool = False) -> Array:
+    """Where voxels of a binned volume lie in the tomogram: (..., 3) arrays, from 0, both.
+
+    Parameters
+    ----------
+    points : (..., 3) array
+        Voxels of the volume.
+    binning : float
+        Its voxels over those of bin 1.
+    averaged : bool
+        Whether a voxel is the mean of those it covers, as IMOD makes it, and has its centre
+        in theirs; else the first voxels of both are the same, as RELION has it.
+
+    Examples
+    --------
+    >>> unbinned([0, 1, 2], 4).tolist(), unbinned([0, 1, 2], 4, averaged=True).tolist()
+    ([0.0, 4.0, 8.0], [1.5, 5.5, 9.5])
+    """
+    offset = (binning - 1) / 2 if averaged else 0.0
+    return np.asarray(np.asarray(points, dtype=np.float64) * binning + offset)
+
+
+def binned(points: npt.ArrayLike, binning: float, *, averaged: bool = False) -> Array:
+    """The inverse of `unbinned`."""
+    offset = (binning - 1) / 2 if averaged else 0.0
+    return np.asarray((np.asarray(points, dtype=np.float64) - offset) / binning)
+
+
 def triangulate(projections: Array, image_points: npt.ArrayLike) -> Array:
     """The points of space that lie nearest, in the images, to what was seen there.
 

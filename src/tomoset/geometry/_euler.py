@@ -1,4 +1,4 @@
-"""RELION's Euler angles as matrices."""
+"""Euler angles as matrices, and back."""
 
 from __future__ import annotations
 
@@ -51,3 +51,46 @@ def euler_matrix(rot: npt.ArrayLike, tilt: npt.ArrayLike, psi: npt.ArrayLike) ->
     out[..., 2, 1] = st * sp
     out[..., 2, 2] = ct
     return out
+
+
+def euler_angles(matrices: Array) -> Array:
+    """The way back of `euler_matrix`: (n, 3, 3) to rot, tilt, psi [deg], (n, 3).
+
+    Where the tilt is next to nothing, only rot + psi mean anything, and rot is 0. Psi is taken
+    from what rot leaves of the matrix, so that the two are exact together, however small the tilt.
+    """
+    across, along = np.hypot(matrices[:, 2, 0], matrices[:, 2, 1]), matrices[:, 2, 2]
+    rot = np.where(across > 1e-12, np.arctan2(matrices[:, 2, 1], matrices[:, 2, 0]), 0.0)
+    side = matrices[:, :2, 1] * np.cos(rot)[:, None] - matrices[:, :2, 0] * np.sin(rot)[:, None]
+    psi = np.arctan2(side[:, 0], side[:, 1])
+    return np.asarray(np.rad2deg(np.stack([rot, np.arctan2(across, along), psi], axis=1)))
+
+
+def zxz_matrix(phi: npt.ArrayLike, theta: npt.ArrayLike, psi: npt.ArrayLike) -> Array:
+    """Matrices Rz(psi) Rx(theta) Rz(phi): phi turns first, all about fixed axes.
+
+    Parameters
+    ----------
+    phi, theta, psi : array-like
+        [deg]. Their shapes are broadcast.
+
+    Returns
+    -------
+    (..., 3, 3) float64 array
+
+    Examples
+    --------
+    >>> (zxz_matrix(90, 90, 0) @ [1, 2, 3]).round(9).tolist()
+    [-2.0, -3.0, 1.0]
+    """
+    # Rx(theta) = Rz(-90) Ry(theta) Rz(90), and `euler_matrix` turns by minus its angles.
+    return euler_matrix(-90.0 - np.asarray(phi), -np.asarray(theta), 90.0 - np.asarray(psi))
+
+
+def zxz_angles(matrices: Array) -> Array:
+    """The way back of `zxz_matrix`: (n, 3, 3) to phi, theta, psi [deg], (n, 3)."""
+    rot, tilt, psi = euler_angles(matrices).T
+    # Ry(-tilt) = Rz(-90) Rx(tilt) Rz(90), between Rz(-psi) and Rz(-rot).
+    angles = np.stack([90.0 - rot, tilt, -90.0 - psi], axis=1)
+    angles[:, ::2] -= 360.0 * np.round(angles[:, ::2] / 360.0)
+    return np.asarray(angles)

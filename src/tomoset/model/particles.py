@@ -117,6 +117,10 @@ class ParticleSet(InFile):
         Per particle, which tilt images show it, in the order of its tomogram's table.
     halves : (n,) int array, optional
         The half map that each particle is part of, 0 or 1. None: nobody says it.
+    classes : (n,) int array, optional
+        The class that each was put into.
+    scores : (n,) array, optional
+        How good each was when it was picked or aligned, as its program counts it.
     optics_groups : (n,) int array, optional
         Number of each particle's optics group.
     optics : mapping of int to Optics
@@ -147,6 +151,8 @@ class ParticleSet(InFile):
     angles: Array | None = None
     visible: Sequence[Mask] | None = None
     halves: Ints | None = None
+    classes: Ints | None = None
+    scores: Array | None = None
     optics_groups: Ints | None = None
     optics: Mapping[int, Optics] = field(default_factory=dict)
     pixel_sizes: Array | None = None
@@ -159,6 +165,8 @@ class ParticleSet(InFile):
         for name in ("coordinates", "origins", "subtomogram_angles", "angles"):
             self._freeze(name, (n, 3), np.float64)
         self._freeze("halves", (n,), np.int64)
+        self._freeze("classes", (n,), np.int64)
+        self._freeze("scores", (n,), np.float64)
         self._freeze("optics_groups", (n,), np.int64)
         object.__setattr__(self, "optics", dict(self.optics))
         self._freeze("pixel_sizes", (n,), np.float64)
@@ -321,8 +329,8 @@ class ParticleSet(InFile):
         pandas.DataFrame
             ``tomogram``, ``name``; ``x``, ``y``, ``z`` of the position [0-based bin-1 voxels];
             ``rot``, ``tilt``, ``psi`` of the particle against the tomogram [deg]; and where it is
-            known ``half``, ``optics_group``, ``pixel_size`` [Å] and ``visible``, the number of
-            tilt images that show it.
+            known ``half``, ``class``, ``score``, ``optics_group``, ``pixel_size`` [Å] and
+            ``visible``, the number of tilt images that show it.
 
         Raises
         ------
@@ -341,13 +349,15 @@ class ParticleSet(InFile):
             raise UnsupportedError(
                 "a table of particles needs Pandas: pip install 'tomoset[frames]'"
             ) from problem
-        angles = _euler_angles(self.orientations)
+        angles = geometry.euler_angles(self.orientations)
         columns: dict[str, Any] = {"tomogram": self.tomogram_names, "name": self.particle_names}
         columns |= dict(zip(("x", "y", "z"), self.positions.T, strict=True))
         columns |= dict(zip(("rot", "tilt", "psi"), angles.T, strict=True))
         visible = None if self.visible is None else [int(mask.sum()) for mask in self.visible]
         known = {
             "half": self.halves,
+            "class": self.classes,
+            "score": self.scores,
             "optics_group": self.optics_groups,
             "pixel_size": self.pixel_sizes,
             "visible": visible,
@@ -391,7 +401,7 @@ class ParticleSet(InFile):
         angles = np.zeros((len(self), 3)) if before is None else before.copy()
         for name, rotation in rotations.items():
             rows = mine[name]
-            angles[rows] = _euler_angles(rotation @ geometry.euler_matrix(*angles[rows].T))
+            angles[rows] = geometry.euler_angles(rotation @ geometry.euler_matrix(*angles[rows].T))
         return replace(transformed, subtomogram_angles=angles)
 
     def __repr__(self) -> str:
@@ -406,22 +416,11 @@ _COLUMNS = (
     "subtomogram_angles",
     "angles",
     "halves",
+    "classes",
+    "scores",
     "optics_groups",
     "pixel_sizes",
 )
-
-
-def _euler_angles(matrices: Array) -> Array:
-    """The way back of `geometry.euler_matrix`: (n, 3, 3) to rot, tilt, psi [deg], (n, 3).
-
-    Where the tilt is next to nothing, only rot + psi mean anything, and rot is 0. Psi is taken
-    from what rot leaves of the matrix, so that the two are exact together, however small the tilt.
-    """
-    across, along = np.hypot(matrices[:, 2, 0], matrices[:, 2, 1]), matrices[:, 2, 2]
-    rot = np.where(across > 1e-12, np.arctan2(matrices[:, 2, 1], matrices[:, 2, 0]), 0.0)
-    side = matrices[:, :2, 1] * np.cos(rot)[:, None] - matrices[:, :2, 0] * np.sin(rot)[:, None]
-    psi = np.arctan2(side[:, 0], side[:, 1])
-    return np.asarray(np.rad2deg(np.stack([rot, np.arctan2(across, along), psi], axis=1)))
 
 
 def distinct(names: Sequence[str]) -> tuple[list[str], Ints]:

@@ -30,6 +30,7 @@ from tomoset.model.project import LINKED
 from tomoset.project._read import open_tomograms, read_all
 from tomoset.project._record import is_record, of_tomograms, store
 from tomoset.project._series import alike, read_again
+from tomoset.project.convert_particles import ParticleResult, convert_particles
 from tomoset.project.history import writing
 from tomoset.project.plausible import warn_of_unusual
 from tomoset.project.stacks import with_stacks
@@ -141,7 +142,7 @@ def convert(
     target: str | os.PathLike[str],
     options: Options | None = None,
     **by_name: Any,
-) -> Result:
+) -> Result | ParticleResult:
     """Write a set or a project in another format, read it back, and compare.
 
     Parameters
@@ -159,7 +160,7 @@ def convert(
 
     Returns
     -------
-    Result
+    Result or ParticleResult
         What it lost, and how far what was written is from the source.
 
     Raises
@@ -177,6 +178,9 @@ def convert(
     True
     """
     wanted = chosen(Options, options, by_name)
+    if not format_named(wanted.to).alignments:
+        project = _open_sized(source, wanted)
+        return convert_particles(project, target, wanted.to, overwrite=wanted.overwrite)
     if not format_named(wanted.to).can("linked sets"):
         return convert_series(source, target, wanted)
     if is_linked(source) or any(wanted.linked.values()):

@@ -14,6 +14,8 @@ from tomoset.model import Optics
 TOMOGRAM = "rlnTomoName"
 NAME = "rlnTomoParticleName"
 SUBSET = "rlnRandomSubset"
+CLASS = "rlnClassNumber"
+SCORE = "rlnAutopickFigureOfMerit"
 CORNER = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 ORIGINS = tuple(f"rlnOrigin{axis}Angst" for axis in "XYZ")

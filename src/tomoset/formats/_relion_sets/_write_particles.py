@@ -11,9 +11,11 @@ from tomoset import star
 from tomoset.errors import LossyWarning, UnsupportedError
 from tomoset.formats._relion_sets._columns import (
     CENTRED,
+    CLASS,
     CORNER,
     NAME,
     ORIGINS,
+    SCORE,
     SUBSET,
     SUBTOMOGRAM,
     TOMOGRAM,
@@ -94,6 +96,8 @@ def particles_to_star(
         NAME: None if particles.names is None else particles.names.tolist(),
         GROUP: None if groups is None else int_texts(old, GROUP, groups),
         SUBSET: None if particles.halves is None else int_texts(old, SUBSET, particles.halves + 1),
+        CLASS: None if particles.classes is None else int_texts(old, CLASS, particles.classes),
+        SCORE: None if particles.scores is None else float_texts(old, SCORE, particles.scores),
         VISIBLE: None if particles.visible is None else visible_texts(particles, old, links),
     }
     return _put_together(source, optics, columns, dialect)

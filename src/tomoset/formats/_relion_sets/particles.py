@@ -27,9 +27,11 @@ from tomoset.errors import (
 from tomoset.formats._numbers import possible_floats
 from tomoset.formats._relion_sets._columns import (
     CENTRED,
+    CLASS,
     CORNER,
     NAME,
     ORIGINS,
+    SCORE,
     SUBSET,
     SUBTOMOGRAM,
     TOMOGRAM,
@@ -111,6 +113,8 @@ def particles_from_star(file: star.StarFile, tomograms: TomogramSet) -> Particle
         names=_particle_names(table),
         visible=read_visible(table, links),
         halves=_read_halves(table),
+        classes=table.ints(CLASS) if CLASS in table else None,
+        scores=table.floats(SCORE) if SCORE in table else None,
         optics_groups=groups,
         optics=optics,
         pixel_sizes=pixel_sizes,

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import FileFormatError, ModelError
+from tomoset.formats._imod_model import ImodModel, read_model, write_model
 from tomoset.formats.imod.bead_stacks import Array, ImodStack, observed, on_stack
-from tomoset.formats.imod.model_file import ImodModel, read_model, write_model
 from tomoset.model.observations import Observations
 
 #: How far z may be from a whole section: 3dmod's own sums leave a trace.
