@@ -28,7 +28,7 @@ from tomoset.formats import FORMATS, Format, Picked, format_named, joined_partic
 from tomoset.formats._eman2_particles import Eman2Particles
 from tomoset.formats._imod_model import ImodModel, write_model
 from tomoset.formats._pick_frames import Volume
-from tomoset.formats._pick_names import numbered, suggested_map
+from tomoset.formats._pick_names import numbered
 from tomoset.model import Optics, Project
 from tomoset.project.convert_particles import convert_particles
 
@@ -415,7 +415,6 @@ def test_names_that_are_nearly_those_of_the_set(key: str, tmp_path: Path) -> Non
 def test_names_are_numbered_as_they_end() -> None:
     assert numbered(["TS_03", "TS_01"]) == {"TS_03": 3, "TS_01": 1}
     assert numbered(["TS_1", "TS_01"]) == {"TS_1": 1, "TS_01": 2}
-    assert suggested_map(["b_Vol", "3"], ["a", "B"]) == {"b_Vol": "B", "3": ""}
 
 
 @pytest.mark.parametrize(

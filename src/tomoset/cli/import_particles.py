@@ -118,9 +118,10 @@ def particles(sources: tuple[str, ...], as_json: bool, strict: bool, **given: An
 
 def _import(sources: tuple[str, ...], picked: Picked, given: dict[str, Any]) -> dict[str, Any]:
     """Read the tables, write the sets, and say what they hold."""
-    from tomoset.files import Guard, together
+    from tomoset.files import Guard
     from tomoset.formats import format_named, joined_particles, read_particles, working_format
     from tomoset.project import open_tomograms
+    from tomoset.project.history import writing
 
     project = open_tomograms(given["tomograms"])
     tomograms = project.tomograms
@@ -131,7 +132,8 @@ def _import(sources: tuple[str, ...], picked: Picked, given: dict[str, Any]) -> 
     output, links = _outputs(given["output"])
     read_from = (*sources, *filter(None, [given["names"]]))
     guard = Guard(lambda: [*project.named_files(), *read_from], overwrite=given["overwrite"])
-    with together(guard, home=os.path.dirname(output) or "."):
+    reads = [*project.set_files(), *read_from]
+    with writing(os.path.dirname(output), guard, lambda: reads):
         target.write_particles(found, output, tomograms)
         if links is not None:
             _write_links(found, tomograms, (output, links), target.name)

@@ -12,19 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError, TomosetError, some_of
+from tomoset.formats._names import suggested_map
 from tomoset.formats._text_tables import read_lines
 from tomoset.model.particles import distinct
 
 #: In a map: particles of this tomogram are left out.
 LEFT_OUT = "-"
 _IMAGES = re.compile(r"\.(?:mrcs?|rec|ali|st|em|mod|hdf|map|zarr|tomostar)\Z", re.IGNORECASE)
-#: What programs append to the name of a series.
-_ENDINGS = re.compile(
-    r"(?:\.(?:mrcs?|rec|ali|st|em|mod|hdf|map|zarr|tomostar)|[_-](?:vol|rec|full|aligned|dose|ctf"
-    r"|[0-9.]+apx|bin[0-9]+|b[0-9]+))\Z",
-    re.IGNORECASE,
-)
-_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
 _NUMBER = re.compile(r"([0-9]+)\D*\Z")
 
 
@@ -117,7 +111,7 @@ def named(
     if bad:
         said = {key: names.get(key, key) for key in bad}
         hints = suggested_map(said.values(), known)
-        lines = [f"{key} {hints[said[key]] or '?'}" for key in bad]
+        lines = [f"{key} {hints.get(said[key], '?')}" for key in bad]
         bad = [key if said[key] == key else f"{key}: {said[key]}" for key in bad]
         raise FileFormatError(
             f"{len(bad)} of {len(once)} tomograms of the table are not, or not clearly, in the set "
@@ -147,31 +141,6 @@ def _one(key: str, known: Sequence[str], names: Mapping[str, str]) -> str | None
         return key if key in known else None
     fits = [name for name in known if _number(name) == int(key)]
     return fits[0] if len(fits) == 1 else None
-
-
-def suggested_map(found: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
-    """For names that are not in a set those that may be meant, empty where none or several may.
-
-    Examples
-    --------
-    >>> suggested_map(["TS_01_Vol.mrc", "7", "b.tomostar"], ["TS_1", "TS_07"])
-    {'TS_01_Vol.mrc': 'TS_1', '7': 'TS_07', 'b.tomostar': ''}
-    """
-    known = list(wanted)
-    hints = {}
-    for name in found:
-        fits = [k for k in known if _core(k) == _core(name)]
-        fits = fits or [k for k in known if _number(k) == _number(_core(name)) is not None]
-        hints[name] = fits[0] if len(fits) == 1 else ""
-    return hints
-
-
-def _core(name: str) -> str:
-    """A name without what programs add: folders, endings, leading zeros."""
-    core = os.path.basename(name).lower()
-    while (shorter := _ENDINGS.sub("", core)) != core and shorter:
-        core = shorter
-    return _ZEROS.sub("", core)
 
 
 def _number(name: str) -> int | None:

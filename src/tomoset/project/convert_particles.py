@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import LossyWarning, ModelError, TomosetWarning, VerificationError
-from tomoset.files import Guard, together
+from tomoset.files import Guard, Transaction
 from tomoset.formats import Format, Picked, format_named, joined_particles, names_path
 from tomoset.model import ParticleSet, Project, TomogramSet
 from tomoset.paths import file_names
+from tomoset.project._record import is_record, store
+from tomoset.project.history import writing
 
 Array = npt.NDArray[np.float64]
 
@@ -101,37 +103,51 @@ def convert_particles(
             f"{format.package} has particle tables only, and the project has no particles: give "
             "an optimisation set, or the particles (`particles`)"
         )
-    lost = _losses(project, particles, format)
-    if lost:
-        told = f"tables of {format.package} do not say: {', '.join(lost)}"
-        warnings.warn(told, LossyWarning, stacklevel=3)
+    guard = Guard(project.named_files, overwrite=overwrite, ours=is_record)
+    home = target if not os.path.splitext(target)[1] else os.path.dirname(target) or "."
+    with writing(home, guard, project.set_files) as (files, caught):
+        lost = _losses(project, particles, format)
+        if lost:
+            told = f"tables of {format.package} do not say: {', '.join(lost)}"
+            warnings.warn(told, LossyWarning, stacklevel=3)
+        written, position, angle = _written(project, particles, format, (target, files))
+        result = ParticleResult(
+            written=written,
+            particles=len(particles),
+            tomograms=len(particles.by_tomogram()),
+            position=position,
+            angle=angle,
+            lost=lost,
+            names=names_path(written[0]) if format.numbers_tomograms else None,
+        )
+        store(target, {"source": project.path, **result.summary()}, caught)
+        return result
+
+
+def _written(
+    project: Project,
+    particles: ParticleSet,
+    format: Format,
+    where: tuple[str | os.PathLike[str], Transaction],
+) -> tuple[list[str], float, float]:
+    """The tables, and how far what they say is off [px, deg]."""
+    target, files = where
     tomograms = project.tomograms
     plain = {file: name for name, file in file_names(tomograms).items()}
     picked = Picked(binning=1, allow_outside=True, names=plain)
-    guard = Guard(project.named_files, overwrite=overwrite)
-    home = target if not os.path.splitext(target)[1] else os.path.dirname(target) or "."
-    with together(guard, home=home) as files:
-        written = format.write_picks(particles, target, tomograms, picked)
-        files.place()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TomosetWarning)
-            again = joined_particles([format.read_picks(p, tomograms, picked) for p in written])
-        position, angle = _differences(particles, again, tomograms)
-        kept = all(_same(particles, again, field) for field in format.particle_says)
-        if not (position <= MAX_POSITION and angle <= MAX_ANGLE and kept):
-            raise VerificationError(
-                f"{written[0]}: particles would be up to {position:.3g} px and {angle:.3g}° from "
-                "the source: nothing was written; please report it"
-            )
-    return ParticleResult(
-        written=written,
-        particles=len(particles),
-        tomograms=len(particles.by_tomogram()),
-        position=position,
-        angle=angle,
-        lost=lost,
-        names=names_path(written[0]) if format.numbers_tomograms else None,
-    )
+    written = format.write_picks(particles, target, tomograms, picked)
+    files.place()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TomosetWarning)
+        again = joined_particles([format.read_picks(p, tomograms, picked) for p in written])
+    position, angle = _differences(particles, again, tomograms)
+    kept = all(_same(particles, again, field) for field in format.particle_says)
+    if not (position <= MAX_POSITION and angle <= MAX_ANGLE and kept):
+        raise VerificationError(
+            f"{written[0]}: particles would be up to {position:.3g} px and {angle:.3g}° from the "
+            "source, or their further columns others: nothing was written; please report it"
+        )
+    return written, position, angle
 
 
 def _losses(project: Project, particles: ParticleSet, format: Format) -> list[str]:
