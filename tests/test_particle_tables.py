@@ -752,6 +752,11 @@ def test_the_command_says_what_is_wrong(small: Path, capsys: pytest.CaptureFixtu
 
     start = ("import", "particles", "particles.tbl", "--t", "tomograms.star", "-o", "p.star")
     assert "no such file" in fails(*start)
+    Path("particles.tbl").write_text("a letter\n")
+    assert "particles.tbl:1: expected at least 26 columns" in fails(*start)
+    Path("picks.txt").write_text("1 2 3\n")
+    assert "end in .tbl, .star" in fails("import", "particles", "picks.txt", *start[3:])
+    Path("particles.tbl").unlink()
     run_command(capsys, "convert", "optimisation_set.star", ".", "--to", "dynamo")
     assert "not both" in fails(*start, "--binning", "2", "--angpix", "4")
     assert "no particle tables" in fails(*start, "--from", "imod")

@@ -91,7 +91,9 @@ def particles(sources: tuple[str, ...], as_json: bool, strict: bool, **given: An
         tomoset import particles allmotl_3.star --t tomograms.star -o Particles/ --angpix 10
 
     Tables are recognised by their content. Dynamo: .tbl, with the map .doc beside it. STOPGAP:
-    motive lists. docs/formats.md says what their numbers are taken for.
+    motive lists. PEET: _MOTL.csv, with the model .mod beside it. TOM and AV3: .em. copick:
+    picks in .json. CryoET Data Portal: points in .ndjson. docs/formats.md says what their
+    numbers are taken for.
     """
     quick_start()
     from tomoset.errors import ModelError
@@ -118,13 +120,29 @@ def particles(sources: tuple[str, ...], as_json: bool, strict: bool, **given: An
 
 def _import(sources: tuple[str, ...], picked: Picked, given: dict[str, Any]) -> dict[str, Any]:
     """Read the tables, write the sets, and say what they hold."""
+    from tomoset.errors import UnknownFormatError
     from tomoset.files import Guard
-    from tomoset.formats import format_named, joined_particles, read_particles, working_format
+    from tomoset.formats import (
+        FORMATS,
+        format_named,
+        joined_particles,
+        picks_format,
+        read_particles,
+        working_format,
+    )
     from tomoset.project import open_tomograms
     from tomoset.project.history import writing
 
     project = open_tomograms(given["tomograms"])
     tomograms = project.tomograms
+    for source in sources:
+        if picks_format(source, given["format"]) is None and not source.endswith(".star"):
+            endings = [ending for format in FORMATS for ending in format.particle_files]
+            raise UnknownFormatError(
+                f"not a particle table that is known: these end in {', '.join(endings)}; say whose "
+                "it is (`format`)",
+                path=source,
+            )
     found = joined_particles(
         [read_particles(source, tomograms, given["format"], picked) for source in sources]
     )

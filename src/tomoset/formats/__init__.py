@@ -366,7 +366,9 @@ def picks_format(path: StrPath, format: str | None = None) -> Format | None:
     if not os.path.exists(name):
         raise MissingFileError(f"{name}: there is no such file")
     head = read_bytes(name, HEAD)
-    return next((f for f in able_formats if f.detect_particles(name, head)), None)
+    found = next((f for f in able_formats if f.detect_particles(name, head)), None)
+    # What has an ending of one package alone is damaged, which its reader says best.
+    return able_formats[0] if found is None and not name.endswith(".star") else found
 
 
 def _chosen(tomograms: TomogramSet, format: str | None) -> Format:
