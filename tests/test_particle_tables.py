@@ -771,6 +771,22 @@ def test_the_command_says_what_is_wrong(small: Path, capsys: pytest.CaptureFixtu
     assert Path("out.tbl").read_text() == "of others"
 
 
+@pytest.mark.parametrize("field", ["shifts", "angles", "scores"])
+def test_a_table_that_says_otherwise_is_not_left_there(
+    field: str, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dynamo = format_named("dynamo")
+    write = dynamo.content  # type: ignore[attr-defined]
+
+    def wrong(table: Any, *others: Any) -> bytes:
+        return bytes(write(replace(table, **{field: getattr(table, field) + 0.02}), *others))
+
+    monkeypatch.setattr(dynamo, "content", wrong)
+    with pytest.raises(tomoset.errors.VerificationError, match="nothing was written"):
+        tomoset.convert("optimisation_set.star", "out", to="dynamo")
+    assert not Path("out/particles.tbl").exists()
+
+
 def test_python_knows_the_tables_too(here: Path) -> None:
     made = particles()
     made.write(here / "a.tbl", tomograms(), "dynamo")
