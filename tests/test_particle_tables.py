@@ -771,6 +771,7 @@ def test_the_command_says_what_is_wrong(small: Path, capsys: pytest.CaptureFixtu
     assert Path("out.tbl").read_text() == "of others"
 
 
+@pytest.mark.filterwarnings("ignore::tomoset.LossyWarning")
 @pytest.mark.parametrize("field", ["shifts", "angles", "scores"])
 def test_a_table_that_says_otherwise_is_not_left_there(
     field: str, small: Path, monkeypatch: pytest.MonkeyPatch

@@ -57,6 +57,8 @@ _VOLUMES = ("same", "mirrored", "turned", "unrotated", "exchanged")
 @click.option("--binning", type=FINITE, metavar="B", help="Or its binning.")
 @click.option(
     "--names",
+    "--rename",
+    "names",
     metavar="MAP",
     type=click.Path(),
     help="Two columns: what the table calls a tomogram, its name in the set, or -.",

@@ -105,7 +105,7 @@ def convert_particles(
         )
     guard = Guard(project.named_files, overwrite=overwrite, ours=is_record)
     home = target if not os.path.splitext(target)[1] else os.path.dirname(target) or "."
-    with writing(home, guard, project.set_files) as (files, caught):
+    with writing(home, guard, project.set_files) as (files, said):
         lost = _losses(project, particles, format)
         if lost:
             told = f"tables of {format.package} do not say: {', '.join(lost)}"
@@ -120,7 +120,7 @@ def convert_particles(
             lost=lost,
             names=names_path(written[0]) if format.numbers_tomograms else None,
         )
-        store(target, {"source": project.path, **result.summary()}, caught)
+        store(target, {"source": project.path, **result.summary()}, said)
         return result
 
 
