@@ -44,8 +44,10 @@ from tomoset.formats._relion_links import is_linked as _ties_sets
 from tomoset.formats._relion_sets.fsc import read_fsc
 from tomoset.formats.aretomo.format import ARETOMO
 from tomoset.formats.av3 import AV3
+from tomoset.formats.cets.format import CETS
 from tomoset.formats.copick import COPICK
 from tomoset.formats.dynamo import DYNAMO
+from tomoset.formats.eman2.format import EMAN2
 from tomoset.formats.images import IMAGES
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.format import IMOD
@@ -53,6 +55,7 @@ from tomoset.formats.mdoc.format import MDOC
 from tomoset.formats.mdoc.tell import tell
 from tomoset.formats.ndjson import NDJSON
 from tomoset.formats.peet import PEET
+from tomoset.formats.portal.format import PORTAL
 from tomoset.formats.relion4 import RELION4
 from tomoset.formats.relion5 import RELION5
 from tomoset.formats.stopgap import STOPGAP
@@ -107,7 +110,7 @@ __all__ = [
 
 #: The order is that of the documentation, and in which a file is asked what it is.
 FORMATS: tuple[Format, ...] = (
-    *(RELION4, RELION5, IMOD, ARETOMO, WARP, MDOC, IMAGES),
+    *(RELION4, RELION5, IMOD, ARETOMO, WARP, MDOC, EMAN2, CETS, PORTAL, IMAGES),
     *(DYNAMO, STOPGAP, PEET, AV3, COPICK, NDJSON),
 )
 #: So many files of a folder are asked whose they are.

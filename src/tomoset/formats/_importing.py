@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ from tomoset.formats._ctffind import DefocusTable
 from tomoset.formats._format import Option
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, join_images
-from tomoset.model import Optics, Project, Tomogram
+from tomoset.model import Optics, ParticleSet, Project, Tomogram
+from tomoset.paths import file_names
 
 Array = npt.NDArray[np.float64]
 
@@ -51,12 +52,22 @@ MICROSCOPE = (
     Option("amplitude_contrast", "--Q0", "Amplitude contrast.", default=0.1),
 )
 THICKNESS = Option("thickness", "--thick", "Depth of the tomograms, px.", metavar="PX")
+SIZE = Option("size", "--size", "Of the tomograms, unbinned px.", kind="text", metavar="W,H,D")
 NO_CULL = Option(
     "no_cull",
     "--no-cull",
     "Keep stacks whole; excluded views are left out of the table only.",
     kind="flag",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A tomogram, with notes on what its files say besides, and the particles in it."""
+
+    tomogram: Tomogram
+    notes: Sequence[str]
+    particles: ParticleSet | None = None
 
 
 def refuse_impossible(given: Mapping[str, Any]) -> None:
@@ -225,8 +236,8 @@ def bend(t: Tomogram) -> Array:
     return np.asarray(np.linalg.norm(t.project(corners) - straight, axis=-1).max(axis=1))
 
 
-def unsaid(project: Project, t: Tomogram, package: str) -> list[str]:
-    """What belongs to a tomogram, and files of single tilt series say nothing of."""
+def unsaid(project: Project, t: Tomogram, package: str, said: Sequence[str] = ()) -> list[str]:
+    """What belongs to a tomogram, and files of single series say nothing of, but for `said`."""
     particles = project.particles
     what = {
         "a 2D deformation": t.deformation is not None and t.deformation.coefficients.any(),
@@ -234,7 +245,7 @@ def unsaid(project: Project, t: Tomogram, package: str) -> list[str]:
         "particles": particles is not None and t.name in particles.by_tomogram(),
         "fiducials": project.fiducials.get(t.name),
     }
-    gone = ", ".join(said for said, value in what.items() if value)
+    gone = ", ".join(one for one, value in what.items() if value and one not in said)
     return [f"has {gone}: files of {package} do not say it"] if gone else []
 
 
@@ -256,3 +267,35 @@ def extent(axis: float, size: tuple[int, int]) -> tuple[int, int]:
 def volume_about(axis: float, size: tuple[int, int], thickness: float) -> geometry.ImodVolume:
     """The volume of images [px] whose tilt axis, in this direction [deg], is turned to y."""
     return geometry.ImodVolume(aligned_size=extent(axis, size), thickness=int(thickness))
+
+
+def axis_voxel(volume: geometry.ImodVolume) -> Array:
+    """The voxel on the tilt axis in the middle of the volume, where the defocus holds."""
+    return np.asarray(np.linalg.inv(volume.to_specimen())[:3, 3])
+
+
+def parse_size(text: str | None) -> tuple[int, int, int] | None:
+    """Width, height and depth of ``W,H,D`` [px]; ValueError where it is none."""
+    if text is None:
+        return None
+    words = text.replace("x", ",").split(",")
+    if len(words) != 3 or not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise ValueError(text)
+    return int(words[0]), int(words[1]), int(words[2])
+
+
+def refuse_size(text: str | None) -> None:
+    """Refuse a `--size` that is none; ModelError."""
+    try:
+        parse_size(text)
+    except ValueError:
+        raise ModelError(
+            f"{SIZE.spelling} takes three whole numbers above 0, as in 4096,4096,1500"
+        ) from None
+
+
+def culled(tomograms: Sequence[Tomogram], target: str | os.PathLike[str]) -> list[Tomogram]:
+    """With stacks of the images that they have, in the folder ``culled`` beside a set."""
+    folder = os.path.join(os.path.dirname(os.fspath(target)), "culled")
+    names = file_names(t.name for t in tomograms)
+    return [with_own_stack(t, os.path.join(folder, f"{names[t.name]}.mrc")) for t in tomograms]

@@ -52,6 +52,7 @@ def alike(before: Tomogram, again: Tomogram, format: Format) -> tuple[Tomogram, 
     """Both without what the files do not say of a tomogram, which is a warning."""
     if format.can("excluded views") and before.ctf_scale is not None and before.ctf_scale.any():
         before = before.select(before.ctf_scale != 0)
+    before, again = _by_image(before), _by_image(again)
     before, again, lost = _larger_first(before), _larger_first(again), []
     for field, called in _MAY_BE_LOST.items():
         one, other = getattr(before, field), getattr(again, field)
@@ -80,6 +81,12 @@ def alike(before: Tomogram, again: Tomogram, format: Format) -> tuple[Tomogram, 
             stacklevel=4,
         )
     return before, again
+
+
+def _by_image(t: Tomogram) -> Tomogram:
+    """The tilt images in the order of their stack, as most files have them."""
+    order = None if t.image_index is None else np.argsort(t.image_index)
+    return t if order is None or (np.diff(order) == 1).all() else t.select(order)
 
 
 def _larger_first(t: Tomogram) -> Tomogram:

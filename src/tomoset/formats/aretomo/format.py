@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,12 @@ from tomoset.errors import AssumptionWarning, LossyWarning, ModelError
 from tomoset.files import together, write
 from tomoset.formats._destination import Destination
 from tomoset.formats._format import (
-    Failures,
     Format,
     Loss,
     Option,
     Reading,
     StrPath,
     Tolerance,
-    part,
 )
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
@@ -29,15 +28,17 @@ from tomoset.formats._importing import (
     NO_CULL,
     OPTICS_GROUP,
     PIXEL_SIZE,
+    SIZE,
     bend,
     dose_of,
-    missing,
     refuse_impossible,
     refuse_odd_thickness,
+    refuse_size,
     told_optics,
     unsaid,
-    with_own_stack,
 )
+from tomoset.formats._nearest import shown
+from tomoset.formats._reading import read_files
 from tomoset.formats.aretomo.aln import MARK
 from tomoset.model import Project, Tomogram
 from tomoset.paths import file_names
@@ -56,13 +57,7 @@ _OPTIONS = (
         "AreTomo's -FlipVol, which no file says: 0, 1 (z is depth) or 2 (its mirror image).",
         metavar="0|1|2",
     ),
-    Option(
-        "size",
-        "--size",
-        "Width, height and depth of the volume before it was flipped, px.",
-        kind="text",
-        metavar="W,H,D",
-    ),
+    replace(SIZE, help="Width, height and depth of the volume before it was flipped, px."),
     Option(
         "stack",
         "--stack",
@@ -118,20 +113,13 @@ class Aretomo(Format):
 
     def refuse_options(self, sources: Sequence[StrPath], given: Mapping[str, Any]) -> None:
         """Refuse options that say nothing possible."""
-        from tomoset.formats.aretomo.importer import parse_size
-
         if not sources:
             raise ModelError("give .aln files, or the folders that AreTomo wrote to")
         refuse_impossible(given)
         refuse_odd_thickness(given)
         if given["flip_volume"] not in (None, 0, 1, 2):
             raise ModelError("--flip-vol must be 0, 1 or 2, as AreTomo's -FlipVol")
-        try:
-            parse_size(given["size"])
-        except ValueError:
-            raise ModelError(
-                "--size takes three whole numbers above 0, as in 4096,4096,1500"
-            ) from (None)
+        refuse_size(given["size"])
 
     def read_series(
         self, sources: Sequence[StrPath], given: Mapping[str, Any], destination: Destination
@@ -144,36 +132,25 @@ class Aretomo(Format):
         from tomoset.formats.aretomo.importer import import_series
         from tomoset.formats.aretomo.series import aln_files, series_of
 
-        failures: Failures = []
-        files = []
-        for source in sources:
-            with part(failures, os.fspath(source)):
-                files += aln_files(source)
-        made: list[Tomogram] = []
-        notes: list[str] = []
-        with together():
-            for file in files:
-                with part(failures, os.fspath(file)):
-                    series = series_of(file, given, alone=len(files) == 1)
-                    series = replace(series, name=destination.names(series.name))
-                    one = import_series(series, given)
-                    made.append(one.tomogram)
-                    notes += one.notes
-            destination.refuse_duplicates(t.name for t in made)
-            if destination.target is not None and not given["no_cull"]:
-                made = _culled(made, destination.target)
-        if made and given["flip_volume"] is None:
+        reading = read_files(
+            sources,
+            aln_files,
+            lambda file, alone: [import_series(series_of(Path(file), given, alone=alone), given)],
+            self.name,
+            destination,
+            cull=not given["no_cull"],
+        )
+        if (
+            len(reading.project.tomograms) > len(destination.before or ())
+            and given["flip_volume"] is None
+        ):
             warnings.warn(
                 ".aln files do not say whether volumes were flipped: taken as flipped by "
                 "-FlipVol 1, or by their sizes where they are there; say it by --flip-vol",
                 AssumptionWarning,
                 stacklevel=2,
             )
-        return Reading(
-            project=Project(tomograms=destination.joined(made, self.name)),
-            notes=[*notes, *missing(made)],
-            failures=failures,
-        )
+        return reading
 
     def write(self, project: Project, folder: StrPath, tolerance: Tolerance | None = None) -> str:
         """Write the files of each tilt series into one folder; its path."""
@@ -210,9 +187,7 @@ class Aretomo(Format):
             texts = unsaid(project, t, self.package)
             pixels, defocus = np.zeros((2, t.n_tilts))
             if t.placed().projections is not None and t.stack is not None:
-                rows = np.flatnonzero(np.ones(t.n_tilts) if t.ctf_scale is None else t.ctf_scale)
-                files = AretomoFiles.of(t)
-                rows = rows if len(rows) else np.arange(t.n_tilts)
+                files, rows = AretomoFiles.of(t), shown(t)
                 pixels[rows], defocus[rows] = files.pixels, files.defocus
             if pixels.max() > 0.01:
                 texts.append(
@@ -239,13 +214,6 @@ class Aretomo(Format):
                 "flip_volume": files.flip,
             }
         return {}
-
-
-def _culled(tomograms: Sequence[Tomogram], target: StrPath) -> list[Tomogram]:
-    """With stacks without the dark images, in the folder ``culled`` beside a set."""
-    folder = os.path.join(os.path.dirname(os.fspath(target)), "culled")
-    names = file_names(t.name for t in tomograms)
-    return [with_own_stack(t, os.path.join(folder, f"{names[t.name]}.mrc")) for t in tomograms]
 
 
 ARETOMO = Aretomo()

@@ -19,7 +19,16 @@ from tomoset.errors import (
     MissingFieldError,
 )
 from tomoset.formats._ctffind import DefocusTable, read_ctffind
-from tomoset.formats._importing import extent, named_for_relion, of_kept, optics_of, to_axis
+from tomoset.formats._importing import (
+    Imported,
+    axis_voxel,
+    extent,
+    named_for_relion,
+    of_kept,
+    optics_of,
+    parse_size,
+    to_axis,
+)
 from tomoset.formats._text_tables import read_lines, read_numbers
 from tomoset.formats.aretomo.aln import Aln, read_aln
 from tomoset.formats.aretomo.patches import deformation_of
@@ -33,14 +42,6 @@ Ints = npt.NDArray[np.int64]
 
 #: Angles that differ by more, a common offset taken off, are of another series [deg].
 _OTHER_SERIES = 2.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Imported:
-    """A tomogram, with notes on what its files say besides."""
-
-    tomogram: Tomogram
-    notes: Sequence[str]
 
 
 def import_series(series: Series, given: Mapping[str, Any]) -> Imported:
@@ -173,11 +174,6 @@ def flipped(aligned: tuple[int, int], thickness: int, flip: int) -> geometry.Imo
     )
 
 
-def axis_voxel(volume: geometry.ImodVolume) -> Array:
-    """The voxel on the tilt axis in the middle of the volume, where the defocus holds."""
-    return np.asarray(np.linalg.inv(volume.to_specimen())[:3, 3])
-
-
 def volume_of(
     aln: Aln, raw_size: tuple[int, int], given: Mapping[str, Any], volume: str | None
 ) -> geometry.ImodVolume:
@@ -221,16 +217,6 @@ def volume_of(
             path=aln.path,
         )
     return flipped(aligned, thickness, 1 if flip is None else int(flip))
-
-
-def parse_size(text: str | None) -> tuple[int, int, int] | None:
-    """Width, height and depth of ``W,H,D`` [px]; ValueError where it is none."""
-    if text is None:
-        return None
-    words = text.replace("x", ",").split(",")
-    if len(words) != 3 or not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-        raise ValueError(text)
-    return int(words[0]), int(words[1]), int(words[2])
 
 
 def _layout(path: str, aligned: tuple[int, int]) -> tuple[int | None, int | None]:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tomoset.errors import AmbiguityError, MissingFileError, some_of
-from tomoset.images.mrc import stack_path
-from tomoset.images.tiff import TIFF_ENDINGS
+from tomoset.errors import MissingFileError, some_of
+from tomoset.formats._stacks import STACK_ENDINGS, stack_of
 
-STACK_ENDINGS = (".mrc", ".st", ".mrcs", *TIFF_ENDINGS)
 _ANGLES, _CTF, _VOLUME = ("_TLT.txt",), ("_CTF.txt", "_ctf.txt"), ("_Vol.mrc", "_rec.mrc")
 
 
@@ -86,36 +84,11 @@ def series_of(aln: Path, options: Mapping[str, Any], *, alone: bool) -> Series:
     return Series(
         name=name,
         aln=os.fspath(aln),
-        stack=_stack(aln, (stem, name), options["stack"], alone=alone),
+        stack=stack_of(aln, (stem, name), options["stack"], alone=alone),
         angles=_beside(aln, (stem, name), _ANGLES, options["tilt_angles"]),
         ctf=_beside(aln, (stem, name), _CTF, options["ctf"]),
         volume=_beside(aln, (stem, name), _VOLUME, None),
     )
-
-
-def _stack(aln: Path, stems: Sequence[str], given: str | None, *, alone: bool) -> str:
-    if given is not None and os.path.isfile(stack_path(given)):
-        if not alone:
-            raise AmbiguityError(
-                f"--stack {given} is one stack, and several series are imported; give the folder "
-                "that holds their stacks"
-            )
-        return given
-    folder = aln.parent if given is None else Path(given)
-    if not folder.is_dir():
-        raise MissingFileError(f"--stack {given}: there is no such file or folder")
-    names = [stem + ending for stem in dict.fromkeys(stems) for ending in ("", *STACK_ENDINGS)]
-    found = [n for n in names if n.endswith(STACK_ENDINGS) and (folder / n).is_file()]
-    if not found:
-        raise MissingFileError(
-            f"{aln}: its stack is not there: {folder / (stems[1] + '.mrc')} or with another of the "
-            f"endings {', '.join(STACK_ENDINGS)}; give it, or its folder, by --stack"
-        )
-    if len(found) > 1:
-        raise AmbiguityError(
-            f"{aln}: {some_of(found)} could each be the stack in {folder}; say which by --stack"
-        )
-    return os.fspath(folder / found[0])
 
 
 def _beside(

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import UnsupportedError
-from tomoset.formats._files import header_of
-from tomoset.formats._importing import depth_hand, larger_first
+from tomoset.formats._importing import axis_voxel, larger_first
+from tomoset.formats._nearest import Nearest, as_written, excluded_tilts, images_of
 from tomoset.formats.aretomo.aln import Aln
-from tomoset.formats.aretomo.importer import axis_voxel, flipped, projections_of
+from tomoset.formats.aretomo.importer import flipped, projections_of
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
@@ -25,7 +24,7 @@ _CTF_COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class AretomoFiles:
+class AretomoFiles(Nearest):
     """What AreTomo's files say of one tilt series.
 
     Parameters
@@ -38,15 +37,10 @@ class AretomoFiles:
         -FlipVol that makes the tomogram's axes, which no file says.
     read : (n_tilts, 4, 4) array
         The projections as they are read again.
-    pixels : (n_tilts,) array
-        How far points are from where they were [px].
     """
 
-    tomogram: Tomogram
     aln: Aln
     flip: int
-    read: Array
-    pixels: Array
 
     @classmethod
     def of(cls, tomogram: Tomogram, path: str = "") -> AretomoFiles:
@@ -57,40 +51,13 @@ class AretomoFiles:
         UnsupportedError
             If something that they need is not known, or cannot be said there.
         """
-        t = tomogram.placed()
-        if t.projections is None or t.size is None or t.image_size is None:
-            raise UnsupportedError(
-                f"tomogram {t.name!r}: an alignment file of AreTomo needs an alignment, and the "
-                "sizes of tomogram and tilt images"
-            )
-        if t.stack is None:
-            raise UnsupportedError(
-                f"tomogram {t.name!r} has no stack of its images, and AreTomo reads nothing else"
-            )
-        if t.ctf_scale is not None and not t.ctf_scale.all() and t.ctf_scale.any():
-            t = t.select(t.ctf_scale != 0)
+        t = as_written(tomogram, "AreTomo")
         projections = t.need_projections()
         # Beams of small tilts run along the depth. A mirrored volume has the same images with
         # the tilts reversed: the one of the two whose depth runs as the tomogram's is taken.
         beams = np.abs(np.cross(projections[:, 0, :3], projections[:, 1, :3])).mean(axis=0)
         tries = [_written(t, k, path) for k in ((1, 2) if beams[2] >= beams[1] else (0,))]
         return min(tries, key=lambda one: one.hand != t.hand)
-
-    @property
-    def hand(self) -> int:
-        """The hand that an import has to be told: of depth as the tilts of the file have it."""
-        return depth_hand(self.tomogram, self.read)
-
-    @property
-    def defocus(self) -> Array:
-        """How far the defocus of points is from what it was, in each image [Å]."""
-        t = self.tomogram
-        own, read = t.need_projections()[:, 2, :3], self.read[:, 2, :3]
-        turned = read if self.hand == t.hand else -read
-        origin = np.zeros(3) if t.depth_origin is None else t.depth_origin
-        deep = (own - turned) @ (geometry.corners(t.need_size()) - origin).T
-        px = t.optics.pixel_size or 0.0
-        return np.asarray(np.abs(deep).max(axis=1) * px * abs(t.defocus_slope))
 
     @property
     def size(self) -> str:
@@ -157,9 +124,7 @@ def _written(t: Tomogram, flip: int, path: str) -> AretomoFiles:
     xf, tilts, _ = geometry.imod_parameters(projections, volume=volume, raw_size=raw_size)
     axes = np.rad2deg(np.arctan2(xf[:, 0, 1] - xf[:, 1, 0], xf[:, 0, 0] + xf[:, 1, 1]))
     shifts = np.negative(np.linalg.solve(xf[:, :, :2], xf[:, :, 2:])[:, :, 0])
-    images = np.arange(t.n_tilts) if t.image_index is None else t.image_index
-    header = header_of(t.stack)
-    n_images = max(int(images.max()) + 1, 0 if header is None else header.n_images)
+    images, n_images = images_of(t)
     aln = Aln(
         path=path,
         image_size=raw_size,
@@ -177,7 +142,6 @@ def _written(t: Tomogram, flip: int, path: str) -> AretomoFiles:
         aln=aln,
         flip=flip,
         read=again,
-        pixels=geometry.rigid_loss(projections, again, geometry.corners(t.need_size())),
     )
 
 
@@ -185,11 +149,7 @@ def _darks(
     t: Tomogram, images: npt.NDArray[np.int64], tilts: Array, n_images: int
 ) -> list[tuple[int, int, float]]:
     """DarkFrame of the images of the stack that the tomogram has not; angles as far as known."""
-    known = {
-        int(e.tilt.image_index[0]): float(e.tilt.nominal_tilts[0])
-        for e in t.exclusions
-        if e.tilt.image_index is not None and e.tilt.nominal_tilts is not None
-    }
+    known = excluded_tilts(t)
     order = np.argsort(images)
     angles = np.interp(np.arange(n_images), images[order], tilts[order])
     angles[list(known)] = list(known.values())

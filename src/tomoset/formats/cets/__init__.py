@@ -1,0 +1,1 @@
+"""CETS: documents of the cryo-EM tomography standard."""

@@ -1,0 +1,1 @@
+"""EMAN2: info files of tilt series."""

@@ -1,0 +1,1 @@
+"""The CryoET Data Portal: metadata of runs."""
