@@ -450,6 +450,35 @@ def test_what_is_not_carried_is_said(tmp_path: Path) -> None:
 # Both
 
 
+def test_a_mirrored_volume_keeps_its_defocus() -> None:
+    """Files have rotations; where the depth of a set is counted the other way, so is its hand."""
+    P = np.array(rigid_tomogram().projections)
+    P[:, 2] *= -1
+    t = rigid_tomogram(projections=P, hand=1, depth_origin=(3.0, 4.0, 5.0))
+    project = Project(tomograms=TomogramSet([t]))
+    for format in (CETS, PORTAL):
+        project.write("made", format.name)
+        again = read_one(format, format.place("made", "TS_01"), **format.told(project))
+        assert again.hand == -1
+        np.testing.assert_allclose(again.defocus(POINTS), t.defocus(POINTS), atol=1e-6)
+    bent = rigid_tomogram(projections=P, hand=1, half_images=(("a.mrc",) * 5, ()))
+    lost = CETS.losses(Project(tomograms=TomogramSet([bent])))["TS_01"]
+    assert lost.defocus.max() < 1e-6
+
+
+def test_angles_of_excluded_images_are_those_of_the_stage() -> None:
+    nominal = np.array([-41.0, -21, 1, 21, 41])
+    t = rigid_tomogram(nominal_tilts=nominal, image_index=np.arange(5)).exclude([1], "ice")
+    content = document(t)
+    images = content["regions"][0]["tilt_series"][0]["images"]
+    assert [image["nominal_tilt_angle"] for image in images] == nominal.tolist()
+    assert images[1]["accumulated_dose"] is None
+    Project(tomograms=TomogramSet([t])).write("made", "portal")
+    series = json.loads(Path("made/TS_01/TiltSeries/100/tiltseries_metadata.json").read_text())
+    angles = [section["raw_angle"] for section in series["per_section_parameter"]]
+    assert angles == nominal.tolist()
+
+
 @pytest.mark.parametrize("format", [CETS, PORTAL], ids=lambda f: f.name)
 def test_what_a_json_is_is_told_by_info(format: Format, capsys: pytest.CaptureFixture[str]) -> None:
     TomogramSet([rigid_tomogram()]).write("set.star", "relion5")

@@ -428,3 +428,29 @@ def test_boxes_are_written_beside_the_set(
     assert "1 boxes_3d are particles" in out
     particles = tomoset.read_particles("particles.star", tomoset.read("set.star"))
     np.testing.assert_allclose(particles.positions, [[32.0, 27.0, 18.0]], atol=1e-4)
+
+
+def test_names_are_given_to_particles_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, info(boxes_3d=[[1.0, 2.0, 3.0, "manual", 0.0, 0]]))
+    told = {"size": "62,50,31", "pixel_size": 2.0, "rename": {"TS_01": "one"}}
+    done = tomoset.import_series("eman2", ["."], "set.star", **told)
+    assert [t.name for t in done.tomograms] == ["one"]
+    particles = tomoset.read_particles("particles.star", tomoset.read("set.star"))
+    assert particles.tomogram_names.tolist() == ["one"]
+
+
+def test_the_stack_that_is_named_is_taken_before_others_of_its_name(tmp_path: Path) -> None:
+    path = write_project(tmp_path, info(tlt_file="tiltseries/TS_01.st"))
+    (tmp_path / "tiltseries/TS_01.st").write_bytes((tmp_path / "tiltseries/TS_01.mrc").read_bytes())
+    t = read_one(path)
+    assert t.stack == f"{tmp_path}/tiltseries/TS_01.st:mrc"
+    given = read_one(path, stack=str(tmp_path / "tiltseries/TS_01.mrc"))
+    assert given.stack == f"{tmp_path}/tiltseries/TS_01.mrc"
+    path.write_text(json.dumps(info(tlt_file="tiltseries/TS_01.hdf")))
+    with pytest.raises(tomoset.errors.AmbiguityError, match=r"TS_01.mrc, TS_01.st could each"):
+        read_one(path)
+    write_project(tmp_path, info(), "TS_02")
+    failures = read(tmp_path, stack=str(tmp_path / "tiltseries/TS_01.mrc")).failures
+    assert all("is one stack" in str(failure.error) for failure in failures)
+    assert len(failures) == 2

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.formats._nearest import Nearest, as_written, excluded_tilts, images_of
+from tomoset.formats._nearest import Nearest, as_written, images_of
 from tomoset.formats.eman2.importer import EXTRA, projections_of
 from tomoset.images.mrc import stack_path
 from tomoset.model import ParticleSet, Tomogram
@@ -104,9 +104,6 @@ class Eman2File(Nearest):
     def _of_stack(self, images: npt.NDArray[np.int64], count: int) -> tuple[Array, Array]:
         """Rows and losses of all images of the stack; those of the others are interpolated."""
         table = np.array([_spread(column, images, count) for column in self.table.T]).T
-        known = excluded_tilts(self.tomogram)
-        if known:
-            table[list(known), 3] = list(known.values())
         table[images] = self.table
         loss = np.full(count, _BAD_LOSS)
         # as e2tomogram.py has it for alignments of other programs
