@@ -157,6 +157,15 @@ def test_several_alignments_are_chosen_from() -> None:
     np.testing.assert_allclose((two.project(POINTS) - one.project(POINTS))[0], [[5.0, 0]] * 4)
 
 
+def test_a_stack_elsewhere_is_given(here: Path) -> None:
+    document()
+    (here / "stacks").mkdir()
+    (here / "a.mrc").rename(here / "stacks/b.mrc")
+    with pytest.raises(tomoset.errors.MissingFileError, match="its stack is not there"):
+        read_one(CETS, "made/TS_01.cets.json")
+    assert read_one(CETS, "made/TS_01.cets.json", stack="stacks/b.mrc").stack == "stacks/b.mrc"
+
+
 def test_the_example_of_the_schema_is_refused_with_the_reason(shared: Path) -> None:
     """It maps images to the tomogram in 2D, and what that means is not settled."""
     source = shared / "data/oracles/cets_example/expected_dataset.json"
@@ -388,6 +397,9 @@ def test_metadata_of_tilt_series_and_frames_are_used() -> None:
     assert t.pre_exposure.tolist() == [9.0, 6.0, 0.0, 3.0, 12.0]
     np.testing.assert_allclose(t.defocus(POINTS), rigid_tomogram().defocus(POINTS), atol=1e-3)
     assert t.optics.pixel_size == 2.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PORTAL.read([path])
     series = Path("made/TS_01/TiltSeries/100/tiltseries_metadata.json")
     content = json.loads(series.read_text())
     content["acceleration_voltage"] = 200000

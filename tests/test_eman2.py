@@ -276,6 +276,8 @@ def test_boxes_and_what_eman2_has_no_key_for_come_back(here: Path) -> None:
     content = json.loads((here / "made/info/TS_01_info.json").read_text())
     assert content["boxes_3d"] == [[9 - 31, 8 - 24, 7.5 - 15, "manual", 0.0, 0]]
     assert content["tlt_file"] == "../a.mrc"
+    assert content["phase"] == pytest.approx([np.rad2deg(np.arcsin(0.1))] * 5)
+    assert content["ali_loss"] == pytest.approx([4.0, 2.0, 0.0, 2.0, 4.0])
     reading = read(here / "made/info/TS_01_info.json", size=None)
     (again,) = reading.project.tomograms.values()
     assert again.pre_exposure is not None
