@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tomoset.formats._eman2_particles import Eman2Particles
 from tomoset.formats._format import StrPath
 from tomoset.formats._importing import Imported, dose_of, told_optics, unsaid
 from tomoset.formats._json_format import JsonFormat, Source
@@ -14,7 +15,7 @@ from tomoset.model import Project, Tomogram
 _ORIENTED = "has particles: files of EMAN2 say where they are, not how they are turned"
 
 
-class Eman2(JsonFormat):
+class Eman2(JsonFormat, Eman2Particles):
     """Tilt series of EMAN2."""
 
     name = "eman2"
