@@ -82,14 +82,20 @@ class ImodVolume:
 
 
 def imod_projections(
-    xf: Array | None, tilts: Array, x_tilts: Array, *, volume: ImodVolume, raw_size: tuple[int, int]
+    xf: Array | None,
+    tilts: Array,
+    x_tilts: Array,
+    *,
+    volume: ImodVolume,
+    raw_size: tuple[int, int],
+    z_factors: Array | None = None,
 ) -> Array:
     """Projections of an alignment by IMOD, from 0-based voxels to 0-based pixels.
 
     A point x, depth z, y from the tilt axis rotates about x by a and about y by t::
 
-        z' = z cos a - y sin a          x'     =  x cos t - z' sin t
-        y' = z sin a + y cos a          depth  = -x sin t - z' cos t
+        z' = z cos a - y sin a          x'     =  x cos t - z' sin t - z fx
+        y' = z sin a + y cos a - z fy   depth  = -x sin t - z' cos t
 
     (IMOD's tilt.f90, where a = XTILTFILE - XAXISTILT), and goes from the aligned stack to
     the raw images by the inverse of its ``.xf``, which acts about the centres of both.
@@ -105,6 +111,8 @@ def imod_projections(
         Size and shifts of the tomogram.
     raw_size : (int, int)
         Width and height of the raw images [px].
+    z_factors : (n, 2) array, optional
+        fx and fy of each view, as ZFACTORFILE has them; None: 0.
 
     Returns
     -------
@@ -126,6 +134,8 @@ def imod_projections(
         np.cos(t) * np.sin(a),
     )
     rotation[:, 0, 3], rotation[:, 1, 3], rotation[:, 3, 3] = x + volume.axis_offset, y, 1.0
+    if z_factors is not None:
+        rotation[:, :2, 1] -= z_factors
     projections = rotation @ volume.to_specimen()
     if xf is None:
         return np.asarray(projections)

@@ -7,21 +7,15 @@ added to where the global alignment sees the point.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.geometry import DeformationBasis
+from tomoset.formats._local import NODES, nearest_spline, sample_points
 from tomoset.model import Deformation
 
 Array = npt.NDArray[np.float64]
-
-#: Nodes along an axis: RELION's default, and the most that are of use.
-_NODES = (3, 6)
-#: Points along each axis at which the field is fitted.
-_SAMPLES = 33
 
 
 def local_shift(points: Array, patches: Array, image_size: tuple[int, int]) -> Array:
@@ -71,29 +65,12 @@ def deformation_of(
     off : (n, p) array
         How far it is from what AreTomo does at each patch [px].
     """
-    nodes = min(max(math.ceil(math.sqrt(patches.shape[1])), _NODES[0]), _NODES[1])
-    at, values = _fitter(nodes, image_size)
+    nodes = min(max(math.ceil(math.sqrt(patches.shape[1])), NODES[0]), NODES[1])
+    at = sample_points(image_size)
     middles = shifts + (np.array(image_size) - 1) / 2
-    fields = np.stack(
-        [
-            local_shift(at - m, p, image_size).T.ravel()
-            for m, p in zip(middles, patches, strict=True)
-        ]
-    )
-    found = np.concatenate(
-        [half @ values.T for half in (fields[:, : len(at)], fields[:, len(at) :])], axis=1
-    )
-    deformation = Deformation(kind="spline", grid=(nodes, nodes), coefficients=found)
+    fields = [local_shift(at - m, p, image_size) for m, p in zip(middles, patches, strict=True)]
+    deformation = nearest_spline(np.stack(fields), nodes, image_size)
     seen = patches[:, :, :2] + middles[:, None]
     wanted = np.stack([local_shift(p[:, :2], p, image_size) for p in patches])
     off = deformation.displacement(seen, image_size=image_size) - wanted
     return deformation, np.asarray(np.linalg.norm(off, axis=2))
-
-
-@functools.cache
-def _fitter(nodes: int, image_size: tuple[int, int]) -> tuple[Array, Array]:
-    """Points over the image, and what makes coefficients of values there."""
-    basis = DeformationBasis("spline", (nodes, nodes), image_size)
-    sides = [np.linspace(0, side - 1, _SAMPLES) for side in image_size]
-    at: Array = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
-    return at, np.asarray(np.linalg.pinv(basis.values(at)), dtype=np.float64)

@@ -96,7 +96,11 @@ def run(request: Request, options: ImportOptions, destination: Destination) -> R
         tomograms=destination.joined(imported, "imod"),
         imported=imported,
         failures=failures,
-        notes=_what_is_excluded(done) + missing(imported),
+        notes=[
+            *_what_is_excluded(done),
+            *(note for one in done for note in one.notes),
+            *missing(imported),
+        ],
     )
 
 

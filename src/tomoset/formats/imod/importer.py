@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry
 from tomoset.errors import (
     AssumptionWarning,
     FileFormatError,
@@ -26,7 +25,7 @@ from tomoset.errors import (
 from tomoset.formats import _dose as dose
 from tomoset.formats._ctffind import DefocusTable, read_ctffind
 from tomoset.formats._importing import of_kept, pixel_size_of, to_axis
-from tomoset.formats._text_tables import read_angles
+from tomoset.formats._text_tables import read_angles, read_numbers
 from tomoset.formats.imod import defocus
 from tomoset.formats.imod.alignment import read_xf
 from tomoset.formats.imod.commands import (
@@ -42,7 +41,10 @@ from tomoset.formats.imod.commands import (
 )
 from tomoset.formats.imod.folder import named_or_only
 from tomoset.formats.imod.frame import volume_of
-from tomoset.formats.imod.not_carried import say_local_alignments, say_what_is_not_carried
+from tomoset.formats.imod.local import find_local, local_deformation, named_here
+from tomoset.formats.imod.local_field import GlobalAlignment
+from tomoset.formats.imod.local_file import LocalAlignment
+from tomoset.formats.imod.not_carried import say_what_is_not_carried
 from tomoset.formats.imod.series import ImportOptions, Series
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, join_images, read_header
@@ -58,6 +60,7 @@ class Imported:
     tomogram: Tomogram
     n_views: int
     excluded: list[int]
+    notes: Sequence[str] = ()
 
 
 def import_series(series: Series, options: ImportOptions) -> Imported:
@@ -83,8 +86,9 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
     project = _Project.read(series, options)
     views = project.views
     ctf = _read_ctf(series, project)
-    size = project.volume.size
+    size = project.alignment.volume.size
     doses = _read_doses(series, project)
+    deformation, notes = local_deformation(series, project.alignment, project.local)
     cull = bool(views.excluded) and options.cull
     tomogram = Tomogram(
         name=series.name,
@@ -95,7 +99,8 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
         image_index=np.array(views.kept) if views.excluded and not cull else None,
         image_size=project.header.size,
         size=size,
-        projections=project.projections(),
+        projections=project.alignment.projections(),
+        deformation=deformation,
         fractional_dose=series.fractional_dose,
         depth_origin=np.asarray(size) / 2 - 1,
         pre_exposure=doses,
@@ -107,7 +112,7 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
     )
     if cull:  # last, so that a series that fails leaves no stack
         tomogram = replace(tomogram, stack=_cull(series, project))
-    return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded)
+    return Imported(tomogram=tomogram, n_views=views.n_views, excluded=views.excluded, notes=notes)
 
 
 def _optics(series: Series, options: ImportOptions, header: ImageHeader) -> Optics:
@@ -124,19 +129,16 @@ def _optics(series: Series, options: ImportOptions, header: ImageHeader) -> Opti
 class _Project:
     """The alignment of one series, read and made consistent.
 
-    `tilts`, `x_tilts` and `xf` are of the kept views; `nominal` are the angles by which the
-    order of acquisition is looked up, of all views where the file has them.
+    `alignment` and `local` are of the kept views; `nominal` are the angles by which the order of
+    acquisition is looked up, of all views where the file has them.
     """
 
     header: ImageHeader
     views: _Views
-    tilts: Array
     nominal: Array
-    x_tilts: Array
-    xf: Array | None
-    angle_offset: float
-    flip_angles: bool
-    volume: geometry.ImodVolume
+    tilts: Array
+    alignment: GlobalAlignment
+    local: LocalAlignment | None
 
     @classmethod
     def read(cls, series: Series, options: ImportOptions) -> _Project:
@@ -147,31 +149,25 @@ class _Project:
         if series.tilt is None and series.excluded:
             tilt = _with_exclusions(tilt, series.excluded)
         views = _Views(series, header.n_images, excluded_views(tilt, header.n_images))
-        say_local_alignments(series.folder, tilt, header.n_images)
         _refuse_reordering(newst, header.n_images)
         tilts, nominal = _tilt_angles(views, tilt)
         offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
         volume = volume_of(tilt, newst, series, options, header)
+        local = find_local(series.folder, tilt, header, options.pixel_size)
         return cls(
             header=header,
             views=views,
-            tilts=tilts,
             nominal=nominal,
-            x_tilts=_x_tilts(views, tilt),
-            xf=_transforms(views, newst, options.axis),
-            angle_offset=offsets[0],
-            flip_angles=options.flip_angles,
-            volume=volume,
-        )
-
-    def projections(self) -> Array:
-        sign = -1.0 if self.flip_angles else 1.0
-        return geometry.imod_projections(
-            self.xf,
-            sign * (self.tilts + self.angle_offset),
-            self.x_tilts,
-            volume=self.volume,
-            raw_size=self.header.size,
+            tilts=tilts,
+            alignment=GlobalAlignment(
+                xf=_transforms(views, newst, options.axis),
+                tilts=(-1.0 if options.flip_angles else 1.0) * (tilts + offsets[0]),
+                x_tilts=_x_tilts(views, tilt),
+                z_factors=_z_factors(views, tilt),
+                volume=volume,
+                raw_size=header.size,
+            ),
+            local=None if local is None else local.take(views.kept),
         )
 
 
@@ -282,6 +278,11 @@ def _x_tilts(views: _Views, tilt: CommandFile) -> Array:
         elif named is not None:
             raise MissingFileError(f"{tilt.path}: XTILTFILE {named} is not there")
     return turn - section
+
+
+def _z_factors(views: _Views, tilt: CommandFile) -> Array | None:
+    path = named_here(views.series.folder, tilt, "ZFACTORFILE", "Z factors")
+    return None if path is None else views.cut(read_numbers(path, 2), path)
 
 
 def _transforms(views: _Views, newst: CommandFile, axis: float | None) -> Array | None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 
-from tomoset.errors import LossyWarning, TomosetError
-from tomoset.formats.imod.alignment import read_xf
+from tomoset.errors import LossyWarning
 from tomoset.formats.imod.commands import CommandFile
 
 #: Options that bend or move what `tilt` and `newstack` do, and that a projection cannot hold.
 _NOT_CARRIED = {
-    "ZFACTORFILE": "Z factors",
     "COMPRESS": "compression",
     "ANGLES": "tilt angles in the command file itself",
     "DistortionField": "a distortion field",
@@ -50,20 +47,3 @@ def say_what_is_not_carried(*files: CommandFile) -> None:
                     LossyWarning,
                     stacklevel=3,
                 )
-
-
-def say_local_alignments(folder: str, tilt: CommandFile, n_views: int) -> None:
-    """Say what local alignments are lost. AreTomo names the global transforms there: no loss."""
-    named = tilt.text("LOCALFILE")
-    if named is None:
-        return
-    try:  # local ones begin with a line of sizes, and have angles between transforms
-        is_global = len(read_xf(os.path.join(folder, named))) == n_views
-    except (TomosetError, OSError):
-        is_global = False
-    if not is_global:
-        warnings.warn(
-            f"{tilt.path}: LOCALFILE {named} is not carried over (local alignments)",
-            LossyWarning,
-            stacklevel=3,
-        )
