@@ -18,6 +18,7 @@ import tomoset
 from tests.builders.command import convert
 from tests.builders.command import run as run_command
 from tests.builders.image_stacks import write_stack
+from tests.builders.mutations import mutated
 from tests.builders.tomograms import rigid_tomogram
 from tomoset import TomogramSet, geometry
 from tomoset.cli import main
@@ -500,25 +501,12 @@ def test_mutated_files_never_surprise(count: int, tmp_path: Path) -> None:
         tmp_path / "TS_01_CTF.txt": b"# Columns\n"
         + b"".join(b"%d 21000.0 20000.0 52.0 0.0 0.1 9.6 -1\n" % i for i in range(1, 6)),
     }
-    words = [b"nan", b"inf", b"1e308", b"-1e308", b"", b"\0", b"#", b"-", b"99999999999", b"\xff"]
     good, said = 0, list[str]()
     for _ in range(count):
         for file, whole in tables.items():
             file.write_bytes(whole)
         file, whole = chance.choice(list(tables.items()))
-        spots = [m.span() for m in re.finditer(rb"\S+", whole)]
-        for _ in range(chance.choice([1, 1, 2, 5])):
-            start, end = chance.choice(spots)
-            kind = chance.randrange(4)
-            if kind == 0:
-                whole = whole[:start] + chance.choice(words) + whole[end:]
-            elif kind == 1:
-                whole = whole[:start]
-            elif kind == 2:
-                whole = whole[:start] + whole[end:]
-            else:
-                whole = whole[:end] + bytes([chance.randrange(256)]) + whole[end:]
-        file.write_bytes(whole)
+        file.write_bytes(mutated(chance, whole))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")

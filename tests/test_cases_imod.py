@@ -115,15 +115,21 @@ def test_a_table_of_the_other_axis_is_not_taken(run: Run, tmp_path: Path) -> Non
 
 
 def test_both_axes_make_two_tomograms(run: Run, tmp_path: Path) -> None:
-    two_axes(tmp_path / "TS")
-    code, _, errors = run("TS", *COMMON)
+    folder = two_axes(tmp_path / "TS")
+    for told in ((), ("--stack", "DD?.st")):
+        code, _, errors = run("TS", *COMMON, *told, "--overwrite")
+        assert code == 0, errors
+        both = tomoset.read("out.star")
+        assert list(both) == ["TS_DDa", "TS_DDb"]
+        assert [is_axis_b(t) for t in both.values()] == [False, True]
+    shutil.copy(folder / "DDb.st", folder / "DDc.st")
+    (folder / "newstc.com").write_text(NEWST_COM.replace("TS", "DDc"))
+    shutil.copy(folder / "newstc.com", folder / "newst.com")
+    code, _, errors = run("TS", *COMMON, "--overwrite")
     assert code == 1
-    assert "DDa.st and DDb.st could each be the stack" in errors
-    code, _, errors = run("TS", *COMMON, "--stack", "DD?.st")
-    assert code == 0, errors
-    both = tomoset.read("out.star")
-    assert list(both) == ["TS_DDa", "TS_DDb"]
-    assert [is_axis_b(t) for t in both.values()] == [False, True]
+    assert "DDa.st and DDb.st and DDc.st could each be the stack" in errors
+    for name in ("DDc.st", "newstc.com", "newst.com"):
+        (folder / name).unlink()
     assert run("TS", *COMMON, "--stack", "DDa.st", "--overwrite")[0] == 0
     shutil.move("out.star", "a.star")
     assert run("TS", *COMMON, "--stack", "DDb.st", "--t", "a.star")[0] == 0
@@ -305,13 +311,25 @@ def test_smaller_defoci_in_front_come_back_as_the_same_ctf(run: Run, tmp_path: P
 # Several at once
 
 
+def test_a_folder_of_folders_gives_a_series_of_each(run: Run, tmp_path: Path) -> None:
+    for name in ("B", "A"):
+        make_folder(tmp_path / "data" / name)
+    (tmp_path / "data/other").mkdir()
+    (tmp_path / "data/notes.txt").write_text("of another kind\n")
+    code, out, _ = run("data", *COMMON)
+    assert code == 0
+    assert list(tomoset.read("out.star")) == ["A", "B"]
+    assert "B: stack TS.st" in out
+
+
 def test_every_folder_and_row_that_fails_is_named(run: Run, tmp_path: Path) -> None:
     make_folder(tmp_path / "data/A")
     make_folder(tmp_path / "data/B")
     (tmp_path / "data/B/TS.tlt").unlink()
-    code, _, errors = run("data", "no", "data/A", "data/B", *COMMON)
+    (tmp_path / "empty").mkdir()
+    code, _, errors = run("empty", "no", "data/A", "data/B", *COMMON)
     assert code == 1
-    assert "Series are in the folders below it: give data/A data/B" in errors
+    assert "empty: no raw stack" in errors
     assert "no: there is no such folder" in errors
     assert "TS.tlt or" not in errors
     assert "TS.tlt is not there" in errors

@@ -9,7 +9,7 @@ import pytest
 
 from tomoset import AssumptionWarning, FileFormatError
 from tomoset.formats._ctffind import read_ctffind
-from tomoset.formats.imod.defocus import looks_like_imod, read_imod
+from tomoset.formats._ctfplotter import looks_like_imod, read_imod
 
 VIEWS = np.arange(-57.0, 61, 3)
 

@@ -177,10 +177,11 @@ def test_import_of_a_folder_of_folders_says_which_to_give(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("TS_01", "TS_02"):
-        make_folder(tmp_path / "imod" / name)
-    code, _, said = run(capsys, "import", "imod", "imod", "-o", "set.star")
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, f"{name}.aln").write_text("# AreTomo Alignment / Priims bprmMn\n")
+    code, _, said = run(capsys, "import", "aretomo", "runs", "-o", "set.star")
     assert code == 1
-    assert "it holds TS_01, TS_02: give imod/*" in said
+    assert "it holds TS_01, TS_02: give runs/*" in said
 
 
 def test_a_stop_is_told_once(

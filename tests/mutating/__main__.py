@@ -27,8 +27,8 @@ TESTS = {
     "star": "star star_properties star_table star_fast star_oracles",
     "model": "model fields_through_files cases_values particles transform fiducial_files linked_sets",
     "formats": "relion4 relion5 formats fields_through_files particles linked_sets cases_values "
-    "parts fiducial_files defocus_files imod_import cases_imod convert aretomo warp mdoc eman2 "
-    "cets import_images",
+    "parts fiducial_files defocus_files imod_import cases_imod imod_local ctf_tables convert aretomo "
+    "warp mdoc eman2 cets import_images",
     "project": "project convert convert_guards transform linked_sets parts cases_values",
     "align/bundle.py": "align_bundle",
     "align/particles/cameras.py": "align_particles align_motion",

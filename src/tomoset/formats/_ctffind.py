@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
 from tomoset.formats._text_tables import LARGEST, read_lines
+from tomoset.model import Optics
 
 Array = npt.NDArray[np.float64]
 
@@ -101,6 +102,37 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
         v=table[:, 2],
         angle=table[:, 3],
         phase_shift=None if phase is None else np.rad2deg(phase),
+    )
+
+
+def ctffind_text(table: DefocusTable, optics: Optics, stack: str) -> str:
+    """A table as of CTFFIND 4, its numbers of images from 1; resolutions and scores are made up.
+
+    Parameters
+    ----------
+    table : DefocusTable
+        The larger defocus first.
+    optics : Optics
+        With which it was measured.
+    stack : str
+        Of which it is.
+    """
+    shifts = np.zeros(len(table)) if table.phase_shift is None else np.deg2rad(table.phase_shift)
+    rows = zip(table.u, table.v, table.angle, shifts, strict=True)
+    return f"""\
+# Output as of CTFFind version 4.1.14, written by tomoset
+# Input file: {stack} ; Number of micrographs: {len(table)}
+# Pixel size: {optics.pixel_size or 0.0:.3f} Angstroms ; acceleration voltage: \
+{optics.voltage:.1f} keV ; spherical aberration: {optics.spherical_aberration:.2f} mm ; \
+amplitude contrast: {optics.amplitude_contrast:.2f}
+# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; \
+min. def.: 5000.0 um; max. def. 50000.0 um
+# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; \
+#4 - azimuth of astigmatism; #5 - additional phase shift [radians]; #6 - cross correlation; \
+#7 - spacing (in Angstroms) up to which CTF rings were fit successfully
+""" + "".join(
+        f"{i:.6f} {u:.6f} {v:.6f} {angle:.6f} {shift:.6f} 0.100000 12.000000\n"
+        for i, (u, v, angle, shift) in enumerate(rows, 1)
     )
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tomoset.geometry import DeformationBasis
 from tomoset.model import Deformation
+from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 
@@ -24,7 +25,9 @@ def sample_points(image_size: tuple[int, int]) -> Array:
     return np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
 
 
-def nearest_spline(fields: Array, nodes: int, image_size: tuple[int, int]) -> Deformation:
+def nearest_spline(
+    fields: Array, nodes: int, image_size: tuple[int, int], weights: Array | None = None
+) -> Deformation:
     """The spline that is nearest to fields, by least squares over the image.
 
     Parameters
@@ -35,15 +38,27 @@ def nearest_spline(fields: Array, nodes: int, image_size: tuple[int, int]) -> De
         Along each axis.
     image_size : (int, int)
         [px]
+    weights : (n, m) array, optional
+        Of the points in each image, above 0.
     """
-    found = np.swapaxes(fields, 1, 2) @ _solver(nodes, image_size).T
+    values, inverse = _solver(nodes, image_size)
+    if weights is None:
+        found = np.swapaxes(inverse @ fields, 1, 2)
+    else:
+        with one_thread():
+            pulled = [values.T * w for w in weights]
+            found = np.stack(
+                [np.linalg.solve(p @ values, p @ f).T for p, f in zip(pulled, fields, strict=True)]
+            )
     return Deformation(
         kind="spline", grid=(nodes, nodes), coefficients=found.reshape(len(fields), -1)
     )
 
 
 @functools.cache
-def _solver(nodes: int, image_size: tuple[int, int]) -> Array:
-    """What makes the coefficients of values at the points."""
-    values = DeformationBasis("spline", (nodes, nodes), image_size).values
-    return np.asarray(np.linalg.pinv(values(sample_points(image_size))), dtype=np.float64)
+def _solver(nodes: int, image_size: tuple[int, int]) -> tuple[Array, Array]:
+    """The functions of the spline at the points, and what makes coefficients of values there."""
+    values = DeformationBasis("spline", (nodes, nodes), image_size).values(
+        sample_points(image_size)
+    )
+    return values, np.asarray(np.linalg.pinv(values), dtype=np.float64)

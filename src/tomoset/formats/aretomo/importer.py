@@ -18,13 +18,13 @@ from tomoset.errors import (
     LossyWarning,
     MissingFieldError,
 )
-from tomoset.formats._ctffind import DefocusTable, read_ctffind
+from tomoset.formats._ctf_tables import read_defocus
+from tomoset.formats._ctffind import DefocusTable
 from tomoset.formats._importing import (
     Imported,
     axis_voxel,
     extent,
     named_for_relion,
-    of_kept,
     optics_of,
     parse_size,
     to_axis,
@@ -67,8 +67,11 @@ def import_series(series: Series, given: Mapping[str, Any]) -> Imported:
     notes = _said(series.name, aln, kept)
     volume = volume_of(aln, header.size, given, series.volume)
     angles = _Angles.read(series, aln, order, kept, given["fractional_dose"])
-    ctf = None if series.ctf is None else read_ctffind(series.ctf)
-    ctf = None if ctf is None else of_kept(ctf, kept, aln.n_images, series.stack)
+    ctf = None
+    if series.ctf:
+        ctf = read_defocus(
+            series.ctf, aln.n_images, kept=kept, tilts=aln.tilts[order], stack=series.stack
+        )
     hand = given["hand"] or _hand(series, notes)
     deformation = None
     if aln.patches is not None:
@@ -235,9 +238,9 @@ def _layout(path: str, aligned: tuple[int, int]) -> tuple[int | None, int | None
 
 def _hand(series: Series, notes: list[str]) -> int:
     """As AreTomo 3 found it, which is noted; else that of most microscopes."""
-    words = [] if series.ctf is None else _last_words(series.ctf)
+    words = _last_words(series.ctf[0]) if len(series.ctf) == 1 else []
     if len(words) == 8 and words[7] in ("1", "-1"):
-        notes.append(f"{series.name}: hand {words[7]}, as column 8 of {series.ctf} says")
+        notes.append(f"{series.name}: hand {words[7]}, as column 8 of {series.ctf[0]} says")
         return int(words[7])
     return -1
 

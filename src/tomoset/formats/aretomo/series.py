@@ -25,15 +25,17 @@ class Series:
         Of the tomogram.
     aln, stack : str
         Paths.
-    angles, ctf, volume : str or None
-        Paths of ``_TLT.txt``, ``_CTF.txt``, and the reconstructed volume.
+    angles, volume : str or None
+        Paths of ``_TLT.txt``, and of the reconstructed volume.
+    ctf : tuple of str
+        Path of ``_CTF.txt`` or another table of defocus, or of one for each image.
     """
 
     name: str
     aln: str
     stack: str
     angles: str | None
-    ctf: str | None
+    ctf: tuple[str, ...]
     volume: str | None
 
 
@@ -85,26 +87,32 @@ def series_of(aln: Path, options: Mapping[str, Any], *, alone: bool) -> Series:
         name=name,
         aln=os.fspath(aln),
         stack=stack_of(aln, (stem, name), options["stack"], alone=alone),
-        angles=_beside(aln, (stem, name), _ANGLES, options["tilt_angles"]),
+        angles=_only(aln, _beside(aln, (stem, name), _ANGLES, options["tilt_angles"])),
         ctf=_beside(aln, (stem, name), _CTF, options["ctf"]),
-        volume=_beside(aln, (stem, name), _VOLUME, None),
+        volume=_only(aln, _beside(aln, (stem, name), _VOLUME, None)),
     )
 
 
 def _beside(
     aln: Path, stems: Sequence[str], endings: Sequence[str], given: str | None
-) -> str | None:
-    """A file beside the ``.aln`` file, of its name; or of a pattern that is given."""
+) -> tuple[str, ...]:
+    """A file beside the ``.aln`` file, of its name; or what fits a pattern that is given."""
     if given is None:
         names = [stem + ending for stem in dict.fromkeys(stems) for ending in endings]
-        return next((str(aln.parent / n) for n in names if (aln.parent / n).is_file()), None)
+        return tuple(str(aln.parent / n) for n in names if (aln.parent / n).is_file())[:1]
     if os.path.isfile(given):
-        return given
+        return (given,)
     here = sorted(n for n in os.listdir(aln.parent) if fnmatch.fnmatch(n, given))
     own = [n for n in here if n.startswith(stems[1])] or here
-    if len(own) != 1:
-        raise MissingFileError(
-            f"{aln}: {given} is {'no file' if not own else some_of(own)} in {aln.parent}; "
-            "give a pattern of one file"
+    if not own:
+        raise MissingFileError(f"{aln}: {given} is no file in {aln.parent}; give a pattern of one")
+    return tuple(os.fspath(aln.parent / name) for name in own)
+
+
+def _only(aln: Path, files: Sequence[str]) -> str | None:
+    if len(files) > 1:
+        raise AmbiguityError(
+            f"{aln}: {some_of([os.path.basename(f) for f in files])} could each be meant; give a "
+            "pattern of one file"
         )
-    return os.fspath(aln.parent / own[0])
+    return files[0] if files else None

@@ -13,7 +13,7 @@ from tomoset.formats._format import Failure, part
 from tomoset.formats._importing import missing
 from tomoset.formats._names import Renaming
 from tomoset.formats.imod.commands import format_list
-from tomoset.formats.imod.folder import find_series, own_commands
+from tomoset.formats.imod.folder import find_series, folders_of_series, own_commands
 from tomoset.formats.imod.importer import Imported, import_series
 from tomoset.formats.imod.series import (
     ImportOptions,
@@ -49,12 +49,15 @@ def from_folders(
     options: ImportOptions,
     destination: Destination,
 ) -> Request:
-    """The series of IMOD folders. A folder that holds none, or too many, is a failure."""
+    """The series of IMOD folders, or of the folders in them.
+
+    A folder that holds none, or too many, is a failure.
+    """
     series: list[Series] = []
     failures: list[Failure] = []
     notes: list[str] = []
     names, culled = destination.names, culled_path(destination.target or "")
-    for folder in folders:
+    for folder in [inner for one in folders for inner in folders_of_series(one)]:
         with part(failures, os.fspath(folder)):
             for one, chosen in find_series(folder, options, lambda name: culled(names(name))):
                 series.append(replace(one, name=names(one.name)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tomoset.errors import AmbiguityError, AssumptionWarning, MissingFileError
+from tomoset.formats._ctf_tables import agree
 from tomoset.formats._text_tables import read_lines
 from tomoset.formats.imod.commands import (
     NEWSTACK_OPTIONS,
@@ -53,7 +54,8 @@ def find_series(
 ) -> list[tuple[Series, list[str]]]:
     """The series in an IMOD folder, each with lines that say what was chosen.
 
-    It is one, unless --stack is a pattern of several stacks with an alignment of its own each.
+    It is one, unless --stack is a pattern of several stacks with an alignment of its own each, or
+    there are those of two axes.
 
     Raises
     ------
@@ -65,6 +67,19 @@ def find_series(
     path = Path(folder)
     finder = _Finder(path, names_in(path))
     return [finder.series(stack, options, culled) for stack in finder.stacks(options)]
+
+
+def folders_of_series(folder: str | os.PathLike[str]) -> list[str]:
+    """The folder; or those in it that hold a series, where it holds nothing of one itself."""
+    own = os.fspath(folder)
+    if not os.path.isdir(own):
+        return [own]  # which is said when it is read
+    names = names_in(own)
+    if raw_stacks(names) or any(map(_tells_a_series, names)):
+        return [own]
+    with os.scandir(own) as entries:
+        inner = sorted(entry.path for entry in entries if entry.is_dir())
+    return [path for path in inner if any(map(_tells_a_series, os.listdir(path)))] or [own]
 
 
 def own_commands(series: Series, options: ImportOptions) -> Series:
@@ -133,7 +148,8 @@ class _Finder:
             tilt_angles=self._tilt_angles(options.tilt_angles),
             aligned=aligned,
         )
-        said = {"stack": stack, "newst": newst, "tilt": tilt, "ctf": ctf, "order": order}
+        table = f"{ctf[0]} and {len(ctf) - 1} more" if len(ctf) > 1 else next(iter(ctf), None)
+        said = {"stack": stack, "newst": newst, "tilt": tilt, "ctf": table, "order": order}
         return series, [f"{what} {_base(value)}" for what, value in said.items()]
 
     def _name(self, owners: Owners) -> str:
@@ -259,7 +275,7 @@ class _Finder:
         return {key.strip(): value.strip() for key, mark, value in pairs if mark}
 
     def stacks(self, options: ImportOptions) -> list[str]:
-        """The stack; several if --stack is a pattern of series that have an alignment each."""
+        """The stack; several if --stack is a pattern of such, or if they are two axes."""
         if options.stack is not None:
             fits = self.fitting(options.stack, "--stack")
             stems = {stem_of(name) for name in fits}
@@ -268,6 +284,8 @@ class _Finder:
             return [self.one(fits, "stack", "--stack") or ""]
         key = "OutputFile" if options.aligned else "InputFile"
         named = self._named_stacks(key, options.newst)
+        if axes := self._axes(list(filter(self._is_here, named)) or raw_stacks(self.names)):
+            return axes
         if found := self.one(filter(self._is_here, named), "stack", "--stack"):
             return [found]
         if options.aligned:
@@ -281,6 +299,15 @@ class _Finder:
             if dataset and self._is_here(name):
                 return [self.path(name)]
         return [self._only_stack(named)]
+
+    def _axes(self, names: list[str]) -> list[str]:
+        """The stacks of two axes, NAMEa and NAMEb as etomo calls them, with an alignment each."""
+        stems = {stem_of(name): name for name in names}
+        first, *rest = sorted(stems) or [""]
+        if len(names) != 2 or not first.endswith("a") or rest != [f"{first[:-1]}b"]:
+            return []
+        aligned = stems.keys() <= Owners(self.names, names[0]).aligned_stacks()
+        return [self.path(stems[stem]) for stem in (first, *rest)] if aligned else []
 
     def _is_here(self, name: str) -> bool:
         return os.path.isfile(self.folder / name)
@@ -300,7 +327,6 @@ class _Finder:
             raise MissingFileError(
                 f"{self.folder}: no raw stack (*.st, *.mrc, *.tif), nor an aligned one (*.ali), "
                 "is there; if it is elsewhere, say where by --stack or use an import table (--i)"
-                f"{self._below()}"
             )
         if named:
             warnings.warn(
@@ -311,26 +337,16 @@ class _Finder:
             )
         return found
 
-    def _below(self) -> str:
-        """Where to look instead: the folders below this one that hold a series."""
-        with os.scandir(self.folder) as entries:
-            folders = sorted(entry.path for entry in entries if entry.is_dir())
-        below = [path for path in folders if any(map(_tells_a_series, os.listdir(path)))]
-        if not below:
-            return ""
-        more = f" ... ({len(below)} in all)" if len(below) > 3 else ""
-        return f". Series are in the folders below it: give {' '.join(below[:3])}{more}"
-
-    def ctf(self, owners: Owners, pattern: str | None) -> str | None:
+    def ctf(self, owners: Owners, pattern: str | None) -> tuple[str, ...]:
+        """The table of defocus; several where a user's pattern fits those of single images."""
         if pattern is not None:
-            return self._own_match(owners, pattern, "table of defocus", "--ctf")
-        fits = [
-            n
-            for n in self.names
-            if n.lower().endswith((".defocus", "_ctf.txt", "_ctf_imod.txt", *_CTFFIND))
-            or n.lower() in ("ctf.txt", "diagnostic_output.txt")
-        ]
-        return self.one(owners.pick(fits), "table of defocus", "--ctf")
+            fits = self.fitting(pattern, "--ctf")
+            return tuple(map(self.path, [n for n in fits if owners.is_own(n)] or fits))
+        fits = owners.pick(n for n in self.names if n.lower().endswith(_CTF) or _is_ctf(n))
+        if len(fits) == 2 and agree(*map(self.path, fits)):
+            fits = fits[:1]
+        found = self.one(fits, "table of defocus", "--ctf")
+        return () if found is None else (found,)
 
     def order(self, owners: Owners, pattern: str | None) -> str | None:
         if pattern is not None:
@@ -347,7 +363,15 @@ class _Finder:
         return self.one(own if len(fits) > 1 and own else fits, what, option)
 
 
-_CTFFIND = ("ctffind.txt", "ctffind4.txt")
+#: How names of tables of defocus end.
+_CTF = (
+    *(".defocus", "_ctf.txt", "_ctf_imod.txt", "ctffind.txt", "ctffind4.txt", "ctffind5.txt"),
+    *("_gctf.star", "_ctf.star"),
+)
+
+
+def _is_ctf(name: str) -> bool:
+    return name.lower() in ("ctf.txt", "diagnostic_output.txt")
 
 
 def _tells_a_series(name: str) -> bool:
@@ -358,48 +382,3 @@ def _what_counts(commands: CommandFile) -> dict[str, list[str]]:
     """What a command file says of an alignment: all but what it makes."""
     entries = commands.entries.items()
     return {name: [e.value for e in said] for name, said in entries if name != "OutputFile"}
-
-
-def named_or_only(series: Series, named: str | None, ending: str) -> str | None:
-    """A file of the alignment: the one that is named, the series' own, or the only one.
-
-    Projects are renamed and copied; a name that is not on disk any more is replaced by the
-    only file with its ending, and said.
-
-    Raises
-    ------
-    AmbiguityError
-        If several have the ending and none the name, or only those of other series.
-    """
-    folder = series.folder
-    if named is not None and os.path.isfile(os.path.join(folder, named)):
-        return os.path.join(folder, named)
-    if named is None and series.dataset is not None:
-        own = os.path.join(folder, series.dataset + ending)
-        if os.path.isfile(own):
-            return own
-    names = names_in(folder)
-    every = [
-        n
-        for n in names
-        if n.endswith(ending)
-        and not n.startswith(("rot_", "pre"))
-        and not n.removesuffix(ending).endswith(("_fid", "_nonfid", "local"))
-    ]
-    fits = Owners(names, series.stack).pick(every)
-    if len(fits) > 1 or (every and not fits):
-        listed = " and ".join((fits or every)[:4])
-        what = "could each be meant" if fits else "is of another series"
-        raise AmbiguityError(
-            f"{folder}: {named or 'no name'} is not there, and {listed} {what}; name it in the "
-            "command file"
-        )
-    if not fits:
-        return None
-    if named is not None:
-        warnings.warn(
-            f"{folder}: {named} is not there; {fits[0]} taken for it",
-            AssumptionWarning,
-            stacklevel=3,
-        )
-    return os.path.join(folder, fits[0])

@@ -23,10 +23,10 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.formats import _dose as dose
-from tomoset.formats._ctffind import DefocusTable, read_ctffind
-from tomoset.formats._importing import of_kept, pixel_size_of, to_axis
-from tomoset.formats._text_tables import read_angles, read_numbers
-from tomoset.formats.imod import defocus
+from tomoset.formats._ctf_tables import kind_of, read_defocus
+from tomoset.formats._ctffind import DefocusTable
+from tomoset.formats._importing import pixel_size_of, to_axis
+from tomoset.formats._text_tables import read_angles
 from tomoset.formats.imod.alignment import read_xf
 from tomoset.formats.imod.commands import (
     NEWSTACK_OPTIONS,
@@ -39,11 +39,11 @@ from tomoset.formats.imod.commands import (
     parse_list,
     read_commands,
 )
-from tomoset.formats.imod.folder import named_or_only
 from tomoset.formats.imod.frame import volume_of
-from tomoset.formats.imod.local import find_local, local_deformation, named_here
+from tomoset.formats.imod.local import find_local, local_deformation
 from tomoset.formats.imod.local_field import GlobalAlignment
-from tomoset.formats.imod.local_file import LocalAlignment
+from tomoset.formats.imod.local_file import LocalAlignment, read_z_factors
+from tomoset.formats.imod.named import named_here, named_or_only
 from tomoset.formats.imod.not_carried import say_what_is_not_carried
 from tomoset.formats.imod.series import ImportOptions, Series
 from tomoset.images.mrc import stack_path
@@ -282,7 +282,7 @@ def _x_tilts(views: _Views, tilt: CommandFile) -> Array:
 
 def _z_factors(views: _Views, tilt: CommandFile) -> Array | None:
     path = named_here(views.series.folder, tilt, "ZFACTORFILE", "Z factors")
-    return None if path is None else views.cut(read_numbers(path, 2), path)
+    return None if path is None else views.cut(read_z_factors(path), path)
 
 
 def _transforms(views: _Views, newst: CommandFile, axis: float | None) -> Array | None:
@@ -310,22 +310,24 @@ def _transforms(views: _Views, newst: CommandFile, axis: float | None) -> Array 
 
 
 def _read_ctf(series: Series, project: _Project) -> DefocusTable | None:
-    if series.ctf is None:
+    if not series.ctf:
         return None
-    kind = "imod" if defocus.looks_like_imod(series.ctf) else "ctffind"
-    if series.ctf_kind not in (None, kind):
-        column = "CtfPlotterFile" if kind == "imod" else "CtfFindFile"
-        raise FileFormatError(
-            f"this is a table of {'ctfplotter' if kind == 'imod' else 'CTFFIND'}; the import table "
-            f"should name it in rlnTomoImport{column}",
-            path=series.ctf,
-        )
-    kept, n_views = project.views.kept, project.views.n_views
-    if kind == "imod":
-        angles = np.full(n_views, np.nan)
-        angles[kept] = project.tilts
-        return defocus.read_imod(series.ctf, n_views, angles).take(kept)
-    return of_kept(read_ctffind(series.ctf), kept, n_views, series.stack)
+    if series.ctf_kind is not None:
+        kind = "imod" if kind_of(series.ctf[0]) == "imod" else "ctffind"
+        if series.ctf_kind != kind:
+            column = "CtfPlotterFile" if kind == "imod" else "CtfFindFile"
+            raise FileFormatError(
+                f"this is a table of {'ctfplotter' if kind == 'imod' else 'CTFFIND'}; the import "
+                f"table should name it in rlnTomoImport{column}",
+                path=series.ctf[0],
+            )
+    return read_defocus(
+        series.ctf,
+        project.views.n_views,
+        kept=project.views.kept,
+        tilts=project.tilts,
+        stack=series.stack,
+    )
 
 
 def _read_doses(series: Series, project: _Project) -> Array | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 
 from tomoset.errors import AssumptionWarning, LossyWarning
@@ -10,30 +9,15 @@ from tomoset.formats._text_tables import read_lines
 from tomoset.formats.imod.commands import CommandFile
 from tomoset.formats.imod.local_field import Field, GlobalAlignment, largest, rms
 from tomoset.formats.imod.local_file import LocalAlignment, read_local
+from tomoset.formats.imod.named import named_here
 from tomoset.formats.imod.series import Series
 from tomoset.images.stack import ImageHeader
 from tomoset.model import Deformation
 
 #: Pixel sizes that are further from whole multiples of each other are of other images.
-_WHOLE = 0.02
+_WHOLE = 0.005
 #: What depends on depth is said from here on [px].
 _SAID = 0.01
-
-
-def named_here(folder: str, tilt: CommandFile, option: str, what: str) -> str | None:
-    """A file that tilt.com names; None where it names none, or none that is there, and said."""
-    named = tilt.text(option)
-    if named is None:
-        return None
-    path = os.path.join(folder, named)
-    if os.path.isfile(path):
-        return path
-    warnings.warn(
-        f"{tilt.path}: {option} {named} is not carried over ({what}): there is no such file",
-        LossyWarning,
-        stacklevel=3,
-    )
-    return None
 
 
 def find_local(

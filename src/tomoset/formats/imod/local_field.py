@@ -21,7 +21,9 @@ from tomoset.model import Deformation
 Array = npt.NDArray[np.float64]
 
 #: A spline so near to the field needs no more nodes, rms [px].
-_NEAR = 0.03
+_NEAR = 0.02
+#: What a point counts that shows nothing of the tomogram.
+_UNSEEN = 1e-5
 #: Points along each axis of the tomogram at which both are compared.
 _COMPARED = 17
 
@@ -132,33 +134,54 @@ class Field:
     def spline(self) -> Fit:
         """The spline of as few nodes as come near to the field."""
         at = sample_points(self.raw_size)
-        fields = np.stack([self.added(i, at) for i in range(len(self.views))])
+        added = [self.added(i, at) for i in range(len(self.views))]
+        fields, weights = (np.stack(parts) for parts in zip(*added, strict=True))
         seen = [self.seen(depth) for depth in self.depths]
         for nodes in range(NODES[0], NODES[1] + 1):
-            found = nearest_spline(fields, nodes, self.raw_size)
-            middle = self._apart(found, *seen[0])
+            found = nearest_spline(fields, nodes, self.raw_size, weights)
+            middle = self.apart(found, *seen[0])
             if rms(middle) < _NEAR:
                 break
-        ends = np.concatenate([self._apart(found, *both) for both in seen[1:]], axis=1)
+        ends = np.concatenate([self.apart(found, *both) for both in seen[1:]], axis=1)
         return Fit(deformation=found, middle=middle, ends=ends)
 
-    def added(self, view: int, points: Array) -> Array:
-        """What is added to points of an image, (m, 2), if they are of the middle [px]."""
+    def added(self, view: int, points: Array) -> tuple[Array, Array]:
+        """What is added to points of an image, (m, 2), if they are of the middle [px].
+
+        And what they count: (m,). Where no part of the tomogram is seen the field goes on level,
+        for nothing.
+        """
         depth, seen = self.depths[0], self.views[view]
         flat = points - seen[:, 3] - seen[:, 1] * depth
-        place = np.linalg.solve(seen[:, [0, 2]], flat.T)
-        place = np.clip(place, self.box[[0, 2], :1], self.box[[0, 2], 1:])
-        there = np.stack([place[0], np.full(len(points), depth), place[1], np.ones(len(points))], 1)
-        return np.asarray(self._local(view, there) - there @ seen.T)
+        to_flat = np.linalg.inv(seen[:, [0, 2]])
+        place = to_flat @ flat.T
+        # What lies above and below is seen beside the middle.
+        box = self.box[[0, 2]]
+        aside = np.abs(to_flat @ seen[:, 1]) * (self.box[1, 1] - depth)
+        aside = np.minimum(aside, (box[:, 1] - box[:, 0]) / 2)[:, None]
+        inside = ((place >= box[:, :1] - aside) & (place <= box[:, 1:] + aside)).all(axis=0)
+        x, y = np.clip(place, box[:, :1] - aside, box[:, 1:] + aside)
+        there = np.stack([x, np.full(len(points), depth), y, np.ones(len(points))], axis=1)
+        return self.local(view, there) - there @ seen.T, np.where(inside, 1.0, _UNSEEN)
 
     def seen(self, depth: float) -> tuple[Array, Array]:
         """Where points at one depth are in all images: globally, and locally, (n, m, 2)."""
         x, y = (np.linspace(self.box[k, 0], self.box[k, 1], _COMPARED) for k in (0, 2))
         points = np.stack(np.meshgrid(x, [depth], y, [1.0]), axis=-1).reshape(-1, 4)
         here = points @ np.swapaxes(self.views, 1, 2)
-        return here, np.stack([self._local(i, points) for i in range(len(self.views))])
+        return here, np.stack([self.local(i, points) for i in range(len(self.views))])
 
-    def _local(self, view: int, points: Array) -> Array:
+    def of_patches(self) -> Array:
+        """Where the patches are in the images, globally, if in the middle: (n, ny nx, 2)."""
+        (nx, ny), depth = self.count, self.depths[0]
+        x, y = (self.first[k] + self.step[k] * np.arange(m) for k, m in ((0, nx), (1, ny)))
+        points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        there = np.insert(points, 1, depth, axis=1)
+        return np.asarray(
+            there @ np.swapaxes(self.views[:, :, :3], 1, 2) + self.views[:, None, :, 3]
+        )
+
+    def local(self, view: int, points: Array) -> Array:
         """Where points x, depth, y, 1 are in an image: (m, 4) to (m, 2)."""
         nx, ny = self.count
         place = np.clip((points[:, [0, 2]] - self.first) / self.step, 0, (nx - 1, ny - 1))
@@ -170,7 +193,7 @@ class Field:
         mean = sum(w[:, None, None] * self.patches[patch + k, view] for k, w in corners)
         return np.asarray(np.einsum("mij,mj->mi", mean, points))
 
-    def _apart(self, found: Deformation, here: Array, there: Array) -> Array:
+    def apart(self, found: Deformation, here: Array, there: Array) -> Array:
         """How far the deformation is from the field, (n, m); NaN outside of the images."""
         off = here + found.displacement(here, image_size=self.raw_size) - there
         within = ((here >= 0) & (here <= np.subtract(self.raw_size, 1))).all(axis=-1)

@@ -1,10 +1,10 @@
 """Local alignments: ``local.xf`` of tiltalign, LOCALFILE of tilt.
 
 https://bio3d.colorado.edu/imod/doc/man/tiltalign.html and tilt.html; their sources, tiltalign.f90
-and tilt.f90, say the rest. A line ``NX NY X0 Y0 DX DY [x tilts] [pixel size] [Z factors]``: how many
-patches, where the first one is and how far they are apart; then for each patch, x running fastest,
-the changes of the tilt of all views, those of the x tilt if the line says 1, two Z factors a view
-if it says so, and a transform a view.
+and tilt.f90, say the rest. A line ``NX NY X0 Y0 DX DY [x tilts] [pixel size] [Z factors]`` says how
+many patches there are, where the first one is and how far they are apart. Then, for each patch, x
+running fastest: the changes of the tilt of all views, those of the x tilt if the line says 1, two
+Z factors a view if it says so, and a transform a view.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import FileFormatError
-from tomoset.formats._text_tables import LARGEST, read_lines
+from tomoset.formats._text_tables import LARGEST, read_lines, read_numbers
 
 Array = npt.NDArray[np.float64]
 
-#: More patches than there are.
-_MANY = 10_000
+#: More patches than there are, and larger Z factors.
+_MANY, _STEEP = 10_000, 10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,7 +151,7 @@ def read_local(path: str | os.PathLike[str], n_views: int) -> LocalAlignment:
             f"{count} after the first line; is this the local alignment of this series?",
             path=name,
         )
-    values = np.concatenate([_numbers(words, name, i) for i, words in body])
+    values = _all_numbers(body, name)
     parts = np.split(values.reshape(ny, nx, each), n_views * np.cumsum([1, turned, 2 * deep]), -1)
     tilts, x_tilts, factors, transforms = parts
     xf = np.empty((ny, nx, n_views, 2, 3))
@@ -169,6 +169,17 @@ def read_local(path: str | os.PathLike[str], n_views: int) -> LocalAlignment:
     )
     _refuse_impossible(local)
     return local
+
+
+def _all_numbers(body: list[tuple[int, list[str]]], path: str) -> Array:
+    """Those of many lines; one by one where one of them is wrong."""
+    try:
+        values = np.array([word for _, words in body for word in words], dtype=np.float64)
+    except ValueError:
+        values = np.array([np.nan])
+    if (np.abs(values) <= LARGEST).all():
+        return values
+    return np.concatenate([_numbers(words, path, i) for i, words in body])
 
 
 def _numbers(words: list[str], path: str, line: int) -> Array:
@@ -197,11 +208,38 @@ def _counts(head: Array, path: str, line: int) -> tuple[int, int]:
     )
 
 
+def read_z_factors(path: str | os.PathLike[str]) -> Array:
+    """ZFACTORFILE: two factors a view, by which what lies higher is seen aside: (n, 2) array.
+
+    Raises
+    ------
+    FileFormatError
+        With the line that does not hold two possible numbers.
+    """
+    factors = read_numbers(path, 2)
+    far = impossible_factors(factors)
+    if far.any():
+        view = int(np.argmax(far))
+        raise FileFormatError(
+            f"expected Z factors within ±{_STEEP:g}, found {factors[view, 0]:g} "
+            f"{factors[view, 1]:g} for view {view + 1}",
+            path=path,
+        )
+    return factors
+
+
+def impossible_factors(factors: Array) -> npt.NDArray[np.bool_]:
+    """Which views have factors that there are not: (..., 2) to (...)."""
+    return np.asarray((np.abs(factors) > _STEEP).any(axis=-1))
+
+
 def _refuse_impossible(local: LocalAlignment) -> None:
     xf = local.xf
     flat = np.abs(xf[..., 0, 0] * xf[..., 1, 1] - xf[..., 0, 1] * xf[..., 1, 0]) < 1e-6
     wild = np.maximum(np.abs(local.tilts), np.abs(local.x_tilts)) > 180
+    far = np.zeros_like(flat) if local.z_factors is None else impossible_factors(local.z_factors)
     for bad, what in (
+        (far, f"Z factors beyond ±{_STEEP:g}"),
         (flat, "a transform with determinant 0, which cannot be inverted"),
         (wild, "a tilt that changes by more than 180°"),
     ):

@@ -104,8 +104,9 @@ class Series:
     newst, tilt : str or None
         Paths of the command files; None: there are none, and the files of the alignment
         are found by their endings.
-    ctf : str or None
-        Table of defocus; its kind is seen from its content unless `ctf_kind` says it.
+    ctf : tuple of str
+        Table of defocus, or one for each image; its kind is seen from its content, and compared
+        with `ctf_kind`.
     ctf_kind : {"imod", "ctffind", None}
         What the import table says `ctf` is.
     order : str or None
@@ -133,7 +134,7 @@ class Series:
     folder: str
     newst: str | None = None
     tilt: str | None = None
-    ctf: str | None = None
+    ctf: tuple[str, ...] = ()
     ctf_kind: str | None = None
     order: str | None = None
     fractional_dose: float | None = None
@@ -239,7 +240,7 @@ class _Row:
             folder=folder,
             newst=os.path.join(folder, self.options.newst or "newst.com"),
             tilt=os.path.join(folder, self.options.tilt or "tilt.com"),
-            ctf=ctf,
+            ctf=() if ctf is None else (ctf,),
             ctf_kind=None if ctf is None else "imod" if plotter else "ctffind",
             order=order,
             fractional_dose=self.number(

@@ -109,6 +109,26 @@ def read_imod(
     return _spread(name, views, wanted, (u, v, angle, phase))
 
 
+def ctfplotter_text(table: DefocusTable, tilts: Array) -> str:
+    """A ``.defocus`` file, version 3, with a line for each view.
+
+    Parameters
+    ----------
+    table : DefocusTable
+        Of all views, the larger defocus first.
+    tilts : (n,) array
+        Tilt angles [deg].
+    """
+    phase = table.phase_shift is not None and bool(table.phase_shift.any())
+    shifts = table.phase_shift if phase and table.phase_shift is not None else np.zeros(len(table))
+    rows = zip(tilts, table.u / 10, table.v / 10, table.angle, shifts, strict=True)
+    return f"{1 + 4 * phase}\t0\t0.0\t0.0\t0.0\t3\n" + "".join(
+        f"{i}\t{i}\t{tilt:.2f}\t{tilt:.2f}\t{u:.4f}\t{v:.4f}\t{angle:.4f}"
+        + (f"\t{shift:.4f}\n" if phase else "\n")
+        for i, (tilt, u, v, angle, shift) in enumerate(rows, 1)
+    )
+
+
 def _header(
     path: str, lines: list[tuple[int, list[str]]]
 ) -> tuple[_Flags, int, list[tuple[int, list[str]]]]:
