@@ -8,7 +8,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -115,6 +115,10 @@ class Loss:
     pixels: npt.NDArray[np.float64]
     defocus: npt.NDArray[np.float64]
     fields: tuple[str, ...] = ()
+
+    def of(self, rows: npt.NDArray[np.int64]) -> Loss:
+        """That of some tilt images."""
+        return replace(self, pixels=self.pixels[rows], defocus=self.defocus[rows])
 
 
 def say_losses(lost: Mapping[str, Loss]) -> None:

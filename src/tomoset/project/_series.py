@@ -7,6 +7,7 @@ import warnings
 from dataclasses import fields, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from tomoset.errors import LossyWarning, TomosetWarning
 from tomoset.formats import Format, larger_first
@@ -48,11 +49,22 @@ def read_again(
     return TomogramSet(found, format=format.name)
 
 
+def written_rows(t: Tomogram, format: Format) -> npt.NDArray[np.int64]:
+    """The tilt images that come back, in the order of their stack, as most files have them.
+
+    Where files can leave some out, those that show something.
+    """
+    rows = np.arange(t.n_tilts) if t.image_index is None else np.argsort(t.image_index)
+    if format.can("excluded views") and t.ctf_scale is not None and t.ctf_scale.any():
+        rows = rows[t.ctf_scale[rows] != 0]
+    return rows
+
+
 def alike(before: Tomogram, again: Tomogram, format: Format) -> tuple[Tomogram, Tomogram]:
     """Both without what the files do not say of a tomogram, which is a warning."""
-    if format.can("excluded views") and before.ctf_scale is not None and before.ctf_scale.any():
-        before = before.select(before.ctf_scale != 0)
-    before, again = _by_image(before), _by_image(again)
+    rows = written_rows(before, format)
+    before = before if np.array_equal(rows, np.arange(before.n_tilts)) else before.select(rows)
+    again = _by_image(again)
     before, again, lost = _larger_first(before), _larger_first(again), []
     for field, called in _MAY_BE_LOST.items():
         one, other = getattr(before, field), getattr(again, field)

@@ -29,7 +29,7 @@ from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.model.project import LINKED
 from tomoset.project._read import open_tomograms, read_all
 from tomoset.project._record import is_record, of_tomograms, store
-from tomoset.project._series import alike, read_again
+from tomoset.project._series import alike, read_again, written_rows
 from tomoset.project.convert_particles import ParticleResult, convert_particles
 from tomoset.project.history import writing
 from tomoset.project.plausible import warn_of_unusual
@@ -359,6 +359,7 @@ def convert_series(
         again = read_again(format, after, folder)
         pairs = [alike(t, again[name], format) for name, t in after.items()]
         before, there = (TomogramSet(side) for side in zip(*pairs, strict=True))
+        lost = {name: loss.of(written_rows(after[name], format)) for name, loss in lost.items()}
         hands = {name: format.geometric_hand(t) for name, t in after.items()}
         result = _result(written, len(after), lost, verify(before, there), options)
         return _stored(source, folder, replace(result, geometric_hands=hands), said)

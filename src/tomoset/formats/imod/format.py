@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from tomoset.formats._importing import (
     NO_CULL,
     OPTICS_GROUP,
     PIXEL_SIZE,
-    bend,
     dose_of,
     refuse_impossible,
     told_optics,
@@ -34,6 +34,7 @@ from tomoset.paths import file_names
 
 if TYPE_CHECKING:
     from tomoset.formats.imod.series import ImportOptions
+    from tomoset.formats.imod.write import Bent
 
 #: Files that show a folder to be etomo's.
 _COMMANDS = ("newst.com", "newsta.com", "tilt.com", "tilta.com")
@@ -103,6 +104,8 @@ _OPTIONS = (
 )
 
 _LABELS = {"size": "FULLIMAGE and THICKNESS", "stack": "InputFile"}
+#: How far a deformation may be off in silence, as far as a verification allows [px].
+_SAID = 1e-3
 #: Options that only folders leave open, and those that are passed on as they are.
 _OF_FOLDERS = ("no_flip", "stack", "tilt_angles", "ctf", "order")
 _SAME = (
@@ -121,7 +124,7 @@ class Imod(Format):
     url = "https://bio3d.colorado.edu/imod/"
     reads = "folders of etomo, and RELION's import table of such"
     writes = "such folders, and the import table"
-    abilities = frozenset({"magnification", "stretch", "skew", "excluded views"})
+    abilities = frozenset({"magnification", "stretch", "skew", "deformation", "excluded views"})
     labels = _LABELS
     options = _OPTIONS
     bead_files = (".resid", ".fid", ".mod")
@@ -216,14 +219,20 @@ class Imod(Format):
 
         lost = {}
         for name, t in project.tomograms.items():
-            texts = unsaid(project, t, self.package)
-            if t.placed().projections is not None and (hand := ImodFolder.of(t, name, "").hand) > 0:
-                texts.append(
-                    f"is to be imported with --hand {hand}, which files of IMOD do not say"
-                )
+            texts = unsaid(project, replace(t, deformation=None), self.package)
+            bent = np.zeros(t.n_tilts)
+            if t.placed().projections is not None:
+                folder = ImodFolder.of(t, name, "")
+                bent = folder.bent.most
+                if folder.hand > 0:
+                    texts.append(
+                        f"is to be imported with --hand {folder.hand}, which files of IMOD do not "
+                        "say"
+                    )
+                if folder.local is not None and bent.max() > _SAID:
+                    texts.append(_said(folder.local.count, folder.bent))
             if texts:
-                deformed = np.zeros(t.n_tilts) if t.deformation is None else bend(t)
-                lost[name] = Loss(texts=tuple(texts), pixels=deformed, defocus=np.zeros(t.n_tilts))
+                lost[name] = Loss(texts=tuple(texts), pixels=bent, defocus=np.zeros(t.n_tilts))
         return lost
 
     def read_observations(
@@ -259,6 +268,14 @@ class Imod(Format):
                 "fractional_dose": dose_of(t),
             }
         return {}
+
+
+def _said(patches: tuple[int, int], bent: Bent) -> str:
+    return (
+        f"has its 2D deformation as {patches[0]} x {patches[1]} local alignments: tilt is up to "
+        f"{bent.middle.max():.2g} px off in the middle of the tomogram, {bent.ends.max():.2g} px "
+        f"at its ends in depth; read again they are off by up to {bent.again.max():.2g} px"
+    )
 
 
 def _import_options(given: Mapping[str, Any], *, folders: bool, cull: bool) -> ImportOptions:

@@ -6,21 +6,50 @@ https://bio3d.colorado.edu/imod/doc/man/tilt.html and newstack.html (command fil
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.errors import UnsupportedError
-from tomoset.formats._importing import depth_hand, dose_of, larger_first
+from tomoset.formats._ctf_tables import defocus_of
+from tomoset.formats._ctffind import ctffind_text
+from tomoset.formats._ctfplotter import ctfplotter_text
+from tomoset.formats._importing import depth_hand, dose_of
 from tomoset.formats.imod.commands import format_list
+from tomoset.formats.imod.local_field import Field, GlobalAlignment
+from tomoset.formats.imod.local_file import LocalAlignment, transform_lines
+from tomoset.formats.imod.local_write import local_alignment
 from tomoset.images.mrc import stack_path
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bent:
+    """How far local alignments are from a deformation, at most in each image [px].
+
+    Parameters
+    ----------
+    middle, ends : (n,) arrays
+        As `tilt` has them, in the middle of the tomogram and at its ends in depth.
+    again : (n,) array
+        As they are read again, anywhere.
+    """
+
+    middle: Array
+    ends: Array
+    again: Array
+
+    @property
+    def most(self) -> Array:
+        """Of all three."""
+        return np.maximum(np.maximum(self.middle, self.ends), self.again)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +77,49 @@ class ImodFolder:
     tilts: Array
     x_tilts: Array
 
+    @property
+    def alignment(self) -> GlobalAlignment:
+        """The global one, as it is read again."""
+        t = self.tomogram
+        return GlobalAlignment(
+            xf=self.xf,
+            tilts=self.tilts,
+            x_tilts=self.x_tilts,
+            z_factors=None,
+            volume=_volume(t),
+            raw_size=t.need_image_size(),
+        )
+
+    @functools.cached_property
+    def local(self) -> LocalAlignment | None:
+        """What stands for a deformation."""
+        deformation = self.tomogram.deformation
+        if deformation is None or not deformation.coefficients.any():
+            return None
+        return local_alignment(self.alignment, deformation, self.tomogram.optics.pixel_size or 0.0)
+
+    @functools.cached_property
+    def bent(self) -> Bent:
+        """How far what stands for the deformation is from it."""
+        t, local = self.tomogram, self.local
+        if t.deformation is None or local is None:
+            return Bent(
+                middle=np.zeros(t.n_tilts), ends=np.zeros(t.n_tilts), again=np.zeros(t.n_tilts)
+            )
+        field = Field(self.alignment, local)
+        middle, *ends = (field.apart(t.deformation, *field.seen(d)) for d in field.depths)
+        sides = [np.linspace(0, side - 1, 9) for side in t.need_size()]
+        points = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 3)
+        straight = replace(t, deformation=None).project(points)
+        within = (straight >= 0) & (straight <= np.subtract(t.need_image_size(), 1))
+        read = replace(t, deformation=field.spline().deformation)
+        again = np.linalg.norm(t.project(points) - read.project(points), axis=-1)
+        return Bent(
+            middle=_most(middle),
+            ends=np.maximum(*map(_most, ends)),
+            again=_most(np.where(within.all(axis=-1), again, np.nan)),
+        )
+
     @classmethod
     def of(cls, tomogram: Tomogram, name: str, folder: str) -> ImodFolder:
         """The files of a tomogram whose folder is this one.
@@ -68,9 +140,8 @@ class ImodFolder:
             raise UnsupportedError(
                 f"tomogram {t.name!r} has no stack with an image a row, and IMOD reads nothing else"
             )
-        volume = geometry.ImodVolume(aligned_size=t.size[:2], thickness=t.size[2])
         xf, tilts, x_tilts = geometry.imod_parameters(
-            t.projections, volume=volume, raw_size=t.image_size
+            t.projections, volume=_volume(t), raw_size=t.image_size
         )
         return cls(
             tomogram=t.with_depth_origin(np.asarray(t.size) / 2 - 1),
@@ -108,10 +179,10 @@ class ImodFolder:
         return bool((np.abs(self.x_tilts) > _NO_TURN).any())
 
     def texts(self) -> dict[str, str]:
-        """The files, by name: those of IMOD, a table as of CTFFIND 4, the order of acquisition."""
+        """By name: the files of IMOD, a table as of CTFFIND 4, the order of acquisition."""
         name, t = self.name, self.tomogram
         files = {
-            f"{name}.xf": _transforms(self.xf),
+            f"{name}.xf": transform_lines(self.xf),
             f"{name}.tlt": _lines(f"{angle + 0.0:.6f}" for angle in self.tilts.round(6)),
             f"{name}.rawtlt": _lines(f"{angle:.2f}" for angle in self.nominal),
             "newst.com": _newst(self),
@@ -119,11 +190,19 @@ class ImodFolder:
         }
         if self.turned:
             files[f"{name}.xtilt"] = _lines(f"{angle:.6f}" for angle in self.x_tilts)
-        if t.defocus_u is not None and t.defocus_v is not None:
-            files[f"{name}_ctf.txt"] = _ctf(self, t.defocus_u, t.defocus_v)
+        if self.local is not None:
+            files[f"{name}local.xf"] = self.local.text()
+        if (table := defocus_of(t)) is not None:
+            files[f"{name}_ctf.txt"] = ctffind_text(table, t.optics, self.stack)
+            files[f"{name}.defocus"] = ctfplotter_text(table, self.tilts)
         if t.pre_exposure is not None:
             files[f"{name}_order.csv"] = _order(self, t.acquisition_order)
         return files
+
+
+def _most(off: Array) -> Array:
+    """The largest in each image, of those that are known: (n, m) to (n,)."""
+    return np.asarray(np.where(np.isfinite(off), off, 0.0).max(axis=1, initial=0.0))
 
 
 #: Turns about x of less are those of rounded numbers [deg].
@@ -166,12 +245,10 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _transforms(xf: Array) -> str:
-    matrix = xf[:, :, :2].reshape(-1, 4)
-    return _lines(
-        "".join(f"{value:12.7f}" for value in a) + "".join(f"{value:12.4f}" for value in d)
-        for a, d in zip(matrix, xf[:, :, 2], strict=True)
-    )
+def _volume(t: Tomogram) -> geometry.ImodVolume:
+    """The tomogram as a folder is imported."""
+    width, height, depth = t.need_size()
+    return geometry.ImodVolume(aligned_size=(width, height), thickness=depth)
 
 
 def _order(series: ImodFolder, order: npt.NDArray[np.int64]) -> str:
@@ -206,6 +283,7 @@ $if (-e ./savework) ./savework
 def _tilt(series: ImodFolder) -> str:
     width, height, thickness = series.tomogram.size or (0, 0, 0)
     turned = f"XTILTFILE {series.name}.xtilt\n" if series.turned else ""
+    local = f"LOCALFILE {series.name}local.xf\n" if series.local is not None else ""
     excluded = f"EXCLUDELIST2 {format_list(series.excluded)}\n" if series.excluded else ""
     return f"""\
 # Command file to run Tilt
@@ -237,28 +315,5 @@ AdjustOrigin
 ActionIfGPUFails 1,2
 OFFSET 0.0
 SHIFT 0.0 0.0
-{turned}{excluded}$if (-e ./savework) ./savework
+{turned}{local}{excluded}$if (-e ./savework) ./savework
 """
-
-
-def _ctf(series: ImodFolder, u: Array, v: Array) -> str:
-    t, zeros = series.tomogram, np.zeros(len(u))
-    angles = zeros if t.defocus_angle is None else t.defocus_angle
-    u, v, angles = larger_first(u, v, angles)
-    shifts = zeros if t.phase_shift is None else np.deg2rad(t.phase_shift)
-    of, pixel_size = t.optics, t.optics.pixel_size or 0.0
-    return f"""\
-# Output as of CTFFind version 4.1.14, written by tomoset
-# Input file: {series.stack} ; Number of micrographs: {len(u)}
-# Pixel size: {pixel_size:.3f} Angstroms ; acceleration voltage: {of.voltage:.1f} keV ; \
-spherical aberration: {of.spherical_aberration:.2f} mm ; amplitude contrast: \
-{of.amplitude_contrast:.2f}
-# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; \
-min. def.: 5000.0 um; max. def. 50000.0 um
-# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; \
-#4 - azimuth of astigmatism; #5 - additional phase shift [radians]; #6 - cross correlation; \
-#7 - spacing (in Angstroms) up to which CTF rings were fit successfully
-""" + _lines(
-        f"{view:.6f} {u:.6f} {v:.6f} {angle:.6f} {shift:.6f} 0.100000 12.000000"
-        for view, (u, v, angle, shift) in enumerate(zip(u, v, angles, shifts, strict=True), 1)
-    )
