@@ -237,7 +237,7 @@ def test_a_second_column_of_angles_is_said(run: Run, tmp_path: Path) -> None:
     (tmp_path / "TS/TS.tlt").write_text(doses)
     code, _, errors = run("TS", *COMMON)
     assert code == 0
-    assert "TS.tlt: two columns; the first is taken for the tilt angles" in errors
+    assert "TS.tlt: 2 columns; the first is taken for the tilt angles" in errors
     again = tomoset.read("out.star")["TS"]
     np.testing.assert_array_equal(plain.projections, again.projections)  # type: ignore[arg-type]
 

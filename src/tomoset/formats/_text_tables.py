@@ -51,7 +51,7 @@ def read_text(path: str, limit: int | None = None) -> str:
 
 
 def read_angles(path: str | os.PathLike[str]) -> Array:
-    """Angles, one a line [deg]: (n,) float64 array. A second column, of doses, is said.
+    """Angles, one a line [deg]: (n,) float64 array. Up to three columns more are said.
 
     Raises
     ------
@@ -59,13 +59,13 @@ def read_angles(path: str | os.PathLike[str]) -> Array:
         If a line does not hold one number within ±180 degrees.
     """
     widths = {len(line.split()) for line in read_lines(os.fspath(path))} - {0}
-    two = widths == {2}
-    table = read_numbers(path, 2 if two else 1)
-    if two:
+    columns = min(widths) if len(widths) == 1 and min(widths) in (2, 3, 4) else 1
+    table = read_numbers(path, columns)
+    if columns > 1:
         warnings.warn(
-            f"{os.fspath(path)}: two columns; the first is taken for the tilt angles, and the "
-            "second, of doses, is not carried over: give the order list (`order`, `order_list`) "
-            "and the dose of an image (`fractional_dose`)",
+            f"{os.fspath(path)}: {columns} columns; the first is taken for the tilt angles, and "
+            "others, of doses or the order, are not carried over: give the order list (`order`, "
+            "`order_list`) and the dose of an image (`fractional_dose`)",
             AssumptionWarning,
             stacklevel=2,
         )

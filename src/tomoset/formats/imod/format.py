@@ -122,7 +122,7 @@ class Imod(Format):
     name = "imod"
     package = "IMOD"
     url = "https://bio3d.colorado.edu/imod/"
-    reads = "folders of etomo, and RELION's import table of such"
+    reads = "folders of etomo with local alignments, and RELION's import table of such"
     writes = "such folders, and the import table"
     abilities = frozenset({"magnification", "stretch", "skew", "deformation", "excluded views"})
     labels = _LABELS
