@@ -188,7 +188,7 @@ def tables() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", sorted(tables()))
-@pytest.mark.parametrize("format", ["imod", "aretomo"])
+@pytest.mark.parametrize("format", ["imod", "aretomo", "images"])
 def test_every_import_takes_every_table(tmp_path: Path, format: str, name: str) -> None:
     folder = make_folder(tmp_path / "TS", ctf=None)
     told: dict[str, Any] = {"pixel_size": 2.0, "fractional_dose": 3.0}
@@ -199,6 +199,9 @@ def test_every_import_takes_every_table(tmp_path: Path, format: str, name: str) 
         head = "# AreTomo Alignment / Priims bprmMn\n# RawSize = 64 48 5\n# NumPatches = 0\n"
         source.write_text(head + "# SEC ROT GMAG TX TY SMEAN SFIT SCALE BASE TILT\n" + rows)
         told |= {"thickness": 30, "flip_volume": 1, "ctf": name}
+    if format == "images":
+        source = folder / "TS.st"
+        told = {"pixel_size": 2.0, "ctf": name}
     (folder / name).write_text(tables()[name])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tomoset.AssumptionWarning)

@@ -339,7 +339,7 @@ MISTAKES = {
     "tilt with too few lines": (write("TS.tlt", "1.0\n-1\n2\n"), "found 3"),
     "tilt that is all zero": (write("TS.tlt", "0.0\n" * 5), "all tilt angles are 0"),
     "tilt with a comma": (write("TS.tlt", "1,5\n2\n3\n4\n5\n"), "TS.tlt:1: expected a number, found '1,5'; decimals"),
-    "tilt with three columns": (write("TS.tlt", "1 2 3\n" * 5), "TS.tlt:1: expected one number, found 3"),
+    "tilt with five columns": (write("TS.tlt", "1 2 3 4 5\n" * 5), "TS.tlt:1: expected one number, found 5"),
     "tilt out of range": (write("TS.tlt", "1\n2\n1567301525373690.00\n4\n5\n"), "within ±180"),
     "tilt that is not a number": (write("TS.tlt", "1\n2\nnan\n4\n5\n"), "TS.tlt:3"),
     "no tilt file": (remove("TS.tlt"), "TS.tlt is not there"),

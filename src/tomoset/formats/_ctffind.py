@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,16 @@ class DefocusTable:
         return replace(
             self, u=self.u[index], v=self.v[index], angle=self.angle[index], phase_shift=phase
         )
+
+    def fields(self) -> dict[str, Any]:
+        """What a tomogram with these images has."""
+        return {
+            "defocus_u": self.u,
+            "defocus_v": self.v,
+            "defocus_angle": self.angle,
+            "phase_shift": self.phase_shift,
+            "ctf_scale": np.ones(len(self)),
+        }
 
 
 def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from pathlib import Path
 
@@ -69,3 +70,15 @@ def refuse_unless_set(path: str | os.PathLike[str]) -> None:
             f"{os.fspath(path)} is there and is no tomogram set; it is not replaced by one: give "
             "another path, or remove it"
         )
+
+
+def fitting(given: str, folder: str | os.PathLike[str], stem: str) -> tuple[str, ...]:
+    """Files that a user gives: one, or those of a folder that fit a pattern.
+
+    Those whose names begin with a stem, if there are such.
+    """
+    if os.path.isfile(given):
+        return (given,)
+    found = sorted(name for name in os.listdir(folder) if fnmatch.fnmatch(name, given))
+    own = [name for name in found if name.startswith(stem)] or found
+    return tuple(os.path.join(folder, name) for name in own)

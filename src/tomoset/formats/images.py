@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 import os
 import re
@@ -22,8 +21,10 @@ from tomoset.errors import (
     ModelError,
     some_of,
 )
+from tomoset.formats._ctf_tables import read_defocus
 from tomoset.formats._destination import Destination
 from tomoset.formats._dose import match_order, read_order
+from tomoset.formats._files import fitting
 from tomoset.formats._format import Failures, Format, Option, Reading, StrPath, part
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
@@ -64,6 +65,13 @@ _OPTIONS = (
         "tilt_angles",
         "--tlt",
         "Files of tilt angles, by a pattern; by default .rawtlt or .tlt of the stack's name.",
+        kind="text",
+        metavar="GLOB",
+    ),
+    Option(
+        "ctf",
+        "--ctf",
+        "Tables of defocus of any program, by a pattern.",
         kind="text",
         metavar="GLOB",
     ),
@@ -299,6 +307,7 @@ def _tomogram(series: _Series, given: Mapping[str, Any]) -> Tomogram:
         nominal_tilts=tilts,
         pre_exposure=_doses(tilts, given),
         fractional_dose=given["fractional_dose"],
+        **_defocus(series, tilts, given["ctf"]),
     )
     if given["thickness"] is not None:
         axis = given["axis"] or 0.0
@@ -314,6 +323,13 @@ def _tomogram(series: _Series, given: Mapping[str, Any]) -> Tomogram:
             )
             t = replace(t, projections=projections, depth_origin=np.array(volume.size) / 2 - 1)
     return t
+
+
+def _defocus(series: _Series, tilts: Array, given: str | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    files = _given(series, "--ctf", given)
+    return read_defocus(files, series.n_images, tilts=tilts, stack=series.name).fields()
 
 
 def _tilts(series: _Series, given: Mapping[str, Any]) -> Array:
@@ -337,17 +353,12 @@ def _tilts(series: _Series, given: Mapping[str, Any]) -> Array:
 
 def _angle_file(series: _Series, given: str | None, *, aligned: bool) -> str:
     """The file of angles: as given, or of the series' name, refined angles for aligned images."""
-    if given is not None and os.path.isfile(given):
-        return given
     folder, stem = os.path.dirname(series.stem) or ".", series.stem
     if given is not None:
-        found = sorted(n for n in os.listdir(folder) if fnmatch.fnmatch(n, given))
-        own = [n for n in found if n.startswith(os.path.basename(stem))] or found
-        if len(own) == 1:
-            return os.path.join(folder, own[0])
-        if own:
+        own = _given(series, "--tlt", given)
+        if len(own) > 1:
             raise AmbiguityError(f"{series.name}: --tlt {given} fits {some_of(own)}; give one")
-        raise MissingFileError(f"{series.name}: --tlt {given} fits no file in {folder}")
+        return own[0]
     endings = (".tlt", ".rawtlt") if aligned else (".rawtlt", ".tlt")
     names = [start + ending for start in (stem, series.files[0]) for ending in endings]
     there = [name for name in names if os.path.isfile(name)]
@@ -364,6 +375,15 @@ def _angle_file(series: _Series, given: str | None, *, aligned: bool) -> str:
             "by --tlt, or the angles themselves by --angles"
         )
     return there[0]
+
+
+def _given(series: _Series, option: str, given: str) -> tuple[str, ...]:
+    """The files that an option gives, by a pattern, in the folder of the series."""
+    folder = os.path.dirname(series.stem) or "."
+    found = fitting(given, folder, os.path.basename(series.stem))
+    if not found:
+        raise MissingFileError(f"{series.name}: {option} {given} fits no file in {folder}")
+    return found
 
 
 def _doses(tilts: Array, given: Mapping[str, Any]) -> Array | None:

@@ -67,7 +67,7 @@ def import_series(series: Series, given: Mapping[str, Any]) -> Imported:
     notes = _said(series.name, aln, kept)
     volume = volume_of(aln, header.size, given, series.volume)
     angles = _Angles.read(series, aln, order, kept, given["fractional_dose"])
-    ctf = None
+    ctf: DefocusTable | None = None
     if series.ctf:
         ctf = read_defocus(
             series.ctf, aln.n_images, kept=kept, tilts=aln.tilts[order], stack=series.stack
@@ -97,21 +97,9 @@ def import_series(series: Series, given: Mapping[str, Any]) -> Imported:
         pre_exposure=angles.pre_exposure,
         fractional_dose=angles.fractional_dose,
         depth_origin=axis_voxel(volume),
-        **_defocus(ctf),
+        **({} if ctf is None else ctf.fields()),
     )
     return Imported(tomogram=tomogram, notes=notes)
-
-
-def _defocus(ctf: DefocusTable | None) -> Mapping[str, Any]:
-    if ctf is None:
-        return {}
-    return {
-        "defocus_u": ctf.u,
-        "defocus_v": ctf.v,
-        "defocus_angle": ctf.angle,
-        "phase_shift": ctf.phase_shift,
-        "ctf_scale": np.ones(len(ctf)),
-    }
 
 
 def _check_stack(aln: Aln, header: ImageHeader) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tomoset.errors import MissingFileError, some_of
+from tomoset.errors import AmbiguityError, some_of
+from tomoset.formats._files import fitting
 from tomoset.formats._stacks import STACK_ENDINGS, stack_of
 
 _ANGLES, _CTF, _VOLUME = ("_TLT.txt",), ("_CTF.txt", "_ctf.txt"), ("_Vol.mrc", "_rec.mrc")
@@ -100,13 +100,10 @@ def _beside(
     if given is None:
         names = [stem + ending for stem in dict.fromkeys(stems) for ending in endings]
         return tuple(str(aln.parent / n) for n in names if (aln.parent / n).is_file())[:1]
-    if os.path.isfile(given):
-        return (given,)
-    here = sorted(n for n in os.listdir(aln.parent) if fnmatch.fnmatch(n, given))
-    own = [n for n in here if n.startswith(stems[1])] or here
-    if not own:
+    found = fitting(given, aln.parent, stems[1])
+    if not found:
         raise MissingFileError(f"{aln}: {given} is no file in {aln.parent}; give a pattern of one")
-    return tuple(os.fspath(aln.parent / name) for name in own)
+    return found
 
 
 def _only(aln: Path, files: Sequence[str]) -> str | None:

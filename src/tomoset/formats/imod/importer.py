@@ -104,11 +104,7 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
         fractional_dose=series.fractional_dose,
         depth_origin=np.asarray(size) / 2 - 1,
         pre_exposure=doses,
-        defocus_u=None if ctf is None else ctf.u,
-        defocus_v=None if ctf is None else ctf.v,
-        defocus_angle=None if ctf is None else ctf.angle,
-        phase_shift=None if ctf is None else ctf.phase_shift,
-        ctf_scale=None if ctf is None else np.ones(len(ctf)),
+        **({} if ctf is None else ctf.fields()),
     )
     if cull:  # last, so that a series that fails leaves no stack
         tomogram = replace(tomogram, stack=_cull(series, project))
