@@ -378,6 +378,15 @@ def test_damaged_z_factors_are_refused(tmp_path: Path, text: str, message: str) 
     assert "TS.zfac" in str(failure.error)
 
 
+def test_tilts_of_a_right_angle_do_no_harm(tmp_path: Path) -> None:
+    folder, _ = with_local(tmp_path / "TS", turned=True, factors=True)
+    (folder / "TS_order.csv").unlink()
+    (folder / "TS.tlt").write_text("-90\n-45\n0\n45\n90\n")
+    t = read_folder(folder)[0]
+    assert t.deformation is not None
+    assert np.abs(t.deformation.coefficients).max() < 100
+
+
 def test_pixels_that_are_of_no_binning_are_said(tmp_path: Path) -> None:
     folder, _ = with_local(tmp_path / "TS")
     path = folder / "TSlocal.xf"

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.formats._importing import axis_voxel, larger_first
+from tomoset.formats._ctf_tables import defocus_of
+from tomoset.formats._ctffind import DefocusTable
+from tomoset.formats._importing import axis_voxel
 from tomoset.formats._nearest import Nearest, as_written, excluded_tilts, images_of
 from tomoset.formats.aretomo.aln import Aln
 from tomoset.formats.aretomo.importer import flipped, projections_of
@@ -70,18 +72,16 @@ class AretomoFiles(Nearest):
         """The files, by name."""
         t = self.tomogram
         files = {f"{name}.aln": self.aln.text}
-        if t.defocus_u is not None and t.defocus_v is not None:
-            files[f"{name}_CTF.txt"] = self._ctf(t.defocus_u, t.defocus_v)
+        if (table := defocus_of(t)) is not None:
+            files[f"{name}_CTF.txt"] = self._ctf(table)
         if t.pre_exposure is not None:
             files[f"{name}_TLT.txt"] = self._angles(t.pre_exposure)
         return files
 
-    def _ctf(self, u: Array, v: Array) -> str:
-        t, zeros = self.tomogram, np.zeros(len(u))
-        angles = zeros if t.defocus_angle is None else t.defocus_angle
-        u, v, angles = larger_first(u, v, angles)
-        phases = zeros if t.phase_shift is None else np.deg2rad(t.phase_shift)
-        rows = zip(u, v, angles, phases, strict=True)
+    def _ctf(self, table: DefocusTable) -> str:
+        shift = table.phase_shift
+        phases = np.zeros(len(table)) if shift is None else np.deg2rad(shift)
+        rows = zip(table.u, table.v, table.angle, phases, strict=True)
         return _CTF_COLUMNS + "".join(
             f"{i:4d}   {a:8.2f}  {b:8.2f}  {angle:12.7f}  {phase:12.9f}  {0.1:8.4f}  {12:8.4f}  "
             f"{self.hand:3d}\n"
