@@ -384,7 +384,7 @@ def test_tilts_of_a_right_angle_do_no_harm(tmp_path: Path) -> None:
     (folder / "TS.tlt").write_text("-90\n-45\n0\n45\n90\n")
     t = read_folder(folder)[0]
     assert t.deformation is not None
-    assert np.abs(t.deformation.coefficients).max() < 100
+    assert np.abs(t.deformation.coefficients).max() < 20
 
 
 def test_pixels_that_are_of_no_binning_are_said(tmp_path: Path) -> None:

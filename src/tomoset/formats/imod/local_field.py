@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 #: A spline so near to the field needs no more nodes, rms [px].
 _NEAR = 0.02
 #: What a point counts that shows nothing of the tomogram.
-_UNSEEN = 1e-5
+_UNSEEN = 0.01
 #: Points along each axis of the tomogram at which both are compared.
 _COMPARED = 17
 
@@ -148,8 +148,8 @@ class Field:
     def added(self, view: int, points: Array) -> tuple[Array, Array]:
         """What is added to points of an image, (m, 2), if they are of the middle [px].
 
-        And what they count: (m,). Where no part of the tomogram is seen the field goes on level,
-        for nothing.
+        And what they count: (m,). Where no part of the tomogram is seen the field goes on, level
+        beyond twice its extent, and counts for little.
         """
         depth, seen = self.depths[0], self.views[view]
         flat = points - seen[:, 3] - seen[:, 1] * depth
@@ -157,10 +157,11 @@ class Field:
         place = to_flat @ flat.T
         # What lies above and below is seen beside the middle.
         box = self.box[[0, 2]]
-        aside = np.abs(to_flat @ seen[:, 1]) * (self.box[1, 1] - depth)
-        aside = np.minimum(aside, (box[:, 1] - box[:, 0]) / 2)[:, None]
-        inside = ((place >= box[:, :1] - aside) & (place <= box[:, 1:] + aside)).all(axis=0)
-        x, y = np.clip(place, box[:, :1] - aside, box[:, 1:] + aside)
+        aside = (np.abs(to_flat @ seen[:, 1]) * (self.box[1, 1] - depth))[:, None]
+        half = (box[:, 1:] - box[:, :1]) / 2
+        off = np.abs(place - box.mean(axis=1, keepdims=True)) - half
+        inside = (off <= np.minimum(aside, half)).all(axis=0)
+        x, y = np.clip(place, box[:, :1] - half, box[:, 1:] + half)
         there = np.stack([x, np.full(len(points), depth), y, np.ones(len(points))], axis=1)
         return self.local(view, there) - there @ seen.T, np.where(inside, 1.0, _UNSEEN)
 
