@@ -274,15 +274,20 @@ def test_a_set_becomes_folders_of_imod_that_are_verified(
 
 
 def test_what_is_off_is_taken_back_from_folders_too(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Doses in other steps than one cannot be said by an order of acquisition."""
     odd = rigid_tomogram(pre_exposure=np.array([9.0, 6.0, 0.0, 3.0, 13.0]))
     tomoset.TomogramSet([odd]).write("set.star", "relion4")
-    code, _, errors = convert(capsys, "set.star", "out", "--to", "imod")
+    with monkeypatch.context() as unsaid:
+        unsaid.setattr("tomoset.formats.imod.write.ImodFolder.keeps_doses", True)
+        code, _, errors = convert(capsys, "set.star", "out", "--to", "imod")
     assert code == 1
     assert "it differs in pre_exposure" in errors
     assert not Path("out").exists()
+    code, _, errors = convert(capsys, "set.star", "out", "--to", "imod")
+    assert code == 0
+    assert "has doses that are not the place of an image in time" in errors
 
 
 def test_what_was_lost_and_verified_is_kept_beside_what_was_written(

@@ -20,11 +20,13 @@ from tests.builders.imod_folder import TILT_COM, make_folder
 from tests.builders.measures import rms_length
 from tests.builders.mutations import mutated
 from tests.builders.tilt_program import Tilt
+from tomoset.cli import main
 from tomoset.formats import format_named
 from tomoset.formats.imod.alignment import read_xf
 from tomoset.formats.imod.local_field import Field, GlobalAlignment
 from tomoset.formats.imod.local_file import read_local
 from tomoset.geometry import DeformationBasis, ImodVolume, imod_projections
+from tomoset.model import Project
 
 
 def read_folder(folder: Path, **options: Any) -> tuple[tomoset.Tomogram, list[str], str]:
@@ -421,3 +423,26 @@ def test_mutated_files_never_surprise(count: int, tmp_path: Path) -> None:
             assert np.isfinite(t.deformation.coefficients).all()
     assert 0.02 < good / count < 0.9
     assert all("TS" in message for message in said)
+
+
+def test_what_was_imported_without_some_views_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The new stack lies where an import of the written folder would put one."""
+    monkeypatch.chdir(tmp_path)
+    folder, _ = with_local(tmp_path / "TS")
+    (folder / "tilt.com").write_text((folder / "tilt.com").read_text() + "EXCLUDELIST 2\n")
+    assert main(["import", "imod", "TS", "-o", "set.star", "--angpix", "2", "--fd", "3"]) == 0
+    capsys.readouterr()
+    assert main(["convert", "set.star", "back", "--to", "imod", "--nearest"]) == 0
+    assert "verified" in "".join(capsys.readouterr())
+    assert (tmp_path / "back/TS/TSlocal.xf").is_file()
+    # the second view was the third that was taken
+    assert (tmp_path / "back/TS/TS_order.csv").read_text() == (
+        "1,0.0\n2,20.0\n3,180.0\n4,40.0\n5,-40.0\n"
+    )
+    t = tomoset.read("set.star")["TS"]
+    uneven = replace(t, pre_exposure=np.array([0.0, 3.0, 7.0, 9.0]))
+    (loss,) = format_named("imod").losses(Project(tomograms=tomoset.TomogramSet([uneven]))).values()
+    assert loss.fields == ("pre_exposure",)
+    assert "has doses that are not the place of an image in time" in " ".join(loss.texts)

@@ -87,7 +87,8 @@ def run(request: Request, options: ImportOptions, destination: Destination) -> R
         nothing is imported.
     """
     destination.refuse_duplicates(one.name for one in request.series)
-    _refuse_overwriting(request.series, destination.before or TomogramSet())
+    if options.cull:
+        _refuse_overwriting(request.series, destination.before or TomogramSet())
     done: list[Imported] = []
     failures = list(request.failures)
     with together():

@@ -221,6 +221,7 @@ class Imod(Format):
         for name, t in project.tomograms.items():
             texts = unsaid(project, replace(t, deformation=None), self.package)
             bent = np.zeros(t.n_tilts)
+            fields: tuple[str, ...] = ()
             if t.placed().projections is not None:
                 folder = ImodFolder.of(t, name, "")
                 bent = folder.bent.most
@@ -229,10 +230,18 @@ class Imod(Format):
                         f"is to be imported with --hand {folder.hand}, which files of IMOD do not "
                         "say"
                     )
+                if not folder.keeps_doses:
+                    fields = ("pre_exposure",)
+                    texts.append(
+                        "has doses that are not the place of an image in time times one dose: an "
+                        "order list says nothing else"
+                    )
                 if folder.local is not None and bent.max() > _SAID:
                     texts.append(_said(folder.local.count, folder.bent))
             if texts:
-                lost[name] = Loss(texts=tuple(texts), pixels=bent, defocus=np.zeros(t.n_tilts))
+                lost[name] = Loss(
+                    texts=tuple(texts), pixels=bent, defocus=np.zeros(t.n_tilts), fields=fields
+                )
         return lost
 
     def read_observations(

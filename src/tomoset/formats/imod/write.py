@@ -28,6 +28,7 @@ from tomoset.images.mrc import stack_path
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,6 +169,25 @@ class ImodFolder:
         return self.tilts.round(2) if given is None else given
 
     @property
+    def places(self) -> Ints:
+        """Of images in the order of acquisition, from 0, with gaps where images are not there."""
+        t, dose = self.tomogram, dose_of(self.tomogram)
+        if dose and t.pre_exposure is not None:
+            places = np.rint(t.pre_exposure / dose).astype(np.int64)
+            if len(set(places.tolist())) == t.n_tilts and places.max() < _MANY:
+                return places
+        return np.argsort(t.acquisition_order)
+
+    @property
+    def keeps_doses(self) -> bool:
+        """Whether the order of acquisition and the dose of an image say all doses."""
+        before = self.tomogram.pre_exposure
+        if before is None:
+            return True
+        said = self.places * (dose_of(self.tomogram) or 0.0)
+        return np.allclose(before, said, rtol=0, atol=1e-6)
+
+    @property
     def excluded(self) -> list[int]:
         """Views, from 0, that show nothing: the scale of their CTF is 0."""
         scale = self.tomogram.ctf_scale
@@ -196,7 +216,7 @@ class ImodFolder:
             files[f"{name}_ctf.txt"] = ctffind_text(table, t.optics, self.stack)
             files[f"{name}.defocus"] = ctfplotter_text(table, self.tilts)
         if t.pre_exposure is not None:
-            files[f"{name}_order.csv"] = _order(self, t.acquisition_order)
+            files[f"{name}_order.csv"] = _order(self, self.places)
         return files
 
 
@@ -205,6 +225,8 @@ def _most(off: Array) -> Array:
     return np.asarray(np.where(np.isfinite(off), off, 0.0).max(axis=1, initial=0.0))
 
 
+#: What stands for the angle of an image that is not there [deg]; and more images than there are.
+_NO_ANGLE, _MANY = 180.0, 100_000
 #: Turns about x of less are those of rounded numbers [deg].
 _NO_TURN = 5e-7
 
@@ -251,8 +273,11 @@ def _volume(t: Tomogram) -> geometry.ImodVolume:
     return geometry.ImodVolume(aligned_size=(width, height), thickness=depth)
 
 
-def _order(series: ImodFolder, order: npt.NDArray[np.int64]) -> str:
-    return _lines(f"{i},{round(angle, 2)}" for i, angle in enumerate(series.nominal[order], 1))
+def _order(series: ImodFolder, places: Ints) -> str:
+    """A line for each image that was taken; of those that are not there the angle is none."""
+    angles = np.full(places.max() + 1, _NO_ANGLE)
+    angles[places] = series.nominal.round(2) + 0.0
+    return _lines(f"{i},{angle}" for i, angle in enumerate(angles.tolist(), 1))
 
 
 def _newst(series: ImodFolder) -> str:
