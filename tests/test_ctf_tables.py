@@ -109,6 +109,19 @@ def test_images_of_a_stack_are_in_the_order_of_their_numbers(tmp_path: Path) -> 
     assert not said
 
 
+@pytest.mark.parametrize(
+    "name", [lambda i: f"{i}x@s.mrc", lambda i: f"{6 - i}@s{i}.mrc", lambda i: f"{i // 2}@s.mrc"]
+)
+def test_names_that_say_no_order_are_in_that_of_the_table(
+    tmp_path: Path, name: Callable[[int], str]
+) -> None:
+    path = tmp_path / "table.star"
+    path.write_text(gctf(5, name))
+    table, said = read(path)
+    assert table.u.tolist() == [20001.5, 20002.5, 20003.5, 20004.5, 20005.5]
+    assert "row i is taken for image i" in said
+
+
 def test_ctf_jobs_of_relion_are_read(tmp_path: Path) -> None:
     """With optics groups in front, as relion_run_ctffind writes micrographs_ctf.star."""
     path = tmp_path / "micrographs_ctf.star"
@@ -325,6 +338,8 @@ def test_tables_are_written_as_they_are_read(tmp_path: Path, *, phase: bool) -> 
     other.write_text(ctfplotter_text(table_of(phase=False).take([0, 1, 2, 3, 3]), tilts))
     assert not agree(str(one), str(other))
     assert not agree(str(one), str(one))
+    one.write_text("1 2 3\n")
+    assert not agree(str(one), str(other))
 
 
 def test_the_larger_defocus_comes_first() -> None:

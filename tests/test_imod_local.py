@@ -136,7 +136,7 @@ def test_the_middle_of_the_tomogram_is_carried(tmp_path: Path) -> None:
     assert rms_length(np.concatenate(off)) < 0.05
 
 
-@pytest.mark.parametrize("said", ["pixel size", "LOCALSCALE", "nothing"])
+@pytest.mark.parametrize("said", ["pixel size", "LOCALSCALE", "scale alone", "nothing"])
 def test_local_alignments_of_binned_images(tmp_path: Path, said: str) -> None:
     """Of images binned by 2, each number of pixels is half."""
     plain, _ = with_local(tmp_path / "TS")
@@ -145,7 +145,8 @@ def test_local_alignments_of_binned_images(tmp_path: Path, said: str) -> None:
     local, commands = folder / "TSlocal.xf", folder / "tilt.com"
     if said != "pixel size":  # then IMOD takes the pixels of the aligned stack, which are binned
         local.write_text(local.read_text().replace(" 4.00000 ", " 0.00000 "))
-        more = "LOCALSCALE 1\nIMAGEBINNED 2\n" if said == "LOCALSCALE" else "IMAGEBINNED 2\n"
+        lines = {"LOCALSCALE": "LOCALSCALE 1\nIMAGEBINNED 2\n", "scale alone": "LOCALSCALE 2\n"}
+        more = lines.get(said, "IMAGEBINNED 2\n")
         commands.write_text(commands.read_text().replace("IMAGEBINNED 1\n", more))
     half = read_folder(folder)[0]
     assert whole.deformation is not None

@@ -136,6 +136,7 @@ class Imod(Format):
             --flipYZ --flipZ --angpix 1.35 --fd 3
 
     A folder's tomogram is the volume as etomo leaves it, turned about x (--flipYZ --flipZ).
+    A folder of folders gives one of each, and two axes give two tomograms.
     Its stack, command files, defocus and order are found by their names, and said.
     """
 
