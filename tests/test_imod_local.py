@@ -102,20 +102,39 @@ def with_local(
 def test_points_go_where_tilt_takes_them(tmp_path: Path, *, turned: bool, factors: bool) -> None:
     """Anywhere in the volume, by tilt's source, computed apart from the code under test."""
     folder, points = with_local(tmp_path / "TS", turned=turned, factors=factors)
+    with (folder / "tilt.com").open("a") as commands:
+        commands.write("OFFSET 0.0 3.0\n")
     tilt, xf = Tilt(folder), read_xf(folder / "TS.xf")
     alignment = GlobalAlignment(
         xf=xf,
         tilts=tilt.angles,
         x_tilts=tilt.alpha,
         z_factors=tilt.factors if factors else None,
-        volume=ImodVolume(aligned_size=(64, 48), thickness=30, slice_centre=15),
+        volume=ImodVolume(aligned_size=(64, 48), thickness=30, slice_centre=15, axis_offset=3.0),
         raw_size=(64, 48),
     )
     field = Field(alignment, read_local(folder / "TSlocal.xf", 5))
     for view in range(5):
         expected = [tilt.raw(xf[view], (64, 48), tilt.aligned(view, *p)) for p in points]
-        there = np.c_[points[:, 0] - 32.5, points[:, 2] - 15.5, points[:, 1] - 24.5, np.ones(40)]
+        there = np.c_[points[:, 0] - 35.5, points[:, 2] - 15.5, points[:, 1] - 24.5, np.ones(40)]
         np.testing.assert_allclose(field.local(view, there), expected, atol=1e-6)
+
+
+def test_patches_of_images_that_are_aligned_already(tmp_path: Path) -> None:
+    """Those without transforms, of another size than the volume: patches that change nothing."""
+    folder, _ = with_local(tmp_path / "TS")
+    local = read_local(folder / "TSlocal.xf", 5)
+    none = replace(local, tilts=0 * local.tilts, xf=np.broadcast_to(np.eye(2, 3), local.xf.shape))
+    alignment = GlobalAlignment(
+        xf=None,
+        tilts=np.arange(-40.0, 41, 20),
+        x_tilts=np.full(5, 3.0),
+        z_factors=None,
+        volume=ImodVolume(aligned_size=(70, 51), thickness=30),
+        raw_size=(64, 48),
+    )
+    whole = np.broadcast_to(alignment.projections(), (2, 3, 5, 4, 4))
+    np.testing.assert_allclose(alignment.of_patches(none), whole, atol=1e-9)
 
 
 def test_the_middle_of_the_tomogram_is_carried(tmp_path: Path) -> None:

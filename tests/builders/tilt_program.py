@@ -32,6 +32,7 @@ class Tilt:
         self.start = [int(v) for v in self.options.get("SUBSETSTART", ["0", "0"])]
         self.width, self.height = (f - 2 * s for f, s in zip(full, self.start, strict=True))
         self.thickness = int(self.options["THICKNESS"][0])
+        self.axis = float(self.options.get("OFFSET", ["0", "0"])[-1])
         self.local = None
         if "LOCALFILE" in self.options:
             self._read_local(folder / self.options["LOCALFILE"][0])
@@ -57,10 +58,10 @@ class Tilt:
     def aligned(self, view: int, i: float, j: float, k: float) -> tuple[float, float]:
         """Where column i, slice j along the axis and depth k, from 1, are in the aligned image."""
         xcen, ycen = self.width / 2 + 0.5, self.height / 2 + 0.5
-        xx, yy, zz = i - xcen, j - ycen, k - (self.thickness / 2 + 0.5)
+        xx, yy, zz = i - xcen - self.axis, j - ycen, k - (self.thickness / 2 + 0.5)
         if self.local is None:
             x, y = self._projected(view, xx, yy, zz, (0.0, 0.0), self.factors[view])
-            return x + xcen, y + ycen
+            return x + xcen + self.axis, y + ycen
         nx, ny, x0, y0, dx, dy = self.sizes
         x0, y0 = x0 - self.start[0], y0 - self.start[1]
         xt = min(max(i - x0, 0), (nx - 1) * dx)
@@ -81,6 +82,7 @@ class Tilt:
             own = factors[view] if self.with_factors else (0.0, 0.0)
             x, y = self._projected(view, xx, yy, zz, (beta[view], alpha[view]), own)
             a11, a12, a21, a22, d1, d2 = xf[view]
+            x += self.axis
             sum_x += weight * (a11 * x + a12 * y + d1 + xcen)
             sum_y += weight * (a21 * x + a22 * y + d2 + ycen)
         return sum_x, sum_y
