@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tomoset.errors import AmbiguityError, some_of
+from tomoset.errors import AmbiguityError, MissingFileError, some_of
 from tomoset.formats._files import fitting
 from tomoset.formats._stacks import STACK_ENDINGS, stack_of
 
