@@ -24,6 +24,7 @@ from tomoset import TomogramSet, geometry
 from tomoset.cli import main
 from tomoset.formats import format_named
 from tomoset.formats._format import Reading
+from tomoset.formats.aretomo.aln import read_aln
 from tomoset.images.stack import open_stack
 from tomoset.model import Deformation, Tomogram
 
@@ -536,3 +537,26 @@ def test_a_hundred_series_come_in_at_once(
     assert time.perf_counter() - started < 4  # 2 s, and room for a busy machine
     capsys.readouterr()
     assert len(tomoset.read("set.star")) == 100
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aretomo/alnfile/global_no_local.aln",
+        "aretomo/alnfile/global_and_local.aln",
+    ],
+)
+def test_peers_read_the_same_numbers(shared: Path, name: str) -> None:
+    """alnfile 0.1 reads no files of AreTomo 1.2 and 1.3, cryoet-alignment 0.2 none of 1.2."""
+    peer = pytest.importorskip("alnfile", reason="alnfile is not installed")
+    path = shared / "data" / name
+    ours, theirs = read_aln(str(path)), peer.read(path)
+    for column, values in (
+        ("sec", ours.sections),
+        ("rot", ours.axes),
+        ("gmag", ours.magnifications),
+        ("tx", ours.shifts[:, 0]),
+        ("ty", ours.shifts[:, 1]),
+        ("tilt", ours.tilts),
+    ):
+        np.testing.assert_allclose(values, theirs[column], rtol=0, atol=1e-12, err_msg=column)
