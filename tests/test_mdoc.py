@@ -21,6 +21,8 @@ import tomoset
 from tests.builders.command import Run
 from tests.builders.command import run as run_command
 from tests.builders.image_stacks import write_images, write_stack
+from tests.builders.imod_folder import TILT_COM, make_folder
+from tests.builders.imod_folder import TILTS as IMOD_TILTS
 from tests.builders.warp_files import series_xml, write_series
 from tests.builders.warp_files import write_images as write_warp_images
 from tomoset import star
@@ -1326,3 +1328,25 @@ def test_one_series_without_its_mdoc_is_said_and_one_that_does_not_fit_fails(
     code, _, errors = run_command(capsys, *images, "-o", "t.star", "--mdoc", "nowhere")
     assert code == 1
     assert not Path("t.star").exists()
+
+
+def test_imods_series_without_a_view_are_told_by_their_nominal_angles(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refined angles of views at even steps would fit other sections too, after a common offset."""
+    monkeypatch.chdir(tmp_path)
+    refined = "".join(f"{t + 1.2}\n" for t in IMOD_TILTS)
+    make_folder(
+        Path("TS"),
+        tilt=TILT_COM + "EXCLUDELIST 1\n",
+        tlt=refined,
+        rawtlt="".join(f"{t}\n" for t in IMOD_TILTS),
+        order=None,
+    )
+    Path("TS.mdoc").write_text(text(*sections([0.0, 20.0, -20.0, -40.0, 40.0])))
+    code, _, errors = run_command(
+        capsys, "import", "imod", "TS", "-o", "s.star", "--angpix", "2", "--mdoc", "TS.mdoc"
+    )
+    assert code == 0, errors
+    t = tomoset.read("s.star")["TS"]
+    assert t.need_pre_exposure().tolist() == [6, 0, 3, 12]

@@ -103,6 +103,7 @@ def import_series(series: Series, options: ImportOptions) -> Imported:
         deformation=deformation,
         fractional_dose=series.fractional_dose,
         depth_origin=np.asarray(size) / 2 - 1,
+        nominal_tilts=project.raw,
         pre_exposure=doses,
         **({} if ctf is None else ctf.fields()),
     )
@@ -125,13 +126,15 @@ def _optics(series: Series, options: ImportOptions, header: ImageHeader) -> Opti
 class _Project:
     """The alignment of one series, read and made consistent.
 
-    `alignment` and `local` are of the kept views; `nominal` are the angles by which the order of
-    acquisition is looked up, of all views where the file has them.
+    `alignment`, `local` and `raw`, the nominal angles if there are any, are of the kept views;
+    `nominal` are the angles by which the order of acquisition is looked up, of all views where the
+    file has them.
     """
 
     header: ImageHeader
     views: _Views
     nominal: Array
+    raw: Array | None
     tilts: Array
     alignment: GlobalAlignment
     local: LocalAlignment | None
@@ -146,7 +149,7 @@ class _Project:
             tilt = _with_exclusions(tilt, series.excluded)
         views = _Views(series, header.n_images, excluded_views(tilt, header.n_images))
         _refuse_reordering(newst, header.n_images)
-        tilts, nominal = _tilt_angles(views, tilt)
+        tilts, nominal, raw = _tilt_angles(views, tilt)
         offsets = tilt.numbers("OFFSET", 1, 2) or (0.0,)
         volume = volume_of(tilt, newst, series, options, header)
         local = find_local(series.folder, tilt, header, options.pixel_size)
@@ -154,6 +157,7 @@ class _Project:
             header=header,
             views=views,
             nominal=nominal,
+            raw=raw,
             tilts=tilts,
             alignment=GlobalAlignment(
                 xf=_transforms(views, newst, options.axis),
@@ -222,8 +226,8 @@ def _with_exclusions(tilt: CommandFile, views: str) -> CommandFile:
     return CommandFile(path=tilt.path, entries={**tilt.entries, "EXCLUDELIST2": [Entry(views, 0)]})
 
 
-def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array]:
-    """Aligned angles of the kept views, and the nominal ones if there are any."""
+def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array, Array | None]:
+    """Aligned angles of the kept views, the nominal ones or else all, and the nominal kept ones."""
     path = _angle_file(views.series, tilt)
     angles = read_angles(path)
     if len(angles) > 1 and not angles.any():
@@ -232,13 +236,12 @@ def _tilt_angles(views: _Views, tilt: CommandFile) -> tuple[Array, Array]:
         )
     tilts = views.cut(angles, path)
     if path.endswith(".rawtlt"):
-        return tilts, angles
+        return tilts, angles, tilts
     raw = os.path.splitext(path)[0] + ".rawtlt"
     if not os.path.isfile(raw):
-        return tilts, angles
+        return tilts, angles, None
     nominal = read_angles(raw)
-    views.cut(nominal, raw)
-    return tilts, nominal
+    return tilts, nominal, views.cut(nominal, raw)
 
 
 def _angle_file(series: Series, tilt: CommandFile) -> str:
