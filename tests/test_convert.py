@@ -15,6 +15,7 @@ import tomoset
 from tests.builders.command import convert
 from tests.builders.image_stacks import write_stack
 from tests.builders.imod_folder import make_folder
+from tests.builders.random_projects import write_random_project
 from tests.builders.relion_project import small_project
 from tests.builders.shared_files import IMAGE_SIZE
 from tests.builders.tomograms import rigid_tomogram
@@ -304,9 +305,27 @@ def test_what_was_lost_and_verified_is_kept_beside_what_was_written(
     assert "geometric hand: its programs make the same volume, if told -FlipVol" in out
     kept = json.loads(Path("out/conversion.json").read_text())
     row = kept["tomograms"]["TS_01"]
-    assert row["geometric_hand"].startswith("the same volume")
+    assert row["geometric_hand"].startswith("its programs make the same volume")
     assert max(row["lost_px"]) > 0.01
     assert row["verified_points"] == 75
     assert row["verified_px"] <= max(row["lost_px"]) + 0.001
     assert any("magnification" in text for text in kept["said"])
     assert row["lost"][0] in kept["said"][0]
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.LossyWarning")
+@pytest.mark.parametrize(
+    "to",
+    [f.name for f in tomoset.FORMATS if f.writes and f.alignments and not f.can("linked sets")],
+)
+def test_any_set_goes_to_any_package(here: Path, to: str) -> None:
+    """Random defocus, the smaller one first too, doses, hands, deformations."""
+    links = write_random_project(11, "relion4", "p")
+    done = tomoset.convert(links, "out", to=to, nearest=True)
+    assert done.tomograms == 3
+    for name, verification in done.verifications.items():
+        lost = done.losses[name].pixels if name in done.losses else 0.0
+        assert verification.position.max() <= 0.001 + np.max(lost)
+    assert json.loads(Path("out/conversion.json").read_text())["tomograms"].keys() == {
+        "TS_01", "TS_02", "TS_03"
+    }  # fmt: skip

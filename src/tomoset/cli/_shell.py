@@ -194,10 +194,10 @@ def print_losses(result: Any) -> None:
     lost = {n: loss.pixels.max(initial=0.0) for n, loss in result.losses.items()}
     if lost:
         worst = max(lost, key=lost.__getitem__)
-        far = f", up to {lost[worst]:.3g} px ({worst})" if lost[worst] > 0 else ", nothing in px"
+        far = f", up to {lost[worst]:.3g} px ({worst})" if lost[worst] > 1e-3 else ", nothing in px"
         say(f"lost: something of {count(len(lost), 'tomogram')}{far}; as warned")
     for text in dict.fromkeys(result.geometric_hands.values()):
-        say(f"geometric hand: its programs make {text}")
+        say(f"geometric hand: {text}")
 
 
 def quick_start() -> None:

@@ -79,6 +79,7 @@ def _command(format: Format) -> click.Command:
             *reversed(shared),
         ],
         help=format.about,
+        short_help=f"{format.package}: {format.reads.replace('`', '')}.",
         epilog="Options in RELION's spelling mean what they mean there.",
     )
 

@@ -123,8 +123,8 @@ def ctfplotter_text(table: DefocusTable, tilts: Array) -> str:
     shifts = table.phase_shift if phase and table.phase_shift is not None else np.zeros(len(table))
     rows = zip(tilts, table.u / 10, table.v / 10, table.angle, shifts, strict=True)
     return f"{1 + 4 * phase}\t0\t0.0\t0.0\t0.0\t3\n" + "".join(
-        f"{i}\t{i}\t{tilt:.2f}\t{tilt:.2f}\t{u:.4f}\t{v:.4f}\t{angle:.4f}"
-        + (f"\t{shift:.4f}\n" if phase else "\n")
+        f"{i}\t{i}\t{tilt:.2f}\t{tilt:.2f}\t{u:.7f}\t{v:.7f}\t{angle:.7f}"
+        + (f"\t{shift:.7f}\n" if phase else "\n")
         for i, (tilt, u, v, angle, shift) in enumerate(rows, 1)
     )
 

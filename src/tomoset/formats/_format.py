@@ -474,7 +474,7 @@ class Format:
 
     def geometric_hand(self, tomogram: Tomogram) -> str:
         """How volumes that the package's programs make of what is written lie against the set's."""
-        return "the same volume"
+        return "its programs make the same volume"
 
     def place(self, folder: StrPath, name: str) -> str:
         """Where `read` finds a tomogram that `write` put into a folder, by its `file_names`."""

@@ -39,6 +39,22 @@ class Nearest:
         return geometry.rigid_loss(t.need_projections(), self.read, corners)
 
     @property
+    def bent_elsewhere(self) -> Array:
+        """How much otherwise points are bent for being there, in each image [px]."""
+        t = self.tomogram
+        if t.deformation is None:
+            return np.zeros(t.n_tilts)
+        corners, size = geometry.corners(t.need_size()), t.need_image_size()
+        inside = np.subtract(size, 1)
+        one, other = (
+            t.deformation.displacement(
+                np.clip(geometry.apply(p, corners)[..., :2], 0, inside), image_size=size
+            )
+            for p in (t.need_projections(), self.read)
+        )
+        return np.asarray(np.linalg.norm(one - other, axis=-1).max(axis=1))
+
+    @property
     def hand(self) -> int:
         """The hand for depth as the files have it."""
         return depth_hand(self.tomogram, self.read)

@@ -172,7 +172,9 @@ class Aretomo(Format):
         """By -FlipVol."""
         from tomoset.formats.aretomo.write import AretomoFiles
 
-        return f"the same volume, if told -FlipVol {AretomoFiles.of(tomogram).flip}"
+        return (
+            f"its programs make the same volume, if told -FlipVol {AretomoFiles.of(tomogram).flip}"
+        )
 
     def place(self, folder: StrPath, name: str) -> str:
         """The ``.aln`` file."""

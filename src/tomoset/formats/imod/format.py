@@ -208,7 +208,7 @@ class Imod(Format):
 
     def geometric_hand(self, tomogram: Tomogram) -> str:  # noqa: ARG002
         """As `tilt` leaves it: slices are sections along y."""
-        return "the same volume, turned about x (trimvol -rx turns it back)"
+        return "its programs make the same volume, turned about x (trimvol -rx turns it back)"
 
     def place(self, folder: StrPath, name: str) -> str:
         """The folder of the series."""

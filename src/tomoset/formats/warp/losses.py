@@ -45,8 +45,7 @@ def losses_of(project: Project) -> dict[str, Loss]:
             lost[name] = Loss(
                 texts=tuple(texts),
                 pixels=kept,
-                # Depth is off by about as much as images are.
-                defocus=kept * files.pixel_size,
+                defocus=files.nearest.defocus[np.flatnonzero(files.used)],
                 fields=("b_factor", "optics", *unknown) if gone else (),
             )
     return lost
@@ -54,7 +53,7 @@ def losses_of(project: Project) -> dict[str, Loss]:
 
 def _alignment(files: WarpFiles) -> tuple[Array, list[str]]:
     """How far images are off, and what is said of it."""
-    off, bend = files.off(), files.movement[2]
+    off, bend = files.nearest.pixels, files.movement[2]
     texts = []
     if off.max() > _ROUNDED:
         texts.append(
@@ -66,7 +65,7 @@ def _alignment(files: WarpFiles) -> tuple[Array, list[str]]:
             f"has a 2D deformation that becomes a grid of movement, which is up to "
             f"{bend.max():.2g} px off"
         )
-    return off + bend, texts
+    return off + files.nearest.bent_elsewhere + bend, texts
 
 
 def _not_said(t: Tomogram) -> dict[str, bool]:

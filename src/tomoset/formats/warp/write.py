@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tomoset import geometry, star
 from tomoset.errors import ModelError, UnsupportedError
+from tomoset.formats._nearest import Nearest
 from tomoset.formats._texts import exact_texts, number_texts
 from tomoset.formats.warp.grids import Grid, from_deformation
 from tomoset.formats.warp.importer import projections_of
@@ -130,11 +131,11 @@ class WarpFiles:
             level=(round(float(np.median(angles[:, 0])), 9), 0.0),
         )
 
-    def off(self) -> Array:
-        """How far tilt images will be from where they were, but for what bends them: (n,) [px]."""
+    @cached_property
+    def nearest(self) -> Nearest:
+        """How far that is from the alignment, but for what bends the images."""
         said = projections_of(self.series, self.pixel_size, self.volume, self.image)
-        corners = geometry.corners(self.volume)
-        return geometry.rigid_loss(self.tomogram.need_projections(), said, corners)
+        return Nearest(tomogram=self.tomogram, read=said)
 
     @cached_property
     def movement(self) -> tuple[Grid, Grid, Array]:
