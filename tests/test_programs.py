@@ -149,7 +149,7 @@ def test_every_tomogram_gets_its_result_and_record(folder: Path) -> None:
     assert (done.path, done.report.failed) == ("N/tomograms.star", {})
     assert named() == {name: f"N/{name}.txt" for name in NAMES}
     assert sorted(os.listdir("N")) == [
-        *("TS_01.txt", "TS_02.txt", "run_note", "summary.json", "tomograms.star")
+        *(".tomoset", "TS_01.txt", "TS_02.txt", "run_note", "summary.json", "tomograms.star")
     ]
     assert go(resume=True).report.skipped == NAMES
     assert go(resume=True, texts={"TS_02": "other"}).report.skipped == ("TS_01",)
@@ -448,7 +448,14 @@ def test_without_particles_the_transforms_are_what_is_left(linked: Path) -> None
     ):
         go(LEVEL)
     assert sorted(os.listdir("N")) == [
-        *("TS_01.txt", "TS_02.txt", "fiducials_TS_01.star", "fiducials_TS_02.star", "run_level"),
+        *(
+            ".tomoset",
+            "TS_01.txt",
+            "TS_02.txt",
+            "fiducials_TS_01.star",
+            "fiducials_TS_02.star",
+            "run_level",
+        ),
         *("summary.json", "tomograms.star", "transforms.star"),
     ]
     assert list(read_transforms("N/transforms.star")) == list(NAMES)
