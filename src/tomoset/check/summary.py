@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.model import Tomogram
+from tomoset.model.tilting import median_angle, tilted_about_x, tilting
 
 Array = npt.NDArray[np.float64]
 
@@ -29,7 +30,7 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
         and its ``binning``, ``missing``, and a ``note`` where the alignment cannot say all.
     """
     t = tomogram
-    tilts, axis = _tilts(t)
+    tilts, axis = tilting(t)
     defocus = None
     if t.defocus_u is not None and t.defocus_v is not None:
         defocus = (t.defocus_u + t.defocus_v) / 2
@@ -60,35 +61,16 @@ def summarise(tomogram: Tomogram) -> dict[str, Any]:
     }
 
 
-def _tilts(t: Tomogram) -> tuple[Array | None, float | None]:
-    """Tilt angles, and the direction of the axis: the tomogram's y, or x if it is tilted about it.
-
-    WarpTools turns tomograms so.
-    """
-    if (t.projections is None and t.alignment is None) or not t.n_tilts:
-        return None, None
-    axis = _median_angle(t.tilt_axis_angles)
-    if not _about_x(t):
-        return t.tilt_angles, round(axis, 3)
-    return t.x_tilt_angles, round((axis + 180) % 180 - 90, 3)
-
-
 def _nominal_axis(t: Tomogram) -> float | None:
     if t.nominal_axis is None or np.isnan(t.nominal_axis).any() or not t.n_tilts:
         return None
-    return round(_median_angle(t.nominal_axis), 3)
-
-
-def _about_x(t: Tomogram) -> bool:
-    if (t.projections is None and t.alignment is None) or not t.n_tilts:
-        return False
-    return bool(np.ptp(t.x_tilt_angles) > np.ptp(t.tilt_angles) + 10)
+    return round(median_angle(t.nominal_axis), 3)
 
 
 def _note(t: Tomogram) -> str | None:
     """What a reader has to know of an alignment that waits, or is another than usual."""
     notes = []
-    if _about_x(t):
+    if tilted_about_x(t):
         notes.append("tilted about the tomogram's x axis, not y")
     if t.projections is None and t.alignment is not None:
         notes.append(
@@ -106,12 +88,6 @@ def _range(values: Array | None) -> list[float] | None:
     if not len(known):
         return None
     return [round(float(np.min(known)), 6), round(float(np.max(known)), 6)]
-
-
-def _median_angle(degrees: Array) -> float:
-    """Median of directions, from the first one, so that ±180° is no edge."""
-    away = (degrees - degrees[0] + 180) % 360 - 180
-    return float((degrees[0] + np.median(away) + 180) % 360 - 180)
 
 
 def _missing(t: Tomogram) -> list[str]:

@@ -38,6 +38,8 @@ COMMANDS = (
     Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),
     Entry("select", "Keep some tomograms of a project.", "select:select"),
     Entry("rename", "Give tomograms other names, everywhere.", "rename:rename"),
+    Entry("exclude", "Take tilt images out, so that they can come back.", "exclude:exclude"),
+    Entry("include", "Put tilt images back that were taken out.", "exclude:include"),
     Entry("history", "Show what was done to make a set.", "history:history"),
     Entry("undo", "Take back what the last command wrote.", "history:undo"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),

@@ -36,6 +36,16 @@ _TARGET = click.option(
 )
 
 
+#: The tomograms that a change is of.
+OF_TOMOGRAMS = click.option(
+    "--tn",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only in tomograms of this name, or pattern such as 'TS_0*'; again for more.",
+)
+
+
 def edit_options(command: F) -> F:
     """Give a command SRC, --o, --overwrite, --json and --strict."""
     for option in (common_options, OVERWRITE, _TARGET, _SOURCE):

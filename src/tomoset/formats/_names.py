@@ -147,3 +147,18 @@ def read_renaming(path: str | os.PathLike[str]) -> dict[str, str]:
     if twice:
         raise FileFormatError(f"two names would become {twice[0]!r}", path=path)
     return pairs
+
+
+def read_listed(path: str | os.PathLike[str]) -> list[str]:
+    """A file of names, one a line; blank lines and those that begin with # are passed over.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none.
+    """
+    lines = (line.strip() for line in read_lines(os.fspath(path)))
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise FileFormatError("holds no name", path=path)
+    return names

@@ -240,7 +240,9 @@ def _as_read(tomogram: Tomogram) -> bool:
 
 def _image_names(tomogram: Tomogram) -> tuple[str, ...] | None:
     """None where rows mean the images of the stack in their order."""
-    if tomogram.images is None and tomogram.image_index is None:
+    source = tomogram.source
+    named = source is not None and source.format == NAME and IMAGE_NAME in source.tilts
+    if tomogram.images is None and tomogram.image_index is None and not named:
         return None
     return image_texts(tomogram)
 

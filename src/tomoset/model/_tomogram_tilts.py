@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, cast
 
@@ -86,7 +86,7 @@ class TomogramTilts(TomogramFields):
         [0.0, 3.0, 6.0]
         """
         out = sorted({range(self.n_tilts)[row] for row in rows})
-        original = self._original_rows()
+        original = self.original_rows()
         bare = replace(self, exclusions=(), reconstruction=None, fiducials=None)
         taken = tuple(
             Exclusion(row=original[row], reason=" ".join(reason.split()), tilt=bare.select([row]))
@@ -95,30 +95,39 @@ class TomogramTilts(TomogramFields):
         kept = self.select(np.setdiff1d(np.arange(self.n_tilts), out))
         return replace(kept, exclusions=(*self.exclusions, *taken))
 
-    def _original_rows(self) -> list[int]:
-        """Where the rows stand when all that were taken out are back."""
+    def original_rows(self) -> list[int]:
+        """Where the rows stand, from 0, when all that were taken out are back."""
         out = {exclusion.row for exclusion in self.exclusions}
         every = range(self.n_tilts + len(self.exclusions))
         free = [row for row in every if row not in out]
         return free[: self.n_tilts]
 
-    def restore(self) -> Self:
-        """The tomogram with all tilt images that were taken out, where they stood.
+    def restore(self, rows: Collection[int] | None = None) -> Self:
+        """The tomogram with tilt images that were taken out, where they stood.
 
         They are as they were then, in the tomogram's frame of now: what was determined since is
         not known of them.
+
+        Parameters
+        ----------
+        rows : collection of int, optional
+            Which: as `Exclusion.row` has them; all that are out if not given.
 
         Raises
         ------
         ModelError
             If the tomogram has been aligned, deformed or stored otherwise, and they have not.
         """
-        if not self.exclusions:
+        back = [e for e in self.exclusions if rows is None or e.row in rows]
+        if not back:
             return self
-        tilts = [exclusion.tilt for exclusion in self.exclusions]
-        every: Self = joined([replace(self, exclusions=()), *tilts], PER_TILT)
-        rows = [*self._original_rows(), *(exclusion.row for exclusion in self.exclusions)]
-        return every.select(np.argsort(rows, kind="stable"))
+        every: Self = joined([replace(self, exclusions=()), *(e.tilt for e in back)], PER_TILT)
+        places = [*self.original_rows(), *(e.row for e in back)]
+        rest = tuple(e for e in self.exclusions if e not in back)
+        whole = replace(every.select(np.argsort(places, kind="stable")), exclusions=rest)
+        if whole.images is None and np.array_equal(whole.image_index, np.arange(whole.n_tilts)):  # type: ignore[arg-type]
+            return replace(whole, image_index=None)
+        return whole
 
     @property
     def excluded(self) -> Self:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from tomoset.errors import ModelError
 from tomoset.files import Guard
+from tomoset.formats import working_format
 from tomoset.model import Project
 from tomoset.model.io import StrPath
 from tomoset.project._read import open_project
 from tomoset.project._write import write_at
 from tomoset.project.history import writing
+from tomoset.project.stacks import with_stacks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +64,22 @@ def edit_files(
         path = os.path.join(path, "tomograms.star")
     guard = Guard(before.named_files, overwrite=overwrite)
     with writing(os.path.dirname(path), guard, before.set_files):
-        after = edit(before)
-        if not len(after.tomograms):
-            raise ModelError("no tomogram would be left, so nothing is written")
+        after = with_images(edit(before), path)
         return Edited(before=before, after=after, path=write_at(after, path))
+
+
+def with_images(project: Project, path: str) -> Project:
+    """A project that is to be written, with stacks of images where its format needs them.
+
+    Raises
+    ------
+    ModelError
+        If it has no tomogram.
+    """
+    if not len(project.tomograms):
+        raise ModelError("no tomogram would be left, so nothing is written")
+    format = working_format(project.tomograms)
+    if format.can("single images"):
+        return project
+    stacks = with_stacks(project.tomograms, path, parts=format.can("parts of stacks"))
+    return project.with_sets(tomograms=stacks)

@@ -4,7 +4,10 @@ Each is a function of a `Project`, all of it read (`open_project`), that gives a
 nothing is written.
 """
 
+from tomoset.project.edit._tilts import Tilts
+from tomoset.project.edit.conditions import Condition
+from tomoset.project.edit.exclude import exclude, include
 from tomoset.project.edit.rename import rename
 from tomoset.project.edit.select import select
 
-__all__ = ["rename", "select"]
+__all__ = ["Condition", "Tilts", "exclude", "include", "rename", "select"]

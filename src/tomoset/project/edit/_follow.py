@@ -6,31 +6,38 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from tomoset.model import ManifoldSet, ParticleSet, Project, TrajectorySet
 
 
 def of_tomograms(project: Project, names: Collection[str]) -> Project:
     """The project with these of its tomograms only, in this order, and what refers to them."""
-    particles, motion, manifolds = project.particles, project.trajectories, project.manifolds
+    particles, manifolds = project.particles, project.manifolds
     if particles is not None:
-        rows = np.isin(particles.tomogram_names, list(names))
-        if motion is not None:
-            gone = set(particles.particle_names[~rows].tolist())
-            motion = motion.with_trajectories({n: t for n, t in motion.items() if n not in gone})
-        if not rows.all():  # as they are called now: a number may be part of a name
-            particles = replace(particles, names=particles.particle_names).select(rows)
+        project = of_particles(project, np.isin(particles.tomogram_names, list(names)))
     if manifolds is not None:
         kept = {name: found for name, found in manifolds.items() if name in names}
         manifolds = manifolds.with_manifolds(kept)
     tomograms = project.tomograms
     return project.with_sets(
         tomograms=tomograms.with_tomograms(tomograms[name] for name in names),
-        particles=particles,
-        trajectories=motion,
         manifolds=manifolds,
         fiducials={name: beads for name, beads in project.fiducials.items() if name in names},
     )
+
+
+def of_particles(project: Project, rows: npt.NDArray[np.bool_]) -> Project:
+    """The project with these of its particles only, and their trajectories."""
+    particles, motion = project.particles, project.trajectories
+    if particles is None or rows.all():
+        return project
+    if motion is not None:
+        gone = set(particles.particle_names[~rows].tolist())
+        motion = motion.with_trajectories({n: t for n, t in motion.items() if n not in gone})
+    # As they are called now: a number may be part of a name.
+    kept = replace(particles, names=particles.particle_names).select(rows)
+    return project.with_sets(particles=kept, trajectories=motion)
 
 
 def renamed(project: Project, new: Callable[[str], str]) -> Project:
