@@ -21,7 +21,7 @@ from tomoset.cli._shell import (
 )
 
 if TYPE_CHECKING:
-    from tomoset.project import Project
+    from tomoset.project import Edited, Project
 
 _SOURCE = click.argument("source", metavar="SRC", type=click.Path())
 _TARGET = click.option(
@@ -69,21 +69,27 @@ def carry_out(edit: Callable[[Project], Project], given: dict[str, Any]) -> int:
     with collected_warnings(strict=given["strict"]) as warned:
         made = edit_files(given["source"], given["target"], edit, overwrite=given["overwrite"])
     print_warnings(warned)
-    kept = made.after
-    images = sum(t.n_tilts for t in kept.tomograms.values())
-    particles = kept.particles
     if given["as_json"]:
-        print_json(
-            {
-                "written": made.path,
-                "tomograms": list(kept.tomograms),
-                "tilt_images": images,
-                "particles": None if particles is None else len(particles),
-                "warnings": warned,
-            }
-        )
+        print_json({**summary(made), "warnings": warned})
         return 0
-    parts = [count(len(kept.tomograms), "tomogram"), count(images, "tilt image")]
-    parts += [] if particles is None else [count(len(particles), "particle")]
-    say(f"{os.fspath(made.path)}: {', '.join(parts)}")
+    say_made(made)
     return 0
+
+
+def summary(made: Edited) -> dict[str, Any]:
+    """What was made, for a program to read."""
+    particles = made.after.particles
+    return {
+        "written": made.path,
+        "tomograms": list(made.after.tomograms),
+        "tilt_images": sum(t.n_tilts for t in made.after.tomograms.values()),
+        "particles": None if particles is None else len(particles),
+    }
+
+
+def say_made(made: Edited) -> None:
+    """Say what was made, in a line."""
+    told = summary(made)
+    parts = [count(len(told["tomograms"]), "tomogram"), count(told["tilt_images"], "tilt image")]
+    parts += [] if told["particles"] is None else [count(told["particles"], "particle")]
+    say(f"{os.fspath(made.path)}: {', '.join(parts)}")

@@ -5,7 +5,7 @@ RELION ties them with an optimisation set, and by tomogram name (docs/relion.md,
 """
 
 from tomoset.model import Project
-from tomoset.project._edited import Edited, edit_files
+from tomoset.project._edited import Edited, edit_files, merge_files, split_files
 from tomoset.project._read import (
     fiducials_file,
     fiducials_of,
@@ -23,10 +23,12 @@ __all__ = [
     "fiducials_file",
     "fiducials_of",
     "has_links",
+    "merge_files",
     "open_project",
     "open_tomograms",
     "read_all",
     "refuse_unknown",
+    "split_files",
     "warn_of_unusual",
     "write_at",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tomoset.errors import ModelError
@@ -59,16 +59,79 @@ def edit_files(
     'some/tomograms.star'
     """
     before = open_project(source, check_links=False)
-    path = os.fspath(target)
-    if os.path.isdir(path) or not os.path.splitext(path)[1]:
-        path = os.path.join(path, "tomograms.star")
+    path = _set_path(target)
     guard = Guard(before.named_files, overwrite=overwrite)
     with writing(os.path.dirname(path), guard, before.set_files):
-        after = with_images(edit(before), path)
-        return Edited(before=before, after=after, path=write_at(after, path))
+        return _written(before, edit(before), path)
 
 
-def with_images(project: Project, path: str) -> Project:
+def merge_files(
+    sources: Sequence[StrPath],
+    target: StrPath,
+    merge: Callable[[Sequence[Project]], Project],
+    *,
+    overwrite: bool = False,
+) -> Edited:
+    """The same of several projects, of which one is made.
+
+    Parameters
+    ----------
+    sources : sequence of path-like
+        Tomogram sets, optimisation sets, or folders with one.
+    target, overwrite
+        As of `edit_files`.
+    merge : callable
+        Gives the one project.
+    """
+    projects = [open_project(source, check_links=False) for source in sources]
+    path = _set_path(target)
+    guard = Guard(lambda: (f for p in projects for f in p.named_files()), overwrite=overwrite)
+    with writing(
+        os.path.dirname(path), guard, lambda: [f for p in projects for f in p.set_files()]
+    ):
+        return _written(projects[0], merge(projects), path)
+
+
+def split_files(
+    source: StrPath,
+    folder: StrPath,
+    split: Callable[[Project], Mapping[str, Project]],
+    *,
+    overwrite: bool = False,
+) -> dict[str, Edited]:
+    """The same of a project of which several are made, each in a folder of its name.
+
+    Parameters
+    ----------
+    source, overwrite
+        As of `edit_files`.
+    folder : path-like
+        Where the folders go.
+    split : callable
+        Gives the parts by name.
+    """
+    before = open_project(source, check_links=False)
+    guard = Guard(before.named_files, overwrite=overwrite)
+    with writing(folder, guard, before.set_files):
+        return {
+            name: _written(before, part, os.path.join(folder, name, "tomograms.star"))
+            for name, part in split(before).items()
+        }
+
+
+def _set_path(target: StrPath) -> str:
+    path = os.fspath(target)
+    if os.path.isdir(path) or not os.path.splitext(path)[1]:
+        return os.path.join(path, "tomograms.star")
+    return path
+
+
+def _written(before: Project, after: Project, path: str) -> Edited:
+    ready = _with_images(after, path)
+    return Edited(before=before, after=ready, path=write_at(ready, path))
+
+
+def _with_images(project: Project, path: str) -> Project:
     """A project that is to be written, with stacks of images where its format needs them.
 
     Raises

@@ -137,7 +137,12 @@ def _inverse(transform: Array) -> Array:
     return back
 
 
-def transform_tomogram(tomogram: Tomogram, transform: npt.ArrayLike) -> Tomogram:
+def transform_tomogram(
+    tomogram: Tomogram,
+    transform: npt.ArrayLike,
+    *,
+    size: tuple[int, int, int] | None = None,
+) -> Tomogram:
     """One tomogram in another frame: what its images show where, and at what defocus, stays.
 
     Parameters
@@ -146,11 +151,14 @@ def transform_tomogram(tomogram: Tomogram, transform: npt.ArrayLike) -> Tomogram
         Aligned.
     transform : (4, 4) array
         From its voxels, 0-based at bin 1, to those after a rigid motion.
+    size : (int, int, int), optional
+        Of the tomogram in its new frame; its own if not given. The voxel where the defocus of the
+        table holds then moves along.
 
     Returns
     -------
     Tomogram
-        Of the same size. Volumes and fiducials of the old frame are not named any more.
+        Volumes and fiducials of the old frame are not named any more.
 
     Raises
     ------
@@ -173,7 +181,9 @@ def transform_tomogram(tomogram: Tomogram, transform: npt.ArrayLike) -> Tomogram
     rotated = replace(
         _without_old_frame(placed, matrix), projections=placed.projections @ _inverse(matrix)
     )
-    rotated = rotated.with_excluded(lambda tilt: transform_tomogram(tilt, matrix))
+    rotated = rotated.with_excluded(lambda tilt: transform_tomogram(tilt, matrix, size=size))
+    if size is not None:
+        rotated = replace(rotated, size=size)
     if placed.defocus_u is None or placed.defocus_v is None:
         return rotated
     if placed.depth_origin is None and placed.size is None:
@@ -184,6 +194,8 @@ def transform_tomogram(tomogram: Tomogram, transform: npt.ArrayLike) -> Tomogram
         )
     origin = np.asarray(placed.size) / 2 if placed.depth_origin is None else placed.depth_origin
     there = geometry.apply(matrix, origin)
+    if size is not None:
+        return replace(rotated, depth_origin=there)
     if np.abs(there - origin).max() < _NOTHING:  # the same place: the table's texts stay
         return rotated
     return replace(rotated, depth_origin=there).with_depth_origin(origin)

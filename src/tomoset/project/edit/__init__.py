@@ -5,9 +5,11 @@ nothing is written.
 """
 
 from tomoset.project.edit._tilts import Tilts
+from tomoset.project.edit.box import crop, pad
 from tomoset.project.edit.conditions import Condition
 from tomoset.project.edit.exclude import exclude, include
 from tomoset.project.edit.rename import rename
 from tomoset.project.edit.select import select
+from tomoset.project.edit.split import split
 
-__all__ = ["Condition", "Tilts", "exclude", "include", "rename", "select"]
+__all__ = ["Condition", "Tilts", "crop", "exclude", "include", "pad", "rename", "select", "split"]
