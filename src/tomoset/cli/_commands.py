@@ -40,6 +40,7 @@ COMMANDS = (
     Entry("rename", "Give tomograms other names, everywhere.", "rename:rename"),
     Entry("exclude", "Take tilt images out, so that they can come back.", "exclude:exclude"),
     Entry("include", "Put tilt images back that were taken out.", "exclude:include"),
+    Entry("merge", "Make one project of several.", "merge:merge"),
     Entry("split", "Make several projects of one.", "split:split"),
     Entry("crop", "Give tomograms a smaller box.", "box:crop"),
     Entry("pad", "Give tomograms a larger box.", "box:pad"),

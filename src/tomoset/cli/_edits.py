@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tomoset.project import Edited, Project
 
 _SOURCE = click.argument("source", metavar="SRC", type=click.Path())
-_TARGET = click.option(
+TARGET = click.option(
     "--o",
     "-o",
     "--output",
@@ -48,7 +48,7 @@ OF_TOMOGRAMS = click.option(
 
 def edit_options(command: F) -> F:
     """Give a command SRC, --o, --overwrite, --json and --strict."""
-    for option in (common_options, OVERWRITE, _TARGET, _SOURCE):
+    for option in (common_options, OVERWRITE, TARGET, _SOURCE):
         command = option(command)
     return command
 
@@ -68,11 +68,16 @@ def carry_out(edit: Callable[[Project], Project], given: dict[str, Any]) -> int:
 
     with collected_warnings(strict=given["strict"]) as warned:
         made = edit_files(given["source"], given["target"], edit, overwrite=given["overwrite"])
+    return say_edited(made, warned, as_json=given["as_json"])
+
+
+def say_edited(made: Edited, warned: list[str], *, as_json: bool) -> int:
+    """Say what was made, and of what was warned."""
     print_warnings(warned)
-    if given["as_json"]:
+    if as_json:
         print_json({**summary(made), "warnings": warned})
-        return 0
-    say_made(made)
+    else:
+        say_made(made)
     return 0
 
 

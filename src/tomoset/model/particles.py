@@ -33,6 +33,10 @@ class RowSource(Protocol):
 
     def take(self, rows: Ints) -> RowSource: ...
 
+    def group(self, number: int) -> Mapping[str, str]: ...
+
+    def joined(self, others: Sequence[Any], numbers: Sequence[Mapping[int, int]]) -> RowSource: ...
+
 
 class VisibleTilts(Sequence[Mask]):
     """One mask a particle, as long as its tilt series; all kept in one array.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tomoset import star
-from tomoset.errors import ModelError
+from tomoset.errors import LossyWarning, ModelError
+from tomoset.formats._relion_optics import ABERRATIONS, USUAL
 from tomoset.formats._relion_sets._links import Links
 from tomoset.formats._texts import Array, Ints
 from tomoset.model import Optics
@@ -16,6 +18,8 @@ NAME = "rlnTomoParticleName"
 SUBSET = "rlnRandomSubset"
 CLASS = "rlnClassNumber"
 SCORE = "rlnAutopickFigureOfMerit"
+GROUP = "rlnOpticsGroup"
+VISIBLE = "rlnTomoVisibleFrames"
 CORNER = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 ORIGINS = tuple(f"rlnOrigin{axis}Angst" for axis in "XYZ")
@@ -24,6 +28,19 @@ ANGLES = tuple(f"rlnAngle{angle}" for angle in ("Rot", "Tilt", "Psi"))
 
 #: The model's fields, and the columns that both dialects write alike.
 TRIPLES = {"subtomogram_angles": SUBTOMOGRAM, "angles": ANGLES, "origins": ORIGINS}
+#: What the model knows, of particles and of optics groups.
+_KNOWN = {
+    *(TOMOGRAM, NAME, SUBSET, CLASS, SCORE, GROUP, VISIBLE),
+    *(*CORNER, *CENTRED, *ORIGINS, *SUBTOMOGRAM, *ANGLES),
+    *(column.label for column in (*USUAL, *ABERRATIONS)),
+}
+
+
+def optics_of(file: star.StarFile | None) -> star.Table | None:
+    """The table of optics groups, if there is one that says something."""
+    if file is None or "optics" not in file or not len(file["optics"]):
+        return None
+    return file["optics"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +73,74 @@ class ParticleSource:
     def take(self, rows: Ints) -> ParticleSource:
         """The texts of some particles."""
         return replace(self, table=self.table.take(rows))
+
+    def group(self, number: int) -> dict[str, str]:
+        """What the file says of an optics group and the model does not know, by column."""
+        table = optics_of(self.file)
+        if table is None or number not in table.ints(GROUP):
+            return {}
+        row = table.ints(GROUP).tolist().index(number)
+        return {label: v[row] for label, v in table.columns.items() if label not in _KNOWN}
+
+    def joined(
+        self, others: Sequence[ParticleSource], numbers: Sequence[Mapping[int, int]]
+    ) -> ParticleSource:
+        """The texts of several files, one after the other: of columns that all of them have.
+
+        Parameters
+        ----------
+        others : sequence of ParticleSource
+            Of the files after this one.
+        numbers : sequence of mapping of int to int
+            New numbers of optics groups, for this one and each of the others.
+        """
+        every = [self, *others]
+        groups, optics = _joined_groups(every, numbers)
+        others_of_file = [(i, t) for i, t in enumerate(self.file.tables) if t.name != "optics"]
+        tables = [t for _, t in others_of_file]
+        block = [i for i, _ in others_of_file].index(self.block)
+        return ParticleSource(
+            dialect=self.dialect,
+            file=replace(self.file, tables=tuple(tables if groups is None else [groups, *tables])),
+            block=block if groups is None else block + 1,
+            table=_joined_tables([source.table for source in every], "particles"),
+            optics=optics,
+        )
+
+
+def _joined_tables(tables: Sequence[star.Table], what: str) -> star.Table:
+    """Rows of several tables, of columns that all of them have; what else they had is said."""
+    first = tables[0]
+    common = [label for label in first.columns if all(label in t for t in tables)]
+    lost = {label for t in tables for label in t.columns if label not in common} - _KNOWN
+    if lost:
+        warnings.warn(
+            f"not all files of {what} have {', '.join(sorted(lost))}, so none keeps that",
+            LossyWarning,
+            stacklevel=5,
+        )
+    columns = {label: [text for t in tables for text in t[label]] for label in common}
+    return star.Table(first.name, columns, comments=first.comments)
+
+
+def _joined_groups(
+    sources: Sequence[ParticleSource], numbers: Sequence[Mapping[int, int]]
+) -> tuple[star.Table | None, dict[int, Optics]]:
+    """The table of all groups, each once, if all files have one, and what they were read as."""
+    tables, optics = list[star.Table](), dict[int, Optics]()
+    for source, new in zip(sources, numbers, strict=True):
+        table = optics_of(source.file)
+        if table is None:
+            return None, {}
+        old = table.ints(GROUP).tolist()
+        rows = []
+        for row, number in enumerate(old):
+            if number in new and new[number] not in optics:
+                optics[new[number]] = source.optics[number]
+                rows.append(row)
+        texts = [str(new[old[row]]) for row in rows]
+        tables.append(table.take(rows).with_columns({GROUP: texts}))
+    return _joined_tables(tables, "optics groups"), optics
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

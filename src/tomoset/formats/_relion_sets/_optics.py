@@ -25,21 +25,13 @@ from tomoset.formats._relion_optics import (
     VOLTAGE,
     read_aberrations,
 )
-from tomoset.formats._relion_sets._columns import ParticleSource
+from tomoset.formats._relion_sets._columns import GROUP, ParticleSource, optics_of
 from tomoset.formats._relion_sets._links import Links
 from tomoset.formats._texts import VERSIONS, Array, Ints, int_texts, merge
 from tomoset.model import Optics, ParticleSet
 
-GROUP = "rlnOpticsGroup"
 _COLUMNS = (*USUAL, *ABERRATIONS)
 _PLAIN = Optics(pixel_size=None)
-
-
-def optics_of(file: star.StarFile | None) -> star.Table | None:
-    """The table of optics groups, if there is one that says something."""
-    if file is None or "optics" not in file or not len(file["optics"]):
-        return None
-    return file["optics"]
 
 
 def read_optics(

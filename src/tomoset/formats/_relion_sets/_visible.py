@@ -9,11 +9,10 @@ import numpy.typing as npt
 
 from tomoset import star
 from tomoset.errors import FileFormatError, ModelError
+from tomoset.formats._relion_sets._columns import VISIBLE
 from tomoset.formats._relion_sets._links import Links
 from tomoset.formats._texts import Mask, merge
 from tomoset.model import ParticleSet, VisibleTilts
-
-VISIBLE = "rlnTomoVisibleFrames"
 
 _ROWS = 1 << 16  # parsed at a time
 

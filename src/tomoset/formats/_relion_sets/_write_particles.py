@@ -13,6 +13,7 @@ from tomoset.formats._relion_sets._columns import (
     CENTRED,
     CLASS,
     CORNER,
+    GROUP,
     NAME,
     ORIGINS,
     SCORE,
@@ -20,12 +21,13 @@ from tomoset.formats._relion_sets._columns import (
     SUBTOMOGRAM,
     TOMOGRAM,
     TRIPLES,
+    VISIBLE,
     Frame,
     ParticleSource,
 )
 from tomoset.formats._relion_sets._links import Links
-from tomoset.formats._relion_sets._optics import GROUP, optics_table
-from tomoset.formats._relion_sets._visible import VISIBLE, visible_texts
+from tomoset.formats._relion_sets._optics import optics_table
+from tomoset.formats._relion_sets._visible import visible_texts
 from tomoset.formats._texts import (
     VERSIONS,
     Array,

@@ -34,6 +34,15 @@ class ManifoldSource:
     file: star.StarFile
     read: dict[str, tuple[Manifold, ...]]
 
+    def joined(self, others: Sequence[ManifoldSource]) -> ManifoldSource:
+        """The tables of several files; what is no manifold is the first one's."""
+        read = dict(self.read)
+        tables = list(self.file.tables)
+        for other in others:
+            tables += [t for t in other.file.tables if t.name in other.read and t.name not in read]
+            read |= {name: found for name, found in other.read.items() if name not in read}
+        return ManifoldSource(file=replace(self.file, tables=tuple(tables)), read=read)
+
 
 def read_manifolds(path: str | os.PathLike[str], tomograms: TomogramSet) -> ManifoldSet:
     """Read the manifolds of every tomogram.

@@ -38,9 +38,10 @@ from tomoset.formats._relion_sets._columns import (
     TRIPLES,
     Frame,
     ParticleSource,
+    optics_of,
 )
 from tomoset.formats._relion_sets._links import Links, unknown, unknown_message
-from tomoset.formats._relion_sets._optics import optics_of, read_optics
+from tomoset.formats._relion_sets._optics import read_optics
 from tomoset.formats._relion_sets._visible import read_visible
 from tomoset.formats._texts import Array, Ints
 from tomoset.model import ParticleSet, TomogramSet

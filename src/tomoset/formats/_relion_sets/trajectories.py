@@ -36,6 +36,17 @@ class TrajectorySource:
     file: star.StarFile
     particles: tuple[str | None, ...]
 
+    def joined(self, others: Sequence[TrajectorySource]) -> TrajectorySource:
+        """The tables of several files; what is no trajectory is the first one's."""
+        tables, particles = list(self.file.tables), list(self.particles)
+        for other in others:
+            for table, particle in zip(other.file.tables, other.particles, strict=True):
+                if particle is not None:
+                    tables.append(table)
+                    particles.append(particle)
+        file = replace(self.file, tables=tuple(tables))
+        return TrajectorySource(file=file, particles=tuple(particles))
+
 
 def read_trajectories(
     path: str | os.PathLike[str],

@@ -8,8 +8,20 @@ from tomoset.project.edit._tilts import Tilts
 from tomoset.project.edit.box import crop, pad
 from tomoset.project.edit.conditions import Condition
 from tomoset.project.edit.exclude import exclude, include
+from tomoset.project.edit.merge import merge
 from tomoset.project.edit.rename import rename
 from tomoset.project.edit.select import select
 from tomoset.project.edit.split import split
 
-__all__ = ["Condition", "Tilts", "crop", "exclude", "include", "pad", "rename", "select", "split"]
+__all__ = [
+    "Condition",
+    "Tilts",
+    "crop",
+    "exclude",
+    "include",
+    "merge",
+    "pad",
+    "rename",
+    "select",
+    "split",
+]

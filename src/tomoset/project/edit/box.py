@@ -52,7 +52,7 @@ def crop(
 
     Examples
     --------
-    >>> from tomoset import Optics, ParticleSet, TomogramSet
+    >>> from tomoset import Optics, ParticleSet, Tomogram, TomogramSet
     >>> one = Tomogram(name="a", n_tilts=1, optics=Optics(pixel_size=2.0), size=(40, 40, 20),
     ...                projections=geometry.rotation_y([30.0]))
     >>> picks = ParticleSet(tomogram_names=["a"], coordinates=[[20, 20, 10]])
