@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tomoset import star
 from tomoset.errors import LossyWarning, ModelError
 from tomoset.formats._relion_optics import ABERRATIONS, USUAL
 from tomoset.formats._relion_sets._links import Links
-from tomoset.formats._texts import Array, Ints
+from tomoset.formats._texts import Array, Ints, exact_texts
 from tomoset.model import Optics
 
 TOMOGRAM = "rlnTomoName"
@@ -20,6 +20,8 @@ CLASS = "rlnClassNumber"
 SCORE = "rlnAutopickFigureOfMerit"
 GROUP = "rlnOpticsGroup"
 VISIBLE = "rlnTomoVisibleFrames"
+#: Of images cut out of tomograms, against the pixel size of the tilt images.
+_BINNING = "rlnTomoSubtomogramBinning"
 CORNER = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 ORIGINS = tuple(f"rlnOrigin{axis}Angst" for axis in "XYZ")
@@ -81,6 +83,24 @@ class ParticleSource:
             return {}
         row = table.ints(GROUP).tolist().index(number)
         return {label: v[row] for label, v in table.columns.items() if label not in _KNOWN}
+
+    def rebinned(self, factor: float) -> ParticleSource:
+        """The same images of particles, beside tilt images that were binned."""
+        tables = list(self.file.tables)
+        for i, table in enumerate(tables):
+            if table.name == "optics" and _BINNING in table:
+                binning = exact_texts(table.floats(_BINNING) / factor)
+                tables[i] = table.with_columns({_BINNING: binning})
+        return replace(self, file=replace(self.file, tables=tuple(tables)))
+
+    def with_paths(self, change: Callable[[str], str]) -> ParticleSource:
+        """The same, with other texts where these may be paths, in columns that nobody knows."""
+        columns = {
+            label: [change(text) for text in texts]
+            for label, texts in self.table.columns.items()
+            if label not in _KNOWN
+        }
+        return replace(self, table=self.table.with_columns(columns))
 
     def joined(
         self, others: Sequence[ParticleSource], numbers: Sequence[Mapping[int, int]]

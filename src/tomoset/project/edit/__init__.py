@@ -9,6 +9,8 @@ from tomoset.project.edit.box import crop, pad
 from tomoset.project.edit.conditions import Condition
 from tomoset.project.edit.exclude import exclude, include
 from tomoset.project.edit.merge import merge
+from tomoset.project.edit.rebase import rebase
+from tomoset.project.edit.rebin import rebin
 from tomoset.project.edit.rename import rename
 from tomoset.project.edit.select import select
 from tomoset.project.edit.split import split
@@ -21,6 +23,8 @@ __all__ = [
     "include",
     "merge",
     "pad",
+    "rebase",
+    "rebin",
     "rename",
     "select",
     "split",

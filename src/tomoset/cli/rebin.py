@@ -1,0 +1,54 @@
+"""``tomoset rebin``: a project for binned tilt images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tomoset.cli._edits import carry_out, edit_options
+from tomoset.cli._shell import FINITE
+
+
+@click.command()
+@click.option(
+    "--factor", type=FINITE, required=True, metavar="B", help="Pixels of now in one of then."
+)
+@click.option(
+    "--images",
+    metavar="PATTERN",
+    help="What the binned images are called; {name} is the tomogram, and {folder}, {image} and "
+    "{ending} are parts of the old path. '{folder}{image}_binB{ending}' if not given.",
+)
+@click.option(
+    "--averaged",
+    is_flag=True,
+    help="A pixel is the mean of those that it covers (newstack -bin), not Fourier cropped.",
+)
+@click.option(
+    "--image-size",
+    type=click.Tuple([click.IntRange(min=1), click.IntRange(min=1)]),
+    metavar="W H",
+    help="Of the binned images [px]; that of the files, or the whole pixels that fit.",
+)
+@edit_options
+def rebin(
+    factor: float,
+    images: str | None,
+    averaged: bool,
+    image_size: tuple[int, int] | None,
+    **given: Any,
+) -> int:
+    """Change all numbers of a project to those for tilt images that were binned.
+
+    Images are not made: those that are not there are named in a warning.
+
+    \b
+        tomoset rebin optimisation_set.star --factor 4 --images 'bin4/{name}.mrc' -o bin4/
+    """
+    from tomoset.project.edit import rebin as rebinned
+
+    def edit(p: Any) -> Any:
+        return rebinned(p, factor, images=images, averaged=averaged, image_size=image_size)
+
+    return carry_out(edit, given)
