@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.builders.command import run
 from tests.builders.random_projects import random_project, seen, write_random_project
 from tomoset.errors import AssumptionWarning, LossyWarning, ModelError
-from tomoset.model import Project, Reconstruction
+from tomoset.geometry import rigid_parameters
+from tomoset.model import Alignment, Project, Reconstruction
 from tomoset.project import open_project
 from tomoset.project.edit import crop, exclude, include, pad, split
 
@@ -65,6 +66,27 @@ def test_cropped_and_padded_is_as_it_was(
         np.testing.assert_allclose(params[0], params[1])
         same_places(project, again)
         same_places(include(project), include(again))
+
+
+def test_an_alignment_that_waits_for_images_moves_too() -> None:
+    project = random_project(1, "relion5")
+    t = project.tomograms["TS_01"]
+    size, image, pixel = t.need_size(), t.need_image_size(), t.need_pixel_size()
+    angles, shifts = rigid_parameters(t.need_projections(), size=size, image_size=image)
+    alignment = Alignment(angles=angles, shifts=shifts * pixel)
+    waits = replace(t, projections=None, image_size=None, deformation=None, alignment=alignment)
+    before = Project(tomograms=project.tomograms.with_tomograms([waits]))
+    same = crop(before, (44, 41, 20)).tomograms["TS_01"].alignment
+    assert same is not None
+    np.testing.assert_array_equal(same.angles, alignment.angles)
+    np.testing.assert_array_equal(same.shifts, alignment.shifts)
+    moved = (
+        crop(before, (44, 41, 20), offset=(2, -1, 3)).tomograms["TS_01"].placed(image_size=image)
+    )
+    shift = np.array((44, 41, 20)) // 2 - np.array(size) // 2 - (2, -1, 3)
+    points = np.random.default_rng(0).uniform(0, 40, (9, 3))
+    plain = replace(t, deformation=None)
+    np.testing.assert_allclose(moved.project(points + shift), plain.project(points), atol=1e-9)
 
 
 def test_particles_outside_are_counted_and_go_if_asked() -> None:

@@ -284,14 +284,17 @@ def test_an_alignment_that_waits_for_sizes(tmp_path: Path) -> None:
     with pytest.raises(
         tomoset.ModelError, match=r"the middle of a size that is not known; write the sizes"
     ):
-        transform_tomogram(waiting, geometry.rotation_x(5))
-    transformed = transform_tomogram(replace(waiting, image_size=IMAGE), geometry.rotation_x(5))
+        transform_tomogram(replace(waiting, size=None), geometry.rotation_x(5))
     point = np.array([[1.0, 2, 3]])
-    np.testing.assert_allclose(
-        transformed.project(geometry.apply(geometry.rotation_x(5), point)),
-        before.project(point),
-        atol=1e-6,
-    )
+    moved = transform_tomogram(waiting, geometry.rotation_x(5))  # images stay, whatever their size
+    assert moved.alignment is not None
+    sized = transform_tomogram(replace(waiting, image_size=IMAGE), geometry.rotation_x(5))
+    for transformed in (moved.placed(image_size=IMAGE), sized):
+        np.testing.assert_allclose(
+            transformed.project(geometry.apply(geometry.rotation_x(5), point)),
+            before.project(point),
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import click
 from tomoset.cli._edits import carry_out, edit_options
 from tomoset.cli._shell import FINITE
 
+_SIZE = click.Tuple([click.IntRange(min=1), click.IntRange(min=1)])
+
 
 @click.command()
 @click.option(
@@ -27,18 +29,18 @@ from tomoset.cli._shell import FINITE
 )
 @click.option(
     "--image-size",
-    type=click.Tuple([click.IntRange(min=1), click.IntRange(min=1)]),
+    type=_SIZE,
+    metavar="W H",
+    help="Of the tilt images as they were, where they are not there [px].",
+)
+@click.option(
+    "--binned-size",
+    type=_SIZE,
     metavar="W H",
     help="Of the binned images [px]; that of the files, or the whole pixels that fit.",
 )
 @edit_options
-def rebin(
-    factor: float,
-    images: str | None,
-    averaged: bool,
-    image_size: tuple[int, int] | None,
-    **given: Any,
-) -> int:
+def rebin(factor: float, **given: Any) -> int:
     """Change all numbers of a project to those for tilt images that were binned.
 
     Images are not made: those that are not there are named in a warning.
@@ -48,7 +50,6 @@ def rebin(
     """
     from tomoset.project.edit import rebin as rebinned
 
-    def edit(p: Any) -> Any:
-        return rebinned(p, factor, images=images, averaged=averaged, image_size=image_size)
-
-    return carry_out(edit, given)
+    names = ("images", "averaged", "image_size", "binned_size")
+    options = {name: given.pop(name) for name in names}
+    return carry_out(lambda project: rebinned(project, factor, **options), given)

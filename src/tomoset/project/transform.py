@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -167,7 +168,8 @@ def transform_tomogram(
     """
     matrix = _checked(tomogram.name, transform)
     placed = tomogram.placed()
-    if placed.projections is None:
+    moved = _moved(placed, matrix, placed.size if size is None else size)
+    if moved is None:
         raise ModelError(
             f"tomogram {tomogram.name!r} cannot be transformed: "
             + (
@@ -178,9 +180,7 @@ def transform_tomogram(
                 "--to FORMAT --size W H D --image-size W H"
             )
         )
-    rotated = replace(
-        _without_old_frame(placed, matrix), projections=placed.projections @ _inverse(matrix)
-    )
+    rotated = replace(_without_old_frame(placed, matrix), **moved)
     rotated = rotated.with_excluded(lambda tilt: transform_tomogram(tilt, matrix, size=size))
     if size is not None:
         rotated = replace(rotated, size=size)
@@ -199,6 +199,32 @@ def transform_tomogram(
     if np.abs(there - origin).max() < _NOTHING:  # the same place: the table's texts stay
         return rotated
     return replace(rotated, depth_origin=there).with_depth_origin(origin)
+
+
+def _moved(
+    t: Tomogram, transform: Array, size: tuple[int, int, int] | None
+) -> dict[str, Any] | None:
+    """The alignment in the new frame, by field; None if it is not known.
+
+    One that waits for the size of images needs none: they stay.
+    """
+    if t.projections is not None:
+        return {"projections": t.projections @ _inverse(transform)}
+    alignment, pixel, any_image = t.alignment, t.optics.pixel_size, (2, 2)
+    if alignment is None or alignment.directions_only or None in (t.size, size, pixel):
+        return None
+    before = geometry.rigid_projections(
+        alignment.angles, alignment.shifts / pixel, size=t.need_size(), image_size=any_image
+    )
+    angles, shifts = geometry.rigid_parameters(
+        before @ _inverse(transform), size=size or t.need_size(), image_size=any_image
+    )
+    if np.array_equal(transform[:3, :3], np.eye(3)):
+        angles = alignment.angles
+    shifts = np.where(
+        np.abs(shifts * pixel - alignment.shifts) < _NOTHING, alignment.shifts, shifts * pixel
+    )
+    return {"alignment": replace(alignment, angles=angles, shifts=shifts)}
 
 
 def _without_old_frame(tomogram: Tomogram, transform: Array) -> Tomogram:

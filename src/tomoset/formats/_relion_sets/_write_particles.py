@@ -39,6 +39,9 @@ from tomoset.formats._texts import (
 )
 from tomoset.model import ParticleSet, TomogramSet
 
+#: A particle that moved by less stays, as when its tomogram is cropped about its middle [voxels].
+_NOWHERE = 1e-9
+
 Columns = Mapping[str, Sequence[str] | None]
 
 #: RELION 5 writes one 2D stack a particle, and says so here.
@@ -121,7 +124,7 @@ def _coordinate_columns(
         if old is None or label not in old:
             columns[label] = exact_texts(frame.to_centred(voxels, axis))
             continue
-        same = frame.to_voxels(old.floats(label), axis) == voxels
+        same = np.abs(frame.to_voxels(old.floats(label), axis) - voxels) < _NOWHERE
         moved = moved or not same.all()
         columns[label] = merge(old[label], same, exact_texts(frame.to_centred(voxels, axis)[~same]))
     if source is None or source.dialect == "relion4":

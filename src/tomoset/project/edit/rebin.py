@@ -31,6 +31,7 @@ class _Binning:
     factor: float
     averaged: bool
     image_size: tuple[int, int] | None
+    binned_size: tuple[int, int] | None
     images: str
 
     def pixels(self, points: Array) -> Array:
@@ -48,6 +49,7 @@ def rebin(
     images: str | None = None,
     averaged: bool = False,
     image_size: tuple[int, int] | None = None,
+    binned_size: tuple[int, int] | None = None,
 ) -> Project:
     """A project for tilt images that were binned: numbers change, and what is seen where does not.
 
@@ -68,6 +70,8 @@ def rebin(
         Whether a pixel is the mean of those that it covers, as IMOD's ``newstack -bin`` makes them;
         else pixel 0 stays pixel 0, as by Fourier cropping.
     image_size : (int, int), optional
+        Of the tilt images as they were, where they are not there [px].
+    binned_size : (int, int), optional
         Of the binned images [px]; that of the files, or as many whole pixels as fit, if not given.
 
     Raises
@@ -86,7 +90,13 @@ def rebin(
     """
     refuse_impossible("binning", factor)
     names = "{folder}{image}_bin" + f"{factor:g}" + "{ending}" if images is None else images
-    how = _Binning(factor=factor, averaged=averaged, image_size=image_size, images=names)
+    how = _Binning(
+        factor=factor,
+        averaged=averaged,
+        image_size=image_size,
+        binned_size=binned_size,
+        images=names,
+    )
     particles, manifolds = project.particles, project.manifolds
     after = project.with_sets(
         tomograms=project.tomograms.with_tomograms(
@@ -105,11 +115,11 @@ def rebin(
 
 
 def _tomogram(t: Tomogram, how: _Binning) -> Tomogram:
-    placed = t.placed()
+    placed = t.placed(image_size=t.image_size or how.image_size)
     if placed.alignment is not None:
         placed.need_projections()  # an error that says what is not known
     named = _renamed(placed, how).with_excluded(lambda tilt: _renamed(tilt, how))
-    size = how.image_size or _found_size(named) or _whole(placed.image_size, how.factor)
+    size = how.binned_size or _found_size(named) or _whole(placed.image_size, how.factor)
     return _scaled(named, size, how).with_excluded(lambda tilt: _scaled(tilt, size, how))
 
 
