@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,3 +238,32 @@ def test_texts_come_back(here: Path, dialect: str) -> None:
                     new.replace("again/", "p/")
                     == (Path("p") / path.relative_to(folder)).read_text()
                 )
+
+
+@pytest.mark.filterwarnings("ignore::tomoset.errors.AssumptionWarning")
+def test_pipelines_of_the_documentation_say_the_same(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[1] / "docs/projects.md").read_text()
+    python = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    console = re.search(r"```console\n(.*?)```", page, re.DOTALL)
+    assert python is not None
+    assert console is not None
+    write_random_project(3, "relion5", ".")
+    for path in Path("tilt_series").glob("*.star"):
+        (table,) = star.read(path).tables
+        column = [f"{10 + 3 * row}.0" for row in range(len(table))]
+        star.write(star.StarFile((table.with_columns({"rlnCtfMaxResolution": column}),)), path)
+    text = python[1].replace("tilts > 30", "tilts > 3")
+    exec(compile(text, "docs/projects.md", "exec"), {})
+    first = open_project("better")
+    assert all(
+        len(t.exclusions) == t.n_tilts + len(t.exclusions) - 4 for t in first.tomograms.values()
+    )
+    Path("better").rename("by_python")
+    for line in console[1].replace("tilts > 30", "tilts > 3").splitlines():
+        code, _, errors = run(capsys, *shlex.split(line.removeprefix("$ tomoset ")))
+        assert code == 0, errors
+    assert list(open_project("better").tomograms) == list(first.tomograms)
+    for name, t in open_project("better").tomograms.items():
+        np.testing.assert_array_equal(t.need_defocus()[0], first.tomograms[name].need_defocus()[0])
