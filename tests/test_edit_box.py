@@ -174,6 +174,20 @@ def test_the_commands_write_boxes_and_parts(
     less = open_project("less")
     assert {t.size for t in less.tomograms.values()} == {(50, 40, 24)}
     same_places(before, less, 1e-5)
+    for name, t in before.tomograms.items():  # what nothing has moved keeps its text
+        size = map(str, t.need_size())
+        code, _, errors = run(capsys, "pad", "less", "--tn", name, "--size", *size, "-o", name)
+        assert code == 0, errors
+        again, old = open_project(name).tomograms[name].source, t.source
+        assert again is not None
+        assert old is not None
+        for label, texts in old.tilts.items():
+            if "Defocus" in label:  # odd sizes have their middle elsewhere, in nine decimals
+                np.testing.assert_allclose(
+                    np.array(again.tilts[label], float), np.array(texts, float), atol=1e-8
+                )
+            elif "Proj" not in label:  # moved there and back, in twelve digits
+                assert list(again.tilts[label]) == list(texts), label
     code, _, errors = run(
         capsys, "pad", "less", "--size", "80", "80", "80", "--offset", "1", "2", "3", "-o", "more"
     )

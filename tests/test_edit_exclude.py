@@ -221,7 +221,12 @@ def test_the_commands_take_out_and_put_back(
         with t.open_images() as one, whole.tomograms[name].open_images() as other:
             for row in range(t.n_tilts):
                 np.testing.assert_array_equal(other.read(row), one.read(row))
-    assert run(capsys, "exclude", "p", "-o", "new")[0] == 1
+    Path("empty").write_text("# none\n\n")
+    for words, said in ((["--images-from", "empty"], "empty: holds no name"), ([], "say which"),
+                        (["--index", "99"], "say which tomograms are meant (--tn)"),
+                        (["--images-from", "nowhere"], "nowhere")):  # fmt: skip
+        code, _, errors = run(capsys, "exclude", "p", *words, "-o", "new")
+        assert (code, said in errors) == (1, True), errors
     assert not Path("new").exists()
 
 

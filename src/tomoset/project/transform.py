@@ -211,13 +211,15 @@ def _moved(
     if t.projections is not None:
         return {"projections": t.projections @ _inverse(transform)}
     alignment, pixel, any_image = t.alignment, t.optics.pixel_size, (2, 2)
-    if alignment is None or alignment.directions_only or None in (t.size, size, pixel):
+    if alignment is None or alignment.directions_only:
+        return None
+    if t.size is None or size is None or pixel is None:
         return None
     before = geometry.rigid_projections(
-        alignment.angles, alignment.shifts / pixel, size=t.need_size(), image_size=any_image
+        alignment.angles, alignment.shifts / pixel, size=t.size, image_size=any_image
     )
     angles, shifts = geometry.rigid_parameters(
-        before @ _inverse(transform), size=size or t.need_size(), image_size=any_image
+        before @ _inverse(transform), size=size, image_size=any_image
     )
     if np.array_equal(transform[:3, :3], np.eye(3)):
         angles = alignment.angles

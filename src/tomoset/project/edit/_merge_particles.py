@@ -94,13 +94,17 @@ def _renumbered(
 def _visible(pairs: Sequence[tuple[ParticleSet, TomogramSet]]) -> VisibleTilts | None:
     if all(particles.visible is None for particles, _ in pairs):
         return None
-    masks: list[npt.NDArray[np.bool_]] = []
+    flat, lengths = list[npt.NDArray[np.bool_]](), [np.zeros(1, np.int64)]
     for particles, tomograms in pairs:
         if particles.visible is None:
-            masks += [np.ones(tomograms[n].n_tilts, np.bool_) for n in particles.tomogram_names]
+            n_tilts = {name: t.n_tilts for name, t in tomograms.items()}
+            lengths.append(np.array([n_tilts[n] for n in particles.tomogram_names.tolist()]))
+            flat.append(np.ones(int(lengths[-1].sum()), np.bool_))
         else:
-            masks += particles.visible
-    return VisibleTilts.of(masks)
+            masks = VisibleTilts.of(particles.visible)
+            lengths.append(masks.lengths)
+            flat.append(masks.flat)
+    return VisibleTilts(np.concatenate(flat), np.cumsum(np.concatenate(lengths)))
 
 
 def _triples(sets: Sequence[ParticleSet], field: str) -> Any:

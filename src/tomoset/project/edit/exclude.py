@@ -153,13 +153,22 @@ def _places(before: Tomogram, after: Tomogram) -> Ints:
 def _visible(particles: ParticleSet, places: Mapping[str, Ints]) -> ParticleSet:
     if particles.visible is None:
         return particles
-    masks = list(particles.visible)
+    masks, order = VisibleTilts.of(particles.visible), list[Ints]()
+    flat, lengths = list[npt.NDArray[np.bool_]](), masks.lengths.copy()
     for name, rows in particles.by_tomogram().items():
-        if name in places:
+        some = masks.take(rows).flat
+        if name in places and len(rows):
             at = places[name]
-            for row in rows.tolist():
-                masks[row] = (at < 0) | masks[row][at]
-    return replace(particles, visible=VisibleTilts.of(masks))
+            some = ((at < 0) | some.reshape(len(rows), -1)[:, at]).ravel()
+            lengths[rows] = len(at)
+        flat.append(some)
+        order.append(rows)
+    if not order:
+        return particles
+    rows = np.concatenate(order)
+    starts = np.concatenate([[0], np.cumsum(lengths[rows])])
+    back = np.argsort(rows, kind="stable")
+    return replace(particles, visible=VisibleTilts(np.concatenate(flat), starts).take(back))
 
 
 def _weights(after: Tomogram, places: Ints) -> Callable[[Array], Array]:

@@ -10,7 +10,7 @@ import numpy as np
 from tomoset.errors import LossyWarning, ModelError, some_of
 from tomoset.model import Project
 from tomoset.paths import file_names
-from tomoset.project.edit._follow import of_tomograms
+from tomoset.project.edit._follow import parts_of
 from tomoset.project.edit.quantities import SeriesQuantities
 from tomoset.project.edit.select import named
 
@@ -63,7 +63,7 @@ def split(
         found = _by_lists(project, parts)
     else:
         found = _equal(project, into or 0)
-    return {name: of_tomograms(project, some) for name, some in found.items()}
+    return dict(zip(found, parts_of(project, list(found.values())), strict=True))
 
 
 def _equal(project: Project, parts: int) -> dict[str, list[str]]:
