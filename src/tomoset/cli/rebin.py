@@ -14,7 +14,13 @@ _SIZE = click.Tuple([click.IntRange(min=1), click.IntRange(min=1)])
 
 @click.command()
 @click.option(
-    "--factor", type=FINITE, required=True, metavar="B", help="Pixels of now in one of then."
+    "--bin",
+    "--factor",
+    "factor",
+    type=FINITE,
+    required=True,
+    metavar="B",
+    help="Pixels of now in one of then.",
 )
 @click.option(
     "--images",
@@ -46,7 +52,7 @@ def rebin(factor: float, **given: Any) -> int:
     Images are not made: those that are not there are named in a warning.
 
     \b
-        tomoset rebin optimisation_set.star --factor 4 --images 'bin4/{name}.mrc' -o bin4/
+        tomoset rebin optimisation_set.star --bin 4 --images 'bin4/{name}.mrc' -o bin4/
     """
     from tomoset.project.edit import rebin as rebinned
 
