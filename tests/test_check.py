@@ -118,6 +118,20 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "D01": [replace(t, pre_exposure=None)],
         "D03": [replace(t, pre_exposure=with_row(doses, 0, 6))],
         "D04": [replace(t, pre_exposure=doses + 3)],
+        "S08": [replace(t, stack="other.mrc"), replace(other, stack=None, movies=tuple("abcde"))],
+        "F09": [replace(t, half_images=(tuple("abcde"), ()))],
+        "F10": [replace(t, optics=replace(t.optics, pixel_size=4.0))],
+        "F11": [replace(t, stack=str(Path("a.mrc").absolute()))],
+        "F12": [replace(t, fiducials="a.mrc")],
+        "D05": [replace(t, acquisition=np.arange(5))],
+        "D06": [replace(t, fractional_dose=2.0)],
+        "C04": [replace(t, defocus_u=t.defocus_v, defocus_v=t.defocus_u)],
+        "C05": [replace(t, defocus_angle=np.full(5, 190.0))],
+        "C06": [replace(t, ctf_scale=np.array([0.7, 0.1, 1, 0.9, 0.7]))],
+        "G13": [replace(t, nominal_axis=np.full(5, 85.0))],
+        "G14": [replace(t, nominal_tilts=np.array([-40.0, 20, 0, -20, 40]))],
+        "G15": [replace(t, nominal_tilts=np.array([-40.0, -20, -0.001, 0, 40]), projections=P[[0, 1, 2, 2, 4]])],
+        "R03": [t.select([2])],
         "C01": [replace(t, defocus_u=None)],
         "C02": [replace(t, defocus_u=with_row(np.asarray(t.defocus_u), 1, 2.9))],
         "C03": [replace(t, defocus_u=with_row(np.asarray(t.defocus_u), 1, 45000))],
@@ -149,8 +163,11 @@ def test_each_rule_is_broken_once(sound: Tomogram) -> None:
         assert code in found, f"{code} was not found, only {found}"
         # A broken tomogram may break a second rule with the first, never many.
         assert len(set(found)) <= 2, f"{code} came with {found}"
-    # These ask of sets that were read from a file, F08 of every image: below.
-    assert {rule.code for rule in RULES} == {*cases, "S01", "S05", "L01", "R01", "R02", "F08"}
+    # These ask of sets that were read from a file, F08 of every image: below. Those of linked sets
+    # and of what programs need: tests/test_check_projects.py.
+    of_files = {"S01", "S05", "R01", "R02", "F08"}
+    others = {rule.code for rule in RULES if rule.linked or rule.code[0] in "LN"}
+    assert {rule.code for rule in RULES} == {*cases, *of_files, *others}
 
 
 def use(*tomograms: Tomogram) -> list[tuple[str | None, str]]:

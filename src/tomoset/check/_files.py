@@ -6,12 +6,14 @@ import os
 from collections import Counter
 
 from tomoset.check._axis import contradicted_axis
-from tomoset.errors import TomosetError
+from tomoset.errors import TomosetError, some_of
+from tomoset.formats import bare
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack, read_header
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.model.image_use import used_twice
 from tomoset.model.rules import Found
+from tomoset.paths import from_here
 
 
 def empty(tomograms: TomogramSet) -> Found:
@@ -124,3 +126,45 @@ def _voxel_size(path: str) -> float:
         return read_header(path).pixel_size
     except TomosetError:
         return 0.0
+
+
+def half_images(t: Tomogram) -> str | None:
+    if t.half_images is None or all(t.half_images):
+        return None
+    which = "even" if not t.half_images[0] else "odd"
+    return f"there are no images of the {which} frames, those of the others are named"
+
+
+def absolute_paths(t: Tomogram) -> str | None:
+    bad = [path for path in own_paths(t) if os.path.isabs(path) and from_here(path) != path]
+    return f"{some_of(bad, 2)} could be relative to the working folder" if bad else None
+
+
+def own_paths(t: Tomogram) -> list[str]:
+    """Paths of files, one by one, as the set names them; single images by the first."""
+    made = t.reconstruction
+    volumes = () if made is None else (made.path, made.half1, made.half2)
+    first = None if not t.images else t.images[0].rpartition("@")[2]
+    return [path for path in (t.stack, first, t.fiducials, *volumes) if path]
+
+
+def names_of_others(tomograms: TomogramSet) -> Found:
+    """Files whose name is that of another tomogram, and not of their own."""
+    others = {bare(name): name for name in tomograms}
+    for name, t in tomograms.items():
+        for path in own_paths(t) if t.images is None else ():
+            meant = others.get(bare(path))
+            if meant is not None and bare(meant) != bare(name):
+                yield name, f"{path} is called like {meant}"
+
+
+def header_pixels(tomograms: TomogramSet) -> Found:
+    """Stacks whose header has half or twice the pixel size: they are binned, or the set is."""
+    for name, t in tomograms.items():
+        file = _first_file(t)
+        if t.optics.pixel_size is None or t.image_size is None or file is None:
+            continue
+        ratio = _voxel_size(stack_path(file)) / t.optics.pixel_size
+        if any(abs(ratio / factor - 1) < 0.01 for factor in (0.25, 0.5, 2, 4, 8)):
+            theirs, own = ratio * t.optics.pixel_size, t.optics.pixel_size
+            yield name, f"the header of {file} has pixels of {theirs:.4g} Å, the set {own:.4g} Å"

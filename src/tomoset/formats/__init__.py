@@ -35,6 +35,7 @@ from tomoset.formats._format import (
 )
 from tomoset.formats._importing import larger_first
 from tomoset.formats._names import Renaming, read_listed, read_renaming
+from tomoset.formats._names import Renaming, bare, read_renaming
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._pick_names import names_path, read_names
 from tomoset.formats._picks import joined as joined_particles
@@ -81,6 +82,7 @@ __all__ = [
     "Renaming",
     "Tolerance",
     "TomogramSet",
+    "bare",
     "beads_format",
     "check_images",
     "format_list",

@@ -226,6 +226,9 @@ class Format:
         Fields of `ParticleSet`, besides places and orientations, that they say.
     numbers_tomograms : bool
         Whether its tables of particles have numbers for names of tomograms, and a map beside.
+    needs : mapping of str to tuple of str
+        What its programs cannot do without, by the program (empty: all of them): fields of
+        `Tomogram`, `Optics`, `ParticleSet` or `Project`. `tomoset check --for` asks for them.
     about : str
         What `tomoset import NAME --help` says.
     """
@@ -244,6 +247,7 @@ class Format:
     particle_files: tuple[str, ...] = ()
     particle_says: frozenset[str] = frozenset()
     numbers_tomograms: bool = False
+    needs: Mapping[str, tuple[str, ...]] = {}
     about: str = ""
 
     def can(self, ability: Ability) -> bool:

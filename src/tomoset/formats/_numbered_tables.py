@@ -63,6 +63,7 @@ class NumberedTables(Format, ABC):
     alignments = False
     particle_says = frozenset({"classes", "scores"})
     numbers_tomograms = True
+    needs: Mapping[str, tuple[str, ...]] = {"": ("particles", "size", "pixel_size")}
 
     @abstractmethod
     def table_of(self, path: str) -> Numbered:

@@ -144,6 +144,18 @@ def refuse_repeated(tables: Iterable[star.Table], names: Iterable[str], path: st
                 )
 
 
+def needs_of(images: str) -> dict[str, tuple[str, ...]]:
+    """What programs need that read tilt images from this field.
+
+    Without doses neither dialect opens a set; without optics there is no CTF.
+    """
+    optics = ("voltage", "spherical_aberration", "amplitude_contrast")
+    reconstruct = (images, "projections", "size", "pixel_size", "pre_exposure", *optics)
+    extract = (*reconstruct, "defocus_u", "particles")
+    refine = (*extract, "angles", "halves", "half1", "half2")
+    return {"reconstruct": reconstruct, "extract": extract, "refine-ctf": refine, "polish": refine}
+
+
 class Relion(Format, ABC):
     """A dialect of RELION's STAR files."""
 
@@ -265,6 +277,20 @@ def _rows_out_of_order(t: Tomogram) -> str | None:
     return "rows name other images of the stack than their own numbers, which RELION ignores"
 
 
+def _one_tilt(t: Tomogram) -> str | None:
+    if t.n_tilts != 1 or t.fractional_dose is not None:
+        return None
+    return "it has one tilt image, and RELION takes the dose of an image from the first two"
+
+
+SEVERAL_TILTS = Rule(
+    "R03",
+    "warning",
+    "RELION finds the dose of an image",
+    "Leave the tomogram out: select the others:",
+    each(_one_tilt),
+    command="select SET --tn NAME -o DST",
+)
 ROWS_IN_ORDER = Rule(
     "R02",
     "warning",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Copick(Format):
     reads = "particle tables `Picks/*.json`"
     writes = "the same"
     alignments = False
+    needs: Mapping[str, tuple[str, ...]] = {"": ("particles", "size", "pixel_size")}
     particle_files = (".json",)
     particle_says = frozenset({"scores"})
 

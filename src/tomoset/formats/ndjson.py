@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,7 @@ class Ndjson(Format):
     reads = "particle tables `.ndjson`"
     writes = "the same"
     alignments = False
+    needs: Mapping[str, tuple[str, ...]] = {"": ("particles", "size", "pixel_size")}
     particle_files = (".ndjson",)
 
     def detect_particles(self, path: str, head: bytes) -> bool:

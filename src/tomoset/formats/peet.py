@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ class Peet(Format):
     reads = "particle tables `_MOTL.csv`, each with its model `.mod`"
     writes = "the same"
     alignments = False
+    needs: Mapping[str, tuple[str, ...]] = {"": ("particles", "size", "pixel_size")}
     particle_files = (".csv",)
     particle_says = frozenset({"classes", "scores"})
 

@@ -24,7 +24,15 @@ from tomoset.errors import (
 )
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
-from tomoset.formats._relion import ROWS_IN_ORDER, Labelled, Relion, find_global, refuse_duplicates
+from tomoset.formats._relion import (
+    ROWS_IN_ORDER,
+    SEVERAL_TILTS,
+    Labelled,
+    Relion,
+    find_global,
+    needs_of,
+    refuse_duplicates,
+)
 from tomoset.formats._relion_labels import (
     ALIGNMENT_LABELS,
     ANGLES,
@@ -277,6 +285,7 @@ class Relion4(Relion):
     package = "RELION 4"
     url = "https://relion.readthedocs.io/en/release-4.0/"
     abilities = frozenset({"magnification", "stretch", "skew", "deformation", "linked sets"})
+    needs = needs_of("stack")
     rules = (
         Rule(
             "R01",
@@ -287,6 +296,7 @@ class Relion4(Relion):
             command="convert SET DST --to relion5",
         ),
         ROWS_IN_ORDER,
+        SEVERAL_TILTS,
     )
 
     def find_global(self, tables: Iterable[Labelled]) -> int | None:

@@ -8,7 +8,7 @@ https://relion.readthedocs.io/en/release-5.0/
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,9 +25,11 @@ from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
 from tomoset.formats._relion import (
     ROWS_IN_ORDER,
+    SEVERAL_TILTS,
     Labelled,
     Relion,
     find_global,
+    needs_of,
     refuse_repeated,
 )
 from tomoset.formats._relion_labels import (
@@ -379,7 +381,11 @@ class Relion5(Relion):
     abilities = frozenset(
         {"deformation", "single images", "parts of stacks", "centred coordinates", "linked sets"}
     )
-    rules = (ROWS_IN_ORDER,)
+    rules = (ROWS_IN_ORDER, SEVERAL_TILTS)
+    needs: Mapping[str, tuple[str, ...]] = {
+        **needs_of("images"),
+        "align": ("images", "pixel_size", "nominal_tilts", "nominal_axis"),
+    }
 
     def find_global(self, tables: Iterable[Labelled]) -> int | None:
         """The table that names STAR files of tilt series, or has their angles beside it."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from tomoset.model.project import Project
 from tomoset.model.tomogram import Tomogram
 from tomoset.model.tomogram_set import TomogramSet
 
@@ -47,7 +48,8 @@ class Problem:
 class Rule:
     """A rule: its code, how bad a break of it is, what it asks, what to do, and its test.
 
-    The command that carries out the cure, if there is one, is ``tomoset`` and this.
+    The command that carries out the cure, if there is one, is ``tomoset`` and this. `linked` is
+    its test of the sets that refer to tomograms, where it asks of those.
     """
 
     code: str
@@ -56,6 +58,7 @@ class Rule:
     cure: str
     test: Callable[[TomogramSet], Iterator[tuple[str | None, str]]]
     command: str | None = None
+    linked: Callable[[Project], Iterator[tuple[str | None, str]]] | None = None
 
     def problem(self, tomogram: str | None, message: str) -> Problem:
         """One break of it."""

@@ -95,6 +95,9 @@ class Aretomo(Format):
     abilities = frozenset({"excluded views", "parts of stacks"})
     labels: Mapping[str, str] = {"size": "-VolZ", "stack": "-InMrc"}
     options = _OPTIONS
+    needs: Mapping[str, tuple[str, ...]] = {
+        "": ("stack", "projections", "size", "image_size", "pixel_size")
+    }
     about = """Import alignments by AreTomo, from .aln files or folders of them.
 
     \b

@@ -31,6 +31,9 @@ class Eman2(JsonFormat, Eman2Particles):
     }
     keys = ("tlt_params", "apix_unbin", "boxes_3d")
     pattern = "*_info.json"
+    needs: Mapping[str, tuple[str, ...]] = {
+        "": ("stack", "projections", "size", "image_size", "pixel_size")
+    }
     about = """Import tilt series of EMAN2, from info files or a project's folder.
 
     \b

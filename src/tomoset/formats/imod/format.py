@@ -127,6 +127,9 @@ class Imod(Format):
     abilities = frozenset({"magnification", "stretch", "skew", "deformation", "excluded views"})
     labels = _LABELS
     options = _OPTIONS
+    needs: Mapping[str, tuple[str, ...]] = {
+        "": ("stack", "projections", "size", "image_size", "pixel_size")
+    }
     bead_files = (".resid", ".fid", ".mod")
     about = """Import alignments by IMOD, from etomo's FOLDERS or from RELION's import table.
 

@@ -84,6 +84,9 @@ class Warp(Format):
         "movies": "MoviePath",
     }
     options = _OPTIONS
+    needs: Mapping[str, tuple[str, ...]] = {
+        "": ("images", "projections", "size", "image_size", "pixel_size", "pre_exposure")
+    }
     about = """Import tilt series of Warp, WarpTools and M.
 
     \b
