@@ -19,6 +19,7 @@ demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
 docs: install
+	$(BIN)/python docs/make_rules.py
 	$(BIN)/python docs/make_pictures.py
 
 test: install

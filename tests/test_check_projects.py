@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import warnings
 from dataclasses import replace
@@ -144,7 +145,7 @@ def test_what_links_of_files_say_is_among_the_problems(
     assert code == 0
     assert "are left out" in said["L02"]
     assert "TS_2_Vol TS_02" in said["L02"]  # the map that puts it right
-    assert "trajectories are of no particle" in said["M01"]
+    assert "trajectories of no particle" in said["M01"]
     assert run(capsys, "check", links, "--select", "L", "--strict")[0] == 1
     file.unlink()
     code, out, _ = run(capsys, "check", links)
@@ -304,3 +305,15 @@ def test_nothing_of_a_project_is_looked_at_that_is_not_there() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert linked(Project(tomograms=random_project(1).tomograms)) == []
+
+
+def test_the_page_of_rules_is_that_of_the_code() -> None:
+    """`make docs` makes it."""
+    spec = importlib.util.spec_from_file_location("make_rules", ROOT / "docs/make_rules.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = module.rules_page()
+    assert (ROOT / "docs/rules.md").read_text() == page
+    assert all(f"| {rule.code} |" in page for rule in RULES)

@@ -61,7 +61,7 @@ class Reader:
 def stray_trajectories(project: Project) -> Found:
     lost = strays(project)
     if lost:
-        yield None, f"{len(lost)} trajectories are of no particle: {some_of(lost)}"
+        yield None, f"there are trajectories of no particle: {some_of(lost)}"
 
 
 def strays(project: Project) -> list[str]:
@@ -85,7 +85,10 @@ def jumps(project: Project) -> Found:
             continue
         whole = [way for way in ways if len(way) == t.n_tilts]
         if n := len(ways) - len(whole):
-            yield tomogram, f"{n} trajectories are of another number of images than {t.n_tilts}"
+            yield (
+                tomogram,
+                f"{n} of {len(ways)} trajectories have other rows than {t.n_tilts} tilt images",
+            )
         if whole:
             steps = np.linalg.norm(np.diff(np.stack(whole)[:, _order(t)], axis=1), axis=2)
             if n := int((steps > JUMP).any(axis=1).sum()):

@@ -134,7 +134,8 @@ def unseen(project: Project) -> Found:
         n = project.tomograms[name].n_tilts
         wrong, none = int((masks.lengths[rows] != n).sum()), int((seen[rows] == 0).sum())
         if wrong:
-            yield name, f"{wrong} particles have visible tilts of another number than {n}"
+            said = f"{wrong} of {len(rows)} particles have visible tilts of another number"
+            yield name, f"{said} than {n}"
         if none:
             yield name, f"{none} of {len(rows)} particles are visible in no tilt image"
 
@@ -144,7 +145,7 @@ def empty_tomograms(project: Project) -> Found:
         held = set(project.particles.tomogram_names.tolist())
         empty = [name for name in project.tomograms if name not in held]
         if empty:
-            yield None, f"{len(empty)} tomograms hold no particles: {some_of(empty)}"
+            yield None, f"there are no particles in {some_of(empty)}"
 
 
 def repeated_rows(project: Project) -> Found:
@@ -152,7 +153,7 @@ def repeated_rows(project: Project) -> Found:
     if project.particles is not None:
         names = project.particles.tomogram_names[repeats(project)].tolist()
         for name, n in Counter(names).items():
-            yield name, f"{n} particles are there twice"
+            yield name, f"particles that equal an earlier one: {n}"
 
 
 def repeats(project: Project) -> Ints:

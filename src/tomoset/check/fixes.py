@@ -168,7 +168,7 @@ def _without_strays(project: Project) -> tuple[Project, list[str]]:
         return project, []
     gone = set(lost)
     kept = motion.with_trajectories({n: way for n, way in motion.items() if n not in gone})
-    return project.with_sets(trajectories=kept), [f"{len(lost)} trajectories"]
+    return project.with_sets(trajectories=kept), [_count(len(lost), "trajector", "y", "ies")]
 
 
 def _without_repeats(project: Project) -> tuple[Project, list[str]]:
@@ -182,7 +182,11 @@ def _without_repeats(project: Project) -> tuple[Project, list[str]]:
     if project.trajectories is not None:
         named = replace(particles, names=particles.particle_names)
     project = project.with_sets(particles=named.select(keep))
-    return _without_strays(project)[0], [f"{len(rows)} particles"]
+    return _without_strays(project)[0], [_count(len(rows), "particle", "", "s")]
+
+
+def _count(number: int, what: str, one: str, many: str) -> str:
+    return f"{number} {what}{one if number == 1 else many}"
 
 
 #: In this order.

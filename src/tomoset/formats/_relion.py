@@ -287,7 +287,7 @@ SEVERAL_TILTS = Rule(
     "R03",
     "warning",
     "RELION finds the dose of an image",
-    "Leave the tomogram out: select the others:",
+    "Select the others:",
     each(_one_tilt),
     command="select SET --tn NAME -o DST",
 )
