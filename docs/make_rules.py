@@ -9,8 +9,8 @@ from tomoset.check.fixes import FIXES
 
 _HEAD = """# What `tomoset check` asks
 
-Made by `make docs` of the rules in the code. `tomoset check --select F,D01 --ignore F11` asks some of
-them, by the beginnings of their codes. Errors stop or spoil later work; warnings may; notes
+Made by `make docs` of the rules in the code. `tomoset check --select F,D01 --ignore F11` asks some
+of them, by the beginnings of their codes. Errors stop or spoil later work; warnings may; notes
 (`--notes`) are good to know. Codes are never used again for another rule.
 """
 _LETTERS = {

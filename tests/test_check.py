@@ -128,7 +128,7 @@ def broken(t: Tomogram) -> dict[str, list[Tomogram]]:
         "C04": [replace(t, defocus_u=t.defocus_v, defocus_v=t.defocus_u)],
         "C05": [replace(t, defocus_angle=np.full(5, 190.0))],
         "C06": [replace(t, ctf_scale=np.array([0.7, 0.1, 1, 0.9, 0.7]))],
-        "G13": [replace(t, nominal_axis=np.full(5, 85.0))],
+        "G13": [replace(t, nominal_axis=np.full(5, 85.0), nominal_tilts=np.arange(5) * 20.0 - 40)],
         "G14": [replace(t, nominal_tilts=np.array([-40.0, 20, 0, -20, 40]))],
         "G15": [replace(t, nominal_tilts=np.array([-40.0, -20, -0.001, 0, 40]), projections=P[[0, 1, 2, 2, 4]])],
         "R03": [t.select([2])],

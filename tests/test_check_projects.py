@@ -12,12 +12,21 @@ import numpy as np
 import pytest
 
 from tests.builders.command import run
+from tests.builders.imod_folder import make_folder
 from tests.builders.random_projects import random_project, write_random_project
 from tomoset import star
 from tomoset.check import RULES, check_project, chosen_codes, targets
 from tomoset.errors import UnsupportedError
-from tomoset.formats import FORMATS
-from tomoset.model import Optics, ParticleSet, Project, TrajectorySet, VisibleTilts
+from tomoset.formats import FORMATS, open_parts, read
+from tomoset.model import (
+    Optics,
+    ParticleSet,
+    Project,
+    Tomogram,
+    TomogramSet,
+    TrajectorySet,
+    VisibleTilts,
+)
 
 ROOT = Path(__file__).parents[1]
 DIALECTS = ("relion4", "relion5")
@@ -317,3 +326,60 @@ def test_the_page_of_rules_is_that_of_the_code() -> None:
     page = module.rules_page()
     assert (ROOT / "docs/rules.md").read_text() == page
     assert all(f"| {rule.code} |" in page for rule in RULES)
+
+
+# What the microscope recorded
+
+
+def recorded(t: Tomogram) -> set[str]:
+    found = check_project(Project(tomograms=TomogramSet([t])), codes={"G13", "G14"})
+    return {p.code for p in found}
+
+
+def test_real_alignments_agree_with_the_microscope(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RELION's of EMPIAR-10164, from SerialEM's angles: every sign of them matters."""
+    monkeypatch.chdir(shared / "data/relion5/EMPIAR-10164")
+    reading = open_parts("AlignTiltSeries/job005/aligned_tilt_series.star")
+    for t in reading.project.tomograms.values():
+        assert t.nominal_axis is not None
+        assert t.nominal_tilts is not None
+        assert recorded(t) == set()
+        turned = replace(t, nominal_axis=t.nominal_axis + 180)
+        negated = replace(t, nominal_tilts=-t.nominal_tilts)
+        assert recorded(turned) == {"G13"}
+        assert recorded(negated) == {"G13"}
+        assert recorded(replace(turned, nominal_tilts=negated.nominal_tilts)) == set()
+        assert recorded(replace(t, nominal_axis=-t.nominal_axis)) >= {"G13"}
+        assert recorded(replace(t, nominal_axis=t.nominal_axis + 90)) == {"G13"}
+        assert recorded(replace(t, nominal_tilts=t.nominal_tilts + 12)) == set()  # a lamella
+        moved = np.roll(t.nominal_tilts, 3)
+        assert recorded(replace(t, nominal_tilts=moved)) == {"G14"}
+
+
+@pytest.mark.parametrize(
+    "turn", [[], ["--no-flip"], ["--flipYZ"], ["--flipYZ", "--flipZ"], ["--flipZ"]]
+)
+def test_a_tomogram_that_is_turned_about_x_agrees_too(
+    turn: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(Path("TS"))
+    Path("TS/TS.rawtlt").write_text("-40\n-20\n0\n20\n40\n")
+    source = ["TS"]
+    if "--flipZ" in turn or "--flipYZ" in turn:
+        Path("t.star").write_text(
+            "data_\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesName\n_rlnTomoImportImodDir\n"
+            "_rlnTomoImportCulledFile\nTS TS/TS.st TS c.mrc\n"
+        )
+        source = ["--i", "t.star"]
+    code, _, err = run(
+        capsys, "import", "imod", *source, "-o", "s.star", *turn, "--angpix", "2", "--fd", "3"
+    )
+    assert code == 0, err
+    (t,) = read("s.star").values()
+    nominal = np.array([-40.0, -20, 0, 20, 40])
+    t = replace(t, nominal_tilts=nominal, nominal_axis=np.full(5, 85.0))
+    assert recorded(t) == set()
+    mirrored = np.linalg.det(t.need_projections()[0, :3, :3]) < 0
+    assert recorded(replace(t, nominal_tilts=-nominal)) == (set() if mirrored else {"G13"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tomoset import geometry
 from tomoset.model import Tomogram
 from tomoset.model.quantities import listed
 
@@ -14,53 +15,77 @@ Array = npt.NDArray[np.float64]
 _AXIS, _TILT = 10.0, 5.0
 
 
-def _turned(t: Tomogram) -> float | None:
-    """Of the aligned tilt axis against the nominal one: the median, from -180 to 180 [deg]."""
-    aligned = t.projections is not None or t.alignment is not None
-    if not aligned or t.nominal_axis is None or np.isnan(t.nominal_axis).any() or not t.n_tilts:
+def _views(t: Tomogram) -> Array | None:
+    """Rotations from the tomogram to each image: (n, 3, 3), mirrored where it is."""
+    if t.n_tilts < 3:
         return None
-    away = np.deg2rad(t.tilt_axis_angles - t.nominal_axis)
-    return float(np.rad2deg(np.arctan2(np.median(np.sin(away)), np.median(np.cos(away)))))
-
-
-def _inverted(t: Tomogram) -> bool | None:
-    """Whether aligned tilts have the sign opposite to the nominal ones; None: they do not tell."""
-    aligned = t.projections is not None or t.alignment is not None
-    if not aligned or t.nominal_tilts is None or np.isnan(t.nominal_tilts).any() or t.n_tilts < 3:
+    if t.projections is not None:
+        u, _, v = np.linalg.svd(t.projections[:, :3, :3])
+        return np.asarray(u @ v)
+    if t.alignment is None:
         return None
-    if np.ptp(t.nominal_tilts) < 2 * _TILT:
+    x, y, z = t.alignment.angles.T
+    views = geometry.rotation_z(z) @ geometry.rotation_y(y) @ geometry.rotation_x(x)
+    return np.asarray(views[:, :3, :3])
+
+
+def _turns(views: Array) -> Array:
+    """Rotation of each view against the first one, in the image frame: (n, 3) [deg].
+
+    It is the change of the tilt times the axis, whatever way the tomogram itself is turned.
+    """
+    between = views @ views[0].T
+    s = (between - between.swapaxes(1, 2))[:, [2, 0, 1], [1, 2, 0]] / 2
+    sine = np.linalg.norm(s, axis=1)
+    angle = np.arctan2(sine, (np.trace(between, axis1=1, axis2=2) - 1) / 2)
+    return np.asarray(s * np.rad2deg(angle / np.maximum(sine, 1e-12))[:, None])
+
+
+def _seen(t: Tomogram) -> tuple[Array, Array] | None:
+    """The direction of the axis about which nominal tilts go up, and tilts about it [deg].
+
+    Both follow from the alignment; an axis that is turned round has the tilts' other sign.
+    """
+    nominal, views = t.nominal_tilts, _views(t)
+    if views is None or nominal is None or np.isnan(nominal).any():
         return None
-    same, other = (_scatter(t.tilt_angles - sign * t.nominal_tilts) for sign in (1, -1))
-    return bool(other < same)
-
-
-def _scatter(away: Array) -> float:
-    return float(np.median(np.abs(away - np.median(away))))
+    if np.ptp(nominal) < 2 * _TILT:
+        return None
+    turns = _turns(views)
+    centred = turns - np.median(turns, axis=0)
+    axis = (centred * (nominal - np.median(nominal))[:, None]).sum(axis=0)
+    length = np.linalg.norm(axis)
+    return None if length == 0 else (axis / length, turns @ axis / length)
 
 
 def axis_as_recorded(t: Tomogram) -> str | None:
-    """An axis turned by 180° is the same one, if the tilts have the other sign too."""
-    away = _turned(t)
-    if away is None or abs(away) <= _AXIS:
+    seen = _seen(t)
+    if seen is None or t.nominal_axis is None or np.isnan(t.nominal_axis).any():
+        return None
+    (x, y, _), _ = seen
+    away = np.rad2deg(np.arctan2(-x, y)) - float(np.median(t.nominal_axis))
+    away = (away + 180) % 360 - 180
+    if abs(away) <= _AXIS:
         return None
     if abs(away) >= 180 - _AXIS:
-        if _inverted(t) is not False:
-            return None
+        views = _views(t)
+        if views is not None and np.linalg.det(views[0]) < 0:
+            return None  # of the tomogram, or of the depth: a mirror image may be meant
         return (
-            f"the aligned tilt axis is {away:.0f}° from the nominal one, and tilts have the same "
-            "sign: one of the two is turned round, or the tomogram is a mirror image"
+            "the tilt axis, or the sign of the tilts, is turned round against what the microscope "
+            "recorded: the tomogram may be a mirror image"
         )
-    about = " (programs differ by 90° in what they call the axis)" * (abs(abs(away) - 90) < _AXIS)
+    about = " (programs differ by 90° in what they call the axis)" * int(
+        abs(abs(away) - 90) < _AXIS
+    )
     return f"the aligned tilt axis is {away:.0f}° from the nominal one{about}"
 
 
 def tilts_as_recorded(t: Tomogram) -> str | None:
-    inverted, turned = _inverted(t), _turned(t)
-    if inverted is None or t.nominal_tilts is None:
+    seen = _seen(t)
+    if seen is None or t.nominal_tilts is None:
         return None
-    if inverted and turned is not None and abs(turned) <= 90:
-        return "aligned tilts have the opposite sign to the nominal ones, about the same axis"
-    away = t.tilt_angles - (-1 if inverted else 1) * t.nominal_tilts
+    away = seen[1] - t.nominal_tilts
     away = away - np.median(away)
     bad = np.abs(away) > _TILT
     if not bad.any():
