@@ -130,6 +130,18 @@ def test_each_rule_of_linked_sets_is_broken_once() -> None:
     assert {rule.code for rule in RULES if rule.linked} == {c.strip() for c in cases} | {"L04"}
 
 
+def test_places_are_counted_once_for_all_tomograms(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, own = [], ParticleSet.positions.fget  # type: ignore[attr-defined]
+
+    def positions(particles: ParticleSet) -> np.ndarray:
+        asked.append(1)
+        return np.asarray(own(particles))
+
+    monkeypatch.setattr(ParticleSet, "positions", property(positions))
+    assert linked(sound()) == []
+    assert len(asked) == 2
+
+
 def test_masks_of_another_length_are_said() -> None:
     project = sound()
     assert project.particles is not None

@@ -153,6 +153,12 @@ def asking(*command: str) -> Callable[[int, str], Callable[[], object]]:
     return of
 
 
+def checking(n: int, dialect: str) -> Callable[[], object]:
+    """A whole project, and what a program needs."""
+    project(n).write(f"{dialect}_{n}", dialect)
+    return lambda: main(["check", f"{dialect}_{n}", "--for", f"{dialect}-polish"])
+
+
 def converting(n: int, dialect: str) -> Callable[[], object]:
     project(n).write(f"{dialect}_{n}", dialect)
     (other,) = {*DIALECTS} - {dialect}
@@ -167,8 +173,8 @@ def converting(n: int, dialect: str) -> Callable[[], object]:
 @pytest.mark.parametrize(
     "work",
     [asking("info"), asking("info", "--json"), asking("check"), selecting, transforming]
-    + [converting],
-    ids=["info", "info --json", "check", "select", "transform", "convert"],
+    + [converting, checking],
+    ids=["info", "info --json", "check", "select", "transform", "convert", "check --for"],
 )
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_what_is_asked_of_a_set_grows_with_it(

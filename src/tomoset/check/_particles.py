@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import some_of
-from tomoset.model import ParticleSet, Project, VisibleTilts
+from tomoset.model import Project, VisibleTilts
 from tomoset.model.particles import distinct
 from tomoset.model.rules import Found
 
@@ -24,23 +24,24 @@ _OPTICS = ("voltage", "spherical_aberration")
 
 
 def outside(project: Project) -> Found:
-    particles = project.particles
-    for name, rows in _by_tomogram(project):
+    for name, at in _placed(project):
         size = project.tomograms[name].size
-        if particles is None or size is None:
+        if size is None:
             continue
-        at = _positions(particles)[rows]
         away = np.maximum(-0.5 - at, at - (np.array(size) - 0.5)).max(axis=1)
         n = int((away > 0).sum())
         if n:
-            far = f"{n} of {len(rows)} particles lie outside, by up to {away.max():.0f} voxels"
+            far = f"{n} of {len(at)} particles lie outside, by up to {away.max():.0f} voxels"
             guess = "; are they counted in a binned volume, or from another corner?"
-            yield name, far + guess * (2 * n > len(rows))
+            yield name, far + guess * (2 * n > len(at))
 
 
-def _positions(particles: ParticleSet) -> Array:
-    """Without shifts [Å] where they have no pixel sizes, which another rule asks for."""
-    return particles.coordinates if particles.pixel_sizes is None else particles.positions
+def _placed(project: Project) -> Iterator[tuple[str, Array]]:
+    """Where each tomogram's particles are, without shifts [Å] where these have no pixel sizes."""
+    particles = project.particles
+    if particles is not None:
+        at = particles.coordinates if particles.pixel_sizes is None else particles.positions
+        yield from ((name, at[rows]) for name, rows in _by_tomogram(project))
 
 
 def _by_tomogram(project: Project) -> list[tuple[str, Ints]]:
@@ -54,12 +55,11 @@ def close(project: Project) -> Found:
     """Particles nearer than `CLOSE` to another one; those of one place are said apart."""
     from scipy.spatial import cKDTree
 
-    particles = project.particles
-    for name, rows in _by_tomogram(project):
+    for name, places in _placed(project):
         pixel_size = project.tomograms[name].optics.pixel_size
-        if particles is None or pixel_size is None or len(rows) < 2:
+        if pixel_size is None or len(places) < 2:
             continue
-        at, times = np.unique(_positions(particles)[rows], axis=0, return_counts=True)
+        at, times = np.unique(places, axis=0, return_counts=True)
         near = np.zeros(len(at), np.bool_)
         if len(at) > 1:
             limit = CLOSE / pixel_size
@@ -70,7 +70,7 @@ def close(project: Project) -> Found:
             yield (
                 name,
                 (
-                    f"{n} of {len(rows)} particles are within {CLOSE:g} Å of another one"
+                    f"{n} of {len(places)} particles are within {CLOSE:g} Å of another one"
                     + f", {same} of them at the very same place" * (same > 0)
                 ),
             )
@@ -129,10 +129,10 @@ def unseen(project: Project) -> Found:
         return
     masks = VisibleTilts.of(particles.visible)
     upto = np.concatenate([[0], np.cumsum(masks.flat)])
-    seen = np.diff(upto[masks.starts])
+    seen, lengths = np.diff(upto[masks.starts]), masks.lengths
     for name, rows in _by_tomogram(project):
         n = project.tomograms[name].n_tilts
-        wrong, none = int((masks.lengths[rows] != n).sum()), int((seen[rows] == 0).sum())
+        wrong, none = int((lengths[rows] != n).sum()), int((seen[rows] == 0).sum())
         if wrong:
             said = f"{wrong} of {len(rows)} particles have visible tilts of another number"
             yield name, f"{said} than {n}"
