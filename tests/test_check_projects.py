@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import random
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.builders.command import run
 from tests.builders.imod_folder import make_folder
+from tests.builders.mutations import mutated
 from tests.builders.random_projects import random_project, write_random_project
 from tomoset import star
 from tomoset.check import RULES, check_project, chosen_codes, targets
@@ -218,8 +220,8 @@ def test_what_the_next_program_lacks_is_an_error_with_a_cure() -> None:
     assert lacks(project, "relion5-reconstruct") == []
     assert lacks(project, "relion5-polish") == [
         ("N01", None, "relion5-polish needs half sets of particles"),
-        ("N01", None, "relion5-polish needs half maps"),
-        ("N01", None, "relion5-polish needs half maps"),
+        ("N01", None, "relion5-polish needs a first half map"),
+        ("N01", None, "relion5-polish needs a second half map"),
     ]
     bare = [replace(t, pre_exposure=None) for t in project.tomograms.values()]
     less = Project(
@@ -261,7 +263,7 @@ def test_for_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     links = write_random_project(5, "relion5", "p")
     code, out, _ = run(capsys, "check", links, "--for", "relion5-polish", "--select", "N")
     assert code == 1
-    assert "error   N01  relion5-polish needs half maps. Reconstruct them" in out
+    assert "error   N01  relion5-polish needs a first half map. Reconstruct it" in out
     code, out, _ = run(capsys, "check", links, "--for", "relion4-reconstruct", "--select", "N")
     assert "convert" in out
     assert "--to relion4" in out
@@ -395,3 +397,34 @@ def test_a_tomogram_that_is_turned_about_x_agrees_too(
     assert recorded(t) == set()
     mirrored = np.linalg.det(t.need_projections()[0, :3, :3]) < 0
     assert recorded(replace(t, nominal_tilts=-nominal)) == (set() if mirrored else {"G13"})
+
+
+# Damaged files
+
+
+def damaged(count: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was not an answer, of projects with a damaged file each; none should be."""
+    chance, wrong = random.Random(1), []
+    for dialect in DIALECTS:
+        write_random_project(5, dialect, dialect)
+    files = [p for p in Path().rglob("*.star") if p.parent.name in DIALECTS]
+    for i in range(count):
+        file = chance.choice(files)
+        whole = file.read_bytes()
+        file.write_bytes(mutated(chance, whole))
+        options = ("--for", f"{file.parts[0]}-polish", "--fix", "-o", f"out{i}")
+        for given in (options[:2], options):
+            code, _, err = run(capsys, "check", file.parts[0], *given)
+            if code not in (0, 1) or "mistake in tomoset" in err:
+                wrong.append(f"{i} {file} {err}")
+        file.write_bytes(whole)
+    return wrong
+
+
+def test_60_damaged_projects_are_checked_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert damaged(60, capsys) == []
+
+
+@pytest.mark.slow
+def test_2000_damaged_projects_are_checked_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert damaged(2000, capsys) == []

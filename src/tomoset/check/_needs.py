@@ -39,8 +39,8 @@ _CURES: dict[str, tuple[str, str, str | None]] = {
     "particles": ("particles", "Import some, or name them in an optimisation set.", None),
     "angles": ("orientations of particles", "Find them by a refinement.", None),
     "halves": ("half sets of particles", "Refine them, or split them.", None),
-    "half1": ("half maps", "Reconstruct them, and name them in the optimisation set.", None),
-    "half2": ("half maps", "Reconstruct them, and name them in the optimisation set.", None),
+    "half1": ("a first half map", "Reconstruct it, and name it in the optimisation set.", None),
+    "half2": ("a second half map", "Reconstruct it, and name it in the optimisation set.", None),
 }
 
 
