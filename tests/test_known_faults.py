@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tomoset.check import RULES
+from tomoset.check import RULES, check_reading
+from tomoset.formats import open_parts
 
 TESTS = Path(__file__).parent
 AWAY = ("not of sets",)
@@ -29,7 +30,7 @@ CASES = {
     "image_used_twice": ("F05",),
     "import_empty_table_rc0": ("cases_values",),
     "import_newst_1e308": ("cases_values",),
-    "info_json_nan": ("V02", "cases_values"),
+    "info_json_nan": ("S05", "cases_values"),
     "long_name_stops_all": ("cases_values",),
     "mixed_project_after_failure": ("L04", "reliability"),
     "nearest_proof_fails": ("G02", "guards_of_outputs"),
@@ -159,6 +160,28 @@ def test_every_fault_is_found_by_a_rule_or_a_test(faults: dict[object, tuple[str
         assert found_by, fault
         for one in found_by if found_by != AWAY else ():
             assert one in codes or (TESTS / f"test_{one}.py").is_file(), f"{fault}: {one}"
+
+
+@pytest.mark.parametrize(
+    ("case", "links"),
+    [
+        ("convert_missing_motion", "optimisation_set.star"),
+        ("convert_no_pixel_size", "tomograms.star"),
+        ("image_used_twice", "one_image_for_all/tomograms.star"),
+        ("image_used_twice", "shared_by_two/tomograms.star"),
+        ("info_json_nan", "tomograms.star"),
+        ("mixed_project_after_failure", "mixed/optimisation_set.star"),
+        ("nearest_proof_fails", "tomograms.star"),
+        ("partial_size_lost", "tomograms.star"),
+        ("particles_of_missing_tomogram", "optimisation_set.star"),
+    ],
+)
+def test_rules_find_the_cases_that_are_sets(
+    case: str, links: str, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir((shared / "cases" / case / links).parent)
+    found = {p.code for p in check_reading(open_parts(Path(links).name))}
+    assert CASES[case][0] in found
 
 
 def test_no_known_fault_is_left_out(shared: Path) -> None:
