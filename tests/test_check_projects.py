@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import random
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -428,3 +430,12 @@ def test_60_damaged_projects_are_checked_or_refused(capsys: pytest.CaptureFixtur
 @pytest.mark.slow
 def test_2000_damaged_projects_are_checked_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert damaged(2000, capsys) == []
+
+
+def test_a_set_without_particles_is_checked_without_scipy() -> None:
+    write_random_project(5, "relion5", "p")
+    code = (
+        "import sys; from tomoset.cli import main; main(['check', 'p/tomograms.star']);"
+        "sys.exit(any(name in sys.modules for name in ('scipy', 'numba', 'tomoset.project')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

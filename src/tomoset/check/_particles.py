@@ -53,8 +53,6 @@ def _by_tomogram(project: Project) -> list[tuple[str, Ints]]:
 
 def close(project: Project) -> Found:
     """Particles nearer than `CLOSE` to another one; those of one place are said apart."""
-    from scipy.spatial import cKDTree
-
     for name, places in _placed(project):
         pixel_size = project.tomograms[name].optics.pixel_size
         if pixel_size is None or len(places) < 2:
@@ -62,6 +60,8 @@ def close(project: Project) -> Found:
         at, times = np.unique(places, axis=0, return_counts=True)
         near = np.zeros(len(at), np.bool_)
         if len(at) > 1:
+            from scipy.spatial import cKDTree
+
             limit = CLOSE / pixel_size
             near = np.isfinite(cKDTree(at).query(at, k=2, distance_upper_bound=limit)[0][:, 1])
         same = int(times[times > 1].sum())
