@@ -102,6 +102,10 @@ def test_repairs_are_chosen_by_the_codes_of_rules() -> None:
     assert [one.code for one in done] == ["C05"]
     assert "C05" not in codes(after)
     assert "M01" in codes(after)
+    after, _ = repaired(faulty(1), {"P08"})
+    assert after.trajectories is not None
+    assert "again" not in after.trajectories
+    assert "nobody" in after.trajectories
 
 
 def test_particles_that_differ_in_anything_stay() -> None:

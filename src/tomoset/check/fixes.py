@@ -5,7 +5,7 @@ Names that seem to mean others, units, signs and what is not known are for peopl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,26 +163,33 @@ def _image_from_here(image: str) -> str:
 
 
 def _without_strays(project: Project) -> tuple[Project, list[str]]:
-    lost, motion = _linked.strays(project), project.trajectories
-    if not lost or motion is None:
+    lost = _linked.strays(project)
+    if not lost:
         return project, []
-    gone = set(lost)
-    kept = motion.with_trajectories({n: way for n, way in motion.items() if n not in gone})
-    return project.with_sets(trajectories=kept), [_count(len(lost), "trajector", "y", "ies")]
+    return _without_trajectories(project, lost), [_count(len(lost), "trajector", "y", "ies")]
+
+
+def _without_trajectories(project: Project, names: Iterable[str]) -> Project:
+    motion, gone = project.trajectories, set(names)
+    if motion is None:
+        return project
+    kept = {name: way for name, way in motion.items() if name not in gone}
+    return project.with_sets(trajectories=motion.with_trajectories(kept))
 
 
 def _without_repeats(project: Project) -> tuple[Project, list[str]]:
-    """The first of each stays, with its name: names that were numbers of rows are kept."""
+    """The first of each stays, with its name: a number may be part of a name."""
     rows, particles = _particles.repeats(project), project.particles
     if particles is None or not len(rows):
         return project, []
+    names = particles.particle_names
     keep = np.ones(len(particles), np.bool_)
     keep[rows] = False
-    named = particles
     if project.trajectories is not None:
-        named = replace(particles, names=particles.particle_names)
-    project = project.with_sets(particles=named.select(keep))
-    return _without_strays(project)[0], [_count(len(rows), "particle", "", "s")]
+        particles = replace(particles, names=names)
+    gone = set(names[rows].tolist()) - set(names[keep].tolist())
+    project = _without_trajectories(project.with_sets(particles=particles.select(keep)), gone)
+    return project, [_count(len(rows), "particle", "", "s")]
 
 
 def _count(number: int, what: str, one: str, many: str) -> str:
