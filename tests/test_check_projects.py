@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from tests.builders.command import run
+from tests.builders.image_stacks import write_stack
 from tests.builders.imod_folder import make_folder
 from tests.builders.mutations import mutated
 from tests.builders.random_projects import random_project, write_random_project
 from tomoset import star
 from tomoset.check import RULES, check_project, chosen_codes, targets
-from tomoset.errors import UnsupportedError
+from tomoset.errors import LossyWarning, TomosetError, UnsupportedError
 from tomoset.formats import FORMATS, open_parts, read
 from tomoset.model import (
     Optics,
@@ -259,6 +260,41 @@ def test_every_target_answers(target: str, dialect: str) -> None:
         )
         lacks(project, target)
         assert lacks(Project(tomograms=bare), target)
+
+
+#: Warp's files may be written without, and are not read then: wrpMovieName, wrpDose.
+NOT_REFUSED = {("warp", "images"), ("warp", "pre_exposure")}
+
+
+@pytest.mark.parametrize("target", ["imod", "aretomo", "warp", "eman2"])
+def test_what_a_package_needs_is_what_its_files_cannot_be_written_without(target: str) -> None:
+    project = random_project(2)
+    for t in project.tomograms.values():
+        write_stack(Path(t.stack or ""), t.n_tilts, t.need_image_size(), t.need_pixel_size())
+    format, fields = targets()[target]
+    every = {"projections", "size", "image_size", "pixel_size", "stack", "images", "defocus_u"}
+
+    def write(field: str) -> None:
+        series = [without(replace(t, deformation=None), field) for t in project.tomograms.values()]
+        format.write(Project(tomograms=project.tomograms.with_tomograms(series)), field or "all")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LossyWarning)
+        write("")
+        for field in fields:
+            if (target, field) not in NOT_REFUSED:
+                with pytest.raises(TomosetError):
+                    write(field)
+        for field in every - {*fields, "images", "stack"}:
+            write(field)
+
+
+def without(t: Tomogram, field: str) -> Tomogram:
+    if not field:
+        return t
+    if hasattr(t, field):
+        return replace(t, **{field: None})
+    return replace(t, optics=replace(t.optics, **{field: None}))
 
 
 def test_for_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
