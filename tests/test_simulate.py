@@ -22,7 +22,16 @@ from tomoset.simulate.ice import ice
 
 SMALL = ["--tilts", "15", "--size", "160", "150", "60", "--beads", "7"]
 TINY = ["--series", "1", "--tilts", "9", "--size", "48", "44", "40", "--beads", "1"]
-FILES = ("{}.mrc", "{}.xf", "{}.tlt", "{}.rawtlt", "{}_ctf.txt", "{}_order.csv", "newst.com")
+FILES = (
+    "{}.mrc",
+    "{}.xf",
+    "{}.tlt",
+    "{}.rawtlt",
+    "{}_ctf.txt",
+    "{}.defocus",
+    "{}_order.csv",
+    "newst.com",
+)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +223,7 @@ def test_one_seed_gives_one_project(project: Path, tmp_path: Path) -> None:
     assert main(["simulate", str(tmp_path / "same"), *SMALL]) == 0
     assert main(["simulate", str(tmp_path / "other"), *SMALL, "--seed", "2"]) == 0
     made = sorted(p.relative_to(tmp_path / "same") for p in (tmp_path / "same").rglob("*.*"))
-    assert len(made) == 2 * 8 + 2 + 3
+    assert len(made) == 2 * 9 + 2 + 3
     for file in made:
         assert (tmp_path / "same" / file).read_bytes() == (project / file).read_bytes()
     for file in ("TS_01/TS_01.mrc", "TS_01/TS_01.xf", "truth/TS_01.json"):

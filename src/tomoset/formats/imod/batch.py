@@ -57,7 +57,11 @@ def from_folders(
     failures: list[Failure] = []
     notes: list[str] = []
     names, culled = destination.names, culled_path(destination.target or "")
-    for folder in [inner for one in folders for inner in folders_of_series(one)]:
+    inside: list[str | os.PathLike[str]] = []
+    for folder in folders:
+        with part(failures, os.fspath(folder)):
+            inside += folders_of_series(folder)
+    for folder in inside:
         with part(failures, os.fspath(folder)):
             for one, chosen in find_series(folder, options, lambda name: culled(names(name))):
                 series.append(replace(one, name=names(one.name)))
