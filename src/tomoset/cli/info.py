@@ -18,13 +18,16 @@ from tomoset.cli._shell import (
     set_argument,
     the_set,
 )
-from tomoset.errors import printable, some_of
+from tomoset.cli._table import print_table
+from tomoset.errors import some_of
 
 if TYPE_CHECKING:
     from tomoset.project import Project
 
-#: Characters of a line.
-_WIDEST = 10_000
+_TITLES = (
+    *("name", "tilts", "angles °", "axis °", "dose e/Å²"),
+    *("defocus µm", "size px", "Å/px", "hand"),
+)
 
 
 @click.command()
@@ -57,31 +60,11 @@ def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> in
 
 
 def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    # As wide as its names, whatever the terminal: one that is cut or broken cannot be copied.
-    console = Console(highlight=False, width=_WIDEST)
     images = sum(row["tilt_images"] for row in rows)
     say(f"{path}: {format_name}, {count(len(rows), 'tomogram')}, {count(images, 'tilt image')}")
     if not rows:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    table.add_column("name", no_wrap=True, min_width=8)
-    for title in (
-        "tilts",
-        "angles °",
-        "axis °",
-        "dose e/Å²",
-        "defocus µm",
-        "size px",
-        "Å/px",
-        "hand",
-    ):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(printable, _cells(row)))
-    console.print(table)
+    print_table(_TITLES, map(_cells, rows))
     if any(row["tilt_angles"] is None and row["nominal_tilts"] for row in rows):
         say("in brackets: as the microscope has them, not aligned")
     made: dict[str, list[str]] = {}

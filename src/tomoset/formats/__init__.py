@@ -18,6 +18,7 @@ from tomoset.errors import (
     some_of,
 )
 from tomoset.files import read_bytes, recover
+from tomoset.formats._common_tilts import CommonTilts, common_tilts
 from tomoset.formats._destination import Destination
 from tomoset.formats._files import refuse_unless_set, wrong_stack
 from tomoset.formats._format import (
@@ -67,6 +68,7 @@ __all__ = [
     "BEYOND_RIGID",
     "FORMATS",
     "Ability",
+    "CommonTilts",
     "Destination",
     "Failure",
     "Format",
@@ -84,6 +86,7 @@ __all__ = [
     "bare",
     "beads_format",
     "check_images",
+    "common_tilts",
     "format_list",
     "format_named",
     "format_of",

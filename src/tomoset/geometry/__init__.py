@@ -29,6 +29,7 @@ from tomoset.geometry._basic import (
     to_one_based,
     translation,
     triangulate,
+    turns,
     unbinned,
     x_tilt_angles,
 )
@@ -36,6 +37,7 @@ from tomoset.geometry._deformation import DeformationBasis
 from tomoset.geometry._dual import DualMatrix, image_derivatives, strains
 from tomoset.geometry._euler import euler_angles, euler_matrix, zxz_angles, zxz_matrix
 from tomoset.geometry._imod import ImodVolume, imod_parameters, imod_projections
+from tomoset.geometry._motion import projected_weights, rigid_motion
 from tomoset.geometry._rigid import (
     nearest_rotation,
     rigid_angles,
@@ -59,8 +61,10 @@ __all__ = [
     "imod_parameters",
     "imod_projections",
     "nearest_rotation",
+    "projected_weights",
     "rigid_angles",
     "rigid_loss",
+    "rigid_motion",
     "rigid_parameters",
     "rigid_projections",
     "rigid_rotations",
@@ -74,6 +78,7 @@ __all__ = [
     "to_one_based",
     "translation",
     "triangulate",
+    "turns",
     "unbinned",
     "x_tilt_angles",
     "zxz_angles",

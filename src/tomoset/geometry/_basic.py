@@ -88,6 +88,20 @@ def rotation_about(vector: npt.ArrayLike) -> Array:
     return np.asarray(np.eye(3) + along * cross + across * (cross @ cross))
 
 
+def turns(rotations: Array) -> Array:
+    """By which rotations turn [deg], from 0 to 180: (..., 3, 3) to (...) array.
+
+    Examples
+    --------
+    >>> round(float(turns(rotation_y(30)[:3, :3])), 9)
+    30.0
+    """
+    # The angle of a small rotation is in the part that is not symmetric.
+    skew = (rotations - np.swapaxes(rotations, -1, -2))[..., [2, 0, 1], [1, 2, 0]] / 2
+    cosine = (np.trace(rotations, axis1=-2, axis2=-1) - 1) / 2
+    return np.asarray(np.rad2deg(np.arctan2(np.linalg.norm(skew, axis=-1), cosine)))
+
+
 def apply(matrices: Array, points: npt.ArrayLike) -> Array:
     """Points carried by one or several affine matrices.
 

@@ -10,6 +10,7 @@ from tomoset.project._read import (
     fiducials_file,
     fiducials_of,
     open_project,
+    open_readable,
     open_tomograms,
     read_all,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "has_links",
     "merge_files",
     "open_project",
+    "open_readable",
     "open_tomograms",
     "read_all",
     "refuse_unknown",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 
-from tomoset.errors import MissingFileError, joined
-from tomoset.formats import check_images, format_named, open_linked, working_format
+from tomoset.errors import LossyWarning, MissingFileError, joined
+from tomoset.formats import check_images, format_named, open_linked, open_parts, working_format
 from tomoset.model import Fiducials, Project, Tomogram, TomogramSet
 from tomoset.model.io import StrPath
 
@@ -62,6 +63,40 @@ def open_project(
         trajectories=trajectories,
     )
     return read_all(project, check_links=check_links)
+
+
+def open_readable(path: StrPath, **given: StrPath | None) -> Project:
+    """As much of a project as can be read.
+
+    For programs that only look: series that cannot be read are left out, and sets that are not
+    there stay unread, each with a warning.
+
+    Parameters
+    ----------
+    path : path-like
+        As of `open_project`.
+    **given : path-like
+        Files to take instead, by the names of `open_project`.
+
+    Raises
+    ------
+    TomosetError
+        If no series can be read.
+    """
+    reading = open_parts(path, **given)
+    tomograms = reading.project.tomograms
+    failures = list(reading.failures)
+    if failures and not len(tomograms):
+        raise joined([failure.error for failure in failures])
+    for failure in failures:
+        warnings.warn(
+            f"series {failure.name!r} is left out: {failure.error}", LossyWarning, stacklevel=2
+        )
+    project = reading.project.load(check_links=False)
+    for name, file in project.unread.items():
+        warnings.warn(f"the {name} are left out: there is no {file}", LossyWarning, stacklevel=2)
+    beads = _read_fiducials(tomograms, strict=False)
+    return project.with_sets(fiducials=beads)
 
 
 def open_tomograms(path: StrPath, *, tomograms: StrPath | None = None) -> Project:

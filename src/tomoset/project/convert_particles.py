@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tomoset import geometry
 from tomoset.errors import LossyWarning, ModelError, TomosetWarning, VerificationError
 from tomoset.files import Guard, Transaction
 from tomoset.formats import Format, Picked, format_named, joined_particles, names_path
@@ -192,9 +193,6 @@ def _differences(
             seen = np.einsum("tij,nj->tni", t.projections[:, :2, :3], apart)
             position = max(position, float(np.abs(seen).max()))
         if turned is not None:
-            # The angle of a small rotation is in the part that is not symmetric.
             left = before.orientations[rows] @ turned[found]
-            skew = (left - left.transpose(0, 2, 1))[:, [2, 0, 1], [1, 2, 0]] / 2
-            sine, cosine = np.linalg.norm(skew, axis=1), (np.trace(left, axis1=1, axis2=2) - 1) / 2
-            angle = max(angle, float(np.rad2deg(np.arctan2(sine, cosine)).max()))
+            angle = max(angle, float(geometry.turns(left).max()))
     return position, angle

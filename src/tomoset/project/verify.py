@@ -94,7 +94,7 @@ def verify(
         )
     verifications = {}
     for name, tomogram in before.items():
-        source, target = _comparable(tomogram, after[name])
+        source, target = comparable(tomogram, after[name])
         if source.n_tilts != target.n_tilts:
             raise UnsupportedError(f"tomogram {name!r}: the target has lost tilt images")
         aligned = source.projections is not None
@@ -102,14 +102,17 @@ def verify(
             raise UnsupportedError(f"tomogram {name!r}: the target has lost its alignment")
         differs = _differences(source, target)
         if aligned or differs:
-            grid = _grid(source)
+            grid = grid_of(source)
             pairs = [(grid, grid), *([particles[name]] if particles and name in particles else [])]
             verifications[name] = _verification(source, target, pairs if aligned else [], differs)
     return verifications
 
 
-def _comparable(source: Tomogram, target: Tomogram) -> tuple[Tomogram, Tomogram]:
-    """Both with projections: sizes that one knows serve the other, and any where none does."""
+def comparable(source: Tomogram, target: Tomogram) -> tuple[Tomogram, Tomogram]:
+    """Both descriptions with projections.
+
+    Sizes that one knows serve the other, and any where none does.
+    """
     size = source.size or target.size
     image = source.image_size or target.image_size
     if source.alignment is not None and target.alignment is not None:
@@ -160,7 +163,7 @@ def _differences(source: Tomogram, target: Tomogram) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _grid(tomogram: Tomogram) -> Array:
+def grid_of(tomogram: Tomogram) -> Array:
     """75 points from corner to corner of the tomogram [voxels]."""
     width, height, depth = tomogram.size or _ANY_SIZE
     x, y = np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5)
