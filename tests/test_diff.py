@@ -242,7 +242,7 @@ def test_the_command_says_it(
     assert "there are differences" in out
     assert run(capsys, "diff", "p", "q", "--tolerance", "1")[0] == 1
     Path("names").write_text("TS_01 1\nTS_02 2\nTS_03 3\n")
-    code, out, errors = run(capsys, "diff", "p", "q", "--names", "names", "--json")
+    code, out, errors = run(capsys, "diff", "p", "q", "--rename", "names", "--json")
     assert code == 0, errors
     said = json.loads(out)
     assert len(said["series"]) == 3

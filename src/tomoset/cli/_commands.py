@@ -47,6 +47,7 @@ COMMANDS = (
     Entry("rebin", "Change a project to binned tilt images.", "rebin:rebin"),
     Entry("rebase", "Name files by other paths, everywhere.", "rebase:rebase"),
     Entry("diff", "Show what changed between two projects.", "diff:diff"),
+    Entry("map", "Carry particles from one alignment to another.", "map:map_sets"),
     Entry("history", "Show what was done to make a set.", "history:history"),
     Entry("undo", "Take back what the last command wrote.", "history:undo"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),

@@ -16,7 +16,7 @@ from tomoset.cli._shell import (
     quick_start,
     say,
 )
-from tomoset.cli._table import print_table
+from tomoset.cli._table import print_table, short
 from tomoset.errors import some_of
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ _TITLES = (
 @click.argument("old", metavar="OLD", type=click.Path())
 @click.argument("new", metavar="NEW", type=click.Path())
 @click.option(
-    "--names",
+    "--rename",
     metavar="MAP",
     type=click.Path(dir_okay=False),
-    help="Two columns: what OLD and what NEW call a series.",
+    help="A file of lines of a name in OLD and one in NEW.",
 )
 @click.option(
     "--tolerance",
@@ -56,13 +56,13 @@ def diff(old: str, new: str, as_json: bool, strict: bool, **given: Any) -> int:
     exit code is 0 whether or not there are differences, unless --tolerance asks.
     """
     quick_start()
-    from tomoset.formats import read_names
+    from tomoset.formats import read_renaming
     from tomoset.project import open_readable
     from tomoset.project.diff import diff as compared
 
-    names = {} if given["names"] is None else read_names(given["names"])
+    rename = {} if given["rename"] is None else read_renaming(given["rename"])
     with collected_warnings(strict=strict) as warned:
-        found = compared(open_readable(old), open_readable(new), names)
+        found = compared(open_readable(old), open_readable(new), rename)
     print_warnings(warned)
     tolerance = given["tolerance"]
     beyond = [] if tolerance is None else found.beyond(tolerance)
@@ -101,7 +101,7 @@ def _cells(one: SeriesDiff) -> list[str]:
         cells += ["-"] * 5
     else:
         size = found.pixel_size
-        worst = "-" if size is None else _number(found.pixels.worst * size)
+        worst = "-" if size is None else short(found.pixels.worst * size)
         moved = (_both(found.values.get(name)) for name in ("tilt", "axis"))
         cells += [_both(found.pixels), worst, *moved]
         cells.append(_both(found.values.get("magnification"), scale=100.0))
@@ -115,7 +115,7 @@ def _particles(one: SeriesDiff) -> str:
         return "-"
     alone = "" if found.old == found.new == found.both else f" ({found.both} of {found.old}, "
     alone += f"{found.new})" if alone else ""
-    turned = "" if found.turned is None else f", {_number(found.turned.worst)}°"
+    turned = "" if found.turned is None else f", {short(found.turned.worst)}°"
     return f"{_both(found.moved)}{turned}{alone}"
 
 
@@ -164,8 +164,4 @@ def _text(value: Any) -> str:
 def _both(spread: Spread | None, scale: float = 1.0) -> str:
     if spread is None:
         return "-"
-    return f"{_number(spread.median * scale)}, {_number(spread.worst * scale)}"
-
-
-def _number(value: float) -> str:
-    return "0" if value < 5e-4 else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    return f"{short(spread.median * scale)}, {short(spread.worst * scale)}"

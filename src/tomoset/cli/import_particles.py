@@ -9,6 +9,7 @@ import click
 
 from tomoset.cli._shell import (
     FINITE,
+    F,
     FormatName,
     collected_warnings,
     common_options,
@@ -26,6 +27,45 @@ if TYPE_CHECKING:
 _LINKS = "optimisation_set.star"
 #: As `tomoset.formats.Picked` has them.
 _VOLUMES = ("same", "mirrored", "turned", "unrotated", "exchanged")
+_VOLUME = (
+    click.option(
+        "--angpix",
+        "pixel_size",
+        type=FINITE,
+        metavar="A",
+        help="Pixel size of the volume that they were picked in, Å.",
+    ),
+    click.option("--binning", type=FINITE, metavar="B", help="Or its binning."),
+    click.option(
+        "--volume",
+        type=click.Choice(_VOLUMES),
+        default=_VOLUMES[0],
+        show_default=True,
+        help="How that volume lies against the tomograms: mirrored in z, turned about x by 180 "
+        "degrees, unrotated as IMOD's tilt writes it, or y and z exchanged.",
+    ),
+    click.option(
+        "--averaged",
+        is_flag=True,
+        help="Its voxels are means of smaller ones, as IMOD's and AreTomo's.",
+    ),
+    click.option(
+        "--first-voxel",
+        type=click.IntRange(0, 1),
+        metavar="0|1",
+        help="What the package calls the first voxel, if not as usual.",
+    ),
+    click.option(
+        "--allow-outside", is_flag=True, help="Most of them may be outside their tomograms."
+    ),
+)
+
+
+def volume_options(command: F) -> F:
+    """Give a command what is said of the volume that particles were picked in."""
+    for option in reversed(_VOLUME):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -48,14 +88,6 @@ _VOLUMES = ("same", "mirrored", "turned", "unrotated", "exchanged")
 )
 @click.option("--to", type=FormatName("linked sets"), help="Format, if not that of the set.")
 @click.option(
-    "--angpix",
-    "pixel_size",
-    type=FINITE,
-    metavar="A",
-    help="Pixel size of the volume that they were picked in, Å.",
-)
-@click.option("--binning", type=FINITE, metavar="B", help="Or its binning.")
-@click.option(
     "--names",
     "--rename",
     "names",
@@ -63,26 +95,7 @@ _VOLUMES = ("same", "mirrored", "turned", "unrotated", "exchanged")
     type=click.Path(),
     help="Two columns: what the table calls a tomogram, its name in the set, or -.",
 )
-@click.option(
-    "--volume",
-    type=click.Choice(_VOLUMES),
-    default=_VOLUMES[0],
-    show_default=True,
-    help="How that volume lies against the tomograms: mirrored in z, turned about x by 180 "
-    "degrees, unrotated as IMOD's tilt writes it, or y and z exchanged.",
-)
-@click.option(
-    "--averaged",
-    is_flag=True,
-    help="Its voxels are means of smaller ones, as IMOD's and AreTomo's.",
-)
-@click.option(
-    "--first-voxel",
-    type=click.IntRange(0, 1),
-    metavar="0|1",
-    help="What the package calls the first voxel, if not as usual.",
-)
-@click.option("--allow-outside", is_flag=True, help="Most of them may be outside their tomograms.")
+@volume_options
 @click.option("--overwrite", is_flag=True, help="Replace files that are there and are others.")
 @common_options
 def particles(sources: tuple[str, ...], as_json: bool, strict: bool, **given: Any) -> int:

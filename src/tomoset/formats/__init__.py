@@ -36,9 +36,12 @@ from tomoset.formats._format import (
 )
 from tomoset.formats._importing import larger_first
 from tomoset.formats._names import Renaming, bare, read_listed, read_renaming
+from tomoset.formats._names import Renaming, read_listed, read_renaming
+from tomoset.formats._names import Renaming, read_renaming, suggested_map
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._pick_names import names_path, read_names
 from tomoset.formats._picks import joined as joined_particles
+from tomoset.formats._point_files import POINT_FILES, PointFile, read_points
 from tomoset.formats._relion import HEAD
 from tomoset.formats._relion_links import follow
 from tomoset.formats._relion_links import is_linked as _ties_sets
@@ -67,6 +70,7 @@ from tomoset.model.io import enter
 __all__ = [
     "BEYOND_RIGID",
     "FORMATS",
+    "POINT_FILES",
     "Ability",
     "CommonTilts",
     "Destination",
@@ -78,6 +82,7 @@ __all__ = [
     "Option",
     "ParticleSet",
     "Picked",
+    "PointFile",
     "Project",
     "Reading",
     "Renaming",
@@ -91,6 +96,7 @@ __all__ = [
     "format_named",
     "format_of",
     "is_linked",
+    "is_particle_set",
     "joined_particles",
     "larger_first",
     "names_path",
@@ -103,11 +109,14 @@ __all__ = [
     "read_listed",
     "read_names",
     "read_particles",
+    "read_points",
     "read_renaming",
     "read_without_images",
     "refuse_unable",
     "refuse_unless_set",
     "series_inside",
+    "suggested_map",
+    "table_format",
     "tell",
     "working_format",
     "wrong_images",
@@ -377,6 +386,19 @@ def picks_format(path: StrPath, format: str | None = None) -> Format | None:
     found = next((f for f in able_formats if f.detect_particles(name, head)), None)
     # What has an ending of one package alone is damaged, which its reader says best.
     return able_formats[0] if found is None and not name.endswith(".star") else found
+
+
+def is_particle_set(path: StrPath) -> bool:
+    """Whether a file looks like RELION's particles: a STAR file that names tomograms."""
+    return os.fspath(path).endswith(".star") and b"rlnTomoName" in read_bytes(path, HEAD)
+
+
+def table_format(path: StrPath) -> Format | None:
+    """The format of a particle table; None for one of RELION's, and for a file of points alone."""
+    found, name = picks_format(path), os.fspath(path)
+    if found is None or found.detect_particles(name, read_bytes(name, HEAD)):
+        return found
+    return None if name.endswith(POINT_FILES) else found
 
 
 def _chosen(tomograms: TomogramSet, format: str | None) -> Format:

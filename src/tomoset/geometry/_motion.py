@@ -101,4 +101,4 @@ def projected_weights(projections: Array, seen: Array) -> Array:
     (n_points, 3, 3) float64 array
     """
     rows = projections[:, :2, :3]
-    return np.einsum("tp,tij,tik->pjk", seen.astype(np.float64), rows, rows)
+    return np.asarray(np.einsum("tp,tij,tik->pjk", seen.astype(np.float64), rows, rows))

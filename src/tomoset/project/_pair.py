@@ -29,13 +29,17 @@ class Pair:
         With projections.
     scale : float
         New pixels to one of the old images: not 1 where these were binned.
+    old_tilts, new_tilts : int
+        How many images each set has.
     how : str
-        How the images were matched.
+        How they were matched.
     """
 
     old: Tomogram
     new: Tomogram
     scale: float
+    old_tilts: int
+    new_tilts: int
     how: str
 
     @staticmethod
@@ -51,7 +55,14 @@ class Pair:
         ours, theirs = comparable(old.select(common.rows), new.select(common.lines))
         ours.need_projections()
         theirs.need_projections()
-        return Pair(old=ours, new=theirs, scale=_scale(ours, theirs), how=common.how)
+        return Pair(
+            old=ours,
+            new=theirs,
+            scale=_scale(ours, theirs),
+            old_tilts=old.n_tilts,
+            new_tilts=new.n_tilts,
+            how=common.how,
+        )
 
     @cached_property
     def points(self) -> Array:

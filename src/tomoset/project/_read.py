@@ -65,7 +65,7 @@ def open_project(
     return read_all(project, check_links=check_links)
 
 
-def open_readable(path: StrPath, **given: StrPath | None) -> Project:
+def open_readable(path: StrPath, *, linked: bool = True, **given: StrPath | None) -> Project:
     """As much of a project as can be read.
 
     For programs that only look: series that cannot be read are left out, and sets that are not
@@ -75,6 +75,8 @@ def open_readable(path: StrPath, **given: StrPath | None) -> Project:
     ----------
     path : path-like
         As of `open_project`.
+    linked : bool
+        Whether what belongs to the tomograms is read too.
     **given : path-like
         Files to take instead, by the names of `open_project`.
 
@@ -83,6 +85,9 @@ def open_readable(path: StrPath, **given: StrPath | None) -> Project:
     TomosetError
         If no series can be read.
     """
+    for file in given.values():
+        if file is not None and not os.path.isfile(file):
+            raise MissingFileError(f"{os.fspath(file)}: there is no such file")
     reading = open_parts(path, **given)
     tomograms = reading.project.tomograms
     failures = list(reading.failures)
@@ -92,6 +97,8 @@ def open_readable(path: StrPath, **given: StrPath | None) -> Project:
         warnings.warn(
             f"series {failure.name!r} is left out: {failure.error}", LossyWarning, stacklevel=2
         )
+    if not linked:
+        return reading.project
     project = reading.project.load(check_links=False)
     for name, file in project.unread.items():
         warnings.warn(f"the {name} are left out: there is no {file}", LossyWarning, stacklevel=2)

@@ -120,14 +120,14 @@ class ProjectDiff:
         return {**asdict(self), "same": self.same}
 
 
-def diff(old: Project, new: Project, names: Mapping[str, str] | None = None) -> ProjectDiff:
+def diff(old: Project, new: Project, rename: Mapping[str, str] | None = None) -> ProjectDiff:
     """Compare two projects.
 
     Parameters
     ----------
     old, new : Project
         Sets that are unread are not compared.
-    names : mapping of str to str, optional
+    rename : mapping of str to str, optional
         What a tomogram of the old one is called in the new one, where it is another name.
 
     Returns
@@ -148,7 +148,7 @@ def diff(old: Project, new: Project, names: Mapping[str, str] | None = None) -> 
     >>> round(found.rotation, 6), found.pixels.worst < 1e-9
     (5.0, True)
     """
-    called = {name: (names or {}).get(name, name) for name in old.tomograms}
+    called = {name: (rename or {}).get(name, name) for name in old.tomograms}
     both = [name for name, theirs in called.items() if theirs in new.tomograms]
     met = {called[name] for name in both}
     series = [_series_diff(old, new, (name, called[name])) for name in both]
