@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from tests.builders.command import run
+from tests.builders.moved_projects import long_series, random_motion
 from tests.builders.random_projects import random_project, write_random_project
 from tomoset import geometry as g
 from tomoset.errors import LossyWarning
@@ -26,34 +27,6 @@ from tomoset.project.transform import transform_project
 Array = npt.NDArray[np.float64]
 SEEDS = st.integers(0, 10**6)
 DIALECTS = st.sampled_from(["relion4", "relion5"])
-
-
-def random_motion(rng: np.random.Generator) -> Array:
-    motion = g.translation(rng.normal(0, 4, 3))
-    motion[:3, :3] = g.rotation_about(rng.normal(0, 0.3, 3))
-    return motion
-
-
-def with_tomograms(project: Project, change: object) -> Project:
-    tomograms = project.tomograms
-    changed = [change(t) for t in tomograms.values()]  # type: ignore[operator]
-    return project.with_sets(tomograms=tomograms.with_tomograms(changed))
-
-
-def long_series(n: int = 61) -> Tomogram:
-    size, image = (900, 900, 300), (1000, 960)
-    tilts = np.linspace(-60, 60, n)
-    angles = np.stack([np.zeros(n), tilts, np.full(n, 85.0)], axis=1)
-    return Tomogram(
-        name="a",
-        n_tilts=n,
-        optics=Optics(pixel_size=2.0),
-        size=size,
-        image_size=image,
-        stack="a.mrc",
-        nominal_tilts=tilts,
-        projections=g.rigid_projections(angles, np.zeros((n, 2)), size=size, image_size=image),
-    )
 
 
 def one(t: Tomogram) -> Project:

@@ -13,32 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders.imod_alignment import imod_ts03
+from tests.builders.moved_projects import long_series, moved_set, same_places
 from tests.builders.random_projects import random_project, seen
 from tests.builders.shared_files import IMAGE_SIZE
-from tests.test_diff import long_series, random_motion
 from tomoset import geometry as g
 from tomoset.errors import AssumptionWarning, LossyWarning, ModelError, TomosetWarning
 from tomoset.model import Optics, ParticleSet, Project, Tomogram, TomogramSet
 from tomoset.project import open_readable
 from tomoset.project.mapping import map_project
-from tomoset.project.transform import transform_project
 
 Array = npt.NDArray[np.float64]
 SEEDS = st.integers(0, 10**6)
 DIALECTS = st.sampled_from(["relion4", "relion5"])
-
-
-def same_places(one: Project, other: Project, tolerance: float = 1e-6) -> None:
-    a, b = seen(one), seen(other)
-    assert a.keys() == b.keys()
-    for key, value in a.items():
-        np.testing.assert_allclose(b[key], value, rtol=0, atol=tolerance)
-
-
-def moved_set(project: Project, seed: int) -> Project:
-    """The same project in other frames."""
-    rng = np.random.default_rng(seed)
-    return transform_project(project, {name: random_motion(rng) for name in project.tomograms})
 
 
 @settings(max_examples=20, deadline=None)

@@ -213,51 +213,47 @@ def _star_points(path: str) -> PointFile:
 
 
 def _text_points(path: str) -> PointFile:
-    lines = read_lines(path)
-    at: list[int] = []
-    points, keys = list[list[float]](), list[str]()
+    lines, rows = read_lines(path), list[tuple[int, list[str], list[float]]]()
     for number, line in enumerate(lines, 1):
         words = _WORD.findall(line)
         if not words or words[0].startswith("#"):
             continue
-        values = _numbers(words[-3:])
-        if not at and all(_numbers([word]) is None for word in words):
+        if not rows and all(_numbers([word]) is None for word in words):
             continue  # names of columns
-        key = words[:-3]
-        if values is None or len(key) > 1 or bool(key) != bool(keys if at else key):
+        key, values = words[:-3], _numbers(words[-3:]) if len(words) > 2 else None
+        named_before = bool(rows[0][1]) if rows else bool(key)
+        if values is None or len(key) > 1 or bool(key) != named_before or _numbers(key):
             raise FileFormatError(
-                "expected three numbers x, y, z, or a name and three numbers, as in the lines "
-                f"before, found {line.strip()[:60]!r}",
+                "expected three numbers x, y, z, or the name of a tomogram before them, and all "
+                f"lines alike, found {line.strip()[:60]!r}",
                 path=path,
                 line=number,
             )
-        if key and _numbers(key) is not None:
-            raise FileFormatError(
-                "expected three numbers, or the name of a tomogram and three numbers, found four "
-                "numbers; keep x, y, z",
-                path=path,
-                line=number,
-            )
-        at.append(number - 1)
-        points.append(values)
-        keys += key
+        rows.append((number - 1, key, values))
 
     def put(target: str, moved: Moved) -> None:
-        out = dict(enumerate(lines))
-        for line in at:
-            out.pop(line)
+        out: list[str | None] = list(lines)
+        for at, _, _ in rows:
+            out[at] = None
         found = zip(moved.rows.tolist(), moved.points.tolist(), moved.keys, strict=True)
         for row, place, name in found:
-            texts = [*([name] if keys else []), *(f"{x:.{_DECIMALS}f}" for x in place)]
-            out[at[row]] = _replaced(lines[at[row]], texts)
-        write(target, "\n".join(out[i] for i in sorted(out)).encode(errors="surrogateescape"))
+            at, key, _ = rows[row]
+            texts = [*([name] if key else []), *(f"{x:.{_DECIMALS}f}" for x in place)]
+            out[at] = _replaced(lines[at], texts)
+        text = "\n".join(line for line in out if line is not None)
+        write(target, text.encode(errors="surrogateescape"))
 
-    return PointFile(path=path, points=np.array(points).reshape(-1, 3), keys=keys or None, put=put)
+    return PointFile(
+        path=path,
+        points=np.array([values for _, _, values in rows]).reshape(-1, 3),
+        keys=[key[0] for _, key, _ in rows] if rows and rows[0][1] else None,
+        put=put,
+    )
 
 
 def _numbers(words: Sequence[str]) -> list[float] | None:
     try:
-        return [float(word) for word in words]
+        return [float(word.replace("_", "?")) for word in words]  # 1_2 is none
     except ValueError:
         return None
 
