@@ -58,7 +58,7 @@ def test_a_rigid_motion_changes_nothing(seed: int, dialect: str) -> None:
 def test_noise_has_its_size(seed: int) -> None:
     """Shifts of 2 px and angles of 0.1°, less what six numbers of a motion explain of them."""
     rng = np.random.default_rng(seed)
-    old = long_series()
+    old = long_series(241)
     shifts = g.translation(np.c_[rng.normal(0, 2, (old.n_tilts, 2)), np.zeros(old.n_tilts)])
     new = replace(old, projections=shifts @ old.need_projections())
     found = diff(one(old), one(new)).series[0].geometry

@@ -257,6 +257,6 @@ def print_json(summary: dict[str, Any]) -> None:
     click.echo(json.dumps(summary, indent=2, allow_nan=False))
 
 
-def count(number: int, what: str) -> str:
+def count(number: int, what: str, plural: str = "s") -> str:
     """A number of things: ``1 tomogram``, ``2 tomograms``."""
-    return f"{number} {what}{'s' * (number != 1)}"
+    return f"{number} {what}{plural * (number != 1)}"

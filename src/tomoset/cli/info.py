@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tomoset.cli._shell import (
+    OVERWRITE,
     collected_warnings,
     common_options,
     count,
@@ -32,29 +33,40 @@ _TITLES = (
 
 @click.command()
 @set_argument
+@click.option(
+    "--csv", "series_csv", metavar="FILE", type=click.Path(), help="A table with a row a series."
+)
+@click.option("--tilts-csv", metavar="FILE", type=click.Path(), help="... with a row a tilt image.")
+@OVERWRITE
 @common_options
-def info(path: str | None, given: str | None, as_json: bool, strict: bool) -> int:
+def info(path: str | None, given: str | None, as_json: bool, strict: bool, **more: Any) -> int:
     """Show a tomogram set at a glance: series, tilts, doses, defocus, what is missing.
 
-    SET is a tomogram set, an optimisation set, or a folder with one of them.
+    SET is a tomogram set, an optimisation set, or a folder with one of them. Of a project also
+    particles, volumes, halves; tables have all that is known, with its errors.
     """
     path = the_set(path, given)
+    from tomoset.check.overview import overview
     from tomoset.check.summary import summarise
     from tomoset.formats import open_parts, wrong_images
+    from tomoset.project import with_linked
 
     with collected_warnings(strict=strict) as warned:
         reading = open_parts(path)
         tomograms = reading.project.tomograms
         rows = [summarise(t) for t in tomograms.values()]
         wrong = [*reading.failures, *wrong_images(tomograms, tomograms.path or path)]
+        project, unreadable = with_linked(reading.project)
+        _write_tables(project, more)
     print_warnings(warned)
-    errors = [str(failure.error) for failure in wrong]
+    errors = [*(str(failure.error) for failure in wrong), *map(str, unreadable)]
+    about_project = overview(project)
     if as_json:
         about = {"path": os.fspath(path), "format": tomograms.format}
-        print_json({**about, "tomograms": rows, "errors": errors})
+        print_json({**about, "tomograms": rows, **about_project, "errors": errors})
     else:
         _print_table(path, tomograms.format, rows)
-        _print_links(reading.project)
+        _print_project(about_project)
     print_errors(errors)
     return 1 if errors else 0
 
@@ -79,11 +91,50 @@ def _print_table(path: str, format_name: str, rows: list[dict[str, Any]]) -> Non
         say(f"{some_of(names, 3)}: {note}")
 
 
-def _print_links(project: Project) -> None:
-    """The sets that belong to it: as they are named, not read."""
-    for name, file in project.unread.items():
-        there = "" if os.path.isfile(file) else " (not there)"
-        say(f"{name}: {file}{there}")
+def _write_tables(project: Project, given: dict[str, Any]) -> None:
+    """The tables that were asked for."""
+    wanted = [given[name] for name in ("series_csv", "tilts_csv")]
+    if not any(wanted):
+        return
+    from tomoset.check import check
+    from tomoset.files import Guard, together, write
+    from tomoset.project import with_fiducials
+    from tomoset.project.metrics import csv_text, series_table, tilt_table
+
+    series, tilts = wanted
+    project = with_fiducials(project)
+    with together(Guard(project.named_files, overwrite=given["overwrite"])):
+        if series:
+            write(series, csv_text(series_table(project, check(project.tomograms))).encode())
+        if tilts:
+            write(tilts, csv_text(tilt_table(project)).encode())
+
+
+def _print_project(about: dict[str, Any]) -> None:
+    """What belongs to the tomograms, and what is not there."""
+    found = about["particles"]
+    if found is not None:
+        halves = found["halves"]
+        parts = [count(found["count"], "particle")]
+        inside = [f"{name} {number}" for name, number in found["tomograms"].items()]
+        parts.append(f"in {some_of(inside)}" if inside else "in none")
+        parts += [] if halves is None else [f"halves of {halves[0]} and {halves[1]}"]
+        parts += [] if found["classes"] is None else [count(found["classes"], "class", "es")]
+        parts += [] if found["oriented"] else ["no orientations"]
+        say(f"particles: {', '.join(parts)}")
+    for name in ("manifolds", "trajectories"):
+        if about[name] is not None:
+            say(f"{name}: {about[name]}")
+    for name in ("fiducials", "volumes"):
+        if named := about[name]["named"]:
+            away = named - about[name]["there"]
+            halves = about[name].get("halves")
+            parts = [f"of {count(named, 'tomogram')}"]
+            parts += [f"{halves} with halves"] if halves else []
+            parts += [f"{away} not there"] if away else []
+            say(f"{name}: {', '.join(parts)}")
+    for name, file in {**about["references"], **about["unread"]}.items():
+        say(f"{name}: {file['path']}{'' if file['there'] else ' (not there)'}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

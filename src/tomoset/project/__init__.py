@@ -13,6 +13,8 @@ from tomoset.project._read import (
     open_readable,
     open_tomograms,
     read_all,
+    with_fiducials,
+    with_linked,
 )
 from tomoset.project._write import has_links, write_at
 from tomoset.project.plausible import refuse_unknown, warn_of_unusual
@@ -32,5 +34,7 @@ __all__ = [
     "refuse_unknown",
     "split_files",
     "warn_of_unusual",
+    "with_fiducials",
+    "with_linked",
     "write_at",
 ]

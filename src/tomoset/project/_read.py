@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 
-from tomoset.errors import LossyWarning, MissingFileError, joined
+from tomoset.errors import LossyWarning, MissingFileError, TomosetError, joined
 from tomoset.formats import check_images, format_named, open_linked, open_parts, working_format
 from tomoset.model import Fiducials, Project, Tomogram, TomogramSet
 from tomoset.model.io import StrPath
@@ -99,11 +99,33 @@ def open_readable(path: StrPath, *, linked: bool = True, **given: StrPath | None
         )
     if not linked:
         return reading.project
-    project = reading.project.load(check_links=False)
+    project, problems = with_linked(reading.project)
+    if problems:
+        raise joined(problems)
     for name, file in project.unread.items():
         warnings.warn(f"the {name} are left out: there is no {file}", LossyWarning, stacklevel=2)
-    beads = _read_fiducials(tomograms, strict=False)
-    return project.with_sets(fiducials=beads)
+    return with_fiducials(project)
+
+
+def with_fiducials(project: Project) -> Project:
+    """A project with the fiducials that its tomograms name, as far as they are there."""
+    return project.with_sets(fiducials=_read_fiducials(project.tomograms, strict=False))
+
+
+def with_linked(project: Project) -> tuple[Project, list[TomosetError]]:
+    """A project with as many of its linked sets as can be read, one by one.
+
+    Sets that are not there stay unread; those that are damaged too, and are said.
+    """
+    problems, found, left = list[TomosetError](), project, dict[str, str]()
+    for name, path in project.unread.items():
+        try:
+            found = found.with_sets(unread={name: path}).load(check_links=False)
+        except TomosetError as problem:
+            problems.append(problem)
+        if vars(found)[name] is None:
+            left[name] = path
+    return found.with_sets(unread=left), problems
 
 
 def open_tomograms(path: StrPath, *, tomograms: StrPath | None = None) -> Project:
