@@ -56,10 +56,13 @@ def info(path: str | None, given: str | None, as_json: bool, strict: bool, **mor
         tomograms = reading.project.tomograms
         rows = [summarise(t) for t in tomograms.values()]
         wrong = [*reading.failures, *wrong_images(tomograms, tomograms.path or path)]
-        project, unreadable = with_linked(reading.project)
+        # What refers to series that cannot be read is no fault of its own.
+        with collected_warnings(strict=strict and not reading.failures) as of_linked:
+            project, unreadable = with_linked(reading.project)
         _write_tables(project, more)
-    print_warnings(warned)
-    errors = [*(str(failure.error) for failure in wrong), *map(str, unreadable)]
+    linked = [] if reading.failures else unreadable
+    print_warnings(warned if reading.failures else [*warned, *of_linked])
+    errors = [*(str(failure.error) for failure in wrong), *map(str, linked)]
     about_project = overview(project)
     if as_json:
         about = {"path": os.fspath(path), "format": tomograms.format}
