@@ -20,6 +20,7 @@ from tomoset.geometry._basic import (
     binned,
     corners,
     from_one_based,
+    projected_weights,
     rotation_about,
     rotation_x,
     rotation_y,
@@ -37,7 +38,7 @@ from tomoset.geometry._deformation import DeformationBasis
 from tomoset.geometry._dual import DualMatrix, image_derivatives, strains
 from tomoset.geometry._euler import euler_angles, euler_matrix, zxz_angles, zxz_matrix
 from tomoset.geometry._imod import ImodVolume, imod_parameters, imod_projections
-from tomoset.geometry._motion import projected_weights, rigid_motion
+from tomoset.geometry._motion import rigid_motion
 from tomoset.geometry._rigid import (
     nearest_rotation,
     rigid_angles,

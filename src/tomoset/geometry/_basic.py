@@ -201,16 +201,32 @@ def triangulate(projections: Array, image_points: npt.ArrayLike) -> Array:
     [[3.0, 4.0, 5.0]]
     """
     observed = np.asarray(image_points, dtype=np.float64)
-    seen = np.isfinite(observed).all(axis=-1).T.astype(np.float64)  # (points, tilts)
-    rows = projections[:, :2, :3]
-    rhs = np.where(np.isfinite(observed), observed, 0.0) - projections[:, None, :2, 3]
-    normal = np.einsum("pn,nij,nik->pjk", seen, rows, rows)
-    vector = np.einsum("pn,nij,npi->pj", seen, rows, rhs)
+    seen = np.asarray(np.isfinite(observed).all(axis=-1))
+    rhs = np.where(seen[..., None], observed - projections[:, None, :2, 3], 0.0)
+    normal = projected_weights(projections, seen)
+    vector = np.tensordot(rhs, projections[:, :2, :3], axes=((0, 2), (0, 1)))
     points = np.full(vector.shape, np.nan)
     # The smallest eigenvalue is the sum of squared sines towards the worst direction.
     fixed = np.linalg.eigvalsh(normal)[:, 0] > 1e-6 if len(normal) else np.zeros(0, bool)
     points[fixed] = np.linalg.solve(normal[fixed], vector[fixed][..., None])[..., 0]
     return points
+
+
+def projected_weights(projections: Array, seen: npt.ArrayLike) -> Array:
+    """What images say of places: the sum of AᵀA, A the rows x and y of each that shows a point.
+
+    Parameters
+    ----------
+    projections : (n_tilts, 4, 4) array
+    seen : (n_tilts, n_points) bool array
+
+    Returns
+    -------
+    (n_points, 3, 3) float64 array
+    """
+    rows = projections[:, :2, :3]
+    each = (rows.transpose(0, 2, 1) @ rows).reshape(-1, 9)
+    return np.asarray((np.asarray(seen, np.float64).T @ each).reshape(-1, 3, 3))
 
 
 def tilt_angles(projections: Array) -> Array:

@@ -52,9 +52,9 @@ def rigid_motion(points: Array, there: Array, weights: Array, *, mirrored: bool 
         slopes = np.zeros((len(points), 3, 6))
         slopes[:, :, :3] = _cross(carried) / scale
         slopes[:, :, 3:] = np.eye(3)
-        weighted = weights @ slopes
-        normal = np.einsum("pij,pik->jk", slopes, weighted)
-        downhill = np.einsum("pij,pi->j", weighted, there - carried - shift)
+        weighted = (weights @ slopes).reshape(-1, 6)
+        normal = slopes.reshape(-1, 6).T @ weighted
+        downhill = (there - carried - shift).ravel() @ weighted
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), downhill)
         turned = rotation_about(step[:3] / scale) @ rotation
         new = _cost(arms @ turned.T + shift + step[3:] - there, weights)
@@ -77,7 +77,7 @@ def _start(arms: Array, there: Array, *, mirrored: bool) -> Array:
 
 
 def _cost(apart: Array, weights: Array) -> float:
-    return float(np.einsum("pi,pij,pj->", apart, weights, apart))
+    return float(((weights @ apart[..., None])[..., 0] * apart).sum())
 
 
 def _cross(carried: Array) -> Array:
@@ -86,19 +86,3 @@ def _cross(carried: Array) -> Array:
     none = np.zeros_like(x)
     rows = ((none, z, -y), (-z, none, x), (y, -x, none))
     return np.moveaxis(np.array(rows), -1, 0)
-
-
-def projected_weights(projections: Array, seen: Array) -> Array:
-    """What images say of places: the sum of AᵀA over the images that show each point.
-
-    Parameters
-    ----------
-    projections : (n_tilts, 4, 4) array
-    seen : (n_tilts, n_points) bool array
-
-    Returns
-    -------
-    (n_points, 3, 3) float64 array
-    """
-    rows = projections[:, :2, :3]
-    return np.asarray(np.einsum("tp,tij,tik->pjk", seen.astype(np.float64), rows, rows))

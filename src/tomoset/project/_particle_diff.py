@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.model import ParticleSet, Project
+from tomoset.model import ParticleSet, Project, TomogramSet
 from tomoset.project._spread import Spread
 
 Array = npt.NDArray[np.float64]
@@ -46,43 +47,57 @@ class ParticleDiff:
         return self.old == self.new == self.both and all(s.worst <= _DIGITS for s in found)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """One of the projects, with the rows of the particles in each of its tomograms."""
+
+    tomograms: TomogramSet
+    particles: ParticleSet | None
+    rows: Mapping[str, Rows]
+
+    @staticmethod
+    def of(project: Project) -> Side:
+        """A project, whose particles may be unread."""
+        particles: ParticleSet | None = vars(project)["particles"]
+        rows = {} if particles is None else particles.by_tomogram()
+        return Side(tomograms=project.tomograms, particles=particles, rows=rows)
+
+
 def particle_diff(
-    projects: tuple[Project, Project], names: tuple[str, str], transform: Array | None
+    sides: tuple[Side, Side], names: tuple[str, str], transform: Array | None
 ) -> ParticleDiff | None:
     """Compare the particles of one tomogram.
 
     Parameters
     ----------
-    projects : (Project, Project)
-        The old and the new one.
+    sides : (Side, Side)
+        The old and the new project.
     names : (str, str)
         What they call the tomogram.
     transform : (4, 4) array, optional
         From old voxels to new ones; None: the frame is the same.
     """
-    sets = [vars(project)["particles"] for project in projects]
-    if all(one is None for one in sets):
-        return None
     rows = [
-        np.empty(0, np.int64) if one is None else one.in_tomogram(name)
-        for one, name in zip(sets, names, strict=True)
+        side.rows.get(name, np.empty(0, np.int64)) for side, name in zip(sides, names, strict=True)
     ]
     old, new = (len(one) for one in rows)
     if not old and not new:
         return None
+    sets = [side.particles for side in sides if side.particles is not None]
     matched = _matched(sets, rows) if old and new else None
     if matched is None or not len(matched[0]):
         return ParticleDiff(old=old, new=new, both=0, moved=None, turned=None)
     frame = np.eye(4) if transform is None else transform
-    pixel = projects[1].tomograms[names[1]].optics.pixel_size or 1.0
-    before = geometry.apply(frame, sets[0].positions[matched[0]])
-    apart = np.linalg.norm(sets[1].positions[matched[1]] - before, axis=1) * pixel
+    pixel = sides[1].tomograms[names[1]].optics.pixel_size or 1.0
+    ours, theirs = (one.select(index) for one, index in zip(sets, matched, strict=True))
+    before = geometry.apply(frame, ours.positions)
+    apart = np.linalg.norm(theirs.positions - before, axis=1) * pixel
     return ParticleDiff(
         old=old,
         new=new,
         both=len(matched[0]),
         moved=Spread.of(apart, signed=False),
-        turned=_turned(sets, matched, frame),
+        turned=_turned(ours, theirs, frame),
     )
 
 
@@ -102,14 +117,12 @@ def _matched(sets: list[ParticleSet], rows: list[Rows]) -> tuple[Rows, Rows] | N
     return (rows[0], rows[1]) if len(rows[0]) == len(rows[1]) else None
 
 
-def _turned(sets: list[ParticleSet], matched: tuple[Rows, Rows], frame: Array) -> Spread | None:
+def _turned(ours: ParticleSet, theirs: ParticleSet, frame: Array) -> Spread | None:
     """Angles between orientations, where both sets know them."""
-    if any(one.angles is None or np.isnan(one.angles).any() for one in sets):
+    if any(one.angles is None or np.isnan(one.angles).any() for one in (ours, theirs)):
         return None
-    before, after = (
-        one.select(index).orientations for one, index in zip(sets, matched, strict=True)
-    )
     turn = geometry.nearest_rotation(frame[:3, :3])
     if np.linalg.det(turn) < 0:
         return None
-    return Spread.of(geometry.turns((turn @ before).transpose(0, 2, 1) @ after), signed=False)
+    before = turn @ ours.orientations
+    return Spread.of(geometry.turns(before.transpose(0, 2, 1) @ theirs.orientations), signed=False)

@@ -18,7 +18,7 @@ from tomoset.formats import common_tilts
 from tomoset.model import Project, Tomogram
 from tomoset.project._geometry_diff import Geometry, geometry_diff
 from tomoset.project._pair import Pair
-from tomoset.project._particle_diff import ParticleDiff, particle_diff
+from tomoset.project._particle_diff import ParticleDiff, Side, particle_diff
 from tomoset.project._spread import Spread
 from tomoset.project._value_diff import field_diff, value_diff
 
@@ -151,7 +151,8 @@ def diff(old: Project, new: Project, rename: Mapping[str, str] | None = None) ->
     called = {name: (rename or {}).get(name, name) for name in old.tomograms}
     both = [name for name, theirs in called.items() if theirs in new.tomograms]
     met = {called[name] for name in both}
-    series = [_series_diff(old, new, (name, called[name])) for name in both]
+    sides = Side.of(old), Side.of(new)
+    series = [_series_diff(sides, (name, called[name])) for name in both]
     ours, theirs = _columns(old), _columns(new)
     return ProjectDiff(
         only_old=tuple(name for name in old.tomograms if name not in both),
@@ -171,8 +172,8 @@ def _columns(project: Project) -> dict[str, None]:
     return found
 
 
-def _series_diff(old: Project, new: Project, names: tuple[str, str]) -> SeriesDiff:
-    one, other = old.tomograms[names[0]], new.tomograms[names[1]]
+def _series_diff(sides: tuple[Side, Side], names: tuple[str, str]) -> SeriesDiff:
+    one, other = (side.tomograms[name] for side, name in zip(sides, names, strict=True))
     found: Geometry | None = None
     how, problem, values, common = None, None, dict[str, Spread](), 0
     transform = None
@@ -195,7 +196,7 @@ def _series_diff(old: Project, new: Project, names: tuple[str, str]) -> SeriesDi
         geometry=found,
         values=values,
         fields=dict(field_diff(one, other)),
-        particles=particle_diff((old, new), names, transform),
+        particles=particle_diff(sides, names, transform),
         problem=problem,
     )
 
