@@ -11,13 +11,15 @@ import numpy.typing as npt
 import pytest
 
 from tests.builders.command import run
+from tests.builders.imod_alignment import imod_ts03
 from tests.builders.moved_projects import moved_set, same_places
 from tests.builders.random_projects import random_project, write_random_project
+from tests.builders.shared_files import IMAGE_SIZE
 from tomoset import star
 from tomoset.errors import TomosetError, TomosetWarning
 from tomoset.formats import read_points
 from tomoset.formats._imod_model import ImodModel, read_model, write_model
-from tomoset.model import Project
+from tomoset.model import Project, TomogramSet
 from tomoset.project import open_project
 
 Array = npt.NDArray[np.float64]
@@ -143,16 +145,17 @@ def test_picks_in_star_files_keep_their_other_columns(
     np.testing.assert_allclose(places, mapped(POINTS, two, "TS_03"), atol=1e-5)
 
 
-@pytest.mark.parametrize("to", ["dynamo", "ndjson", "peet", "stopgap"])
+@pytest.mark.parametrize("to", ["dynamo", "ndjson", "peet", "stopgap", "av3", "copick", "eman2"])
 def test_tables_of_other_packages(
     two: tuple[Project, Project], capsys: pytest.CaptureFixture[str], to: str
 ) -> None:
     old, new = two
+    assert old.particles is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TomosetWarning)
-        assert run(capsys, "convert", "old", "tables", "--to", to)[0] == 0
-    made = [str(p) for p in sorted(Path("tables").iterdir())
-            if p.suffix in (".tbl", ".ndjson", ".csv", ".star")]  # fmt: skip
+        old.particles.write("tables", old.tomograms, to)
+    made = [str(p) for p in sorted(Path("tables").rglob("*"))
+            if p.suffix in (".tbl", ".ndjson", ".csv", ".star", ".em", ".lst", ".json")]  # fmt: skip
     code, out, errors = run(capsys, "map", "--from", "old", "--to", "new", *made, "-o", "out",
                             "--binning", "1", "--json")  # fmt: skip
     assert code == 0, errors
@@ -168,7 +171,6 @@ def test_tables_of_other_packages(
         np.testing.assert_allclose(mine.positions, new.particles.positions[rows], atol=5e-3)
         turned = np.swapaxes(mine.orientations, 1, 2) @ new.particles.orientations[rows]
         np.testing.assert_allclose(turned, np.broadcast_to(np.eye(3), turned.shape), atol=1e-4)
-    assert old.particles is not None
 
 
 def test_relion_particles_into_a_file(
@@ -243,17 +245,18 @@ def test_a_set_with_nothing_in_it_is_said(
     assert "nothing lies in the tomograms of the old set" in errors
 
 
-def test_any_damage_is_an_error_of_ours_or_a_file_of_points(tmp_path: Path) -> None:
+def damage(folder: Path, times: int) -> None:
+    """Files of points with a few other bytes, cut short, are refused by an error of ours or read."""
     rng = np.random.default_rng(0)
-    write_model(ImodModel(contours=(POINTS,)), tmp_path / "a.mod")
-    (tmp_path / "a.txt").write_text("# points\nx y z\n1 2 3\n4.5 -6e1 7\n")
-    (tmp_path / "b.txt").write_text("TS_01,1,2,3\nTS_02,4.5,-6e1,7\n")
-    (tmp_path / "a.star").write_text(
+    write_model(ImodModel(contours=(POINTS,)), folder / "a.mod")
+    (folder / "a.txt").write_text("# points\nx y z\n1 2 3\n4.5 -6e1 7\n")
+    (folder / "b.txt").write_text("TS_01,1,2,3\nTS_02,4.5,-6e1,7\n")
+    (folder / "a.star").write_text(
         "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3\n4 5 6\n"
     )
-    for path in sorted(tmp_path.iterdir()):
+    for path in sorted(folder.iterdir()):
         whole = path.read_bytes()
-        for _ in range(75):
+        for _ in range(times):
             data = bytearray(whole)
             for at in rng.integers(0, len(data), rng.integers(1, 4)):
                 data[at] = rng.integers(0, 256)
@@ -263,3 +266,39 @@ def test_any_damage_is_an_error_of_ours_or_a_file_of_points(tmp_path: Path) -> N
             except TomosetError:
                 continue
             assert found.points.shape[1] == 3
+
+
+def test_any_damage_is_an_error_of_ours_or_a_file_of_points(tmp_path: Path) -> None:
+    damage(tmp_path, 75)
+
+
+@pytest.mark.slow
+def test_much_damage_is_an_error_of_ours_or_a_file_of_points(tmp_path: Path) -> None:
+    damage(tmp_path, 1250)
+
+
+def test_two_real_alignments_by_the_command(
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = (shared / "data/relion5/EMPIAR-10164").resolve()
+    new = TomogramSet([imod_ts03(shared.resolve(), IMAGE_SIZE)])
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TomosetWarning)
+        new.write("imod.star", "relion5")
+    arguments = ["map", "--from", str(root / "CtfRefine/job027"), "--to", "imod.star"]
+    particles = str(root / "Picks/job019/particles.star")
+    code, out, errors = run(capsys, *arguments, particles, "-o", "mapped")
+    assert code == 0, errors
+    assert "1.19, 24.7" in out
+    assert "TS_45" in errors
+    assert "what lies in TS_01, TS_43 is left out" in errors
+    code, out, _ = run(capsys, "info", "mapped", "--json")
+    assert json.loads(out)["particles"]["tomograms"] == {"TS_03": 1871}
+    code, _, errors = run(capsys, *arguments, particles, "-o", "no", "--max-residual", "1")
+    assert code == 1
+    assert "--pointwise" in errors
+    assert not Path("no").exists()

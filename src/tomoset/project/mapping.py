@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import LossyWarning, ModelError, TomosetError, joined, said_of, some_of
+from tomoset.errors import LossyWarning, ModelError, TomosetError, joined, some_of
 from tomoset.formats import common_tilts, suggested_map
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.project._carry import Carrier, carried, refuse_shared, warn_of_tilts
@@ -134,7 +134,9 @@ def map_project(
             report = _report((name, other), carrier, points)
             _refuse_far(report, max_residual, pointwise=pointwise)
         except TomosetError as problem:
-            refused.append(ModelError(f"tomogram {name!r}: {said_of(name, str(problem))}"))
+            text = str(problem)
+            named = text.startswith(f"tomogram {name!r}")
+            refused.append(ModelError(text if named else f"tomogram {name!r}: {text}"))
             continue
         carriers[other] = carrier
         reports.append(report)
