@@ -120,7 +120,12 @@ def test_images_of_another_size_scale_what_lies_in_them() -> None:
         projections=half @ t.need_projections() @ np.linalg.inv(half),
     )
     particles = ParticleSet(
-        tomogram_names=["a"], coordinates=[[100, 200, 50]], pixel_sizes=[2.0], origins=[[4, 0, 0]]
+        tomogram_names=["a"],
+        coordinates=[[100, 200, 50]],
+        pixel_sizes=[2.0],
+        origins=[[4, 0, 0]],
+        optics_groups=[1],
+        optics={1: Optics(pixel_size=2.0)},
     )
     for pointwise in (False, True):
         there, _ = map_project(
@@ -133,6 +138,7 @@ def test_images_of_another_size_scale_what_lies_in_them() -> None:
         np.testing.assert_allclose(there.particles.coordinates, [[50, 100, 25]], atol=1e-8)
         assert there.particles.pixel_sizes is not None
         assert there.particles.pixel_sizes.tolist() == [4.0]
+        assert there.particles.optics[1].pixel_size == 4.0
 
 
 def only(t: Tomogram) -> Project:

@@ -15,7 +15,15 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.errors import AssumptionWarning, LossyWarning, ModelError, some_of
 from tomoset.formats import CommonTilts
-from tomoset.model import Fiducials, Manifold, ParticleSet, Project, TomogramSet, TrajectorySet
+from tomoset.model import (
+    Fiducials,
+    Manifold,
+    Optics,
+    ParticleSet,
+    Project,
+    TomogramSet,
+    TrajectorySet,
+)
 from tomoset.project._pair import Pair
 
 Array = npt.NDArray[np.float64]
@@ -154,8 +162,9 @@ def _particles(
         if not carrier.still:
             arms = np.einsum("nij,nj->ni", turned, coordinates[rows] - at) * carrier.pair.scale
             coordinates[rows] = carrier.places(at) + arms
-        if pixels is not None:
-            pixels[rows] = new[name].optics.pixel_size or pixels[rows]
+        before, after = carrier.pair.old.optics.pixel_size, new[name].optics.pixel_size
+        if pixels is not None and after is not None and after != before:
+            pixels[rows] = after
     visible: Sequence[npt.NDArray[np.bool_]] | None = particles.visible
     if visible is not None and not all(carriers[name].same_tilts for name in groups):
         names = particles.tomogram_names.tolist()
@@ -165,9 +174,23 @@ def _particles(
         coordinates=coordinates,
         subtomogram_angles=_turned(particles.subtomogram_angles, rotations),
         pixel_sizes=pixels,
+        optics=_optics(particles, pixels),
         visible=visible,
     )
     return moved, rotations
+
+
+def _optics(particles: ParticleSet, pixels: Array | None) -> Mapping[int, Optics]:
+    """Optics groups, with the pixel sizes that their particles have now."""
+    if pixels is None or particles.pixel_sizes is None or particles.optics_groups is None:
+        return particles.optics
+    found = dict(particles.optics)
+    for group, optics in particles.optics.items():
+        rows = particles.optics_groups == group
+        now, before = np.unique(pixels[rows]), np.unique(particles.pixel_sizes[rows])
+        if len(now) == 1 and not np.array_equal(now, before):
+            found[group] = replace(optics, pixel_size=float(now[0]))
+    return found
 
 
 def _turned(angles: Array | None, rotations: Array) -> Array | None:
