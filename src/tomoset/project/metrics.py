@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tomoset.errors import UnsupportedError
 from tomoset.model import Project, Tomogram
 from tomoset.model.rules import Problem, Severity
+from tomoset.model.tilting import tilting
 
 if TYPE_CHECKING:
     import pandas
@@ -172,7 +173,7 @@ def _columns(rows: list[dict[str, Any]]) -> Columns:
 def _series_row(t: Tomogram) -> dict[str, Any]:
     optics, ice, made = t.optics, t.ice, t.reconstruction
     geometry = _geometry(t)
-    tilts = geometry["tilt"]
+    tilts, axis = tilting(t)
     x, y, z = t.size or (None, None, None)
     width, height = t.image_size or (None, None)
     dose = None if t.pre_exposure is None else _known(np.nanmax, t.pre_exposure)
@@ -184,7 +185,7 @@ def _series_row(t: Tomogram) -> dict[str, Any]:
         "excluded": len(t.exclusions),
         "tilt_min": _known(np.nanmin, tilts),
         "tilt_max": _known(np.nanmax, tilts),
-        "axis": _median(geometry["axis"]),
+        "axis": axis,
         "magnification": _median(geometry["magnification"]),
         "dose": dose,
         "defocus": _median(_defocus(t)),
