@@ -35,10 +35,7 @@ from tomoset.formats._format import (
     Tolerance,
 )
 from tomoset.formats._importing import larger_first
-from tomoset.formats._names import Renaming, bare, read_listed, read_renaming
-from tomoset.formats._names import Renaming, read_listed, read_renaming
-from tomoset.formats._names import Renaming, read_renaming, suggested_map
-from tomoset.formats._names import Renaming, read_listed, read_renaming, suggested_map
+from tomoset.formats._names import Renaming, bare, read_listed, read_renaming, suggested_map
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._pick_names import names_path, read_names
 from tomoset.formats._picks import joined as joined_particles
