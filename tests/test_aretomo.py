@@ -23,7 +23,7 @@ from tests.builders.tomograms import rigid_tomogram
 from tomoset import TomogramSet, geometry
 from tomoset.cli import main
 from tomoset.formats import format_named
-from tomoset.formats._format import Reading
+from tomoset.formats._words import Reading
 from tomoset.formats.aretomo.aln import read_aln
 from tomoset.images.stack import open_stack
 from tomoset.model import Deformation, Tomogram

@@ -21,7 +21,7 @@ from tests.builders.image_stacks import write_stack
 from tests.builders.tomograms import rigid_tomogram
 from tomoset import Project, TomogramSet
 from tomoset.formats import Format, format_named
-from tomoset.formats._format import Reading
+from tomoset.formats._words import Reading
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ from tests.builders.image_stacks import write_stack
 from tests.builders.tomograms import rigid_tomogram
 from tomoset import Project, TomogramSet
 from tomoset.formats import Destination, format_named
-from tomoset.formats._format import Reading
+from tomoset.formats._words import Reading
 from tomoset.images.stack import open_stack
 from tomoset.model import ParticleSet, Tomogram
 

@@ -149,7 +149,7 @@ def _write(name: str, gate: object) -> None:
 
 
 def test_two_processes_that_write_one_project_lose_nothing(here: Path) -> None:
-    write_random_project(1, "relion4", "p")
+    write_random_project(1, "relion4", "p", series=1)
     fork = multiprocessing.get_context("fork")
     for trial in range(50):
         gate = fork.Barrier(2)

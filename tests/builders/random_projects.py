@@ -106,9 +106,9 @@ def seen(project: Project) -> dict[str, Array]:
     return found
 
 
-def write_random_project(seed: int, dialect: str, folder: str) -> str:
+def write_random_project(seed: int, dialect: str, folder: str, series: int = 3) -> str:
     """One in files of the working folder, with its stacks; its optimisation set."""
-    project = random_project(seed, dialect)
+    project = random_project(seed, dialect, series)
     for t in project.tomograms.values():
         write_stack(Path(t.stack or ""), t.n_tilts, t.need_image_size(), t.need_pixel_size())
     return str(project.write(folder))

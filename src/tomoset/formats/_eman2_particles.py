@@ -16,7 +16,7 @@ import numpy as np
 
 from tomoset.errors import FileFormatError
 from tomoset.files import together, write
-from tomoset.formats._format import Format, StrPath
+from tomoset.formats._format import Format
 from tomoset.formats._json_points import numbers, proper, read_json
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._picks import (
@@ -29,6 +29,7 @@ from tomoset.formats._picks import (
     table_path,
 )
 from tomoset.formats._text_tables import read_lines
+from tomoset.formats._words import StrPath
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.paths import file_names
 

@@ -22,7 +22,7 @@ from tomoset.errors import (
     some_of,
 )
 from tomoset.formats._ctffind import DefocusTable
-from tomoset.formats._format import Option
+from tomoset.formats._words import Option
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, join_images
 from tomoset.model import Optics, ParticleSet, Project, Tomogram

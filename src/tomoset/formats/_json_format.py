@@ -15,15 +15,7 @@ from tomoset.errors import FileFormatError, MissingFileError, ModelError, some_o
 from tomoset.files import together, write
 from tomoset.formats._destination import Destination
 from tomoset.formats._dose import match_order, read_order
-from tomoset.formats._format import (
-    Format,
-    Loss,
-    Option,
-    Reading,
-    StrPath,
-    Tolerance,
-    say_losses,
-)
+from tomoset.formats._format import Format
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
     MICROSCOPE,
@@ -42,6 +34,7 @@ from tomoset.formats._importing import (
 from tomoset.formats._json import Node, json_bytes, mentions, read_json
 from tomoset.formats._nearest import Nearest, shown
 from tomoset.formats._reading import read_files
+from tomoset.formats._words import Loss, Option, Reading, StrPath, Tolerance, say_losses
 from tomoset.images.stack import ImageHeader
 from tomoset.model import Optics, Project, Tomogram
 from tomoset.paths import file_names

@@ -11,7 +11,7 @@ import numpy as np
 
 from tomoset import geometry
 from tomoset.files import together, write
-from tomoset.formats._format import Format, StrPath
+from tomoset.formats._format import Format
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._pick_names import names_beside, names_file, names_path, numbered
 from tomoset.formats._picks import (
@@ -25,6 +25,7 @@ from tomoset.formats._picks import (
     usable,
     whole_keys,
 )
+from tomoset.formats._words import StrPath
 from tomoset.model import ParticleSet, TomogramSet
 
 #: What Matlab calls the first voxel.

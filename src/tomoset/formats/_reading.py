@@ -11,8 +11,8 @@ import numpy as np
 from tomoset.errors import FileFormatError, ModelError
 from tomoset.files import together
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import Failures, Reading, StrPath, part
 from tomoset.formats._importing import Imported, culled, missing
+from tomoset.formats._words import Failures, Reading, StrPath, part
 from tomoset.model import ParticleSet, Project
 
 

@@ -19,7 +19,7 @@ from tomoset.errors import FileFormatError, MissingFieldError, ModelError
 from tomoset.files import refuse_unless_star, together, write
 from tomoset.formats import _relion_sets as sets
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import Failures, Format, LinkedFiles, Reading, StrPath, Tolerance
+from tomoset.formats._format import Format
 from tomoset.formats._relion_labels import (
     ANGLES,
     FRAME_COUNT,
@@ -30,6 +30,7 @@ from tomoset.formats._relion_labels import (
 )
 from tomoset.formats._relion_links import load
 from tomoset.formats._relion_project import linked_files, links_file
+from tomoset.formats._words import Failures, LinkedFiles, Reading, StrPath, Tolerance
 from tomoset.model import Fiducials, ParticleSet, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Rule, each

@@ -13,8 +13,8 @@ from pathlib import Path
 from tomoset import star
 from tomoset.errors import AmbiguityError, MissingFieldError, MissingFileError, joined, some_of
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._format import StrPath
 from tomoset.formats._relion_labels import LABELS
+from tomoset.formats._words import StrPath
 from tomoset.model.project import LINKED, Project
 from tomoset.paths import Finder, find_file
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.formats import _relion_sets as sets
-from tomoset.formats._format import LinkedFiles
 from tomoset.formats._relion_labels import LABELS
+from tomoset.formats._words import LinkedFiles
 from tomoset.model import TomogramSet
 from tomoset.model.project import LINKED, Project
 from tomoset.paths import Finder, file_names, from_here

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import AssumptionWarning, ModelError, UnsupportedError
-from tomoset.formats._format import Loss, Tolerance
+from tomoset.formats._words import Loss, Tolerance
 from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]

@@ -14,10 +14,11 @@ import numpy as np
 
 from tomoset.errors import FileFormatError, ModelError
 from tomoset.files import file_name, together, write
-from tomoset.formats._format import Format, StrPath
+from tomoset.formats._format import Format
 from tomoset.formats._json_points import locations, numbers, proper, read_json, run_of
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._picks import Ints, Picks, particles_of, picks_of, scored
+from tomoset.formats._words import StrPath
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.paths import file_names
 

@@ -25,7 +25,7 @@ from tomoset.formats._ctf_tables import read_defocus
 from tomoset.formats._destination import Destination
 from tomoset.formats._dose import match_order, read_order
 from tomoset.formats._files import fitting
-from tomoset.formats._format import Failures, Format, Option, Reading, StrPath, part
+from tomoset.formats._format import Format
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
     HAND,
@@ -43,6 +43,7 @@ from tomoset.formats._importing import (
 )
 from tomoset.formats._matching import IMAGE_ENDINGS
 from tomoset.formats._text_tables import read_angles
+from tomoset.formats._words import Failures, Option, Reading, StrPath, part
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import ImageHeader, read_header
 from tomoset.model import Project, Tomogram

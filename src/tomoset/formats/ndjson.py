@@ -18,10 +18,11 @@ import numpy as np
 
 from tomoset.errors import AssumptionWarning, LossyWarning
 from tomoset.files import together, write
-from tomoset.formats._format import Format, StrPath
+from tomoset.formats._format import Format
 from tomoset.formats._json_points import locations, numbers, proper, read_json_lines, run_of
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._picks import Array, Ints, Picks, column_texts, particles_of, picks_of
+from tomoset.formats._words import StrPath
 from tomoset.model import ParticleSet, TomogramSet
 from tomoset.paths import file_names
 

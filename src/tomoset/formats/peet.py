@@ -16,7 +16,7 @@ import numpy as np
 from tomoset import geometry
 from tomoset.errors import AmbiguityError, FileFormatError, MissingFileError, some_of
 from tomoset.files import read_bytes, together, write
-from tomoset.formats._format import Format, StrPath
+from tomoset.formats._format import Format
 from tomoset.formats._imod_model import ImodModel, read_model, write_model
 from tomoset.formats._pick_frames import Picked
 from tomoset.formats._picks import (
@@ -30,6 +30,7 @@ from tomoset.formats._picks import (
     usable,
     whole,
 )
+from tomoset.formats._words import StrPath
 from tomoset.model import ParticleSet, Tomogram, TomogramSet
 from tomoset.paths import file_names
 

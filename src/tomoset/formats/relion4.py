@@ -23,7 +23,6 @@ from tomoset.errors import (
     UnsupportedError,
 )
 from tomoset.formats._files import refuse_unless_set
-from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
 from tomoset.formats._relion import (
     ROWS_IN_ORDER,
     SEVERAL_TILTS,
@@ -57,6 +56,7 @@ from tomoset.formats._relion_rows import (
 )
 from tomoset.formats._relion_tables import exclusion_table, global_table, tilt_table
 from tomoset.formats._texts import same_entries, vector_texts
+from tomoset.formats._words import Failures, Loss, StrPath, Tolerance, part
 from tomoset.model import Alignment, Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.model.rules import Found, Rule

@@ -22,7 +22,6 @@ from tomoset.errors import (
 )
 from tomoset.files import together
 from tomoset.formats._files import refuse_unless_set
-from tomoset.formats._format import Failures, Loss, StrPath, Tolerance, part
 from tomoset.formats._relion import (
     ROWS_IN_ORDER,
     SEVERAL_TILTS,
@@ -67,6 +66,7 @@ from tomoset.formats._relion_rows import (
 from tomoset.formats._relion_series import own_tables, series_file, without_series
 from tomoset.formats._relion_tables import exclusion_table, global_table, tilt_table
 from tomoset.formats._texts import merge, number_texts, same_entries, vector_texts
+from tomoset.formats._words import Failures, Loss, StrPath, Tolerance, part
 from tomoset.model import Tomogram, TomogramSet
 from tomoset.model.project import Project
 from tomoset.paths import Finder, file_names, from_here

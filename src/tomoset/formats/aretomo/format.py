@@ -14,14 +14,7 @@ import numpy as np
 from tomoset.errors import AssumptionWarning, LossyWarning, ModelError
 from tomoset.files import together, write
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import (
-    Format,
-    Loss,
-    Option,
-    Reading,
-    StrPath,
-    Tolerance,
-)
+from tomoset.formats._format import Format
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
     MICROSCOPE,
@@ -39,6 +32,7 @@ from tomoset.formats._importing import (
 )
 from tomoset.formats._nearest import shown
 from tomoset.formats._reading import read_files
+from tomoset.formats._words import Loss, Option, Reading, StrPath, Tolerance
 from tomoset.formats.aretomo.aln import MARK
 from tomoset.model import Project, Tomogram
 from tomoset.paths import file_names

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tomoset.formats._format import Option, StrPath
 from tomoset.formats._importing import Imported, told_optics
 from tomoset.formats._json_format import JSON_OPTIONS, JsonFormat, Source
+from tomoset.formats._words import Option, StrPath
 from tomoset.model import Project, Tomogram
 
 _ENDING = ".cets.json"

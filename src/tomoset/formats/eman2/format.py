@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tomoset.formats._eman2_particles import Eman2Particles
-from tomoset.formats._format import StrPath
 from tomoset.formats._importing import Imported, dose_of, told_optics, unsaid
 from tomoset.formats._json_format import JsonFormat, Source
+from tomoset.formats._words import StrPath
 from tomoset.model import Project, Tomogram
 
 _ORIENTED = "has particles: files of EMAN2 say where they are, not how they are turned"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from tomoset.errors import ModelError
 from tomoset.files import identity_of, together
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import Failure, part
 from tomoset.formats._importing import missing
 from tomoset.formats._names import Renaming
+from tomoset.formats._words import Failure, part
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.folder import find_series, folders_of_series, own_commands
 from tomoset.formats.imod.importer import Imported, import_series

@@ -16,7 +16,7 @@ from tomoset import star
 from tomoset.errors import ModelError
 from tomoset.files import together, write
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import Format, Loss, Option, Reading, StrPath, Tolerance, say_losses
+from tomoset.formats._format import Format
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
     HAND,
@@ -29,6 +29,7 @@ from tomoset.formats._importing import (
     told_optics,
     unsaid,
 )
+from tomoset.formats._words import Loss, Option, Reading, StrPath, Tolerance, say_losses
 from tomoset.model import Observations, Project, Tomogram
 from tomoset.paths import file_names
 

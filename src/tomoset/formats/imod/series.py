@@ -12,7 +12,7 @@ from pathlib import Path
 from tomoset import star
 from tomoset.errors import AssumptionWarning, MissingFieldError
 from tomoset.files import file_name
-from tomoset.formats._format import Failure, part
+from tomoset.formats._words import Failure, part
 from tomoset.images.mrc import stack_path
 
 #: Texts that mean nothing in a column of paths or names.

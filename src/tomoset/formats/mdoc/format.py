@@ -10,7 +10,7 @@ from typing import Any
 from tomoset.errors import ModelError, some_of
 from tomoset.files import together
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import Failures, Format, Option, Reading, StrPath, part
+from tomoset.formats._format import Format
 from tomoset.formats._importing import (
     FRACTIONAL_DOSE,
     HAND,
@@ -23,6 +23,7 @@ from tomoset.formats._importing import (
     refuse_impossible,
     refuse_odd_thickness,
 )
+from tomoset.formats._words import Failures, Option, Reading, StrPath, part
 from tomoset.formats.mdoc.document import MARK
 from tomoset.model import Project, Tomogram
 from tomoset.paths import file_names

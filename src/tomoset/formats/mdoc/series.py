@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import FileFormatError, MissingFileError, UnsupportedError
-from tomoset.formats._format import Failures, StrPath, part
 from tomoset.formats._matching import IMAGE_ENDINGS, stem_of
+from tomoset.formats._words import Failures, StrPath, part
 from tomoset.formats.mdoc.document import (
     FRAME_SET,
     IMAGE,

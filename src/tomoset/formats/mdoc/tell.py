@@ -17,9 +17,9 @@ from tomoset.errors import (
     TomosetError,
     some_of,
 )
-from tomoset.formats._format import Failures, StrPath, part
 from tomoset.formats._matching import Match, Side, match_tilts
 from tomoset.formats._names import suggested_map
+from tomoset.formats._words import Failures, StrPath, part
 from tomoset.formats.mdoc.acquisition import Acquisition, acquisition_of, agree
 from tomoset.formats.mdoc.axis import nominal_axis
 from tomoset.formats.mdoc.document import assume

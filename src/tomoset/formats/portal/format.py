@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tomoset.formats._format import StrPath
 from tomoset.formats._importing import Imported, dose_of
 from tomoset.formats._json_format import JsonFormat, Source
+from tomoset.formats._words import StrPath
 from tomoset.model import Project, Tomogram
 
 

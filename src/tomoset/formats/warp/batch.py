@@ -16,8 +16,8 @@ from tomoset.errors import (
 )
 from tomoset.files import read_bytes
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import Failure, Reading, StrPath, part
 from tomoset.formats._importing import of_file
+from tomoset.formats._words import Failure, Reading, StrPath, part
 from tomoset.formats.warp.importer import Imported, ImportOptions, SettingsOf, import_series
 from tomoset.formats.warp.series import WarpSeries, read_settings, read_tomostar, read_xml
 from tomoset.model import Project

@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tomoset.errors import ModelError
 from tomoset.files import together, write
 from tomoset.formats._destination import Destination
-from tomoset.formats._format import (
-    Format,
-    Loss,
-    Option,
-    Reading,
-    StrPath,
-    Tolerance,
-    say_losses,
-)
+from tomoset.formats._format import Format
 from tomoset.formats._importing import refuse_impossible
+from tomoset.formats._words import Loss, Option, Reading, StrPath, Tolerance, say_losses
 from tomoset.model import Project
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import UnsupportedError
-from tomoset.formats._format import Loss
+from tomoset.formats._words import Loss
 from tomoset.formats.warp.write import WarpFiles, partly_known
 from tomoset.model import Project, Tomogram
 
