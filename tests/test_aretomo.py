@@ -419,6 +419,19 @@ def test_tilts_about_x_are_a_loss_in_images_and_defocus(
     assert convert(capsys, "set.star", "out", "--to", "aretomo", "--nearest")[0] == 0
 
 
+def test_doses_before_the_first_image_are_a_loss_unless_a_dark_image_says_them(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where the first images were thrown away: _TLT.txt counts from 0."""
+    before = np.array([22.0, 16.0, 10.0, 13.0, 19.0])
+    t = rigid_tomogram(pre_exposure=before, fractional_dose=3.0)
+    TomogramSet([t]).write("set.star", "relion5")
+    code, out, errors = convert(capsys, "set.star", "out", "--to", "aretomo")
+    assert code == 0, errors
+    assert "has 10 e/Å² before its first image, and _TLT.txt counts from 0" in errors
+    assert "verified: 75 points" in out
+
+
 def test_mirrored_volumes_are_flipped_the_other_way(here: Path) -> None:
     t = read_one(write_series(here / "x", aln(plain())), flip_volume=2)
     assert ARETOMO.told(tomoset.Project(tomograms=TomogramSet([t])))["flip_volume"] == 2

@@ -459,6 +459,20 @@ def test_what_is_not_carried_is_said(tmp_path: Path) -> None:
     assert any("images 3 of 3 have no parameters" in note for note in reading.notes)
 
 
+def test_metadata_of_other_runs_are_not_looked_for(tmp_path: Path) -> None:
+    """A file that was taken out of its run is in its own folder, whatever lies above."""
+    path = portal_run(tmp_path, theirs())
+    for name in ("RUN2", "RUN3"):
+        other = tmp_path / name / "TiltSeries/100/tiltseries_metadata.json"
+        other.parent.mkdir(parents=True)
+        other.write_text('{"run_name": "OTHER"}')
+    alone = tmp_path / "deep/mine/alignment_metadata.json"
+    alone.parent.mkdir(parents=True)
+    alone.write_bytes(path.read_bytes())
+    assert read_one(PORTAL, path).name == "RUN1"
+    assert read_one(PORTAL, alone, stack=str(tmp_path / "RUN1.mrc")).name == "mine"
+
+
 # Both
 
 

@@ -479,8 +479,11 @@ def test_no_dose_is_none_and_what_the_camera_counted_is_said() -> None:
 
 
 def test_doses_that_contradict_each_other_are_said() -> None:
-    with warned("FrameDosesAndNumber adds up to 6; the former"):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         acquired(text(*sections(FrameDosesAndNumber="1 6")))
+    (one,) = (str(w.message) for w in said)
+    assert "FrameDosesAndNumber adds up to 6; the former is taken, as in 7 of 7 sections" in one
     with warned(r"had been received before the first image"):
         a = acquired(text(*sections(PriorRecordDose=lambda i: str(10 + 3 * i))))
     assert a.pre_exposure.tolist() == [10 + 3 * i for i in range(7)]
@@ -829,6 +832,15 @@ def test_files_of_single_movies_are_put_together_by_their_names() -> None:
     assert t.pre_exposure.tolist() == [3.0 * i for i in np.argsort(TILTS)]
 
 
+def test_images_beside_files_of_single_movies_are_no_stack() -> None:
+    """As SerialEM and PACEtomo name them: each image beside a file that is called like it."""
+    averages(".")
+    for i, one in enumerate(sections(kind="FrameSet")):
+        name = f"TS_01_{i:03d}_{TILTS[i]:.1f}.mrc.mdoc"
+        Path(name).write_text(text(re.sub(r"= \d+\]", "= 0]", one, count=1), head=""))
+    assert values(read(".")) == sorted(TILTS)
+
+
 def test_two_movies_are_a_series() -> None:
     Path("m").mkdir()
     averages("i")
@@ -1165,6 +1177,60 @@ def test_warps_series_is_told_by_the_names_of_its_movies(shared: Path) -> None:
     assert "by name" in how
     assert t.acquisition is not None
     assert t.acquisition.tolist() == [*range(14)]
+
+
+def test_names_match_whatever_the_sign_of_the_tilts() -> None:
+    """As of a series whose angles Warp 1 took as they are: the tomogram's are the opposite."""
+    tilts = [*TILTS[:5], 45.0, -35.0]
+    Path("TS_01.mdoc").write_text(text(*sections(tilts)))
+    movies = tuple(f"TS_01_{i:03d}_{tilt:.1f}.tif" for i, tilt in enumerate(tilts))
+    turned = replace(
+        aligned(range(7)),
+        movies=movies,
+        projections=tomoset.geometry.rotation_y(np.negative(tilts)),
+    )
+    _, (how,) = told_by(turned, "TS_01.mdoc")
+    assert "by name: angles within 0.00°, with the opposite sign of the tilts" in how
+
+
+def test_nominal_tilts_that_are_those_of_the_alignment_may_have_an_offset() -> None:
+    """As of AreTomo 1, which corrects tilts and says no AlphaOffset; of a stage they have none."""
+    tilts = [-31.0, -20.0, -10.0, 0.0, 10.0, 20.0, 32.0]
+    Path("TS_01.mdoc").write_text(text(*sections(tilts)))
+    moved = np.array(tilts) + 4
+    nominal = replace(aligned(range(7)), projections=tomoset.geometry.rotation_y(moved),
+                      nominal_tilts=moved)  # fmt: skip
+    told, (how,) = told_by(replace(nominal, stack=None), "TS_01.mdoc")
+    assert "after a common offset of +4.00°" in how
+    np.testing.assert_allclose(told.nominal_tilts, np.array(tilts) + 0.003)
+    other = replace(nominal, projections=tomoset.geometry.rotation_y(moved - 2), stack=None)
+    with pytest.raises(FileFormatError, match=r"do not match, by up to 4.0°"):
+        told_by(other, "TS_01.mdoc")
+
+
+def test_a_folder_tells_by_what_files_hold_where_names_are_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The stack that a file names, or the movies whose own files they are."""
+    write_stack(Path("TS_01.mrc"), 7, (8, 6))
+    Path("TS_01.rawtlt").write_text("".join(f"{tilt}\n" for tilt in sorted(TILTS)))
+    Path("a").mkdir()
+    Path("a/17.mdoc").write_text(text(*by_tilt(sections())))
+    Path("b").mkdir()
+    for i, one in enumerate(sections(kind="FrameSet")):
+        one = re.sub(r"= \d+\]", "= 0]", one, count=1)
+        Path(f"b/TS_01_{i:03d}.tif.mdoc").write_text(text(one, head=""))
+    for folder in ("a", "b"):
+        target = f"{folder}.star"
+        code, out, errors = run_command(
+            capsys, "import", "images", "TS_01.mrc", "-o", target, "--mdoc", folder
+        )
+        assert code == 0, errors
+        assert "7 tilt images of tomogram 'TS_01' matched" in out
+        assert "no column of dose" not in out
+        (t,) = tomoset.read(target).values()
+        assert t.pre_exposure is not None
+        assert t.pre_exposure.tolist() == [3.0 * i for i in np.argsort(TILTS)]
 
 
 def test_other_doses_are_said() -> None:

@@ -502,6 +502,24 @@ def test_sizes_that_nothing_says_are_asked_for(capsys: pytest.CaptureFixture[str
     assert code == 0, errors
 
 
+def test_the_ctf_says_sizes_that_nothing_else_says() -> None:
+    """Warp 1 has no sizes of images, and those of the stack that its CTF was fitted in [Å]."""
+    options = '\t<OptionsCTF><Param Name="Dimensions" Value="{}" /></OptionsCTF>\n'
+    bare = {"ImageDimensionsAngstrom": ""}
+    with pytest.warns(AssumptionWarning, match="64 x 48 px, as the options of its CTF have it"):
+        t = alone(series_xml(None, bare, options.format("128,96,5")))
+    assert t.image_size == (64, 48)
+    np.testing.assert_allclose(t.need_projections(), alone(series_xml()).need_projections())
+    for other in ("128,96,1", "0,0,0", "128,96", "a,b,c"):  # of something else
+        with pytest.raises(tomoset.errors.MissingFieldError, match="--image-size"):
+            alone(series_xml(None, bare, options.format(other)))
+
+
+def test_a_pixel_size_that_is_not_that_of_the_ctf_is_said() -> None:
+    with pytest.warns(AssumptionWarning, match="1.9 Å/px is given, and .* of images of 2 Å/px"):
+        alone(series_xml(), pixel_size=1.9)
+
+
 # What is wrong with files.
 
 

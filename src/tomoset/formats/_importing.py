@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from tomoset.errors import (
     FileFormatError,
     MissingFieldError,
     ModelError,
-    some_of,
 )
 from tomoset.formats._ctffind import DefocusTable
 from tomoset.formats._words import Option
@@ -184,19 +183,6 @@ def named_for_relion(stack: str) -> str:
     """The path of a stack as sets have it: RELION knows MRC and TIFF by their endings only."""
     known = (".mrc", ".mrcs", ".tif", ".tiff")
     return stack if stack.endswith(known) else f"{stack}:mrc"
-
-
-def missing(imported: Iterable[Tomogram]) -> list[str]:
-    """Notes on what was not there for tomograms."""
-    every = list(imported)
-    no_ctf = [t.name for t in every if t.defocus_u is None]
-    no_dose = [t.name for t in every if t.pre_exposure is None]
-    notes = []
-    if no_ctf:
-        notes.append(f"no table of defocus, so no columns of defocus: {some_of(no_ctf)}")
-    if no_dose:
-        notes.append(f"no order of acquisition, so no column of dose: {some_of(no_dose)}")
-    return notes
 
 
 @contextlib.contextmanager

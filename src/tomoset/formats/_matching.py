@@ -110,7 +110,7 @@ def match_tilts(ours: Side, theirs: Side) -> Match:
     if ours.sections is not None and theirs.sections is not None:
         place = {section: line for line, section in enumerate(theirs.sections.tolist())}
         lines = np.array([place.get(section, -1) for section in ours.sections.tolist()])
-        if (lines >= 0).all() and _misfit(ours, theirs, lines) <= TOLERANCE:
+        if (lines >= 0).all() and misfit(ours, theirs, lines) <= TOLERANCE:
             return Match(lines=lines, how=_told(ours, theirs, lines, "by number in the stack"))
     lines = _by_angle(ours, theirs)
     return Match(lines=lines, how=_told(ours, theirs, lines, "by angle"))
@@ -141,7 +141,8 @@ def _by_name(ours: Side, theirs: Side) -> Lines | None:
     return None
 
 
-def _misfit(ours: Side, theirs: Side, lines: Lines) -> float:
+def misfit(ours: Side, theirs: Side, lines: Lines) -> float:
+    """Largest difference of angles, after a common offset unless they are of the stage [deg]."""
     residual = ours.angles - theirs.angles[lines]
     offset = 0.0 if ours.exact else residual.mean()
     return float(np.abs(residual - offset).max(initial=0.0))

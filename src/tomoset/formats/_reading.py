@@ -11,7 +11,7 @@ import numpy as np
 from tomoset.errors import FileFormatError, ModelError
 from tomoset.files import together
 from tomoset.formats._destination import Destination
-from tomoset.formats._importing import Imported, culled, missing
+from tomoset.formats._importing import Imported, culled
 from tomoset.formats._words import Failures, Reading, StrPath, part
 from tomoset.model import ParticleSet, Project
 
@@ -70,7 +70,7 @@ def read_files(
             tomograms=destination.joined(tomograms, format),
             particles=_particles(made),
         ),
-        notes=[*(note for one in made for note in one.notes), *missing(tomograms)],
+        notes=[note for one in made for note in one.notes],
         failures=failures,
     )
 

@@ -33,7 +33,6 @@ from tomoset.formats._importing import (
     OPTICS_GROUP,
     PIXEL_SIZE,
     THICKNESS,
-    missing,
     named_for_relion,
     optics_of,
     refuse_impossible,
@@ -184,7 +183,6 @@ class Images(Format):
                 made.append(replace(_tomogram(one, given), name=destination.names(one.name)))
         return Reading(
             project=Project(tomograms=destination.joined(made, self.name)),
-            notes=missing(made),
             failures=failures,
         )
 

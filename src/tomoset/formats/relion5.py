@@ -249,7 +249,8 @@ def _ready(tomogram: Tomogram, tolerance: Tolerance) -> Tomogram:
     if tomogram.pre_exposure is None:
         raise UnsupportedError(
             f"tomogram {tomogram.name!r} has no doses, and RELION 5 reads no set without; import "
-            "them, with the dose of an image and an order list"
+            "them, with the dose of an image (`fractional_dose`) and an order list, or with its "
+            ".mdoc (`mdoc`)"
         )
     if tomogram.size is not None:
         tomogram = tomogram.with_depth_origin(np.asarray(tomogram.size) / 2)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tomoset.errors import FileAccessError
+from tomoset.errors import FileAccessError, some_of
 from tomoset.files import Guard
 from tomoset.formats import (
     BEYOND_RIGID,
@@ -165,6 +165,7 @@ def import_series(
             names.refuse_unused([t.name for t in new])
         if not new:
             return Imported(path=None, reading=reading, tomograms=())
+        reading = replace(reading, notes=[*reading.notes, *_lacking(new)])
         reading = _with_particles(reading, options)
         verified = _write(reading.project, output, options)
         done = Imported(path=output, reading=reading, tomograms=tuple(new), verified=verified)
@@ -205,6 +206,19 @@ def _told(
         notes=[*reading.notes, *notes],
         failures=[*reading.failures, *bad],
     )
+
+
+def _lacking(tomograms: Sequence[Tomogram]) -> list[str]:
+    """Notes on what no file says of new tomograms."""
+    notes = {
+        "no table of defocus, so no columns of defocus": "defocus_u",
+        "no order of acquisition, so no column of dose": "pre_exposure",
+    }
+    without = {
+        note: [t.name for t in tomograms if getattr(t, field) is None]
+        for note, field in notes.items()
+    }
+    return [f"{note}: {some_of(names)}" for note, names in without.items() if names]
 
 
 def _with_particles(reading: Reading, options: Options) -> Reading:

@@ -185,9 +185,16 @@ class Aretomo(Format):
         for name, t in project.tomograms.items():
             texts = unsaid(project, t, self.package)
             pixels, defocus = np.zeros((2, t.n_tilts))
+            fields: tuple[str, ...] = ()
             if t.placed().projections is not None and t.stack is not None:
                 files, rows = AretomoFiles.of(t), shown(t)
                 pixels[rows], defocus[rows] = files.pixels, files.defocus
+                if files.first_dose > 1e-6:
+                    fields = ("pre_exposure",)
+                    texts.append(
+                        f"has {files.first_dose:g} e/Å² before its first image, and _TLT.txt "
+                        "counts from 0"
+                    )
             if pixels.max() > 0.01:
                 texts.append(
                     "has magnification, stretch, skew or tilts about x, and .aln files say ROT, "
@@ -196,7 +203,7 @@ class Aretomo(Format):
             if t.deformation is not None:
                 pixels = pixels + bend(t)
             if texts:
-                lost[name] = Loss(texts=tuple(texts), pixels=pixels, defocus=defocus)
+                lost[name] = Loss(texts=tuple(texts), pixels=pixels, defocus=defocus, fields=fields)
         return lost
 
     def told(self, project: Project) -> dict[str, Any]:

@@ -68,6 +68,12 @@ class AretomoFiles(Nearest):
         sides = (width, height, depth) if self.flip else (width, depth, height)
         return ",".join(map(str, sides))
 
+    @property
+    def first_dose(self) -> float:
+        """What no file says: dose before the first image [e/Å²], if no dark one is before it."""
+        before = self.tomogram.pre_exposure
+        return 0.0 if before is None or self.aln.darks else float(before.min())
+
     def texts(self, name: str) -> dict[str, str]:
         """The files, by name."""
         t = self.tomogram

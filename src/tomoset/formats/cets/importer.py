@@ -133,7 +133,11 @@ def _alignment(region: Node, name: str, given: Mapping[str, Any]) -> Node:
         if of is None or of.text() == name:
             own.append(node)
     if not own:
-        raise FileFormatError(f"{region.at}: {name!r} has no alignment", path=region.path)
+        raise FileFormatError(
+            f"{region.at}: {name!r} has no alignment; its images alone are imported by tomoset "
+            "import images, or mdoc",
+            path=region.path,
+        )
     which = given["alignment"]
     if which is None and len(own) > 1:
         raise AmbiguityError(

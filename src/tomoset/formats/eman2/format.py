@@ -75,7 +75,8 @@ class Eman2(JsonFormat, Eman2Particles):
             if hand > 0 and t.defocus_u is not None:
                 texts.append(
                     "has hand 1 as EMAN2 counts depth, and EMAN2 always takes -1, that defocus is "
-                    "less where depth is more: no file of it says a hand (import it with --hand 1)"
+                    "less where depth is more: no file of it says a hand (read it by tomoset "
+                    "import eman2 --hand 1)"
                 )
         return texts
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from tomoset.errors import ModelError
 from tomoset.files import identity_of, together
 from tomoset.formats._destination import Destination
-from tomoset.formats._importing import missing
 from tomoset.formats._names import Renaming
 from tomoset.formats._words import Failure, part
 from tomoset.formats.imod.commands import format_list
@@ -104,11 +103,7 @@ def run(request: Request, options: ImportOptions, destination: Destination) -> R
         tomograms=destination.joined(imported, "imod"),
         imported=imported,
         failures=failures,
-        notes=[
-            *_what_is_excluded(done),
-            *(note for one in done for note in one.notes),
-            *missing(imported),
-        ],
+        notes=[*_what_is_excluded(done), *(note for one in done for note in one.notes)],
     )
 
 

@@ -232,8 +232,8 @@ class Imod(Format):
                 bent = folder.bent.most
                 if folder.hand > 0:
                     texts.append(
-                        f"is to be imported with --hand {folder.hand}, which files of IMOD do not "
-                        "say"
+                        f"is to be read by tomoset import imod --hand {folder.hand}: files of IMOD "
+                        "do not say the hand"
                     )
                 if not folder.keeps_doses:
                     fields = ("pre_exposure",)

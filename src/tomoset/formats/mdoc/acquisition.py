@@ -222,6 +222,7 @@ def _exposure(
     """Dose of each image, and the one that all have [e/Å²]."""
     path = sections[0].path
     said = np.array([_dose_of(section) for section in sections])
+    _say_frames(sections)
     some = bool(said.any())
     if given is not None:
         typical = float(np.median(said))
@@ -249,20 +250,33 @@ def _exposure(
 
 
 def _dose_of(section: Section) -> float:
-    """``ExposureDose``, else the sum over frames [e/Å²]; said where they contradict each other."""
-    dose = section.number("ExposureDose") or 0.0
-    frames = section.numbers("FrameDosesAndNumber") or []
-    total = float(np.dot(frames[::2], frames[1::2])) if len(frames) % 2 == 0 else 0.0
+    """``ExposureDose``, else the sum over frames [e/Å²]."""
+    dose, total = _doses_of(section)
     if dose < 0 or total < 0:
         raise FileFormatError(
             "a dose below 0", path=section.path, line=section.lines.get("ExposureDose")
         )
-    if dose and total and abs(total / dose - 1) > _SAME_DOSE:
+    return dose or total
+
+
+def _doses_of(section: Section) -> tuple[float, float]:
+    """``ExposureDose``, and the sum over frames; 0 where they are not said."""
+    frames = section.numbers("FrameDosesAndNumber") or []
+    total = float(np.dot(frames[::2], frames[1::2])) if len(frames) % 2 == 0 else 0.0
+    return section.number("ExposureDose") or 0.0, total
+
+
+def _say_frames(sections: Sequence[Section]) -> None:
+    """Say where the two doses of a section contradict each other, once for a series."""
+    pairs = [(section, *_doses_of(section)) for section in sections]
+    apart = [p for p in pairs if p[1] and p[2] and abs(p[2] / p[1] - 1) > _SAME_DOSE]
+    if apart:
+        section, dose, total = apart[0]
         assume(
             f"{section.path}:{section.line}: ExposureDose is {dose:g} e/Å², FrameDosesAndNumber "
             f"adds up to {total:g}; the former is taken"
+            + (f", as in {len(apart)} of {len(sections)} sections" if len(apart) > 1 else "")
         )
-    return dose or total
 
 
 def _at_camera(sections: Sequence[Section]) -> str:

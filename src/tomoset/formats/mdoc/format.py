@@ -18,7 +18,6 @@ from tomoset.formats._importing import (
     OPTICS_GROUP,
     PIXEL_SIZE,
     THICKNESS,
-    missing,
     of_file,
     refuse_impossible,
     refuse_odd_thickness,
@@ -164,7 +163,7 @@ class Mdoc(Format):
                 made = _stacked(made, destination.target)
         return Reading(
             project=Project(tomograms=destination.joined(made, self.name)),
-            notes=[*_told(orders), *notes, *missing(made)],
+            notes=[*_told(orders), *notes],
             failures=failures,
         )
 

@@ -33,7 +33,9 @@ def stack_in(series: Series, place: str) -> str | None:
         return place
     named = os.path.basename((series.head("ImageFile") or "").replace("\\", "/"))
     own = os.path.basename(series.path).removesuffix(".mdoc")
-    for names in ([named], [own], [series.name + ending for ending in IMAGE_ENDINGS]):
+    every = [series.name + ending for ending in IMAGE_ENDINGS]
+    # files of single movies are called like these
+    for names in ([named], [own], every) if len(series.documents) == 1 else (every,):
         there = [
             name
             for name in names

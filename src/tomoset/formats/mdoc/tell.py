@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from tomoset.errors import (
     TomosetError,
     some_of,
 )
-from tomoset.formats._matching import Match, Side, match_tilts
+from tomoset.formats._matching import TOLERANCE, Match, Side, match_tilts, misfit, stem_of
 from tomoset.formats._names import suggested_map
 from tomoset.formats._words import Failures, StrPath, part
 from tomoset.formats.mdoc.acquisition import Acquisition, acquisition_of, agree
@@ -28,6 +28,7 @@ from tomoset.formats.mdoc.series import Series, all_series, mdoc_files, series_n
 from tomoset.model import Tomogram
 from tomoset.model.source import take
 
+T = TypeVar("T")
 Ints = npt.NDArray[np.int64]
 
 
@@ -41,8 +42,8 @@ def tell(
     tomograms : sequence of Tomogram
         Of one import.
     source : path-like
-        The file of the only one; or a folder of files, called like the series: endings and leading
-        zeros are seen through.
+        The file of the only one; or a folder of files, called like the series, or whose
+        ``ImageFile`` or movies are: endings and leading zeros are seen through.
     dose : float or None
         Of one image, whatever files say [e/Å²].
 
@@ -64,8 +65,10 @@ def tell(
     for t in tomograms:
         with part(failures, t.name):
             if t.name in files:
-                t, lines = told_by(t, files[t.name], fractional_dose=dose)
-                notes += [f"{t.name}: {os.path.basename(files[t.name])}: {line}" for line in lines]
+                file = files[t.name]
+                t, lines = told_by(t, file, fractional_dose=dose)
+                path = file.path if isinstance(file, Series) else file
+                notes += [f"{t.name}: {os.path.basename(path)}: {line}" for line in lines]
             told.append(t)
     without = [t.name for t in tomograms if t.name not in files]
     if without:
@@ -73,20 +76,36 @@ def tell(
     return told, notes, failures
 
 
-def _files_of(names: Sequence[str], source: str) -> dict[str, str]:
-    """The file, or folder of files, of each series."""
+def _files_of(names: Sequence[str], source: str) -> dict[str, str | Series]:
+    """The file, folder of files, or what they hold, of each series."""
     if len(names) == 1 and (os.path.isfile(source) or not mdoc_names(source)):
         return {names[0]: source}
     there = mdoc_names(source)
-    pairs = suggested_map(there, names)
-    found = {pairs.get(name, name): path for name, path in there.items()}
-    found = {name: path for name, path in found.items() if name in names}
+    found: dict[str, str | Series] = dict(_called_like(names, there))
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        used = {path for path in found.values() if isinstance(path, str)}
+        found |= _holding(lacking, [path for path in there.values() if path not in used])
     if not found:
         raise MissingFileError(
             f"{source}: no .mdoc is called like {some_of(names)}; there are "
             f"{some_of([*there]) or 'none'}: rename the series (`rename`)"
         )
     return found
+
+
+def _called_like(names: Sequence[str], there: Mapping[str, T]) -> dict[str, T]:
+    """What is called like series, endings and leading zeros seen through."""
+    pairs = suggested_map(there, names)
+    found = {pairs.get(name, name): one for name, one in there.items()}
+    return {name: one for name, one in found.items() if name in names}
+
+
+def _holding(names: Sequence[str], paths: Sequence[str]) -> dict[str, Series]:
+    """The series of files with other names: by those of their stacks or of their movies."""
+    every = all_series(paths, [])
+    by_stack = {stem_of(file): one for one in every if (file := one.head("ImageFile"))}
+    return _called_like(names, by_stack | {one.name: one for one in every})
 
 
 def mdoc_names(folder: str) -> dict[str, str]:
@@ -98,7 +117,7 @@ def mdoc_names(folder: str) -> dict[str, str]:
 
 def told_by(
     tomogram: Tomogram,
-    mdoc_path: str | os.PathLike[str],
+    mdoc_path: StrPath | Series,
     *,
     fractional_dose: float | None = None,
     order_by: str | None = None,
@@ -114,8 +133,8 @@ def told_by(
     ----------
     tomogram : Tomogram
         Aligned or not; which section each image is, is found by `match_tilts`.
-    mdoc_path : path-like
-        The file, or a folder with the files of all movies.
+    mdoc_path : path-like or Series
+        The file, or a folder with the files of all movies, or what they hold.
     fractional_dose : float, optional
         Dose of one image, whatever the file says [e/Å²].
     order_by : str, optional
@@ -136,7 +155,7 @@ def told_by(
     AmbiguityError
         If images match in several ways, or order or doses are contradictory.
     """
-    series = _series(mdoc_path)
+    series = mdoc_path if isinstance(mdoc_path, Series) else _series(mdoc_path)
     given = {"order_by": order_by, "order_list": None, "fractional_dose": fractional_dose}
     acquired = acquisition_of(tomogram.name, series.sections, given)
     parts = [tomogram, *(cast(Tomogram, e.tilt) for e in tomogram.exclusions)]
@@ -205,18 +224,37 @@ def _matched(
     frames = [section.frames or "" for section in series.sections]
     theirs = Side(what=series.path, angles=acquired.tilts, names=frames, sections=series.numbers)
     problem: TomosetError | None = None
-    for turn in (1,) if ours.exact else (1, -1) if sign is None else (sign,):
+    opposite = replace(ours, angles=-ours.angles)
+    tries = [(1, ours)] if sign != -1 or ours.exact else []
+    if not ours.exact and sign != 1:
+        tries.append((-1, opposite))
+    if ours.exact and _as_aligned(parts):
+        tries.append((1, replace(ours, exact=False)))
+    for turn, side in tries:
         try:
-            match = match_tilts(replace(ours, angles=turn * ours.angles), theirs)
+            match = match_tilts(side, theirs)
             _refuse_other_order(parts, match, acquired, series.path)
         except TomosetError as one:
             problem = problem or one
+            continue
+        fits = [misfit(each, theirs, match.lines) <= TOLERANCE for _, each in tries]
+        if fits == [False, True] and side is ours:  # names match, whatever the angles
             continue
         if turn == -1:
             match = replace(match, how=f"{match.how}, with the opposite sign of the tilts")
         return match
     assert problem is not None
     raise problem
+
+
+def _as_aligned(parts: Sequence[Tomogram]) -> bool:
+    """Whether nominal tilts are those of the alignment, which may have a common offset."""
+    return all(
+        part.nominal_tilts is not None
+        and (part.projections is not None or part.alignment is not None)
+        and np.allclose(np.abs(part.nominal_tilts), np.abs(part.tilt_angles), rtol=0, atol=1e-3)
+        for part in parts
+    )
 
 
 def _side(parts: Sequence[Tomogram], n_sections: int) -> Side:

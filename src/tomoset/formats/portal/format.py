@@ -64,7 +64,8 @@ class Portal(JsonFormat):
             hand = self.files_of(t, project).hand
             if hand > 0 and t.defocus_u is not None:
                 texts.append(
-                    f"is to be imported with --hand {hand}: the portal's files say no hand"
+                    f"is to be read by tomoset import portal --hand {hand}: the portal's files say "
+                    "no hand"
                 )
         return texts
 

@@ -49,11 +49,11 @@ def import_series(source: Source) -> Imported:
         If a file, or the stack, is missing, unreadable or contradicts another.
     """
     node, given = source.node, source.given
-    run = Path(os.path.abspath(node.path)).parent.parent.parent
-    series = _beside(run, _SERIES, node.get("tiltseries_path"))
-    name = run.name if series is None or (said := series.get("run_name")) is None else said.text()
     _refuse_unknown(node)
     sections = _sections(node)
+    run = _run_of(node.path)
+    series = _beside(run, _SERIES, node.get("tiltseries_path"))
+    name = run.name if series is None or (said := series.get("run_name")) is None else said.text()
     images = np.array([section.need("z_index").whole() for section in sections])
     stack = listed_stack(
         node.path,
@@ -136,13 +136,19 @@ def transforms_of(sections: Sequence[Node]) -> Array:
     return found
 
 
+def _run_of(path: str) -> Path:
+    """The folder of a run: RUN of RUN/Alignments/100, else that of the file."""
+    folder = Path(os.path.abspath(path)).parent
+    return folder.parent.parent if folder.parent.name == "Alignments" else folder
+
+
 def _beside(run: Path, name: str, said: Node | None = None) -> Node | None:
     """Metadata in the folder of a run: what a file names, or the only one that is there."""
     listed = "" if said is None else said.text()
     for root in (run.parent.parent, run.parent):
         if (root / listed).is_file():
             return read_json(root / listed)
-    found = sorted(run.glob(f"**/{name}"))
+    found = sorted(path for at in ("", "*/", "*/*/") for path in run.glob(at + name))
     if len(found) > 1:
         warnings.warn(
             f"{run}: {len(found)} files {name} are there; {found[0]} is taken",

@@ -12,14 +12,14 @@ from tomoset.errors import (
     LossyWarning,
     MissingFileError,
     UnknownFormatError,
-    some_of,
 )
 from tomoset.files import read_bytes
 from tomoset.formats._destination import Destination
 from tomoset.formats._importing import of_file
 from tomoset.formats._words import Failure, Reading, StrPath, part
-from tomoset.formats.warp.importer import Imported, ImportOptions, SettingsOf, import_series
+from tomoset.formats.warp.importer import Imported, import_series
 from tomoset.formats.warp.series import WarpSeries, read_settings, read_tomostar, read_xml
+from tomoset.formats.warp.sizes import ImportOptions, SettingsOf
 from tomoset.model import Project
 
 #: By the ending of a file.
@@ -122,10 +122,5 @@ def _read(path: str) -> WarpSeries:
 
 
 def _notes(done: Sequence[Imported]) -> list[str]:
-    """What was chosen or is missing, each once, with the series it holds for."""
-    notes = [f"{one.tomogram.name}: {note}" for one in done for note in one.notes]
-    for what, field in (("defocus", "defocus_u"), ("dose", "pre_exposure")):
-        without = [o.tomogram.name for o in done if getattr(o.tomogram, field) is None]
-        if without:
-            notes.append(f"no {what} in the files: {some_of(without)}")
-    return notes
+    """What was chosen, with the series it holds for."""
+    return [f"{one.tomogram.name}: {note}" for one in done for note in one.notes]

@@ -10,8 +10,6 @@ Row z of that rotation adds to the defocus; with AreAnglesInverted it is subtrac
 
 from __future__ import annotations
 
-import glob
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset import geometry
-from tomoset.errors import AssumptionWarning, FileFormatError, LossyWarning, MissingFieldError
+from tomoset.errors import AssumptionWarning, FileFormatError, LossyWarning
 from tomoset.formats.warp.grids import Grid, to_deformation
 from tomoset.formats.warp.images import WarpImages, movies_of
 from tomoset.formats.warp.motion import VolumeMotion
-from tomoset.formats.warp.series import Settings, WarpSeries, read_settings
+from tomoset.formats.warp.series import WarpSeries
+from tomoset.formats.warp.sizes import (
+    ImportOptions,
+    SettingsOf,
+    image_size_of,
+    pixel_size_of,
+    positive,
+    volume_of,
+)
 from tomoset.images.stack import ImageHeader
 from tomoset.model import Deformation, Optics, Tomogram
 
@@ -32,41 +38,6 @@ Array = npt.NDArray[np.float64]
 
 #: Movements of less are of no use to anybody [px].
 _NOTHING = 1e-6
-#: Sizes that differ by more are of something else (a share).
-_FAR = 0.02
-#: No image and no volume is wider [px].
-_LARGEST = 1e6
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportOptions:
-    """What holds for all series of an import.
-
-    Parameters
-    ----------
-    pixel_size : float, optional
-        Of the tilt images [Å].
-    size : (int, int, int), optional
-        Of the tomograms [px].
-    image_size : (int, int), optional
-        Of the tilt images [px].
-    dose : {"before", "middle", "after"}, optional
-        When an image's dose counts.
-    settings : str, optional
-        A ``.settings`` file.
-    images : str, optional
-        Folder of the tilt images, called like the movies.
-    optics_group : str
-        Name of the optics group.
-    """
-
-    pixel_size: float | None = None
-    size: tuple[int, int, int] | None = None
-    image_size: tuple[int, int] | None = None
-    dose: str | None = None
-    settings: str | None = None
-    images: str | None = None
-    optics_group: str = "opticsGroup1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,35 +47,6 @@ class Imported:
     tomogram: Tomogram
     notes: tuple[str, ...]
     motion: VolumeMotion | None = None
-
-
-class SettingsOf:
-    """The settings of series: those that are given, or that lie beside their folder."""
-
-    def __init__(self, given: str | None) -> None:
-        self._given = None if given is None else read_settings(given)
-        self._found: dict[str, Settings | None] = {}
-
-    def of(self, path: str) -> Settings | None:
-        """Those of a series; None if there are none, or several with other sizes."""
-        if self._given is not None:
-            return self._given
-        folder = os.path.dirname(os.path.abspath(path))
-        if folder not in self._found:
-            self._found[folder] = self._look(folder)
-        return self._found[folder]
-
-    @staticmethod
-    def _look(folder: str) -> Settings | None:
-        near = glob.glob(os.path.join(glob.escape(os.path.dirname(folder)), "*.settings"))
-        found = []
-        for path in sorted(near):
-            settings = read_settings(path)
-            folders = {os.path.realpath(f) for f in (settings.processing, settings.data) if f}
-            if os.path.realpath(folder) in folders:
-                found.append(settings)
-        same = {(one.pixel_size, one.volume) for one in found}
-        return found[0] if len(same) == 1 else None
 
 
 def import_series(series: WarpSeries, options: ImportOptions, settings: SettingsOf) -> Imported:
@@ -122,7 +64,7 @@ def import_series(series: WarpSeries, options: ImportOptions, settings: Settings
             "UseTilt is False for all tilt images: nothing is left", path=series.path
         )
     images = WarpImages.of(series, options.images)
-    pixel_size = _pixel_size(series, options, settings, images.header)
+    pixel_size = pixel_size_of(series, options, settings, images.header)
     notes = list(images.notes)
     tomogram = Tomogram(
         name=series.name,
@@ -150,7 +92,7 @@ def import_series(series: WarpSeries, options: ImportOptions, settings: Settings
         tomogram = tomogram.exclude(out.tolist(), "UseTilt is False in Warp")
     motion = None
     if series.volume_warp is not None and series.offsets is not None:
-        volume, _ = _volume(series, options, pixel_size, settings)
+        volume, _ = volume_of(series, options, pixel_size, settings)
         motion = VolumeMotion(grids=series.volume_warp, volume=volume, times=_times(series))
     return Imported(tomogram=tomogram, notes=tuple(notes), motion=motion)
 
@@ -191,8 +133,8 @@ def _aligned(
 ) -> Tomogram:
     """With its projections and its deformation."""
     px = t.need_pixel_size()
-    image, image_size = _image_size(series, options, px, header)
-    volume, size = _volume(series, options, px, settings)
+    image, image_size = image_size_of(series, options, px, header)
+    volume, size = volume_of(series, options, px, settings)
     projections = projections_of(series, px, volume, image)
     shift, deformation = _movement(series, px)
     projections[:, :2, 3] -= shift
@@ -229,102 +171,11 @@ def _movement(series: WarpSeries, pixel_size: float) -> tuple[Array, Deformation
     return np.zeros((n, 2)), made
 
 
-def _pixel_size(
-    series: WarpSeries, options: ImportOptions, settings: SettingsOf, header: ImageHeader | None
-) -> float:
-    """What is given; else the images', the settings' or the file's own, which Warp may not know."""
-    if options.pixel_size is not None:
-        return options.pixel_size
-    if header is not None and header.pixel_size > 0 and abs(header.pixel_size - 1) > 1e-6:
-        return round(header.pixel_size, 6)
-    known = _positive(series, series.ctf, "PixelSize")
-    if known is not None and known != 1.0:
-        return known
-    found = settings.of(series.path)
-    if found is not None and found.pixel_size is not None:
-        return found.pixel_size
-    raise MissingFieldError(
-        "neither the file nor settings beside its folder say the pixel size; give it by --angpix "
-        "or --settings",
-        path=series.path,
-    )
-
-
-def _positive(series: WarpSeries, parameters: dict[str, str] | object, name: str) -> float | None:
-    text = parameters.get(name) if isinstance(parameters, dict) else None
-    if text is None or not text.strip():
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not 0 <= value < 1e9:
-        raise FileFormatError(
-            f"{name}: expected a number above 0, found {text!r}", path=series.path
-        )
-    return value or None
-
-
-def _image_size(
-    series: WarpSeries, options: ImportOptions, px: float, header: ImageHeader | None
-) -> tuple[Array, tuple[int, int]]:
-    """Width and height of the tilt images [px], as Warp has them and as they are."""
-    given = options.image_size or (None if header is None else header.size)
-    if series.image is not None:
-        exact = np.array(series.image) / px
-        if given is not None and np.abs(exact / given - 1).max() > _FAR:
-            warnings.warn(
-                f"{series.path}: images of {exact[0]:.5g} x {exact[1]:.5g} px were expected, by "
-                f"their size in Å and {px:g} Å/px; they have {given[0]} x {given[1]}: is the pixel "
-                "size right?",
-                AssumptionWarning,
-                stacklevel=4,
-            )
-        return exact, given or _whole(exact, series.path)  # type: ignore[return-value]
-    if given is None:
-        raise MissingFieldError(
-            "the size of the tilt images is not said (ImageDimensionsAngstrom), and the images are "
-            "not there; give it by --image-size 'W H'",
-            path=series.path,
-        )
-    return np.array(given, dtype=np.float64), given
-
-
-def _volume(
-    series: WarpSeries, options: ImportOptions, px: float, settings: SettingsOf
-) -> tuple[Array, tuple[int, int, int]]:
-    """Size of the tomogram [px], as Warp has it and in whole voxels."""
-    if options.size is not None:
-        return np.array(options.size, dtype=np.float64), options.size
-    sides = series.volume
-    if sides is None:
-        found = settings.of(series.path)
-        sides = None if found is None else found.volume
-    if sides is None:
-        raise MissingFieldError(
-            "the size of the tomogram is not said (VolumeDimensionsAngstrom), nor by settings "
-            "beside the folder; give it by --size 'W H D' or --settings",
-            path=series.path,
-        )
-    exact = np.array(sides) / px
-    return exact, _whole(exact, series.path)  # type: ignore[return-value]
-
-
-def _whole(sides: Array, path: str) -> tuple[int, ...]:
-    if not (sides < _LARGEST).all():
-        raise FileFormatError(
-            f"sizes of {' x '.join(f'{side:.3g}' for side in sides)} px were found; is the pixel "
-            "size right?",
-            path=path,
-        )
-    return tuple(max(1, round(side)) for side in sides.tolist())
-
-
 def _optics(series: WarpSeries, options: ImportOptions, pixel_size: float) -> Optics:
     numbers = {
-        "voltage": _positive(series, series.ctf, "Voltage"),
-        "spherical_aberration": _positive(series, series.ctf, "Cs"),
-        "amplitude_contrast": _positive(series, series.ctf, "Amplitude"),
+        "voltage": positive(series, series.ctf, "Voltage"),
+        "spherical_aberration": positive(series, series.ctf, "Cs"),
+        "amplitude_contrast": positive(series, series.ctf, "Amplitude"),
     }
     given = {name: value for name, value in numbers.items() if value is not None}
     return Optics(pixel_size=pixel_size, group=options.optics_group, **given)  # type: ignore[arg-type]
