@@ -432,6 +432,19 @@ def test_doses_before_the_first_image_are_a_loss_unless_a_dark_image_says_them(
     assert "verified: 75 points" in out
 
 
+def test_nominal_tilts_of_the_other_sign_are_those_of_the_mirror_image(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a series whose tilts Warp 1 took as they were: _TLT.txt goes with the .aln."""
+    t = rigid_tomogram()
+    turned = replace(t, nominal_tilts=-np.asarray(t.tilt_angles) + 1)
+    TomogramSet([turned]).write("set.star", "relion5")
+    code, _, errors = convert(capsys, "set.star", "out", "--to", "aretomo")
+    assert code == 0, errors
+    said = np.loadtxt("out/TS_01_TLT.txt")[:, 0]
+    np.testing.assert_allclose(said, read_aln("out/TS_01.aln").tilts - 1, atol=1e-4)
+
+
 def test_mirrored_volumes_are_flipped_the_other_way(here: Path) -> None:
     t = read_one(write_series(here / "x", aln(plain())), flip_volume=2)
     assert ARETOMO.told(tomoset.Project(tomograms=TomogramSet([t])))["flip_volume"] == 2

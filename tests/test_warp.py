@@ -515,6 +515,17 @@ def test_the_ctf_says_sizes_that_nothing_else_says() -> None:
             alone(series_xml(None, bare, options.format(other)))
 
 
+def test_a_folder_of_images_that_is_not_there_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_series(Path("TS_01.xml"))
+    code, _, errors = run(
+        capsys, "import", "warp", "TS_01.xml", "-o", "set.star", "--images", "nowhere"
+    )
+    assert code == 1
+    assert "nowhere: there is no such folder (--images)" in errors
+
+
 def test_a_pixel_size_that_is_not_that_of_the_ctf_is_said() -> None:
     with pytest.warns(AssumptionWarning, match="1.9 Å/px is given, and .* of images of 2 Å/px"):
         alone(series_xml(), pixel_size=1.9)

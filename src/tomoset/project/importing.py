@@ -210,13 +210,17 @@ def _told(
 
 def _lacking(tomograms: Sequence[Tomogram]) -> list[str]:
     """Notes on what no file says of new tomograms."""
-    notes = {
-        "no table of defocus, so no columns of defocus": "defocus_u",
-        "no order of acquisition, so no column of dose": "pre_exposure",
-    }
+    no_dose = [t for t in tomograms if t.pre_exposure is None]
     without = {
-        note: [t.name for t in tomograms if getattr(t, field) is None]
-        for note, field in notes.items()
+        "no table of defocus, so no columns of defocus": [
+            t.name for t in tomograms if t.defocus_u is None
+        ],
+        "no order of acquisition, so no column of dose": [
+            t.name for t in no_dose if t.acquisition is None
+        ],
+        "no dose of an image, so no column of dose": [
+            t.name for t in no_dose if t.acquisition is not None
+        ],
     }
     return [f"{note}: {some_of(names)}" for note, names in without.items() if names]
 

@@ -100,6 +100,8 @@ class AretomoFiles(Nearest):
         images = self.aln.sections - 1
         dark = np.setdiff1d(np.arange(n), images)
         nominal = self.aln.tilts if t.nominal_tilts is None else t.nominal_tilts
+        if np.dot(nominal - nominal.mean(), self.aln.tilts - self.aln.tilts.mean()) < 0:
+            nominal = -nominal  # as of a volume that is a mirror image to the stage
         angles, places, doses = np.zeros(n), np.zeros(n, np.int64), np.zeros(n)
         angles[images], angles[dark] = nominal, [tilt for _, _, tilt in self.aln.darks]
         order = np.argsort(before, kind="stable")

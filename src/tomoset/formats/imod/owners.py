@@ -57,7 +57,8 @@ def names_in(folder: str | os.PathLike[str]) -> list[str]:
         If there is no such folder.
     """
     if not os.path.isdir(folder):
-        raise MissingFileError(f"{os.fspath(folder)}: there is no such folder")
+        found = "a file, not the folder of a series" if os.path.isfile(folder) else "no such folder"
+        raise MissingFileError(f"{os.fspath(folder)}: there is {found}")
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_file() and not e.name.startswith("."))
 

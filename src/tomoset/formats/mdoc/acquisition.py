@@ -225,7 +225,7 @@ def _exposure(
     _say_frames(sections)
     some = bool(said.any())
     if given is not None:
-        typical = float(np.median(said))
+        typical = float(np.median(said[said > 0])) if some else 0.0
         if some and abs(typical / given - 1) > _SAME_DOSE:
             assume(
                 f"{name}: the dose of an image is {given:g} e/Å² (`fractional_dose`), though "

@@ -111,6 +111,9 @@ def movies_of(sections: Sequence[Section], folder: str | None) -> tuple[str, ...
         )
         there = next((place for place in places if os.path.isfile(place)), None)
         found.append(from_here(there) if there else places[0] if folder else name or "")
+    gone = [path for path in found if folder and not os.path.isfile(path)]
+    if gone:
+        assume(f"{len(gone)} of {len(found)} movies are not there, such as {gone[0]}")
     return tuple(found)
 
 

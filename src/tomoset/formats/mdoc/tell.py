@@ -89,7 +89,8 @@ def _files_of(names: Sequence[str], source: str) -> dict[str, str | Series]:
     if not found:
         raise MissingFileError(
             f"{source}: no .mdoc is called like {some_of(names)}; there are "
-            f"{some_of([*there]) or 'none'}: rename the series (`rename`)"
+            f"{some_of([*there]) or 'none'}: rename the series (`rename`), or "
+            "give the only one its file itself (`mdoc`)"
         )
     return found
 

@@ -15,7 +15,7 @@ from tomoset.formats._words import Loss, Option, Reading, StrPath, Tolerance, sa
 from tomoset.model import Project
 
 if TYPE_CHECKING:
-    from tomoset.formats.warp.importer import ImportOptions
+    from tomoset.formats.warp.sizes import ImportOptions
 
 _OPTIONS = (
     Option("settings", "--settings", "A .settings file.", kind="path", metavar="FILE"),
@@ -160,7 +160,7 @@ def _sizes(given: str | None, option: str, count: int) -> tuple[int, ...] | None
 
 
 def _import_options(given: Mapping[str, Any]) -> ImportOptions:
-    from tomoset.formats.warp.importer import ImportOptions
+    from tomoset.formats.warp.sizes import ImportOptions
 
     size, image = _sizes(given["size"], "--size", 3), _sizes(given["image_size"], "--image-size", 2)
     same = ("pixel_size", "dose", "settings", "images", "optics_group")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tomoset.errors import FileFormatError
+from tomoset.errors import FileFormatError, MissingFileError
 from tomoset.formats._files import header_of
 from tomoset.formats.warp.series import WarpSeries
 from tomoset.images.stack import ImageHeader
@@ -36,6 +36,8 @@ class WarpImages:
     @classmethod
     def of(cls, series: WarpSeries, given: str | None) -> WarpImages:
         """The stack that Warp makes of a series, or averages of its movies."""
+        if given and not os.path.isdir(given):
+            raise MissingFileError(f"{given}: there is no such folder (`images`)")
         beside = os.path.dirname(series.path)
         stack = os.path.join(beside, "tiltstack", series.name, f"{series.name}.st")
         n, used = len(series.angles), int(series.use.sum())
