@@ -9,6 +9,7 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -404,6 +405,30 @@ def test_what_an_alignment_file_cannot_say_is_refused(
     code, _, errors = convert(capsys, "flat.star", "flat", "--to", "aretomo")
     assert code == 0
     assert "deformation" not in errors
+
+
+@pytest.mark.parametrize(("kind", "count"), [("spline", 72), ("Fourier", 12)])
+@pytest.mark.parametrize("package", ["aretomo", "eman2", "cets", "portal"])
+def test_images_that_are_bent_between_their_corners_are_a_loss_as_large_as_it_is(
+    kind: Any, count: int, package: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any point of the tomogram is off by no more than is announced, and by not much less."""
+    bent = np.random.default_rng(3).normal(0, 3.0, (5, count))
+    t = rigid_tomogram(
+        deformation=Deformation(kind=kind, grid=(3, 3), coefficients=bent), depth_origin=None
+    )
+    TomogramSet([t]).write("set.star", "relion4")
+    code, out, errors = convert(capsys, "set.star", "out", "--to", package, "--nearest")
+    assert code == 0, errors
+    assert "verified: 75 points" in out
+    lost = format_named(package).losses(tomoset.Project(tomograms=tomoset.read("set.star")))
+    points = np.random.default_rng(4).uniform(0, 1, (4000, 3)) * t.need_size()
+    flat = replace(t, deformation=None).project(points)
+    inside = ((flat >= 0) & (flat <= np.subtract(t.need_image_size(), 1))).all(axis=2)
+    moved = np.where(inside, np.linalg.norm(t.project(points) - flat, axis=2), 0).max(axis=1)
+    announced = lost["TS_01"].pixels
+    assert (moved <= announced + 1e-3).all()
+    assert (announced < 1.3 * moved + 0.1).all()
 
 
 def test_tilts_about_x_are_a_loss_in_images_and_defocus(

@@ -52,6 +52,8 @@ MICROSCOPE = (
 )
 THICKNESS = Option("thickness", "--thick", "Depth of the tomograms, px.", metavar="PX")
 SIZE = Option("size", "--size", "Of the tomograms, unbinned px.", kind="text", metavar="W,H,D")
+#: Points along each side of an image at which a deformation is looked at.
+_FINE = 65
 NO_CULL = Option(
     "no_cull",
     "--no-cull",
@@ -216,10 +218,20 @@ def larger_first(u: Array, v: Array, angles: Array) -> tuple[Array, Array, Array
 
 
 def bend(t: Tomogram) -> Array:
-    """How far the deformation moves the corners of the tomogram in each image [px]."""
-    corners = geometry.corners(t.size or (1, 1, 1))
-    straight = replace(t, deformation=None).project(corners)
-    return np.asarray(np.linalg.norm(t.project(corners) - straight, axis=-1).max(axis=1))
+    """How far the deformation moves what is seen of the tomogram in each image, at most [px]."""
+    assert t.deformation is not None
+    size = t.need_image_size()
+    seen = replace(t, deformation=None).project(geometry.corners(t.size or (1, 1, 1)))
+    low, high = (np.clip(side, 0, np.subtract(size, 1)) for side in (seen.min(1), seen.max(1)))
+    share = np.linspace(0, 1, _FINE)
+    grid = np.stack(np.meshgrid(share, share), axis=-1).reshape(-1, 2)
+    points = low[:, None] + grid * (high - low)[:, None]
+    moved = t.deformation.displacement(points, image_size=size).reshape(-1, _FINE, _FINE, 2)
+    # between points it is as far from linear as second differences say
+    between = sum(
+        np.linalg.norm(np.diff(moved, 2, axis), axis=-1).max(axis=(1, 2)) for axis in (1, 2)
+    )
+    return np.asarray(np.linalg.norm(moved, axis=-1).max(axis=(1, 2)) + between / 8)
 
 
 def unsaid(project: Project, t: Tomogram, package: str, said: Sequence[str] = ()) -> list[str]:
