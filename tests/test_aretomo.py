@@ -470,6 +470,22 @@ def test_nominal_tilts_of_the_other_sign_are_those_of_the_mirror_image(
     np.testing.assert_allclose(said, read_aln("out/TS_01.aln").tilts - 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("package", ["aretomo", "imod", "eman2", "cets", "portal"])
+def test_what_other_files_need_is_said_where_it_is_not_known(package: str, here: Path) -> None:
+    flat = replace(
+        rigid_tomogram(),
+        projections=None,
+        size=None,
+        image_size=None,
+        stack="no.mrc",
+        alignment=None,
+    )
+    with pytest.raises(
+        tomoset.UnsupportedError, match=r"need an alignment and the size of the tom"
+    ):
+        tomoset.Project(tomograms=TomogramSet([flat])).write("out", package)
+
+
 def test_mirrored_volumes_are_flipped_the_other_way(here: Path) -> None:
     t = read_one(write_series(here / "x", aln(plain())), flip_volume=2)
     assert ARETOMO.told(tomoset.Project(tomograms=TomogramSet([t])))["flip_volume"] == 2

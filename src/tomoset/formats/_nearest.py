@@ -80,16 +80,30 @@ def as_written(tomogram: Tomogram, package: str) -> Tomogram:
         If something that they need is not known.
     """
     t = tomogram.placed()
-    if t.projections is None or t.size is None or t.image_size is None:
-        raise UnsupportedError(
-            f"tomogram {t.name!r}: files of {package} need an alignment, and the sizes of tomogram "
-            "and tilt images"
-        )
+    refuse_lacking(t, package)
     if t.stack is None:
         raise UnsupportedError(
             f"tomogram {t.name!r} has no stack of its images, and {package} reads nothing else"
         )
     return t.select(shown(t))
+
+
+def refuse_lacking(t: Tomogram, package: str) -> None:
+    """Refuse a tomogram of whose alignment, or sizes, nothing is known."""
+    lacks = [
+        what
+        for what, value in (
+            ("an alignment", t.alignment if t.projections is None else t.projections),
+            ("the size of the tomogram", t.size),
+            ("the size of the tilt images", t.image_size),
+        )
+        if value is None
+    ]
+    if lacks:
+        raise UnsupportedError(
+            f"tomogram {t.name!r}: files of {package} need {' and '.join(lacks)}, which is not "
+            "known (`size`, `image_size`)"
+        )
 
 
 def shown(t: Tomogram) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ from tomoset.formats._ctf_tables import defocus_of
 from tomoset.formats._ctffind import ctffind_text
 from tomoset.formats._ctfplotter import ctfplotter_text
 from tomoset.formats._importing import depth_hand, dose_of
+from tomoset.formats._nearest import refuse_lacking
 from tomoset.formats.imod.commands import format_list
 from tomoset.formats.imod.local_field import Field, GlobalAlignment
 from tomoset.formats.imod.local_file import LocalAlignment, transform_lines
@@ -131,18 +132,14 @@ class ImodFolder:
             If something that IMOD's files need is not known, or cannot be said there.
         """
         t = tomogram.placed()
-        if t.projections is None or t.size is None or t.image_size is None:
-            raise UnsupportedError(
-                f"tomogram {t.name!r}: transforms of IMOD need an alignment, and the sizes of "
-                "tomogram and tilt images"
-            )
+        refuse_lacking(t, "IMOD")
         every = t.image_index is None or np.array_equal(t.image_index, np.arange(t.n_tilts))
         if t.stack is None or not every:
             raise UnsupportedError(
                 f"tomogram {t.name!r} has no stack with an image a row, and IMOD reads nothing else"
             )
         xf, tilts, x_tilts = geometry.imod_parameters(
-            t.projections, volume=_volume(t), raw_size=t.image_size
+            t.need_projections(), volume=_volume(t), raw_size=t.need_image_size()
         )
         return cls(
             tomogram=t.with_depth_origin(np.asarray(t.size) / 2 - 1),
