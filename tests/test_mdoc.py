@@ -841,6 +841,18 @@ def test_images_beside_files_of_single_movies_are_no_stack() -> None:
     assert values(read(".")) == sorted(TILTS)
 
 
+def test_second_files_of_tomo5_are_no_series() -> None:
+    write_stack(Path("TS_01.mrc"), 7)
+    for name in ("TS_01", "TS_01_override"):
+        Path(f"{name}.mdoc").write_text(text())
+    with warned("passed over, as Tomo5 writes them beside .*: TS_01_override.mdoc"):
+        reading = MDOC.read(["."])
+    assert not reading.failures
+    assert [*reading.project.tomograms] == ["TS_01"]
+    Path("TS_01.mdoc").unlink()
+    assert read(".").name == "TS_01_override"
+
+
 def test_two_movies_are_a_series() -> None:
     Path("m").mkdir()
     averages("i")
@@ -1191,6 +1203,14 @@ def test_names_match_whatever_the_sign_of_the_tilts() -> None:
     )
     _, (how,) = told_by(turned, "TS_01.mdoc")
     assert "by name: angles within 0.00°, with the opposite sign of the tilts" in how
+
+
+def test_names_that_match_where_angles_do_not_are_said() -> None:
+    Path("TS_01.mdoc").write_text(text())
+    movies = tuple(f"TS_01_{i:03d}_{tilt:.1f}.tif" for i, tilt in enumerate(TILTS))
+    wrong = replace(aligned(range(7)), movies=movies, nominal_tilts=np.arange(-30.0, 31, 10))
+    with warned(r"by name: angles within 60.00°: are the angles of one of the two wrong\?"):
+        told_by(wrong, "TS_01.mdoc")
 
 
 def test_nominal_tilts_that_are_those_of_the_alignment_may_have_an_offset() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import FileFormatError, MissingFileError, UnsupportedError
+from tomoset.errors import FileFormatError, MissingFileError, UnsupportedError, some_of
 from tomoset.formats._matching import IMAGE_ENDINGS, stem_of
 from tomoset.formats._words import Failures, StrPath, part
 from tomoset.formats.mdoc.document import (
@@ -26,6 +26,8 @@ from tomoset.formats.mdoc.document import (
 
 #: Number and angle in the name of a movie, each pair of such words.
 _NUMBERED = re.compile(r"(?<![^_-])(?=(\d{1,7})[_\[]([-+]?\d+(?:\.\d+)?)(?:[_\]]|$))")
+#: Of a second file of a series, by Tomo5.
+_OVERRIDE = "_override.mdoc"
 #: The angle in a movie's name is that of the stage within this [deg].
 _SAME_ANGLE = 1.6
 
@@ -67,6 +69,8 @@ class Series:
 def mdoc_files(source: StrPath) -> list[Path]:
     """The ``.mdoc`` files that a path stands for: itself, or those of a folder.
 
+    In a folder, second files of Tomo5 (``NAME_override.mdoc``) are passed over.
+
     Raises
     ------
     MissingFileError
@@ -80,7 +84,13 @@ def mdoc_files(source: StrPath) -> list[Path]:
     found = sorted(path.glob("*.mdoc"))
     if not found:
         raise MissingFileError(f"{path}: no .mdoc file is there")
-    return found
+    again = {file.with_name(f"{file.stem}{_OVERRIDE}") for file in found}.intersection(found)
+    if again:
+        assume(
+            f"{path}: passed over, as Tomo5 writes them beside the file of a series: "
+            f"{some_of([file.name for file in sorted(again)], 3)}"
+        )
+    return [file for file in found if file not in again]
 
 
 def all_series(sources: Sequence[StrPath], failures: Failures) -> list[Series]:

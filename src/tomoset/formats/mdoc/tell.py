@@ -241,6 +241,8 @@ def _matched(
         fits = [misfit(each, theirs, match.lines) <= TOLERANCE for _, each in tries]
         if fits == [False, True] and side is ours:  # names match, whatever the angles
             continue
+        if not any(fits):
+            assume(f"{match.how}: are the angles of one of the two wrong?")
         if turn == -1:
             match = replace(match, how=f"{match.how}, with the opposite sign of the tilts")
         return match
