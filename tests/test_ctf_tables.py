@@ -122,6 +122,22 @@ def test_names_that_say_no_order_are_in_that_of_the_table(
     assert "row i is taken for image i" in said
 
 
+def test_rows_with_nominal_tilts_go_to_the_images_of_these(tmp_path: Path) -> None:
+    """A tilt series of RELION 5 is in the order of acquisition, and a stack often in that of tilts."""
+    rows = [(0, 21), (3, 22), (-3, 23), (-6, 24), (6, 25)]
+    head = "data_TS\n\nloop_\n_rlnTomoNominalStageTiltAngle\n_rlnDefocusU\n_rlnDefocusV\n"
+    path = tmp_path / "TS.star"
+    lines = [f"{tilt + 0.1} {u}000 {u}000 10\n" for tilt, u in rows]
+    path.write_text(head + "_rlnDefocusAngle\n" + "".join(lines))
+    tilts = np.array([-6.0, -3, 0, 3, 6]) + 11  # as after levelling
+    table, said = read(path, tilts=tilts)
+    assert (table.u / 1000).tolist() == [24, 23, 21, 22, 25]
+    assert not said
+    table, said = read(path, tilts=tilts * 2)
+    assert (table.u / 1000).tolist() == [21, 22, 23, 24, 25]
+    assert "row i is taken for image i" in said
+
+
 def test_ctf_jobs_of_relion_are_read(tmp_path: Path) -> None:
     """With optics groups in front, as relion_run_ctffind writes micrographs_ctf.star."""
     path = tmp_path / "micrographs_ctf.star"

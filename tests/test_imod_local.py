@@ -117,7 +117,7 @@ def test_points_go_where_tilt_takes_them(tmp_path: Path, *, turned: bool, factor
     for view in range(5):
         expected = [tilt.raw(xf[view], (64, 48), tilt.aligned(view, *p)) for p in points]
         there = np.c_[points[:, 0] - 35.5, points[:, 2] - 15.5, points[:, 1] - 24.5, np.ones(40)]
-        np.testing.assert_allclose(field.local(view, there), expected, atol=1e-6)
+        np.testing.assert_allclose(field.local(there)[view], expected, atol=1e-6)
 
 
 def test_patches_of_images_that_are_aligned_already(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import struct
 import time
 import warnings
@@ -584,6 +585,43 @@ def test_mistakes_in_tables(what: str, old: str, new: str, message: str, tmp_pat
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(tomoset.FileFormatError, match=message):
         quietly(lambda: format_named(what).read_picks(path, tomograms(), UNBINNED))
+
+
+@pytest.mark.parametrize("row", [0, 2])
+def test_of_complex_numbers_the_real_parts_are_taken(tmp_path: Path, row: int) -> None:
+    """As Dynamo writes where a correlation came out complex."""
+    path = dynamo(tmp_path, np.full((4, 3), 20.0), ANGLES)
+    named = replace(UNBINNED, names=NAMES)
+    plain = quietly(lambda: format_named("dynamo").read_picks(path, tomograms(), named))
+    lines = [line.split() for line in path.read_text().splitlines()]
+    lines[row][27], lines[row][9] = "0+1.2074e-06i", "-0.25-2e-3i"
+    path.write_text("".join(" ".join(words) + "\n" for words in lines))
+    assert format_named("dynamo").detect_particles(str(path), path.read_bytes())
+    with pytest.warns(AssumptionWarning, match=r"of complex numbers, such as .*i, the real parts"):
+        made = format_named("dynamo").read_picks(path, tomograms(), named)
+    np.testing.assert_array_equal(made.coordinates, plain.coordinates)
+    assert made.scores is not None
+    assert made.scores[row] == -0.25
+    lines[row][9] = "0.25+i2"
+    path.write_text("".join(" ".join(words) + "\n" for words in lines))
+    with pytest.raises(
+        tomoset.FileFormatError, match=rf":{row + 1}: expected a number, found '0.25"
+    ):
+        quietly(lambda: format_named("dynamo").read_picks(path, tomograms(), named))
+
+
+def test_a_model_in_place_of_its_list(tmp_path: Path) -> None:
+    peet(tmp_path, np.full((4, 3), 20.0), ANGLES)
+    with pytest.raises(tomoset.FileFormatError, match=r"TS_01.mod: this is an IMOD model; give"):
+        read_particles(tmp_path / "TS_01.mod", tomograms(), "peet", UNBINNED)
+
+
+def test_a_list_that_peet_begins_with_finds_its_model(tmp_path: Path) -> None:
+    path = peet(tmp_path, np.full((4, 3), 20.0), ANGLES)
+    other = path.rename(tmp_path / "TS_01-initMOTL.csv")
+    shutil.copy(tmp_path / "TS_01.mod", tmp_path / "TS_02.mod")
+    read = quietly(lambda: format_named("peet").read_picks(other, tomograms(), UNBINNED))
+    assert set(read.tomogram_names) == {"TS_01"}
 
 
 def test_a_list_of_peet_needs_its_model(tmp_path: Path) -> None:

@@ -92,12 +92,15 @@ def read_defocus(
         if len(paths) != 1:
             return of_kept(_joined(paths), views, n_views, stack)
         paths = paths[0]
-    if kind_of(paths) == "imod":
-        angles = None
-        if tilts is not None:
-            angles = np.full(n_views, np.nan)
-            angles[views] = tilts
+    angles = None
+    if tilts is not None:
+        angles = np.full(n_views, np.nan)
+        angles[views] = tilts
+    kind = kind_of(paths)
+    if kind == "imod":
         return read_imod(paths, n_views, angles).take(views)
+    if kind == "star":
+        return of_kept(read_defocus_star(paths, angles), views, n_views, stack)
     return of_kept(read_defocus_table(paths), views, n_views, stack)
 
 

@@ -15,20 +15,23 @@ import numpy.typing as npt
 from tomoset import star
 from tomoset.errors import AssumptionWarning, FileFormatError, MissingFieldError
 from tomoset.formats._ctffind import DefocusTable
+from tomoset.formats._matching import TOLERANCE
 from tomoset.formats._numbers import possible_floats
 from tomoset.formats._text_tables import LARGEST, read_lines
 
 Array = npt.NDArray[np.float64]
 
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+_TILT = "rlnTomoNominalStageTiltAngle"
 #: How the line of a log ends that has the result.
 FINAL = "Final Values"
 
 
-def read_defocus_star(path: str | os.PathLike[str]) -> DefocusTable:
-    """Defocus of a table with a row for each image.
+def read_defocus_star(path: str | os.PathLike[str], tilts: Array | None = None) -> DefocusTable:
+    """Defocus of a table with a row for each image, in the order of the images.
 
-    Rows of ``number@stack`` are in the order of the numbers; others are in the order of the table,
+    Rows of ``number@stack`` are in the order of the numbers, and rows with the nominal tilts of
+    RELION 5 where those are `tilts`, of all images [deg]; others are in the order of the table,
     which is said.
 
     Raises
@@ -57,10 +60,10 @@ def read_defocus_star(path: str | os.PathLike[str]) -> DefocusTable:
         angle=possible_floats(table, _DEFOCUS[2], "defocus_angle"),
         phase_shift=possible_floats(table, "rlnPhaseShift", "phase_shift") if phase else None,
     )
-    return made.take(_order(table, os.fspath(path)))
+    return made.take(_order(table, os.fspath(path), tilts))
 
 
-def _order(table: star.Table, path: str) -> list[int]:
+def _order(table: star.Table, path: str, tilts: Array | None) -> list[int]:
     """The rows in the order of the images."""
     names = list(table.get("rlnMicrographName") or ())
     marks = [name.partition("@") for name in names]
@@ -68,6 +71,8 @@ def _order(table: star.Table, path: str) -> list[int]:
         numbers = [int(number) for number, _, _ in marks]
         if len(set(numbers)) == len(numbers) and len({stack for _, _, stack in marks}) == 1:
             return [int(i) for i in np.argsort(numbers)]
+    if tilts is not None and (rows := _by_tilt(table, tilts)) is not None:
+        return rows
     if len(table) > 1:
         warnings.warn(
             f"{path}: rows name single images, such as {names[0] if names else 'none'}; row i is "
@@ -76,6 +81,17 @@ def _order(table: star.Table, path: str) -> list[int]:
             stacklevel=4,
         )
     return list(range(len(table)))
+
+
+def _by_tilt(table: star.Table, tilts: Array) -> list[int] | None:
+    """The row of each image by its tilt, but for an offset of all; None if they do not fit."""
+    if _TILT not in table or len(table) != len(tilts) or not np.isfinite(tilts).all():
+        return None
+    stated = possible_floats(table, _TILT, "nominal_tilts")
+    rows, images = (np.argsort(angles, kind="stable") for angles in (stated, tilts))
+    if np.ptp(stated[rows] - tilts[images]) > TOLERANCE:
+        return None
+    return [int(row) for row in rows[np.argsort(images)]]
 
 
 def read_gctf_log(path: str | os.PathLike[str]) -> DefocusTable:

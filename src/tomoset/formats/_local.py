@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from tomoset.geometry import DeformationBasis
 from tomoset.model import Deformation
-from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 
@@ -45,14 +44,29 @@ def nearest_spline(
     if weights is None:
         found = np.swapaxes(inverse @ fields, 1, 2)
     else:
-        with one_thread():
-            pulled = [values.T * w for w in weights]
-            found = np.stack(
-                [np.linalg.solve(p @ values, p @ f).T for p, f in zip(pulled, fields, strict=True)]
-            )
+        found = _weighted(values, fields, weights, nodes)
     return Deformation(
         kind="spline", grid=(nodes, nodes), coefficients=found.reshape(len(fields), -1)
     )
+
+
+def _weighted(values: Array, fields: Array, weights: Array, nodes: int) -> Array:
+    """Coefficients by weighted least squares: (n, 2, 4 nodes^2).
+
+    Functions are products of one of x and one of y, and points a grid, so that sums over its rows
+    come before those over its columns.
+    """
+    n, m, k = len(fields), _SAMPLES, 2 * nodes
+    parts = values.reshape(m, m, nodes, nodes, 2, 2)  # by the row, and by place of the point
+    x = parts[0, :, 0, :, 0, :].reshape(m, k)
+    y = parts[:, 0, :, 0, :, 0].reshape(m, k)
+    xx, yy = ((v[:, :, None] * v[:, None]).reshape(m, k * k) for v in (x, y))
+    w = weights.reshape(n, m, m)
+    normal = (yy.T @ (w @ xx)).reshape(n, k, k, k, k).swapaxes(2, 3).reshape(n, k * k, k * k)
+    pulled = y.T @ ((w[:, None] * np.moveaxis(fields, 2, 1).reshape(n, 2, m, m)) @ x)
+    found = np.linalg.solve(normal, np.swapaxes(pulled.reshape(n, 2, k * k), 1, 2))
+    by_axis = np.swapaxes(found, 1, 2).reshape(n, 2, nodes, 2, nodes, 2)
+    return np.asarray(by_axis.swapaxes(3, 4).reshape(n, 2, k * k))
 
 
 @functools.cache

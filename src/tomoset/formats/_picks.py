@@ -7,6 +7,7 @@ matrices, or a file of `Picks`. What leads from there to particles of a set is h
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -181,8 +182,15 @@ def joined(sets: Sequence[ParticleSet]) -> ParticleSet:
     return ParticleSet(**columns)
 
 
+_REAL = r"\d+\.?\d*(?:e[-+]?\d+)?"
+#: A complex number as Matlab writes it; its real part is the group.
+COMPLEX = re.compile(rf"(?i)(?<![^\s,])([-+]?{_REAL})[-+]{_REAL}i(?![^\s,])")
+
+
 def read_columns(path: str, least: int, delimiter: str | None = None, skip: int = 0) -> Array:
     """A table of numbers, its rows alike and with enough columns: (n, columns) array.
+
+    Of Matlab's complex numbers, such as 0+1.2e-06i, the real parts; that is said.
 
     Raises
     ------
@@ -190,6 +198,13 @@ def read_columns(path: str, least: int, delimiter: str | None = None, skip: int 
         With the line that is otherwise.
     """
     lines = read_lines(path)
+    if found := next(filter(None, (COMPLEX.search(s) for s in lines[skip:] if "i" in s)), None):
+        warnings.warn(
+            f"{path}: of complex numbers, such as {found[0]}, the real parts are taken",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+        lines = [COMPLEX.sub(r"\1", line) for line in lines]
     rows = [line for line in lines[skip:] if line.strip()]
     if not rows:
         raise FileFormatError("expected particles, found none", path=path)

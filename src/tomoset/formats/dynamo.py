@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tomoset.formats._numbered_tables import Numbered, NumberedTables
-from tomoset.formats._picks import Array, column_texts, read_columns, scored, whole
+from tomoset.formats._picks import COMPLEX, Array, column_texts, read_columns, scored, whole
 from tomoset.model import Tomogram, TomogramSet
 
 #: Columns from 0: shift, Euler angles, score, wedge, tomogram, position.
@@ -34,7 +34,8 @@ class Dynamo(NumberedTables):
 
     def detect_particles(self, path: str, head: bytes) -> bool:
         """Whether the first line is of as many numbers as a table has."""
-        words = head.split(b"\n", 1)[0].split()
+        first = head.split(b"\n", 1)[0].decode("latin-1")
+        words = COMPLEX.sub(r"\1", first).split()
         if not path.endswith(self.particle_files) or len(words) < _LEAST:
             return False
         try:

@@ -43,7 +43,10 @@ _SCORE, _INDEX, _OFFSET, _CLASS, _WIDTH = 0, 3, slice(10, 13), 19, 20
 _ANGLES = (16, 18, 17)
 #: IMOD's models: x and y are 0 at the corner of the first pixel, z in its middle.
 _CORNER = np.array([0.5, 0.5, 0.0])
-_ITERATION = re.compile(r"_MOTL(?:_Tom[0-9]+)?(?:_Iter[0-9]+)?\Z")
+#: How models begin.
+_MODEL = b"IMOD"
+#: What a list's name has behind its model's: of a run, and of what a run begins with.
+_ITERATION = re.compile(r"(?:_MOTL(?:_Tom[0-9]+)?(?:_Iter[0-9]+)?|[-_]initMOTL)\Z")
 
 
 class Peet(Format):
@@ -66,7 +69,13 @@ class Peet(Format):
     def read_picks(self, path: StrPath, tomograms: TomogramSet, picked: Picked) -> ParticleSet:
         """Particles of one list: points of the model beside it, and offsets; see `Format`."""
         name = os.fspath(path)
-        skip = int(read_bytes(name, 1).isalpha()) if os.path.isfile(name) else 0
+        head = read_bytes(name, len(_MODEL)) if os.path.isfile(name) else b""
+        if head == _MODEL:
+            raise FileFormatError(
+                "this is an IMOD model; give PEET's motive list, the _MOTL.csv beside it",
+                path=name,
+            )
+        skip = int(head[:1].isalpha())
         table = read_columns(name, _WIDTH - 1, ",", skip)
         model = _model_of(name)
         points = _points(model, table[:, _INDEX], name)

@@ -8,6 +8,7 @@ as stored, counted from 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +89,7 @@ class DeformationBasis:
         if self.kind == "linear":
             return points - self._size / 2
         if self.kind == "spline":
-            (x, _), (y, _) = (self._along(points, axis) for axis in (0, 1))
-            return _products(x, y)
+            return _products(self._along(points, 0), self._along(points, 1))
         phase = points @ self._waves.T
         waves = np.stack([np.cos(phase), np.sin(phase)], axis=-1)
         return waves.reshape(len(points), 2 * phase.shape[1])
@@ -99,7 +99,8 @@ class DeformationBasis:
         if self.kind == "linear":
             return np.broadcast_to(np.eye(2), (len(points), 2, 2))
         if self.kind == "spline":
-            (x, dx), (y, dy) = (self._along(points, axis) for axis in (0, 1))
+            x, y = (self._along(points, axis) for axis in (0, 1))
+            dx, dy = (self._slopes_along(points, axis) for axis in (0, 1))
             return np.stack([_products(dx, y), _products(x, dy)], axis=1)
         phase = points @ self._waves.T
         slopes_by_phase = np.stack([-np.sin(phase), np.cos(phase)], axis=-1)
@@ -114,14 +115,17 @@ class DeformationBasis:
         return design
 
     def displacement(self, coefficients: Array, points: Array) -> Array:
-        """d of the points of one tilt image [px]: (k,) and (n, 2) to (n, 2)."""
+        """d of the points of tilt images [px]: (..., k) and (..., n, 2) to (..., n, 2)."""
+        flat, places = points.reshape(-1, 2), points.shape[:-1]
         if self.kind != "spline":
-            return np.asarray(self.values(points) @ self.matrix(coefficients).T)
+            matrix = np.swapaxes(self.matrix(coefficients), -1, -2)
+            return np.asarray(self.values(flat).reshape(*places, -1) @ matrix)
         # One axis after the other, which is faster: functions are products.
         gx, gy = self.grid
-        (x, _), (y, _) = (self._along(points, axis) for axis in (0, 1))
-        C = coefficients.reshape(2, gy, gx, 2, 2).transpose(2, 4, 0, 1, 3).reshape(2 * gx, -1)
-        return np.asarray(np.einsum("nk,ndk->nd", y, (x @ C).reshape(len(x), 2, 2 * gy)))
+        x, y = (self._along(flat, axis).reshape(*places, -1) for axis in (0, 1))
+        C = np.moveaxis(coefficients.reshape(*places[:-1], 2, gy, gx, 2, 2), (-3, -1), (-5, -4))
+        moved = (x @ C.reshape(*places[:-1], 2 * gx, -1)).reshape(*places, 2, 2 * gy)
+        return np.asarray((moved @ y[..., None])[..., 0])
 
     def nearest(self, coefficients: Array, other: DeformationBasis) -> Array:
         """Coefficients (n, k) for the displacements of those of another model, as far as possible.
@@ -164,31 +168,38 @@ class DeformationBasis:
         """Wave vectors of the Fourier model [rad/px]: (N, 2)."""
         return frequencies(self.grid) * np.pi / self._size
 
-    def _along(self, points: Array, axis: int) -> tuple[Array, Array]:
-        """Cubic Hermite functions along one axis and their slopes: (n, 2 nodes) each.
+    def _along(self, points: Array, axis: int) -> Array:
+        """Cubic Hermite functions along one axis: (n, 2 nodes).
 
         Those of the value and of the slope of each node; beyond the ends they go on level.
         """
+        cell, s, _ = self._cells(points, axis)
+        t = 1 - s
+        parts = (t * t * (1 + 2 * s), s * t * t, s * s * (3 - 2 * s), -s * s * t)
+        return _spread(cell, parts, self.grid[axis])
+
+    def _slopes_along(self, points: Array, axis: int) -> Array:
+        """Slopes of those: (n, 2 nodes) [1/px]."""
+        cell, s, rate = self._cells(points, axis)
+        t = 1 - s
+        parts = (-6 * s * t, t * (1 - 3 * s), 6 * s * t, s * (3 * s - 2))
+        return _spread(cell, [rate * part for part in parts], self.grid[axis])
+
+    def _cells(self, points: Array, axis: int) -> tuple[Index, Array, Array]:
+        """The nodes before points along one axis, the way to the next, and how fast it goes."""
         last = self.grid[axis] - 1
         per_px = last / self.image_size[axis]
         u = points[:, axis] * per_px
         inside = np.clip(u, 0.0, last)
         cell = np.minimum(inside.astype(np.int64), last - 1)
-        s, rate = inside - cell, np.where(inside == u, per_px, 0.0)
-        t = 1 - s
-        values, slopes = np.zeros((2, len(u), 2 * self.grid[axis]))
-        every = np.arange(len(u))
-        for corner, (value, slope) in enumerate(
-            (
-                (t * t * (1 + 2 * s), -6 * s * t),
-                (s * t * t, t * (1 - 3 * s)),
-                (s * s * (3 - 2 * s), 6 * s * t),
-                (-s * s * t, s * (3 * s - 2)),
-            )
-        ):
-            values[every, 2 * cell + corner] = value
-            slopes[every, 2 * cell + corner] = rate * slope
-        return values, slopes
+        return cell, inside - cell, np.where(inside == u, per_px, 0.0)
+
+
+def _spread(cell: Index, parts: Sequence[Array], nodes: int) -> Array:
+    """Functions of the two nodes about points among those of all nodes: (n, 2 nodes)."""
+    spread = np.zeros((len(cell), 2 * nodes))
+    np.put_along_axis(spread, 2 * cell[:, None] + np.arange(4), np.stack(parts, axis=1), axis=1)
+    return spread
 
 
 def _products(x: Array, y: Array) -> Array:

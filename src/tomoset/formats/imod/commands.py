@@ -30,6 +30,16 @@ NEWSTACK_OPTIONS = (
     "ShrinkByFactor", "ImagesAreBinned", "AntialiasFilter", "TaperAtFill", "AdjustOrigin",
     "UseTransformLines", "SectionsToRead",
 )  # fmt: skip
+#: Newstack's short names of them, as on the line that calls it in old command files.
+_SHORT = {
+    "input": "InputFile", "output": "OutputFile", "xform": "TransformFile",
+    "size": "SizeToOutputInXandY", "bin": "BinByFactor", "offset": "OffsetsInXandY",
+    "distort": "DistortionField", "gradient": "GradientFile", "rotate": "RotateByAngle",
+    "expand": "ExpandByFactor", "shrink": "ShrinkByFactor", "imagebinned": "ImagesAreBinned",
+    "antialias": "AntialiasFilter", "taper": "TaperAtFill", "origin": "AdjustOrigin",
+    "uselines": "UseTransformLines", "secs": "SectionsToRead",
+}  # fmt: skip
+_WITHOUT_VALUE = ("AdjustOrigin",)
 
 
 @dataclass(frozen=True)
@@ -52,11 +62,14 @@ class CommandFile:
         By the option's full name.
     positional : tuple of str
         Lines before the first option: old command files give file names so.
+    called : str or None
+        Another program that the file calls, if it calls none of those that were asked for.
     """
 
     path: str
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     positional: tuple[str, ...] = ()
+    called: str | None = None
 
     def entry(self, name: str) -> Entry | None:
         """The last entry of an option, or None: a later one overrides."""
@@ -71,7 +84,7 @@ class CommandFile:
     def numbers(self, name: str, *counts: int) -> tuple[float, ...] | None:
         """Numbers set apart by blanks or commas; None if the option is absent or empty."""
         entry = self.entry(name)
-        if entry is None or entry.value in ("", "/"):
+        if entry is None or entry.value.strip(", ") in ("", "/"):
             return None
         words, too_large = entry.value.replace(",", " ").split(), False
         try:
@@ -140,7 +153,7 @@ def read_commands(
     """
     name = os.fspath(path)
     lines = read_lines(name)
-    listening, calls = True, 0
+    listening, calls, other = True, 0, None
     known = tuple(options)
     entries: dict[str, list[Entry]] = {}
     positional: list[str] = []
@@ -153,12 +166,15 @@ def read_commands(
             if called is not None:
                 listening = called in programs
                 calls += listening
+                other = other or called
             if calls > 1:
                 raise FileFormatError(
                     f"{called} is called a second time; keep the call that made the tomogram",
                     path=name,
                     line=number,
                 )
+            for given, value in _options_of_call(line, known) if called and listening else ():
+                entries.setdefault(given, []).append(Entry(value, number))
             continue
         if words[0] == "DONE":
             listening = False
@@ -174,7 +190,12 @@ def read_commands(
         if not mark:
             value = value.removeprefix("=")
         entries.setdefault(option, []).append(Entry(_without_comment(value), number))
-    return CommandFile(path=name, entries=entries, positional=tuple(positional))
+    return CommandFile(
+        path=name,
+        entries=entries,
+        positional=tuple(positional),
+        called=None if calls or entries else other,
+    )
 
 
 #: What may stand behind a dollar sign besides the name of a program.
@@ -185,9 +206,36 @@ _SHELL = ("if", "setenv", "set", "echo", "goto", "exit", "cd", "cp", "mv", "rm",
 def _program(line: str) -> str | None:
     """The program that a line of the shell calls, if it calls one."""
     words = line.strip()[1:].split(None, 1)
-    if not words or words[0] in _SHELL or words[0][0] in "#(":
+    if not words or words[0] in _SHELL or words[0][0] in "#(" or words[0].endswith(":"):
         return None
     return os.path.basename(words[0])
+
+
+def _options_of_call(line: str, known: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Options on the line that calls a program; the first word without one is the input."""
+    words = line.strip()[1:].split()[1:]
+    found: list[tuple[str, str]] = []
+    while words:
+        word = words.pop(0)
+        if not _is_option(word):
+            if "InputFile" in known and word.endswith(".st"):
+                found.append(("InputFile", word))
+            continue
+        option = _full_name(word[1:], known) or _full_name(_whole(word[1:]), known)
+        if option is not None:
+            takes = option not in _WITHOUT_VALUE and words and not _is_option(words[0])
+            found.append((option, words.pop(0) if takes else ""))
+    return found
+
+
+def _is_option(word: str) -> bool:
+    return word[0] == "-" and word[1:2].isalpha()
+
+
+def _whole(word: str) -> str:
+    """A short name that was shortened further, such as xf of xform."""
+    fits = [short for short in _SHORT if len(word) > 1 and short.startswith(word.lower())]
+    return fits[0] if len(fits) == 1 else word
 
 
 @functools.lru_cache(maxsize=1024)
@@ -197,6 +245,8 @@ def _full_name(word: str, options: tuple[str, ...]) -> str | None:
     for option in options:
         if option.upper() == upper:
             return option
+    if _SHORT.get(word.lower()) in options:
+        return _SHORT[word.lower()]
     # A word must be longer than a few letters to be told from options that are not ours.
     if len(word) < 5 or not word.isalnum():
         return None

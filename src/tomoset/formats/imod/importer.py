@@ -219,7 +219,21 @@ class _Views:
 def _commands(
     path: str | None, options: Sequence[str], programs: Sequence[str], folder: str
 ) -> CommandFile:
-    return CommandFile(path=folder) if path is None else read_commands(path, options, programs)
+    """What a command file gives to its program.
+
+    Raises
+    ------
+    FileFormatError
+        If it is that of another program.
+    """
+    if path is None:
+        return CommandFile(path=folder)
+    commands = read_commands(path, options, programs)
+    if commands.called is not None:
+        raise FileFormatError(
+            f"it runs {commands.called}; expected a command file of {programs[0]}", path=path
+        )
+    return commands
 
 
 def _with_exclusions(tilt: CommandFile, views: str) -> CommandFile:

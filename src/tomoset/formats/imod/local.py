@@ -13,6 +13,7 @@ from tomoset.formats.imod.named import named_here
 from tomoset.formats.imod.series import Series
 from tomoset.images.stack import ImageHeader
 from tomoset.model import Deformation
+from tomoset.run import one_thread
 
 #: Pixel sizes that are further from whole multiples of each other are of other images.
 _WHOLE = 0.005
@@ -75,7 +76,8 @@ def local_deformation(
     """A local alignment as a deformation, and a note; what it cannot say is a warning."""
     if local is None:
         return None, []
-    fit = Field(alignment, local).spline()
+    with one_thread():
+        fit = Field(alignment, local).spline()
     nodes, (nx, ny) = fit.deformation.grid, local.count
     deep = rms(fit.ends) - rms(fit.middle)
     if deep > _SAID:

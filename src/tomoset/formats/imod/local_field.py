@@ -163,14 +163,15 @@ class Field:
         inside = (off <= np.minimum(aside, half)).all(axis=0)
         x, y = np.clip(place, box[:, :1] - half, box[:, 1:] + half)
         there = np.stack([x, np.full(len(points), depth), y, np.ones(len(points))], axis=1)
-        return self.local(view, there) - there @ seen.T, np.where(inside, 1.0, _UNSEEN)
+        local = self.local(there, slice(view, view + 1))[0]
+        return local - there @ seen.T, np.where(inside, 1.0, _UNSEEN)
 
     def seen(self, depth: float) -> tuple[Array, Array]:
         """Where points at one depth are in all images: globally, and locally, (n, m, 2)."""
         x, y = (np.linspace(self.box[k, 0], self.box[k, 1], _COMPARED) for k in (0, 2))
         points = np.stack(np.meshgrid(x, [depth], y, [1.0]), axis=-1).reshape(-1, 4)
         here = points @ np.swapaxes(self.views, 1, 2)
-        return here, np.stack([self.local(i, points) for i in range(len(self.views))])
+        return here, self.local(points)
 
     def of_patches(self) -> Array:
         """Where the patches are in the images, globally, if in the middle: (n, ny nx, 2)."""
@@ -182,21 +183,23 @@ class Field:
             there @ np.swapaxes(self.views[:, :, :3], 1, 2) + self.views[:, None, :, 3]
         )
 
-    def local(self, view: int, points: Array) -> Array:
-        """Where points x, depth, y, 1 are in an image: (m, 4) to (m, 2)."""
+    def local(self, points: Array, views: slice = slice(None)) -> Array:
+        """Where points x, depth, y, 1 are in images: (m, 4) to (n, m, 2)."""
         nx, ny = self.count
         place = np.clip((points[:, [0, 2]] - self.first) / self.step, 0, (nx - 1, ny - 1))
         cell = np.minimum(place.astype(np.int64), (nx - 2, ny - 2))
         right, up = (place - cell).T
-        patch = cell[:, 1] * nx + cell[:, 0]
-        weights = ((1 - up) * (1 - right), (1 - up) * right, up * (1 - right), up * right)
-        corners = zip((0, 1, nx, nx + 1), weights, strict=True)
-        mean = sum(w[:, None, None] * self.patches[patch + k, view] for k, w in corners)
-        return np.asarray(np.einsum("mij,mj->mi", mean, points))
+        shares = ((1 - up) * (1 - right), (1 - up) * right, up * (1 - right), up * right)
+        weights, every = np.zeros((len(points), nx * ny)), np.arange(len(points))
+        for k, share in zip((0, 1, nx, nx + 1), shares, strict=True):
+            weights[every, cell[:, 1] * nx + cell[:, 0] + k] = share
+        mean = weights @ self.patches[:, views].reshape(nx * ny, -1)
+        return np.asarray(np.einsum("mnij,mj->nmi", mean.reshape(len(points), -1, 2, 4), points))
 
     def apart(self, found: Deformation, here: Array, there: Array) -> Array:
         """How far the deformation is from the field, (n, m); NaN outside of the images."""
-        off = here + found.displacement(here, image_size=self.raw_size) - there
+        basis = found.basis(self.raw_size)
+        off = here + basis.displacement(found.coefficients, here) - there
         within = ((here >= 0) & (here <= np.subtract(self.raw_size, 1))).all(axis=-1)
         return np.where(within, np.linalg.norm(off, axis=-1), np.nan)
 

@@ -56,6 +56,11 @@ def names_in(folder: str | os.PathLike[str]) -> list[str]:
     MissingFileError
         If there is no such folder.
     """
+    if os.path.isfile(folder):
+        raise MissingFileError(
+            f"{os.fspath(folder)} is a file; give the folder it is in, and say by --stack, --nc, "
+            "--tc or --tlt which of its files count"
+        )
     if not os.path.isdir(folder):
         found = "a file, not the folder of a series" if os.path.isfile(folder) else "no such folder"
         raise MissingFileError(f"{os.fspath(folder)}: there is {found}")
