@@ -79,6 +79,32 @@ def test_what_changed_since_is_not_taken_back(here: Path) -> None:
     assert contents(here / "made") == before
 
 
+def test_files_of_any_name_can_be_kept(here: Path) -> None:
+    """Names have 255 bytes at most; letters may have several."""
+    write_random_project(1, "relion4", "p")
+    long = f"made/{'ä' * 125}.star"
+    edit_files("p", long, first)
+    before = contents(here / "made")
+    edit_files("p", long, lambda p: select(p, ["TS_02"]), overwrite=True)
+    h.undo("made")
+    assert contents(here / "made") == before
+
+
+def test_an_undo_that_was_overtaken_changes_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_random_project(1, "relion4", "p")
+    edit_files("p", "made", first)
+    stale = h.read_history("made")
+    edit_files("p", "made", lambda p: select(p, ["TS_02"]), overwrite=True)
+    before = contents(here / "made")
+    answers = [stale, h.read_history("made")]
+    monkeypatch.setattr(h, "read_history", lambda _: answers.pop(0))
+    with pytest.raises(FileAccessError, match="another command has written there meanwhile"):
+        h.undo("made")
+    assert contents(here / "made") == before
+
+
 def test_what_was_too_large_to_be_kept_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h, "MAX_KEPT", 10)
     write_random_project(1, "relion4", "p")
@@ -119,9 +145,7 @@ def test_what_fails_leaves_no_history_and_no_folder(here: Path) -> None:
     assert not Path("new").exists()
 
 
-def test_programs_and_conversions_have_their_lines(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_conversions_have_their_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_random_project(1, "relion4", "p")
     code, _, errors = run(capsys, "convert", "p", "five", "--to", "relion5", "--nearest")
     assert code == 0, errors

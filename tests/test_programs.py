@@ -29,6 +29,7 @@ from tomoset.programs._program import Done, Program, Result
 from tomoset.programs._request import Request, refuse_unknown
 from tomoset.programs._task import Task
 from tomoset.project import Project, fiducials_of, open_project, open_tomograms
+from tomoset.project.history import read_history
 from tomoset.project.transform import read_transforms, transform_tomogram
 from tomoset.run import Resources
 
@@ -151,6 +152,8 @@ def test_every_tomogram_gets_its_result_and_record(folder: Path) -> None:
     assert sorted(os.listdir("N")) == [
         *(".tomoset", "TS_01.txt", "TS_02.txt", "run_note", "summary.json", "tomograms.star")
     ]
+    (entry,) = read_history("N")
+    assert {"tomograms.star", "run_note/set.json"} <= entry.writes.keys()
     assert go(resume=True).report.skipped == NAMES
     assert go(resume=True, texts={"TS_02": "other"}).report.skipped == ("TS_01",)
 

@@ -41,7 +41,7 @@ def some_of(names: Sequence[str], most: int = 5) -> str:
 #: How people are told: the command line puts its options in the place of parameters, which texts
 #: name in brackets and backticks.
 spelling: ContextVar[Callable[[str], str]] = ContextVar("spelling", default=str)
-#: What the user typed, for the history of what was done; a function's name, where one was called.
+#: What the user typed, for the history of what was done.
 typed: ContextVar[tuple[str, ...]] = ContextVar("typed", default=("Python",))
 
 

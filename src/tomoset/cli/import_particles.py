@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,11 +19,6 @@ from tomoset.cli._shell import (
     say,
 )
 
-if TYPE_CHECKING:
-    from tomoset.formats import Picked
-    from tomoset.model import ParticleSet, TomogramSet
-
-_LINKS = "optimisation_set.star"
 #: As `tomoset.formats.Picked` has them.
 _VOLUMES = ("same", "mirrored", "turned", "unrotated", "exchanged")
 _VOLUME = (
@@ -112,91 +106,30 @@ def particles(sources: tuple[str, ...], as_json: bool, strict: bool, **given: An
     """
     quick_start()
     from tomoset.errors import ModelError
-    from tomoset.formats import Picked, read_names
+    from tomoset.formats import Picked
+    from tomoset.project.import_particles import Options, import_particles
 
     words = ("pixel_size", "binning", "volume", "averaged", "first_voxel", "allow_outside")
     with collected_warnings(strict=strict) as warned:
-        names = {} if given["names"] is None else read_names(given["names"])
         try:
-            picked = Picked(names=names, **{word: given[word] for word in words})
+            picked = Picked(**{word: given[word] for word in words})
         except ModelError as problem:
             raise click.UsageError(str(problem)) from None
-        summary = _import(sources, picked, given)
+        wanted = {name: given[name] for name in ("format", "to", "names", "overwrite")}
+        options = Options(picked=picked, **wanted)
+        done = import_particles(sources, given["tomograms"], given["output"], options)
     print_warnings(warned)
+    found, tomograms = len(done.particles), len(done.particles.by_tomogram())
     if as_json:
-        print_json({**summary, "warnings": warned})
+        print_json(
+            {
+                "output": done.path,
+                "optimisation_set": done.links,
+                "particles": found,
+                "tomograms": tomograms,
+                "warnings": warned,
+            }
+        )
         return 0
-    say(
-        f"{summary['output']}: {count(summary['particles'], 'particle')} in "
-        f"{count(summary['tomograms'], 'tomogram')}"
-    )
+    say(f"{done.path}: {count(found, 'particle')} in {count(tomograms, 'tomogram')}")
     return 0
-
-
-def _import(sources: tuple[str, ...], picked: Picked, given: dict[str, Any]) -> dict[str, Any]:
-    """Read the tables, write the sets, and say what they hold."""
-    from tomoset.errors import UnknownFormatError
-    from tomoset.files import Guard
-    from tomoset.formats import (
-        FORMATS,
-        format_named,
-        joined_particles,
-        picks_format,
-        read_particles,
-        working_format,
-    )
-    from tomoset.project import open_tomograms
-    from tomoset.project.history import writing
-
-    project = open_tomograms(given["tomograms"])
-    tomograms = project.tomograms
-    for source in sources:
-        if picks_format(source, given["format"]) is None and not source.endswith(".star"):
-            endings = [ending for format in FORMATS for ending in format.particle_files]
-            raise UnknownFormatError(
-                f"not a particle table that is known: these end in {', '.join(endings)}; say whose "
-                "it is (`format`)",
-                path=source,
-            )
-    found = joined_particles(
-        [read_particles(source, tomograms, given["format"], picked) for source in sources]
-    )
-    target = working_format(tomograms) if given["to"] is None else format_named(given["to"])
-    output, links = _outputs(given["output"])
-    read_from = (*sources, *filter(None, [given["names"]]))
-    guard = Guard(lambda: [*project.named_files(), *read_from], overwrite=given["overwrite"])
-    reads = [*project.set_files(), *read_from]
-    with writing(os.path.dirname(output), guard, lambda: reads):
-        target.write_particles(found, output, tomograms)
-        if links is not None:
-            _write_links(found, tomograms, (output, links), target.name)
-    return {
-        "output": output,
-        "optimisation_set": links,
-        "particles": len(found),
-        "tomograms": len(found.by_tomogram()),
-    }
-
-
-def _outputs(output: str) -> tuple[str, str | None]:
-    """The particles' file, and that of what ties the sets where it is asked for."""
-    folder = output
-    if os.path.basename(output) == _LINKS:
-        folder = os.path.dirname(output)
-    elif not os.path.isdir(output) and not output.endswith("/"):
-        return output, None
-    return os.path.join(folder, "particles.star"), os.path.join(folder, _LINKS)
-
-
-def _write_links(
-    found: ParticleSet, tomograms: TomogramSet, paths: tuple[str, str], format: str
-) -> None:
-    """Write what ties the particles to their tomograms."""
-    from tomoset.files import write
-    from tomoset.formats import format_named
-    from tomoset.model import Project
-
-    particles, links = paths
-    project = Project(tomograms=tomograms, particles=found)
-    named = {"particles": particles, "tomograms": os.path.relpath(tomograms.path or "")}
-    write(links, format_named(format).links_file(project, named))

@@ -30,7 +30,7 @@ _LEDGER, _KEPT = "history.jsonl", "kept"
 MAX_KEPT = 64 << 20
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """What one command did.
 
@@ -41,7 +41,7 @@ class Entry:
     time, version : str
         When (UTC), and by which tomoset.
     command : tuple of str
-        What was typed, or the function and what it was told.
+        What was typed; ``Python`` where a function was called.
     reads, writes : dict of str to str
         Hashes of content, by path from the folder.
     kept : dict of str to (str or None)
@@ -137,12 +137,13 @@ def remember(
     number = len(before) + 1
     root = os.path.realpath(home)
     kept: dict[str, str | None] = {}
-    for i, change in enumerate(change for change in changes if change.old is not None):
-        name = os.path.join(FOLDER, _KEPT, f"{number:04d}", f"{i}-{change.target.name}"[:200])
-        small = change.old is not None and os.path.isfile(change.old)
-        small = small and os.path.getsize(change.old) <= MAX_KEPT  # type: ignore[arg-type]
+    for change in changes:
+        if change.old is None:
+            continue
+        name = os.path.join(FOLDER, _KEPT, f"{number:04d}", str(len(kept)))
+        small = change.old.is_file() and change.old.stat().st_size <= MAX_KEPT
         if small:
-            with files.open(os.path.join(root, name)) as new, open(change.old, "rb") as old:  # type: ignore[arg-type]
+            with files.open(os.path.join(root, name)) as new, change.old.open("rb") as old:
                 shutil.copyfileobj(old, new)
         kept[os.path.relpath(change.target, root)] = name if small else None
     entry = Entry(
@@ -198,11 +199,13 @@ def undo(folder: StrPath) -> Entry:
     entry = last_to_undo(read_history(home))
     if entry is None:
         raise FileAccessError(f"{home}: there is no history of a command that could be undone")
-    _refuse_changed(home, entry)
     mine = {os.path.realpath(os.path.join(home, path)) for path in entry.writes}
     guard = Guard(ours=lambda path: os.path.realpath(path) in mine)
     new = [path for path in entry.writes if path not in entry.kept]
     with writing(home, guard, tuple, undoes=entry.number) as (files, _):
+        if last_to_undo(read_history(home)) != entry:  # somebody wrote there meanwhile
+            raise FileAccessError(f"{home}: another command has written there meanwhile; try again")
+        _refuse_changed(home, entry)
         for path, copy in entry.kept.items():
             old = open(os.path.join(home, copy or ""), "rb")  # noqa: SIM115
             with old, files.open(os.path.join(home, path)) as again:
@@ -286,12 +289,10 @@ def _makers(folder: str, file: str, content: str) -> list[Step]:
 
 def forget(folder: StrPath, days: float) -> int:
     """Remove copies of files that were replaced so many days ago; how many."""
-    import shutil as files
-
     root, gone = os.path.join(folder, FOLDER, _KEPT), 0
     before = time.time() - days * 86400
     for name in sorted(os.listdir(root)) if os.path.isdir(root) else []:
         if os.path.getmtime(path := os.path.join(root, name)) < before:
             gone += len(os.listdir(path))
-            files.rmtree(path)
+            shutil.rmtree(path)
     return gone
