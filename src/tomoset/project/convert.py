@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,12 +21,12 @@ from tomoset.errors import (
     LossyWarning,
     ModelError,
     UnsupportedError,
-    VerificationError,
 )
 from tomoset.files import Guard, together
 from tomoset.formats import Loss, Tolerance, format_named, is_linked, read
 from tomoset.model import Project, Tomogram, TomogramSet
 from tomoset.model.project import LINKED
+from tomoset.project._conversion import Result
 from tomoset.project._read import open_tomograms, read_all
 from tomoset.project._record import is_record, of_tomograms, store
 from tomoset.project._series import alike, read_again, written_rows
@@ -77,63 +77,6 @@ class Options:
     def linked(self) -> dict[str, str | None]:
         """Those of sets that belong to tomograms."""
         return {name: getattr(self, name) for name in LINKED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What was written, what it lost, and how far it is from the source.
-
-    Parameters
-    ----------
-    written : str
-        The set, or the project's optimisation set.
-    losses : dict of str to Loss
-        How far tilt images, and their defocus, are off, by tomogram that loses something.
-    verifications : dict of str to Verification
-        By tomogram; those that are not aligned have none.
-    tomograms : int
-        How many there are.
-    kept : bool
-        Whether matrices next to the angles keep what these lose.
-    geometric_hands : mapping of str to str
-        How the volumes that the target's own programs make lie against the set's, by tomogram.
-    """
-
-    written: str
-    losses: dict[str, Loss]
-    verifications: dict[str, Verification]
-    tomograms: int
-    kept: bool = False
-    geometric_hands: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def position(self) -> float:
-        """Largest difference of image positions [px]."""
-        return max(
-            (float(p.position.max(initial=0)) for p in self.verifications.values()), default=0.0
-        )
-
-    @property
-    def defocus(self) -> float:
-        """Largest difference of defocus [Å]."""
-        return max(
-            (float(p.defocus.max(initial=0)) for p in self.verifications.values()), default=0.0
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """For a program to read."""
-        losses = self.losses.items()
-        return {
-            "written": self.written,
-            "tomograms": self.tomograms,
-            "aligned": len(self.verifications),
-            "position_px": self.position,
-            "defocus_A": self.defocus,
-            "losses_px": {name: lost.pixels.round(6).tolist() for name, lost in losses},
-            "losses_defocus_A": {name: lost.defocus.round(3).tolist() for name, lost in losses},
-            "differs": {n: list(p.differs) for n, p in self.verifications.items() if p.differs},
-            "geometric_hands": dict(self.geometric_hands),
-        }
 
 
 @documented(Options)
@@ -252,7 +195,7 @@ def _result(
         tomograms=tomograms,
         kept=options.tolerance.keep_matrices,
     )
-    _refuse_failed(result)
+    result.refuse_failed()
     return result
 
 
@@ -269,28 +212,6 @@ def _stored(
     record = {"source": os.fspath(source), "written": result.written, "tomograms": tomograms}
     store(target, record, said)
     return result
-
-
-def _refuse_failed(result: Result) -> None:
-    """Stop if what was written is further off than was announced."""
-    failed = []
-    for name, verification in result.verifications.items():
-        loss = None if result.kept else result.losses.get(name)
-        announced = (0.0, 0.0) if loss is None else (loss.pixels, loss.defocus)
-        if loss is not None:
-            verification = verification.without(loss.fields)
-        if not verification.holds(*announced):
-            failed.append(name)
-    if not failed:
-        return
-    name, verification = failed[0], result.verifications[failed[0]]
-    differs = f"; it differs in {', '.join(verification.differs)}" if verification.differs else ""
-    raise VerificationError(
-        f"{result.written}: tomogram {name!r} would be {verification.position.max():.3g} px and "
-        f"{verification.defocus.max():.3g} Å of defocus from the source{differs}, more than was "
-        f"announced ({len(failed)} of {result.tomograms} tomograms): nothing was written; please "
-        "report it"
-    )
 
 
 def convert_project(

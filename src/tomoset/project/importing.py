@@ -26,10 +26,11 @@ from tomoset.formats import (
     tell,
 )
 from tomoset.model import ParticleSet, Project, Tomogram, TomogramSet, TrajectorySet
+from tomoset.project._conversion import Result
 from tomoset.project._record import is_record, of_tomograms, store
 from tomoset.project._write import write_at
 from tomoset.project.convert import Options as ConvertOptions
-from tomoset.project.convert import Result, write_and_verify
+from tomoset.project.convert import write_and_verify
 from tomoset.project.history import writing
 from tomoset.project.stacks import with_stacks
 from tomoset.run import filled
