@@ -6,18 +6,20 @@ import json
 import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tomoset
 from tests.builders.command import run
 from tests.builders.faults import contents
+from tests.builders.image_stacks import write_stack
 from tests.builders.random_projects import write_random_project
 from tomoset.errors import FileAccessError, FileFormatError, TomosetError
 from tomoset.files import locked
 from tomoset.formats import Renaming
 from tomoset.model import Project
-from tomoset.project import edit_files
+from tomoset.project import edit_files, importing
 from tomoset.project import history as h
 from tomoset.project.edit import rename, select
 
@@ -192,3 +194,41 @@ def test_two_processes_that_write_one_project_lose_nothing(here: Path) -> None:
         assert set(there.particles.tomogram_names.tolist()) <= set(there.tomograms)
         said = [entry.command for entry in h.read_history("made")]
         assert len(said) == 2 * (trial + 1) - len(list(here.glob("*.error")))
+
+
+def _append(name: str) -> None:
+    try:
+        tomoset.import_series(
+            "images",
+            [f"{name}.mrc"],
+            "set.star",
+            append="set.star",
+            angles="-3:3:3",
+            pixel_size=2.0,
+        )
+    except TomosetError as problem:
+        Path(f"{name}.error").write_text(str(problem))
+
+
+def test_what_another_process_added_meanwhile_is_not_lost(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        write_stack(Path(f"{name}.mrc"), 3, (8, 8), 2.0)
+    tomoset.import_series("images", ["a.mrc"], "set.star", angles="-3:3:3", pixel_size=2.0)
+    fork = multiprocessing.get_context("fork")
+    gate, guard = fork.Barrier(2), importing._guard
+
+    def both_have_read(*args: Any, **kwargs: Any) -> Any:
+        gate.wait()
+        return guard(*args, **kwargs)
+
+    monkeypatch.setattr(importing, "_guard", both_have_read)
+    both = [fork.Process(target=_append, args=(name,)) for name in "bc"]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    (lost,) = here.glob("*.error")
+    assert "has changed since it was read" in lost.read_text()
+    assert list(tomoset.read("set.star")) == ["a", "c" if lost.stem == "b" else "b"]
