@@ -1,0 +1,233 @@
+"""Tilt images made ready: fewer pixels, an even background, what shows nothing set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.images.device import open_device
+from tomoset.images.fourier import Cropping
+
+Array = npt.NDArray[np.float64]
+Image = npt.NDArray[np.float32]
+
+#: Pixels that images are binned to [Å]: finer structure is not seen well enough to align by.
+WORKING = 10.0
+#: Pixels are limited to so many standard deviations: beads, ice and dirt count, but not alone.
+_LIMIT = 5.0
+#: An area is no part of what is seen if it has less of the usual intensity than this.
+_DARK_AREA = 0.35
+#: An image is dark, or blocked, if it has less of its neighbours' intensity, or of its area left.
+_DARK_IMAGE, _LEFT = 0.25, 0.35
+
+
+class Images(Protocol):
+    """Tilt images that can be read."""
+
+    size: tuple[int, int]
+
+    def __len__(self) -> int: ...
+
+    def read(self, i: int) -> Image:
+        """Image i."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """Tilt images to align.
+
+    Parameters
+    ----------
+    images : (n, h, w) float32 array
+        Contrast: intensity over background, less 1, or less background where that is near 0.
+    valid : (n, h, w) float32 array
+        1 where they show the specimen.
+    binning : float
+        Pixels of the files in a pixel here. Pixel 0 stays where it is.
+    unused : mapping of int to str
+        Images that show nothing to align by, from 0, and why.
+    """
+
+    images: Image
+    valid: Image
+    binning: float
+    unused: Mapping[int, str]
+
+    @property
+    def used(self) -> npt.NDArray[np.int64]:
+        """Images to align, from 0."""
+        return np.array([i for i in range(len(self.images)) if i not in self.unused], np.int64)
+
+
+def prepare(images: Images, pixel_size: float, threads: int = 1) -> Prepared:
+    """Read and prepare all images of a series.
+
+    Parameters
+    ----------
+    images : Images
+        The tilt images.
+    pixel_size : float
+        [Å]
+    threads : int
+        Images that are prepared at once.
+
+    Returns
+    -------
+    Prepared
+    """
+    cropping = Cropping.of(images.size, max(1.0, WORKING / pixel_size))
+    device = open_device("cpu")
+
+    def one(i: int) -> tuple[Image, Image, float]:
+        image = images.read(i)
+        level = float(image.mean())
+        small = cropping.image_of(cropping.transform(image, device), device) + np.float32(level)
+        return *_even(small), level
+
+    with ThreadPoolExecutor(threads) as pool:
+        made = list(pool.map(one, range(len(images))))
+    levels = np.array([level for *_, level in made])
+    valid = np.stack([part for _, part, _ in made])
+    unused = _unused(np.stack([image for image, *_ in made]), valid, levels)
+    return Prepared(
+        images=np.stack([image for image, *_ in made]),
+        valid=valid,
+        binning=float(np.mean(cropping.factors)),
+        unused=unused,
+    )
+
+
+def _even(image: Image) -> tuple[Image, Image]:
+    """Contrast against an even background, and where the specimen is seen."""
+    import scipy.ndimage
+
+    height, width = image.shape
+    valid = np.ones_like(image)
+    usual = float(np.median(image))
+    spread = float(image.std())
+    counts = usual > 0 and spread < 0.7 * usual
+    if counts:
+        smooth = scipy.ndimage.gaussian_filter(image, max(height, width) / 64)
+        bright = float(np.quantile(smooth, 0.75))
+        shown = smooth > _DARK_AREA * bright
+        if not shown.all():
+            reach = max(1, round(max(height, width) / 64))
+            shown = scipy.ndimage.binary_erosion(shown, iterations=reach, border_value=1)
+        valid = shown.astype(np.float32)
+    inside = valid > 0
+    if not inside.any() or not spread > 0:
+        return np.zeros_like(image), np.zeros_like(image)
+    background = _background(image, inside)
+    if counts and background[inside].min() > _DARK_AREA / 2 * usual:
+        contrast = np.where(inside, image / np.where(inside, background, 1.0) - 1, 0.0)
+    else:
+        contrast = np.where(inside, image - background, 0.0)
+    for _ in range(2):
+        limit = _LIMIT * float(contrast[inside].std())
+        contrast = np.clip(contrast, -limit, limit)
+    return contrast.astype(np.float32), valid
+
+
+def _background(image: Image, inside: npt.NDArray[np.bool_]) -> Image:
+    """The paraboloid that fits an image, what sticks out of it left aside."""
+    height, width = image.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y])
+    step = max(1, min(height, width) // 64)
+    some = inside[::step, ::step].ravel()
+    rows = terms[:, ::step, ::step].reshape(len(terms), -1).T[some].astype(np.float64)
+    values = image[::step, ::step].ravel()[some].astype(np.float64)
+    good = np.ones(len(values), bool)
+    found = np.zeros(len(terms))
+    for _ in range(3):
+        if good.sum() < 4 * len(terms):
+            return np.full_like(image, np.median(image[inside]))
+        found = np.linalg.lstsq(rows[good], values[good], rcond=None)[0]
+        off = np.abs(values - rows @ found)
+        good = off <= 3 * 1.4826 * np.median(off) + 1e-12
+    return np.asarray(np.tensordot(found.astype(np.float32), terms, 1))
+
+
+def _unused(images: Image, valid: Image, levels: Array) -> dict[int, str]:
+    """Images that show nothing, and why."""
+    usual = float(np.median(levels))
+    found = {}
+    for i, image in enumerate(images):
+        near = np.delete(levels[max(0, i - 3) : i + 4], min(i, 3))
+        expected = float(np.median(near)) if len(near) else usual
+        if not image.any():
+            found[i] = "blank"
+        elif usual > 0 and levels.min() >= 0 and levels[i] < _DARK_IMAGE * expected:
+            found[i] = "dark"
+        elif valid[i].mean() < _LEFT:
+            found[i] = "blocked"
+    return found
+
+
+#: Images tilted less apart show the same specimen [deg].
+_APART = 15.0
+#: Rings, and sectors of each, in which what is fixed in the camera is looked for.
+_RINGS, _SECTORS = 12, 12
+
+
+def without_fixed(prepared: Prepared, tilts: Array) -> Prepared:
+    """Images without what is fixed in the camera: gain, dirt, fringes.
+
+    Images far apart in tilt share nothing else, but for waves along the tilt axis. The mean of those far from an image
+    is taken from it, weighed down (Wiener) to what they have in common: nothing where there is
+    no such pattern. Without that it pulls all shifts to 0.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    tilts : (n,) array
+        [deg]
+    """
+    import scipy.fft
+
+    used = prepared.used
+    tilt = tilts[used]
+    apart = (np.abs(tilt[:, None] - tilt) >= _APART).astype(np.float32)
+    number = apart.sum(axis=1)
+    if len(used) < 8 or number.min() < 4:
+        return prepared
+    images = prepared.images[used]
+    shape = images.shape[1:]
+    mean = (apart / number[:, None]) @ images.reshape(len(images), -1)
+    spectra = scipy.fft.rfft2(images)
+    means = scipy.fft.rfft2(mean.reshape(images.shape))
+    common = np.real(spectra * means.conj()).mean(axis=0)
+    power = (np.abs(means) ** 2).mean(axis=0)
+    ring, sector = _polar(shape)
+    weight = np.zeros(_RINGS)
+    for r in range(_RINGS):
+        shares = [
+            common[(ring == r) & (sector == s)].mean() for s in range(_SECTORS)
+            if ((ring == r) & (sector == s)).sum() >= 8
+        ]
+        if len(shares) < _SECTORS // 2:
+            continue
+        of_mean = power[ring == r].mean()
+        # Structure of the specimen has directions: half of the sectors must show the pattern.
+        weight[r] = np.clip(np.quantile(shares, 0.4) / of_mean, 0, 1) if of_mean > 0 else 0
+    if weight.max() < 0.1:
+        return prepared
+    filtered = means * np.where(ring < _RINGS, weight[np.minimum(ring, _RINGS - 1)], 0)
+    fixed = scipy.fft.irfft2(filtered, s=shape).astype(np.float32)
+    changed = prepared.images.copy()
+    changed[used] = (images - fixed) * (prepared.valid[used] > 0)
+    return replace(prepared, images=changed)
+
+
+def _polar(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Ring, up to 0.5 cycles per pixel, and sector of each frequency of a real transform."""
+    x = np.fft.rfftfreq(shape[1])[None]
+    y = np.fft.fftfreq(shape[0])[:, None]
+    ring = (np.hypot(x, y) * 2 * _RINGS).astype(np.int64)
+    sector = ((np.arctan2(y, x) / np.pi + 0.5) * _SECTORS).astype(np.int64)
+    return ring, np.minimum(sector + 0 * ring, _SECTORS - 1)

@@ -1,0 +1,218 @@
+"""The Gaussian slab: what the images of a flat specimen have in common, frequency by frequency.
+
+Image i, mapped onto the middle plane of the specimen, shows at a frequency k of the plane the
+transform of the density at depth frequency a_i . k, where a_i is how far it displaces what lies
+1 px above the plane. For random matter of thickness T the transforms V_i of two images then have
+the coherence p((a_i - a_j) . k T), and are, whitened, Gaussian with the covariance
+
+    C_ij = c_i c_j p((a_i - a_j) . k T) + delta_ij (1 - c_i²)
+
+where c² is the share of the specimen in an image's power. All images speak at once, each pair with
+the weight that it deserves. The likelihood is that of a multivariate Student t distribution: how
+strong the specimen is at a frequency of a window is not known beforehand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Spectra = npt.NDArray[np.complex64]
+
+#: Degrees of freedom of the likelihood: few, as powers differ much from window to window.
+FREEDOM = 4.0
+
+
+def coherence(x: npt.ArrayLike, surface: float = 0.0) -> Array:
+    """Of two images whose lines of sight part by x slab periods.
+
+    Parameters
+    ----------
+    x : array
+        T (a_i - a_j) . k.
+    surface : float
+        Share of the matter that lies on the two surfaces, as ice and dirt do; the rest fills the
+        slab evenly.
+
+    Returns
+    -------
+    array
+        sin(pi x) / (pi x) of the slab, and cos(pi x) of its surfaces.
+    """
+    at = np.asarray(x, dtype=np.float64)
+    return np.asarray((1 - surface) * np.sinc(at) + surface * np.cos(np.pi * at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slab:
+    """Density across the specimen.
+
+    Parameters
+    ----------
+    thickness : float
+        [working px]
+    surface : float
+        Share of the matter on its surfaces.
+    """
+
+    thickness: float
+    surface: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """The covariance of whitened images, at all frequencies of a window.
+
+    Parameters
+    ----------
+    k : (K, 2) array
+        Frequencies of half the plane [cycles per working px].
+    parallax : (n, 2) array
+        a_i: displacement in the plane of what lies 1 px above it.
+    coherent : (n, K) array
+        c: the root of the specimen's share in the power of each image.
+    band : (n, K) bool array
+        Where images say something.
+    slab : Slab
+        Of the specimen.
+    independent : float
+        Share of the frequencies of a window that are independent.
+    """
+
+    k: Array
+    parallax: Array
+    coherent: Array
+    band: npt.NDArray[np.bool_]
+    slab: Slab
+    independent: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Terms:
+    """The log-likelihood of displacements, and its derivatives.
+
+    Parameters
+    ----------
+    log_likelihood : float
+    gradient : (W, n, 2) array
+        By the displacement of each image in each window [1/px].
+    information : (W, n, 2, n, 2) array
+        Of each window [1/px²].
+    residual : (W, n, K) complex array
+        C^-1 V.
+    precision : (W, n, K) array
+        Diagonal of C^-1: V - residual / precision is what the other images predict.
+    weights : (W, K) array
+        Of frequencies: low where the model does not hold.
+    """
+
+    log_likelihood: float
+    gradient: Array
+    information: Array
+    residual: Spectra
+    precision: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+
+
+def displaced(spectra: Spectra, k: Array, by: Array) -> Spectra:
+    """Spectra of images whose content is moved back by displacements, (n, 2) or (W, n, 2) [px]."""
+    phase = np.exp((2j * np.pi) * (by @ k.T)).astype(np.complex64)
+    return np.asarray(spectra * phase)
+
+
+def terms(
+    model: Model, spectra: Spectra, used: npt.NDArray[np.bool_], *, informed: bool, threads: int
+) -> Terms:
+    """The likelihood of images as they lie, and how it changes where their content moves.
+
+    Parameters
+    ----------
+    model : Model
+    spectra : (W, n, K) complex64 array
+        Whitened, of each window.
+    used : (W, n) bool array
+        Which images show each window.
+    informed : bool
+        Whether the information is needed; it is 0 otherwise.
+    threads : int
+
+    Returns
+    -------
+    Terms
+    """
+    from tomoset.align.images import _kernels
+
+    patterns, which = np.unique(used, axis=0, return_inverse=True)
+    along = np.ascontiguousarray(model.k @ model.parallax.T)
+    shape = np.array([model.slab.thickness, model.slab.surface])
+    U, quad, count, log_det, precision, parts = _kernels.solve(
+        np.ascontiguousarray(spectra),
+        patterns,
+        which.reshape(-1),
+        model.band,
+        along,
+        model.coherent.astype(np.float32),
+        shape,
+        model.k,
+        FREEDOM,
+        informed,
+        threads,
+    )
+    return _terms(model, spectra, (U, quad), (count, log_det, precision, which.reshape(-1)), parts)
+
+
+def _terms(
+    model: Model, spectra: Spectra, solved: tuple[Spectra, Array], of: tuple, parts: Array
+) -> Terms:
+    (U, quad), (count, log_det, precision, which) = solved, of
+    m = count[which]
+    weights = (FREEDOM + m) / (FREEDOM + quad)
+    likelihood = ((FREEDOM + m) * np.log1p(quad / FREEDOM) + log_det[which])[m > 0]
+    slope = 2 * np.real(np.conj(2j * np.pi * spectra) * U) * weights[:, None]
+    gradient = -model.independent * (slope.astype(np.float64) @ model.k)
+    lower = parts.sum(axis=0)
+    both = lower + np.swapaxes(np.tril(lower, -1), 2, 3)
+    n = len(model.parallax)
+    information = np.empty((len(spectra), n, 2, n, 2))
+    for a, b, part in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+        information[:, :, a, :, b] = both[:, part]
+    return Terms(
+        log_likelihood=-model.independent * float(likelihood.sum(dtype=np.float64)),
+        gradient=gradient,
+        information=information * (2 * (2 * np.pi) ** 2 * model.independent),
+        residual=U,
+        precision=precision[which],
+        weights=weights,
+    )
+
+
+def terms_slowly(model: Model, spectra: Spectra, used: npt.NDArray[np.bool_]) -> Terms:
+    """The same as `terms`, frequency by frequency in NumPy."""
+    n_windows, n, n_k = spectra.shape
+    U, quad = np.zeros_like(spectra), np.zeros((n_windows, n_k))
+    count, log_det = np.zeros((n_windows, n_k)), np.zeros((n_windows, n_k))
+    precision, parts = np.zeros((n_windows, n, n_k), np.float32), np.zeros((1, n_windows, 3, n, n))
+    for w in range(n_windows):
+        for q, k in enumerate(model.k):
+            at = np.flatnonzero(used[w] & model.band[:, q])
+            if len(at) < 2:
+                continue
+            along = model.slab.thickness * (model.parallax[at] @ k)
+            c = model.coherent[at, q]
+            C = np.outer(c, c) * coherence(along[:, None] - along, model.slab.surface)
+            C[np.diag_indices(len(at))] = 1.0
+            inverse = np.linalg.inv(C)
+            V = spectra[w, at, q]
+            U[w, at, q] = inverse @ V
+            quad[w, q] = float(np.real(V.conj() @ inverse @ V))
+            count[w, q], log_det[w, q] = len(at), np.linalg.slogdet(C)[1]
+            precision[w, at, q] = inverse.diagonal()
+            weight = (FREEDOM + len(at)) / (FREEDOM + quad[w, q])
+            value = np.tril(weight * (C * inverse - np.eye(len(at))))
+            for part, square in enumerate((k[0] ** 2, k[0] * k[1], k[1] ** 2)):
+                parts[0, w, part][np.ix_(at, at)] += value * square
+    which = np.arange(n_windows)
+    return _terms(model, spectra, (U, quad), (count, log_det, precision, which), parts)
