@@ -124,6 +124,19 @@ class Numbers:
         """Of the content of each window in each image: (W, n, 2) [px]."""
         return np.asarray(self.rows @ numbers)
 
+    def without_common_shift(self, numbers: Array) -> Array:
+        """The same, but for a shift of all content alike, which no image sees."""
+        shifts = self.rows[0, range(self.n), :, :][..., : len(FREE) * self.n]
+        by_shift = np.stack(
+            [shifts[i][:, len(FREE) * i : len(FREE) * i + 2] for i in range(self.n)]
+        )
+        at = np.array([numbers[len(FREE) * i : len(FREE) * i + 2] for i in range(self.n)])
+        common = np.einsum("nab,nb->na", by_shift, at).mean(axis=0)
+        kept = numbers.copy()
+        for i in range(self.n):
+            kept[len(FREE) * i : len(FREE) * i + 2] -= np.linalg.solve(by_shift[i], common)
+        return kept
+
     def cameras(self, numbers: Array) -> Array:
         """Changes of the cameras: (n, 9)."""
         changes = np.zeros((self.n, 9))

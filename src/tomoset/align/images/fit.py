@@ -186,7 +186,8 @@ def _climb(looked: Looked, numbers: Numbers, threads: int) -> tuple[Array, Terms
         slope = numbers.slope(now, values)
         gain = 0.0
         while damping < 1e3:
-            trial = values + np.linalg.solve(information + np.diag(damping * scale), slope)
+            step = np.linalg.solve(information + np.diag(damping * scale), slope)
+            trial = values + numbers.without_common_shift(step)
             there = at(trial, informed=False)
             gain = numbers.value(there, trial) - value
             if gain > 0:
