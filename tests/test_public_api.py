@@ -102,7 +102,7 @@ def test_simulating_has_the_defaults_of_its_command() -> None:
     from tomoset.simulate.write import ProjectOptions
 
     given = simulate.make_context("simulate", ["somewhere"]).params
-    others = ("target", "output", "overwrite", "j")
+    others = ("target", "output", "overwrite", "j", "lamella")
     defaults = {name: value for name, value in given.items() if name not in others}
     assert ProjectOptions(**defaults) == ProjectOptions()
 

@@ -196,7 +196,7 @@ def test_help_is_in_groups_and_fits_the_screen(capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.splitlines()
     titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert [title.split()[0].strip(":") for title in titles] == [
-        "Project", "Images", "Specimen", "Errors", "Other",
+        "Project", "Images", "Specimen", "Lamella", "Microscope", "Errors", "Other",
     ]  # fmt: skip
     assert max(map(len, lines)) <= 100
 

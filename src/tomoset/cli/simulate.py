@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tomoset.cli._run_options import usable_cores
 from tomoset.cli._shell import FormatName, count, say, target_argument, the_target
 
 if TYPE_CHECKING:
-    from tomoset.simulate.write import ProjectOptions
+    from tomoset.simulate.options import ProjectOptions
 
 
 def _up_to(most: float) -> click.FloatRange:
@@ -34,6 +35,12 @@ def _valued(name: str, kind: Any, default: Any, metavar: str, help: str) -> clic
 #: The options, as the help shows them.
 _GROUPS = {
     "Project": [
+        click.Option(
+            ["--lamella"],
+            is_flag=True,
+            help="A milled lamella: sets the size of images, crowd, surfaces, camera, motion and "
+            "errors that are not given.",
+        ),
         click.Option(
             ["--series", "n_series"],
             type=click.IntRange(1, 99),
@@ -92,6 +99,13 @@ _GROUPS = {
         _valued(
             "--noise", click.FloatRange(0, 100), 1.0, "F", "Shot noise: that of the dose is 1."
         ),
+        _valued(
+            "--snr",
+            click.FloatRange(0, 1000, min_open=True),
+            None,
+            "F",
+            "Signal-to-noise ratio at about 10 Å/px that shot noise is to give.",
+        ),
         click.Option(["--bytes", "as_bytes"], is_flag=True, help="Stacks of bytes, as IMOD's."),
     ],
     "Specimen": [
@@ -116,7 +130,11 @@ _GROUPS = {
             "Of the ice, Å.  [default: 0.7 of the depth]",
         ),
         _valued(
-            "--inclined", click.FloatRange(-45, 45), 0.0, "DEG", "Pre-tilt of the specimen, °."
+            "--inclined",
+            click.FloatRange(-45, 45),
+            0.0,
+            "DEG",
+            "Pre-tilt of what is in the ice, °.",
         ),
         click.Option(
             ["--map", "density_map"],
@@ -134,8 +152,47 @@ _GROUPS = {
         ),
         _valued("--deformation", _up_to(100), 0.0, "PX", "2D deformation of the images, rms, px."),
     ],
+    "Lamella": [
+        _valued(
+            "--crowd",
+            click.IntRange(0, 200_000),
+            0,
+            "N",
+            "Globular molecules of several kinds in view, and as densely beyond.",
+        ),
+        _valued("--layers", click.IntRange(0, 20), 0, "N", "Layers that most of them are in."),
+        _valued(
+            "--membranes", click.IntRange(0, 200), 0, "N", "Flat, every other one along the slab."
+        ),
+        _valued(
+            "--curtains", _up_to(1000), 0.0, "A", "Streaks of milling, rms of each surface, Å."
+        ),
+        _valued("--surface", _up_to(200), 0.0, "A", "Ice and dirt on both surfaces, rms, Å."),
+        _valued(
+            "--pretilt",
+            click.FloatRange(-30, 30),
+            0.0,
+            "DEG",
+            "Of slab and ice about the tilt axis; tilts are taken about its normal.",
+        ),
+        _valued("--x-tilt", click.FloatRange(-15, 15), 0.0, "DEG", "Of slab and ice about x."),
+    ],
+    "Microscope": [
+        _valued(
+            "--pattern", _up_to(0.5), 0.0, "F", "Fixed in the camera, rms: gain, dirt, fringes."
+        ),
+        _valued("--beam-edge", _up_to(0.5), 0.0, "F", "Part of the image outside the beam."),
+        _valued(
+            "--doming", _up_to(200), 0.0, "A", "Specimen off its place in the first image, rms, Å."
+        ),
+        _valued(
+            "--field-motion", _up_to(5000), 0.0, "A", "Field of view off, rms in x and in y, Å."
+        ),
+        _valued("--defocus-jitter", _up_to(5), 0.0, "UM", "Focus of images off, at most, µm."),
+    ],
     "Errors of the alignment that is written, not of the truth": [
         _valued("--shift-error", _up_to(1000), 0.0, "PX", "Rms in x and in y, px."),
+        _valued("--shift-outliers", _up_to(0.5), 0.0, "F", "Part of images up to 500 Å off."),
         _valued("--rotation-error", _up_to(90), 0.0, "DEG", "Of the tilt axis, rms, degrees."),
         _valued("--tilt-error", _up_to(30), 0.0, "DEG", "Of tilt angles, rms, degrees."),
         _valued("--magnification-error", _up_to(0.5), 0.0, "F", "Rms, a fraction."),
@@ -149,7 +206,12 @@ _GROUPS = {
 @grouped_command(_GROUPS)
 @target_argument("OUT", "The folder, instead of naming it first.")
 def simulate(
-    target: str | None, output: str | None, overwrite: bool, j: int | None, **given: Any
+    target: str | None,
+    output: str | None,
+    overwrite: bool,
+    j: int | None,
+    lamella: bool,
+    **given: Any,
 ) -> None:
     """Make a small project with known truth in the folder OUT.
 
@@ -159,16 +221,25 @@ def simulate(
     """
     from tomoset.errors import ModelError
     from tomoset.run import shown
-    from tomoset.simulate.write import ProjectOptions, simulate_project
+    from tomoset.simulate import preset
+    from tomoset.simulate.options import ProjectOptions
+    from tomoset.simulate.write import simulate_project
 
     out = the_target("OUT", target, output)
     try:
-        wanted = ProjectOptions(**given)
+        wanted = preset.lamella(**_said(given)) if lamella else ProjectOptions(**given)
         with shown():
             simulate_project(out, wanted, overwrite=overwrite, threads=j or usable_cores())
     except ModelError as problem:
         raise click.UsageError(str(problem)) from None
     _report(Path(out), wanted)
+
+
+def _said(given: dict[str, Any]) -> dict[str, Any]:
+    """Options that were given, not left as they are."""
+    left = click.core.ParameterSource.DEFAULT
+    source = click.get_current_context().get_parameter_source
+    return {name: value for name, value in given.items() if source(name) != left}
 
 
 def _report(target: Path, wanted: ProjectOptions) -> None:
@@ -183,12 +254,16 @@ def _report(target: Path, wanted: ProjectOptions) -> None:
         "vesicle": wanted.vesicles,
         "molecule": wanted.molecules,
         "speck": wanted.specks,
+        "crowded molecule": wanted.crowd,
+        "membrane": wanted.membranes,
     }
     there = [count(number, thing) for thing, number in things.items() if number]
     say(
         f"{target}: {len(names)} tilt series of {wanted.tilts} images, {width} x {height} px "
         f"at {wanted.pixel_size:g} Å, with {', '.join(there) or 'nothing'} in each"
     )
+    for name in names:
+        say(f"  {name}: {_knowable(target, name)}")
     what = {
         ", ".join(names): "the image stacks"
         + ("" if has_set else f", and the alignment as {format.package} leaves it")
@@ -221,6 +296,21 @@ def _report(target: Path, wanted: ProjectOptions) -> None:
         say(f"  cd {target}")
         box = _box_of(target)
         say(f"  tomoset align particles --i optimisation_set.star --b {box} --r 10 --o Aligned")
+
+
+def _knowable(target: Path, name: str) -> str:
+    """How much of a series can be seen, and how well its shifts can be known at best."""
+    truth = json.loads((target / "truth" / f"{name}.json").read_text(encoding="utf-8"))
+    if truth["snr"] is None:
+        return "no noise"
+    seen = f"signal to noise {truth['snr']:.3g} at {truth['working_pixel_size']:.3g} Å/px"
+    if truth["shift_bound_px"] is None:
+        return f"{seen}, which tells no shifts"
+    across, along = truth["shift_bound_px"]
+    return (
+        f"{seen}; shifts can be known to {across:.3f} px across the tilt axis and {along:.3f} px "
+        "along it at best"
+    )
 
 
 def _box_of(target: Path) -> int:

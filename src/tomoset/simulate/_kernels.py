@@ -1,8 +1,10 @@
-"""The compiled loop that spreads points over a grid. Imported late: numba takes its time."""
+"""The compiled loops that spread points over grids. Imported late: numba takes its time."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import cast
 
 import numba
 import numpy as np
@@ -34,7 +36,45 @@ def _spread(
                 grid[low + j, left + i] += np.float32(value * across[i])
 
 
-try:
-    spread = numba.njit(nogil=True, cache=True)(_spread)
-except RuntimeError:  # no folder to keep it in, as in a read-only container
-    spread = numba.njit(nogil=True)(_spread)
+def _spread_between(
+    grids: npt.NDArray[np.float32],
+    points: npt.NDArray[np.float64],
+    level: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+    kernel: npt.NDArray[np.float32],
+) -> None:
+    """Points at levels between grids, 0 being the first, each shared by the grids beside it.
+
+    Half the kernel comes as a table: row n has its values for points n / len(kernel) of a cell
+    above the cell's corner.
+    """
+    n_grids, height, width = grids.shape
+    steps, cells = kernel.shape
+    reach = cells // 2
+    for n in range(len(points)):
+        x, y = points[n, 0], points[n, 1]
+        left, low = math.floor(x), math.floor(y)
+        across = kernel[int((x - left) * steps)]
+        upwards = kernel[int((y - low) * steps)]
+        left, low = left - reach + 1, low - reach + 1
+        if left < 0 or low < 0 or left + cells > width or low + cells > height:
+            continue
+        below = min(int(level[n]), n_grids - 2)
+        above = np.float32(weights[n] * (level[n] - below))
+        rest = np.float32(weights[n] - above)
+        for j in range(cells):
+            for i in range(cells):
+                value = upwards[j] * across[i]
+                grids[below, low + j, left + i] += rest * value
+                grids[below + 1, low + j, left + i] += above * value
+
+
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    try:
+        made = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder to keep it in, as in a read-only container
+        made = numba.njit(nogil=True)(function)
+    return cast("Callable[..., None]", made)
+
+
+spread, spread_between = _compiled(_spread), _compiled(_spread_between)

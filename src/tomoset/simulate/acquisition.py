@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.simulate.camera import Camera
+from tomoset.simulate.doming import Doming
+
 Array = npt.NDArray[np.float64]
 
 
@@ -68,6 +71,10 @@ class Acquisition:
         Of the microscope [kV], [mm], and a fraction.
     noise : float
         Factor on the shot noise that the dose gives.
+    snr : float, optional
+        Signal-to-noise ratio that the noise is to give instead (`simulate.signal`).
+    camera : Camera, optional
+        What is fixed in the camera; without, it is flat.
     blocked : tuple of int
         Images, from 0, in which a grid bar hides the specimen.
     """
@@ -86,6 +93,8 @@ class Acquisition:
     spherical_aberration: float = 2.7
     amplitude_contrast: float = 0.1
     noise: float = 1.0
+    snr: float | None = None
+    camera: Camera | None = None
     blocked: tuple[int, ...] = ()
 
     @property
@@ -99,6 +108,13 @@ class Acquisition:
     def pre_exposure(self) -> Array:
         """What the specimen had received before each image [e/Å²]: (n,)."""
         return np.asarray(self.rank * self.dose, dtype=np.float64)
+
+    @property
+    def shown(self) -> npt.NDArray[np.bool_]:
+        """Images that show the specimen: (n,)."""
+        shown = np.ones(len(self.nominal), dtype=bool)
+        shown[list(self.blocked)] = False
+        return shown
 
     @property
     def progress(self) -> Array:
@@ -123,7 +139,9 @@ class Views:
         RELION's spline on 3 x 3 nodes (docs/relion.md, 'Deformation'): how each image is deformed
         after the projection [px].
     trajectories : (n_molecules, n, 3) array, optional
-        Displacement of each molecule in each image: x, y, z of the tomogram [Å].
+        Displacement of each molecule in each image: x, y, z of the tomogram [Å]; doming included.
+    doming : Doming, optional
+        The motion of all other matter.
     """
 
     tilts: Array
@@ -133,6 +151,7 @@ class Views:
     defocus_angle: Array
     deformation: Array | None = None
     trajectories: Array | None = None
+    doming: Doming | None = None
 
     @classmethod
     def random(cls, acquisition: Acquisition, seed: int) -> Views:

@@ -38,6 +38,8 @@ class Cloud:
         Amplitude contrast, if it is not that of the microscope: of what absorbs.
     fades : bool
         Whether radiation damages it.
+    vast : bool
+        Whether it has very many points, many of them beyond the sides of the images.
     """
 
     points: Callable[[int], Array]
@@ -45,13 +47,22 @@ class Cloud:
     shape: Callable[[Array], Array]
     amplitude: float | None = None
     fades: bool = True
+    vast: bool = False
 
 
 def clouds(specimen: Specimen, pixel_size: float, views: Views) -> list[Cloud]:
-    """The specimen's matter, besides the ice."""
+    """The specimen's matter, besides the ice, where it is in each image."""
+    doming = views.doming
+
+    def there(voxels: Array) -> Callable[[int], Array]:
+        if doming is None:
+            return lambda _: voxels
+        flat = specimen.flat(voxels)
+        return lambda i: voxels + doming.displaced(specimen, i, flat) / pixel_size
+
     radius = specimen.bead_radius
     gold = Cloud(
-        points=lambda _: specimen.beads,
+        points=there(specimen.beads),
         weights=np.full(len(specimen.beads), 4 / 3 * np.pi * radius**3),
         shape=lambda k: ball(k * radius) * gaussian(k * EDGE_PX * pixel_size),
         amplitude=GOLD_AMPLITUDE,
@@ -61,7 +72,7 @@ def clouds(specimen: Specimen, pixel_size: float, views: Views) -> list[Cloud]:
         points, weights = vesicles.cloud(pixel_size)
         made.append(
             Cloud(
-                points=lambda _: points,
+                points=there(points),
                 weights=weights,
                 shape=lambda k: gaussian(k * LEAFLET_WIDTH),
             )
@@ -80,10 +91,19 @@ def clouds(specimen: Specimen, pixel_size: float, views: Views) -> list[Cloud]:
     if (specks := specimen.specks) is not None:
         made.append(
             Cloud(
-                points=lambda _: specks.points,
+                points=there(specks.points),
                 weights=specks.weights,
                 shape=lambda k: gaussian(k * _SPECK_WIDTH),
                 fades=False,
+            )
+        )
+    if (lamella := specimen.lamella) is not None:
+        made.append(
+            Cloud(
+                points=there(specimen.lamella_voxels(pixel_size)),
+                weights=lamella.weights,
+                shape=lambda k: gaussian(k * lamella.width),
+                vast=True,
             )
         )
     return made

@@ -19,7 +19,7 @@ _AT_ONCE = 4096
 
 
 def density(specimen: Specimen, pixel_size: float, binning: int = 1) -> Volume:
-    """The beads, vesicles and molecules, where they were before any motion.
+    """The beads, vesicles, molecules and what is in a lamella, before any motion.
 
     Parameters
     ----------
@@ -53,6 +53,9 @@ def density(specimen: Specimen, pixel_size: float, binning: int = 1) -> Volume:
         width = molecules.molecule.width / pixel_size
         weights = molecules.weights / voxel
         _draw(volume, molecules.points(pixel_size), weights, width, binning)
+    if (lamella := specimen.lamella) is not None:
+        at, width = specimen.lamella_voxels(pixel_size), lamella.width / pixel_size
+        _draw(volume, at, lamella.weights / voxel, width, binning)
     for bead in specimen.beads:
         _ball(volume, bead, specimen.bead_radius / pixel_size, binning)
     return volume

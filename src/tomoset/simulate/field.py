@@ -7,6 +7,8 @@ to a few parts in 10000, and to 2 in 1000 for the finest waves.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,8 @@ REACH, BETA = 3, 0.97 * np.pi * 6 * (1 - 0.5 / 1.25)
 _FINER = 1.25
 #: Below, the compiled loop would save less time than loading it takes.
 _FEW = 3000
+#: Parts of a cell that the kernel is kept for, where there are very many points.
+_STEPS = 4096
 
 
 class Field:
@@ -61,11 +65,37 @@ class Field:
 
         The origin is the corner of the margin.
         """
+        grid = np.zeros(self.cells[::-1], dtype=np.float32)
+        spread(grid, self._in_cells(points), weights)
+        return self._spectrum(grid)
+
+    def transforms(
+        self, points: Array, level: Array, weights: Array, planes: int
+    ) -> list[Spectrum]:
+        """The same of very many points that are shared between planes: one spectrum a plane.
+
+        `level` is 0 at the first of so many planes, 2 or more, 1 at the second, and so on: a point
+        in between belongs to both, the more the nearer.
+        """
+        from tomoset.simulate import _kernels
+
+        grids = np.zeros((planes, *self.cells[::-1]), dtype=np.float32)
+        _kernels.spread_between(grids, self._in_cells(points), level, weights, kernel_table())
+        return [self._spectrum(grid) for grid in grids]
+
+    def holds(self, points: Array) -> npt.NDArray[np.bool_]:
+        """Which points are in the field: (n,)."""
+        cells = self._in_cells(points)
+        whole = (cells >= REACH - 1) & (cells < np.array(self.cells) - REACH)
+        return np.asarray(whole.all(axis=1))
+
+    def _in_cells(self, points: Array) -> Array:
+        return np.asarray((points + self.first) * np.divide(self.cells, self.size))
+
+    def _spectrum(self, grid: npt.NDArray[np.float32]) -> Spectrum:
+        """The transform of a grid, the spread undone."""
         import scipy.fft
 
-        grid = np.zeros(self.cells[::-1], dtype=np.float32)
-        finer = np.divide(self.cells, self.size)
-        spread(grid, (points + self.first) * finer, weights)
         width, height = self.size
         rows = scipy.fft.rfft(grid, axis=1)[:, : width // 2 + 1]
         plane = scipy.fft.fft(rows, axis=0)
@@ -80,6 +110,15 @@ class Field:
         full = scipy.fft.irfft2(spectrum, s=self.size[::-1])
         width, height = self.image_size
         return np.asarray(full[self.first[1] :, self.first[0] :][:height, :width])
+
+
+@cache
+def kernel_table() -> npt.NDArray[np.float32]:
+    """The kernel at the cells about a point, for each part of a cell that the point is off."""
+    off = (np.arange(_STEPS)[:, None] + 0.5) / _STEPS
+    apart = (np.arange(2 * REACH) - REACH + 1 - off) / REACH
+    kernel = np.exp(BETA * (np.sqrt(np.maximum(1 - apart**2, 0)) - 1))
+    return np.asarray(kernel, dtype=np.float32)
 
 
 def kernel_transform(frequency: npt.ArrayLike) -> Array:

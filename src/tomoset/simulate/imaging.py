@@ -8,21 +8,23 @@ fine structure of all but gold and ice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.align.images.bound import Spectra
 from tomoset.run import doing
 from tomoset.simulate.acquisition import Acquisition, Views
 from tomoset.simulate.clouds import clouds
 from tomoset.simulate.field import Field
-from tomoset.simulate.ice import ice
+from tomoset.simulate.ice import ice_of
 from tomoset.simulate.projection import project, see
+from tomoset.simulate.signal import RingPower, noise_for
 from tomoset.simulate.specimen import Specimen
-from tomoset.simulate.transfer import Transfer, damage, imaged
+from tomoset.simulate.transfer import Transfer, at_once, damage, imaged, one_by_one
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
@@ -52,6 +54,8 @@ class SimulatedSeries:
         x, y of every bead in 0-based pixels, also of those outside the image.
     molecule_images : (n, n_molecules, 2) array
         The same of the molecules' origins, their motion included.
+    spectra : Spectra, optional
+        Power of the images without noise, and of their noise.
     """
 
     images: npt.NDArray[np.int16]
@@ -60,6 +64,7 @@ class SimulatedSeries:
     views: Views
     bead_images: Array
     molecule_images: Array
+    spectra: Spectra | None = None
 
 
 def simulate(
@@ -92,23 +97,48 @@ def simulate(
     ((5, 60, 64), (5, 3, 2))
     """
     rng = np.random.default_rng(seed)
+    clean: Iterable[Image] = transmitted(specimen, acquisition, views, threads)
+    if acquisition.snr is not None:
+        clean = list(clean)
+        acquisition = replace(acquisition, noise=noise_for(clean, acquisition))
     molecules = molecule_voxels(specimen, acquisition, views)
     width, height = acquisition.image_size
     images = np.empty((len(views.tilts), height, width), dtype=np.int16)
-    electrons = acquisition.dose * acquisition.pixel_size**2
-    for i, passed in enumerate(transmitted(specimen, acquisition, views, threads)):
+    rings = RingPower(acquisition)
+    for i, passed in enumerate(clean):
         doing(f"image {i + 1} of {len(images)}")
-        noise = rng.standard_normal(passed.shape, dtype=np.float32) * np.sqrt(passed / electrons)
-        counts = np.rint(FULL_COUNTS * (passed + acquisition.noise * noise))
-        images[i] = np.clip(counts, -32768, 32767)
+        rings.add(passed)
+        images[i] = np.clip(np.rint(counts(passed, acquisition, rng)), -32768, 32767)
     return SimulatedSeries(
         images=images,
         specimen=specimen,
         acquisition=acquisition,
         views=views,
-        bead_images=project(specimen, acquisition, views, specimen.beads),
+        bead_images=project(
+            specimen, acquisition, views, moving(specimen, acquisition, views, specimen.beads)
+        ),
         molecule_images=project(specimen, acquisition, views, molecules),
+        spectra=rings.spectra(acquisition.noise),
     )
+
+
+def counts(passed: Image, acquisition: Acquisition, rng: np.random.Generator) -> Image:
+    """What the camera counts of the electrons that pass: (height, width)."""
+    camera = acquisition.camera
+    reaching = passed if camera is None else passed * camera.lit
+    electrons = acquisition.dose * acquisition.pixel_size**2
+    noise = rng.standard_normal(passed.shape, dtype=np.float32) * np.sqrt(reaching / electrons)
+    counted = FULL_COUNTS * (reaching + acquisition.noise * noise)
+    return np.asarray(counted if camera is None else counted * camera.gain)
+
+
+def moving(specimen: Specimen, acquisition: Acquisition, views: Views, voxels: Array) -> Array:
+    """Where what belongs at 0-based voxels is in each image: (n, 3) or (n_tilts, n, 3)."""
+    if views.doming is None:
+        return voxels
+    there = range(len(views.tilts))
+    size = acquisition.pixel_size
+    return np.stack([views.doming.moved(specimen, size, i, voxels) for i in there])
 
 
 def molecule_voxels(specimen: Specimen, acquisition: Acquisition, views: Views) -> Array:
@@ -155,7 +185,7 @@ class _Matter:
         """What passes in one image."""
         acquisition = self.acquisition
         pixel_size = acquisition.pixel_size
-        path_length = ice(self.specimen, acquisition, self.views.tilts[i], self.views.xf[i])
+        path_length = ice_of(self.specimen, acquisition, self.views, i)
         light, gold = self._scattering(i)
         passed = np.exp(-pixel_size * path_length / ICE_PATH - gold / GOLD_PATH)
         passed *= np.maximum(1 - light / PROTEIN_PATH, 0)
@@ -174,7 +204,8 @@ class _Matter:
                 continue
             at, depth = see(self.specimen, acquisition, views, i, cloud.points(i))
             transfer = Transfer(acquisition, views, i, cloud.amplitude)
-            spectrum = imaged(self.field, at, depth, cloud.weights, transfer) * shape
+            by_plane = at_once if cloud.vast else one_by_one
+            spectrum = imaged(self.field, at, depth, cloud.weights, transfer, by_plane) * shape
             absorbs = cloud.amplitude is not None
             sums[absorbs] += spectrum * left if cloud.fades and not absorbs else spectrum
         light, gold = (self.field.image(s) / acquisition.pixel_size**2 for s in sums)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from tomoset.simulate.acquisition import Views, transforms
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,10 @@ class AlignmentErrors:
         A fraction.
     tilt_offset : float
         Of all tilt angles alike, not random [deg].
+    outliers : float
+        The part of the images that is off by much more.
+    farthest : float
+        They are off by a tenth of this to this, the logarithm being as likely [px].
     """
 
     shift: float = 0.0
@@ -30,6 +37,8 @@ class AlignmentErrors:
     tilt: float = 0.0
     magnification: float = 0.0
     tilt_offset: float = 0.0
+    outliers: float = 0.0
+    farthest: float = 50.0
 
 
 def misaligned(views: Views, errors: AlignmentErrors, seed: int) -> Views:
@@ -47,7 +56,7 @@ def misaligned(views: Views, errors: AlignmentErrors, seed: int) -> Views:
     Returns
     -------
     Views
-        Without deformation and trajectories, which an alignment does not know.
+        Without deformation and motion, which an alignment does not know.
 
     Examples
     --------
@@ -58,7 +67,7 @@ def misaligned(views: Views, errors: AlignmentErrors, seed: int) -> Views:
     >>> (wrong.tilts - true.tilts).round(9).tolist()
     [2.0, 2.0, 2.0, 2.0, 2.0]
     """
-    straight = replace(views, deformation=None, trajectories=None)
+    straight = replace(views, deformation=None, trajectories=None, doming=None)
     if errors == AlignmentErrors():
         return straight
     chance = np.random.default_rng(seed).standard_normal((5, len(views.tilts)))
@@ -68,6 +77,19 @@ def misaligned(views: Views, errors: AlignmentErrors, seed: int) -> Views:
         xf=transforms(
             views.axes + errors.rotation * chance[1],
             (1 + errors.magnification * chance[2]) / views.magnification,
-            views.xf[:, :, 2] + errors.shift * chance[3:].T,
+            views.xf[:, :, 2]
+            + errors.shift * chance[3:].T
+            + _outliers(len(views.tilts), errors, seed),
         ),
     )
+
+
+def _outliers(n: int, errors: AlignmentErrors, seed: int) -> Array:
+    """Shifts of images that are far off, in any direction: (n, 2) [px]."""
+    rng = np.random.default_rng([seed, 1])
+    far = np.zeros((n, 2))
+    which = rng.permutation(n)[: round(errors.outliers * n)]
+    length = errors.farthest * 10.0 ** rng.uniform(-1, 0, len(which))
+    direction = rng.uniform(0, 2 * np.pi, len(which))
+    far[which] = length[:, None] * np.stack([np.cos(direction), np.sin(direction)], axis=1)
+    return far

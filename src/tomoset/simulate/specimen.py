@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.simulate.lamella import Lamella, LamellaContents
 from tomoset.simulate.molecules import Molecule, Molecules, random_angles
 from tomoset.simulate.vesicles import BILAYER, RADII, Vesicles
 
@@ -15,6 +16,8 @@ Array = npt.NDArray[np.float64]
 
 #: Waves of density that make the ice look like ice: number, wavelengths [Å], amplitude.
 _WAVES, _WAVELENGTHS, _AMPLITUDE = 300, (100.0, 1000.0), 0.02
+#: The same of a lamella, as a part of that: it has enough in it that is uneven.
+_EVEN = 0.15
 #: What a speck has more, or less, than the ice, rms [Å³]: a cube of 17 Å of protein.
 _SPECK = 5000.0
 #: Specks reach as far as images tilted so much show them [deg], and somewhat along the tilt axis.
@@ -40,7 +43,12 @@ class Contents:
     thickness : float, optional
         Of the ice [Å]; seven tenths of the tomogram's depth if not given.
     inclined : float
-        By how much the slab is rotated about the tilt axis in the tomogram: a pre-tilt [deg].
+        By how much what is in the ice is rotated about the tilt axis in the tomogram [deg].
+    lamella : LamellaContents
+        What there is of a lamella.
+    pretilt, x_tilt : float
+        By how much the slab, ice and all, is rotated about the tilt axis, and before that about x
+        [deg].
     """
 
     beads: int = 20
@@ -51,6 +59,16 @@ class Contents:
     specks: int = 0
     thickness: float | None = None
     inclined: float = 0.0
+    lamella: LamellaContents = field(default_factory=LamellaContents)
+    pretilt: float = 0.0
+    x_tilt: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.inclined and self.lamella.anything:
+            raise ModelError(
+                "--inclined leaves the ice level, and a lamella has its matter at its surfaces: "
+                "take --pretilt, which turns all of it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +110,10 @@ class Specimen:
         None: there are none.
     specks : Specks, optional
         None: there are none.
+    lamella : Lamella, optional
+        None: the slab has smooth surfaces, and nothing in it reaches beyond the tomogram.
+    orientation : (3, 3) array
+        Takes x, depth and y of the slab to those of the tomogram, from the tilt axis.
     """
 
     size: tuple[int, int, int]
@@ -102,6 +124,8 @@ class Specimen:
     vesicles: Vesicles | None = None
     molecules: Molecules | None = None
     specks: Specks | None = None
+    lamella: Lamella | None = None
+    orientation: Array = field(default_factory=lambda: np.eye(3))
 
     @classmethod
     def random(
@@ -145,25 +169,38 @@ class Specimen:
             specks = room.specks(
                 np.random.default_rng([seed, 2]), contents.specks, contents.inclined
             )
+        lamella = None
+        if contents.lamella.anything:
+            at, taken = room.taken
+            lamella = Lamella.random(
+                room.half * pixel_size, pixel_size, contents.lamella, (at, taken), seed=seed
+            )
+        waves = _random_waves(ice, pixel_size)
+        if lamella is not None:
+            waves[:, 3] *= _EVEN
         made = cls(
             size=size,
             beads=beads,
             bead_radius=bead,
             slab=slab,
-            waves=_random_waves(ice, pixel_size),
+            waves=waves,
             vesicles=Vesicles(centres=round_ones, radii=radii) if len(radii) else None,
             molecules=molecules,
             specks=specks,
+            lamella=lamella,
         )
-        return made.tilted(contents.inclined) if contents.inclined else made
+        if contents.pretilt or contents.x_tilt:
+            rotation = _rotation(contents.pretilt, contents.x_tilt)
+            made = replace(made.turned(rotation), orientation=rotation)
+        return made.turned(_rotation(contents.inclined)) if contents.inclined else made
 
-    def tilted(self, angle: float) -> Specimen:
-        """With all that is in the ice rotated about the tilt axis [deg], each thing upright."""
-        c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    def turned(self, rotation: Array) -> Specimen:
+        """With all that is in the ice rotated about the middle of the slab, each thing upright."""
 
         def there(voxels: Array) -> Array:
             x, depth, y = self.from_axis(voxels).T
-            return _voxels(np.stack([c * x - s * depth, s * x + c * depth, y], axis=-1), self.size)
+            turned = [a * x + b * depth + c * y for a, b, c in rotation]
+            return _voxels(np.stack(turned, axis=-1), self.size)
 
         changes: dict[str, object] = {"beads": np.round(there(self.beads), 3)}
         if self.vesicles is not None:
@@ -182,9 +219,29 @@ class Specimen:
         Depth is t/2 - 2 - z for a thickness t: RELION's frame of a volume turned about x is
         1.5 voxels off the middle (docs/conventions.md, 'IMOD'), and this is its definition.
         """
-        x, y, z = np.asarray(voxels, dtype=np.float64).T
-        width, height, thickness = self.size
-        return np.stack([x - (width - 1) / 2, thickness / 2 - 2 - z, y - (height - 1) / 2], axis=-1)
+        return _from_axis(np.asarray(voxels, dtype=np.float64), self.size)
+
+    def flat(self, voxels: npt.ArrayLike) -> Array:
+        """x and y in the slab, from the tilt axis [px], of 0-based voxels: (n, 2)."""
+        return self.from_axis(voxels) @ self.orientation[:, ::2]
+
+    def voxels(self, from_axis: Array) -> Array:
+        """The inverse: 0-based voxels of x, depth and y from the axis [px]."""
+        return _voxels(from_axis, self.size)
+
+    def lamella_voxels(self, pixel_size: float) -> Array:
+        """The points of the lamella in 0-based voxels: (n, 3)."""
+        if self.lamella is None:
+            return np.empty((0, 3))
+        return self.voxels(self.lamella.points @ self.orientation.T / pixel_size)
+
+
+def _rotation(about_axis: float, about_x: float = 0.0) -> Array:
+    """First about x, then about the tilt axis [deg]: for x, depth and y from the axis."""
+    c, s = np.cos(np.deg2rad(about_axis)), np.sin(np.deg2rad(about_axis))
+    a, b = np.cos(np.deg2rad(about_x)), np.sin(np.deg2rad(about_x))
+    tilted = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(tilted @ [[1.0, 0.0, 0.0], [0.0, a, -b], [0.0, b, a]])
 
 
 class _Room:
@@ -198,6 +255,12 @@ class _Room:
     def of(cls, size: tuple[int, int, int], pixel_size: float, slab: float) -> _Room:
         half = np.array([size[0] / 2, slab / pixel_size / 2, size[1] / 2])
         return cls(size, half, pixel_size)
+
+    @property
+    def taken(self) -> tuple[Array, Array]:
+        """x, depth and y of what is in it, from the middle, and its radii [Å]."""
+        at = _from_axis(self.centres, self.size)
+        return at * self.pixel_size, self.radii * self.pixel_size
 
     def strew(
         self, rng: np.random.Generator, radii: Array, what: str, *, sunk: bool = True
@@ -234,6 +297,13 @@ class _Room:
         positions = rng.uniform(-1, 1, (total, 3)) * self.half * beyond
         weights = _SPECK * rng.standard_normal(total)
         return Specks(points=_voxels(positions, self.size), weights=weights)
+
+
+def _from_axis(voxels: Array, size: tuple[int, int, int]) -> Array:
+    """As `Specimen.from_axis`."""
+    x, y, z = voxels.T
+    width, height, thickness = size
+    return np.stack([x - (width - 1) / 2, thickness / 2 - 2 - z, y - (height - 1) / 2], axis=-1)
 
 
 def _voxels(from_axis: Array, size: tuple[int, int, int]) -> Array:

@@ -5,6 +5,8 @@ docs/relion.md, 'CTF and dose', written out here: `tomoset.images.ctf` is tested
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,10 @@ Array = npt.NDArray[np.float64]
 #: From one plane to the next the phase of the finest wave changes by so much [rad], unless there
 #: would be more planes than these.
 _PHASE_STEP, _PLANES = 0.25, 64
+#: Spaces between planes that very many points are spread into at once.
+_TOGETHER = 8
+
+ByPlane = Callable[[Field, Array, Array, Array, Array], Iterator[Spectrum | None]]
 
 
 class Transfer:
@@ -72,29 +78,68 @@ class Transfer:
         return np.linspace(low, high, min(int(np.ceil((high - low) / step)) + 1, _PLANES))
 
 
-def imaged(
-    field: Field, points: Array, depth: Array, weights: Array, transfer: Transfer
-) -> Spectrum:
-    """The spectrum of points at any depths, each with the transfer function of its own.
+def one_by_one(
+    field: Field, points: Array, depth: Array, weights: Array, planes: Array
+) -> Iterator[Spectrum | None]:
+    """The spectrum of what belongs to each plane, if anything does.
 
-    Every point is shared between the planes above and below it: the function of its depth is
-    then the mean of theirs.
+    Every point is shared between the planes above and below it.
     """
-    if not transfer.acquisition.ctf:
-        return field.transform(points, weights)
     order = np.argsort(depth)
     points, depth, weights = points[order], depth[order], weights[order]
-    planes = transfer.planes(depth)
-    step = float(planes[1] - planes[0]) if len(planes) > 1 else 1.0
-    x, y = field.frequencies(transfer.acquisition.pixel_size)
-    wave = np.exp(1j * transfer.phase(x, y, planes[0])).astype(np.complex64)
-    change = np.exp(1j * transfer.phase_change(x, y, step)).astype(np.complex64)
-    total = np.zeros(wave.shape, np.complex64)
+    step = _step(planes)
     for plane in planes:
         first, last = np.searchsorted(depth, [plane - step, plane + step])
         share = 1 - np.abs(depth[first:last] - plane) / step
-        if len(share):
-            spectrum = field.transform(points[first:last], weights[first:last] * share)
+        shared = points[first:last], weights[first:last] * share
+        yield field.transform(*shared) if len(share) else None
+
+
+def at_once(
+    field: Field, points: Array, depth: Array, weights: Array, planes: Array
+) -> Iterator[Spectrum | None]:
+    """The same of very many points, of which each is taken up once."""
+    shown = field.holds(points)
+    points, depth, weights = points[shown], depth[shown], weights[shown]
+    level = (depth - planes[0]) / _step(planes)
+    spaces, left = max(len(planes) - 1, 1), None
+    for first in range(0, spaces, _TOGETHER):
+        last = min(first + _TOGETHER, spaces)
+        here = (level >= first) & ((level < last) | (last == spaces))
+        among = last - first + 1
+        made = field.transforms(points[here], level[here] - first, weights[here], among)
+        if left is not None:
+            made[0] += left
+        left = made.pop()
+        yield from made
+    yield left
+
+
+def _step(planes: Array) -> float:
+    return float(planes[1] - planes[0]) if len(planes) > 1 else 1.0
+
+
+def imaged(
+    field: Field,
+    points: Array,
+    depth: Array,
+    weights: Array,
+    transfer: Transfer,
+    by_plane: ByPlane = one_by_one,
+) -> Spectrum:
+    """The spectrum of points at any depths, each with the transfer function of its own.
+
+    It is the mean of those of the planes above and below, as each point is shared between them.
+    """
+    if not transfer.acquisition.ctf:
+        return field.transform(points, weights)
+    planes = transfer.planes(depth)
+    x, y = field.frequencies(transfer.acquisition.pixel_size)
+    wave = np.exp(1j * transfer.phase(x, y, planes[0])).astype(np.complex64)
+    change = np.exp(1j * transfer.phase_change(x, y, _step(planes))).astype(np.complex64)
+    total = np.zeros(wave.shape, np.complex64)
+    for spectrum in by_plane(field, points, depth, weights, planes):
+        if spectrum is not None:
             spectrum *= wave.imag
             total -= spectrum
         wave *= change

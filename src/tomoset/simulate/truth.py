@@ -54,6 +54,9 @@ def truth(series: sim.SimulatedSeries, written: sim.Views) -> dict[str, Any]:
         "written_tilts": written.tilts.tolist(),
         "written_transforms": written.xf.tolist(),
         "bead_images_px": series.bead_images.round(6).tolist(),
+        **_lamella(series.specimen),
+        **_doming(series),
+        **_seen(series),
     }
 
 
@@ -61,6 +64,57 @@ def _vesicles(specimen: sim.Specimen) -> dict[str, Any]:
     if (vesicles := specimen.vesicles) is None:
         return {}
     return {"vesicles_px": vesicles.centres.tolist(), "vesicle_radii": vesicles.radii.tolist()}
+
+
+def _lamella(specimen: sim.Specimen) -> dict[str, Any]:
+    """Membranes, from the middle of the slab in its own frame [Å]; how the slab is turned."""
+    if (lamella := specimen.lamella) is None:
+        return {}
+    membranes = lamella.membranes
+    return {
+        "orientation": specimen.orientation.tolist(),
+        "membrane_centres": membranes.centres.round(1).tolist(),
+        "membrane_normals": membranes.frames[:, 2].round(6).tolist(),
+    }
+
+
+def _doming(series: sim.SimulatedSeries) -> dict[str, Any]:
+    """The motion of all matter, and where a grid of points of the slab is in each image."""
+    specimen, taken, views = series.specimen, series.acquisition, series.views
+    if (doming := views.doming) is None:
+        return {}
+    probes = _probes(specimen, taken.pixel_size)
+    moved = sim.moving(specimen, taken, views, probes)
+    return {
+        "doming": {
+            "waves": doming.waves.tolist(),
+            "heights": doming.heights.tolist(),
+            "mean": doming.mean.tolist(),
+        },
+        "probes_px": probes.tolist(),
+        "probe_images_px": sim.project(specimen, taken, views, moved).round(6).tolist(),
+    }
+
+
+def _probes(specimen: sim.Specimen, pixel_size: float) -> npt.NDArray[np.float64]:
+    """0-based voxels in the slab: (75, 3)."""
+    half = np.array([specimen.size[0], specimen.slab / pixel_size, specimen.size[1]]) / 2
+    steps = np.meshgrid(*(np.linspace(-0.8, 0.8, n) for n in (5, 3, 5)), indexing="ij")
+    at = np.stack(steps, axis=-1).reshape(-1, 3) * half
+    return specimen.voxels(at @ specimen.orientation.T).round(3)
+
+
+def _seen(series: sim.SimulatedSeries) -> dict[str, Any]:
+    if series.spectra is None:
+        return {}
+    seen = sim.seen(series.specimen, series.acquisition, series.views, series.spectra)
+    return {
+        "working_pixel_size": seen.pixel_size,
+        "snr": None if seen.snr is None else round(seen.snr, 5),
+        "shift_bound_px": None
+        if seen.shift_bound is None
+        else np.round(seen.shift_bound, 5).tolist(),
+    }
 
 
 def _molecules(series: sim.SimulatedSeries) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,127 +21,16 @@ from tomoset.images.mrc import write_images
 from tomoset.images.stack import open_stack
 from tomoset.model import Project, TomogramSet
 from tomoset.run import Need, chosen, documented, doing, refuse_beyond
+from tomoset.simulate.options import ProjectOptions
 from tomoset.simulate.picks import picked, write_references
 from tomoset.simulate.truth import Sets, truth, write_volume
 
 #: What a folder that may be replaced must hold, so that no other is.
 _MARK = "truth/tomograms.star"
-#: Views of the last series that IMOD is to exclude, from the start and from the end.
-_BLOCKED = (2, 3, 4, -2)
+#: How far outliers of the written alignment are off, at most [Å].
+_FARTHEST = 500.0
 #: Arrays of an image's size that are in memory while one is made.
 _FORMS = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProjectOptions:
-    """What is in a simulated project, and what is wrong with its alignment.
-
-    Parameters
-    ----------
-    n_series, seed : int
-        Number of tilt series; the same seed gives the same project.
-    format : str
-        Name of the format of the alignment that is written.
-    density : int, optional
-        Binning of the true density, if it is to be written.
-    tilts, range : int, float
-        Images of a series, which are tilted from minus a range to it [deg].
-    size : (int, int, int)
-        Width and height of the images and depth of the tomogram [px].
-    pixel_size : float
-        [Å]
-    ctf : bool
-        Contrast transfer, of the defocus of each depth.
-    defocus : float
-        Mean underfocus [µm].
-    hand : {1, -1}
-        Sign of defocus against depth.
-    noise : float
-        Shot noise: that of the dose is 1.
-    as_bytes : bool
-        Stacks of bytes.
-    beads, vesicles, molecules, specks : int
-        How many there are of each in a series; specks show Thon rings.
-    bead_radius : float
-        [Å]
-    thickness : float, optional
-        Of the ice [Å]; None: 0.7 of the depth.
-    inclined : float
-        Pre-tilt of the specimen [deg].
-    density_map : str, optional
-        Path of a map of the molecule, instead of ours.
-    motion, brownian : float
-        How far molecules move in all, rms [Å]; standard deviation of the velocity of a Brownian
-        motion along each axis [Å per e/Å²].
-    deformation : float
-        2D deformation of the images, rms [px].
-    shift_error, rotation_error, tilt_error, magnification_error, tilt_offset : float
-        Errors of the alignment that is written: rms [px, deg, deg, a fraction], and of all tilt
-        angles [deg].
-
-    Raises
-    ------
-    ModelError
-        If options contradict each other.
-    """
-
-    n_series: int = 2
-    seed: int = 1
-    format: str = "imod"
-    density: int | None = None
-    tilts: int = 41
-    range: float = 60.0
-    size: tuple[int, int, int] = (256, 240, 100)
-    pixel_size: float = 5.4
-    ctf: bool = True
-    defocus: float = 3.0
-    hand: int = -1
-    noise: float = 1.0
-    as_bytes: bool = False
-    beads: int = 20
-    bead_radius: float = 50.0
-    vesicles: int = 0
-    molecules: int = 0
-    specks: int = 0
-    thickness: float | None = None
-    inclined: float = 0.0
-    density_map: str | None = None
-    motion: float = 0.0
-    brownian: float = 0.0
-    deformation: float = 0.0
-    shift_error: float = 0.0
-    rotation_error: float = 0.0
-    tilt_error: float = 0.0
-    magnification_error: float = 0.0
-    tilt_offset: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.hand not in (1, -1):
-            raise ModelError("--hand must be 1 or -1: the sign of defocus against depth")
-        if self.density_map and not self.molecules:
-            raise ModelError("--map is what molecules look like; say how many, by --molecules")
-        for moving in ("motion", "brownian"):
-            if getattr(self, moving) and not self.molecules:
-                raise ModelError(
-                    f"--{moving} moves molecules; say how many there are, by --molecules"
-                )
-        format = format_named(self.format)
-        if self.magnification_error and not format.can("magnification"):
-            raise ModelError(
-                f"{format.package} cannot say magnification: leave --magnification-error, or take "
-                "another --format"
-            )
-
-    @property
-    def names(self) -> list[str]:
-        """Of the tilt series."""
-        return [f"TS_{i:02d}" for i in range(1, self.n_series + 1)]
-
-    @property
-    def excluded(self) -> tuple[int, ...]:
-        """Views, from 0, that the last series is to exclude, where the format can say it."""
-        able = format_named(self.format).can("excluded views")
-        return tuple(view % self.tilts for view in _BLOCKED) if able else ()
 
 
 def read_molecule(wanted: ProjectOptions) -> sim.Molecule | None:
@@ -225,9 +114,11 @@ def _need(wanted: ProjectOptions, threads: int) -> Need:
     """What one series takes in memory, and all of them on disk."""
     width, height, depth = wanted.size
     stack, single = 2 * wanted.tilts * width * height, 8 * width * height
+    # With a signal-to-noise ratio, the images wait for the noise that it takes.
+    clean = 2 * stack if wanted.snr is not None else 0
     true = 4 * width * height * depth // wanted.density**3 if wanted.density else 0
     return Need(
-        memory=2 * stack + threads * _FORMS * single + 2 * true,
+        memory=2 * stack + clean + threads * _FORMS * single + 2 * true,
         disk=wanted.n_series * (stack + true),
         cure="take fewer or smaller images (--size, --tilts)",
     )
@@ -294,15 +185,17 @@ def _series(
     threads: int,
 ) -> sim.SimulatedSeries:
     width, height, depth = wanted.size
-    nominal, rank = sim.dose_symmetric(wanted.tilts, wanted.range)
+    angles, rank = sim.dose_symmetric(wanted.tilts, wanted.range)
     acquisition = sim.Acquisition(
-        nominal=nominal,
+        nominal=angles - wanted.pretilt,
         rank=rank,
         image_size=(width, height),
         pixel_size=wanted.pixel_size,
         hand=wanted.hand,
         defocus=1e4 * wanted.defocus,
         noise=wanted.noise,
+        snr=wanted.snr,
+        camera=_camera(wanted),
         ctf=wanted.ctf,
         magnification_error=0.001 if format_named(wanted.format).can("magnification") else 0.0,
         blocked=blocked,
@@ -316,25 +209,54 @@ def _series(
         specks=wanted.specks,
         thickness=wanted.thickness,
         inclined=wanted.inclined,
+        lamella=sim.LamellaContents(
+            crowd=wanted.crowd,
+            layers=wanted.layers,
+            membranes=wanted.membranes,
+            curtains=wanted.curtains,
+            surface=wanted.surface,
+            steepest=wanted.range + 3.0,
+        ),
+        pretilt=wanted.pretilt,
+        x_tilt=wanted.x_tilt,
     )
     size = (*acquisition.aligned_size, depth)
     specimen = sim.Specimen.random(size, wanted.pixel_size, contents, seed=seed)
-    views = sim.Views.random(acquisition, seed + 1)
+    handling = sim.Handling(field_motion=wanted.field_motion, defocus_jitter=wanted.defocus_jitter)
+    views = sim.handled(sim.Views.random(acquisition, seed + 1), acquisition, handling, seed + 6)
     if wanted.deformation:
         deformation = sim.random_deformation(
-            len(nominal), acquisition.image_size, rms=wanted.deformation, seed=seed + 3
+            wanted.tilts, acquisition.image_size, rms=wanted.deformation, seed=seed + 3
         )
         views = replace(views, deformation=deformation)
-    trajectories = _trajectories(wanted, specimen, acquisition, seed + 4)
+    if wanted.doming:
+        dose = acquisition.pre_exposure
+        doming = sim.Doming.random(size[:2], dose, rms=wanted.doming, seed=seed + 7)
+        views = replace(views, doming=doming)
+    trajectories = _trajectories(wanted, specimen, acquisition, views.doming, seed=seed + 4)
     views = replace(views, trajectories=trajectories)
     return sim.simulate(specimen, acquisition, views, seed=seed + 2, threads=threads)
 
 
+def _camera(wanted: ProjectOptions) -> sim.Camera | None:
+    """The camera of a project, if it is not flat: the same for all series."""
+    if not (wanted.pattern or wanted.beam_edge):
+        return None
+    return sim.Camera.random(
+        wanted.size[:2], pattern=wanted.pattern, beam_edge=wanted.beam_edge, seed=wanted.seed
+    )
+
+
 def _trajectories(
-    wanted: ProjectOptions, specimen: sim.Specimen, acquisition: sim.Acquisition, seed: int
+    wanted: ProjectOptions,
+    specimen: sim.Specimen,
+    acquisition: sim.Acquisition,
+    doming: sim.Doming | None,
+    *,
+    seed: int,
 ) -> npt.NDArray[np.float64] | None:
     """Displacements of molecules, if they move."""
-    if specimen.molecules is None or not (wanted.motion or wanted.brownian):
+    if specimen.molecules is None or not (wanted.motion or wanted.brownian or doming):
         return None
     at = specimen.molecules.positions * wanted.pixel_size
     trajectories = np.zeros((len(at), len(acquisition.nominal), 3))
@@ -343,6 +265,11 @@ def _trajectories(
     if wanted.brownian:
         dose = acquisition.pre_exposure
         trajectories += sim.random_brownian(at, dose, velocity=wanted.brownian, seed=seed + 1)
+    if doming is not None:
+        voxels = specimen.molecules.positions
+        images = range(wanted.tilts)
+        moved = [doming.displaced(specimen, i, specimen.flat(voxels)) for i in images]
+        trajectories += np.round(np.stack(moved, axis=1), 6)
     return trajectories
 
 
@@ -353,6 +280,8 @@ def _errors(wanted: ProjectOptions) -> sim.AlignmentErrors:
         tilt=wanted.tilt_error,
         magnification=wanted.magnification_error,
         tilt_offset=wanted.tilt_offset,
+        outliers=wanted.shift_outliers,
+        farthest=_FARTHEST / wanted.pixel_size,
     )
 
 
