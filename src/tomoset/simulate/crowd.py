@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ _SHARES = (0.22, 0.22, 0.2, 0.16, 0.1, 0.06, 0.04)
 _BALLS, _BALL, _SEED = 7, 0.5, 41
 #: Two molecules come this near, as a part of the sum of their radii: they are no balls.
 _NEAR = 0.85
-#: How often those without room are tried elsewhere.
-_TRIES = 40
+#: How often those without room are tried elsewhere, and after how many tries they may be outside
+#: the layers.
+_TRIES, _ANYWHERE = 100, 20
 #: No more than this part of the slab can be filled by chance.
 _FULL = 0.35
 #: The part of the crowd that is in the layers, if there are any, and how thin these are, as a
@@ -129,8 +130,9 @@ def _packed(rng: np.random.Generator, radii: Array, box: Box, reject: Reject) ->
         )
     at = np.empty((len(radii), 3))
     homeless = np.ones(len(radii), dtype=bool)
-    for _ in range(_TRIES):
-        at[homeless] = box.positions(rng, radii[homeless])
+    for tries in range(_TRIES):
+        now = box if tries < _ANYWHERE else replace(box, layers=0)
+        at[homeless] = now.positions(rng, radii[homeless])
         pairs = cKDTree(at).query_pairs(_NEAR * 2 * radii.max(), output_type="ndarray")
         apart = np.linalg.norm(at[pairs[:, 0]] - at[pairs[:, 1]], axis=1)
         clash = pairs[apart < _NEAR * radii[pairs].sum(axis=1)]

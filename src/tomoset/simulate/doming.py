@@ -19,6 +19,8 @@ _JITTER = 0.1
 _WAVES, _SHORTEST = 6, 0.8
 #: How much of the motion is along the surface, as an rms over that along the normal.
 _LEVEL = 0.7
+#: Points whose motion is found at once.
+_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,8 +110,12 @@ class Doming:
         """
         x, depth, y = specimen.orientation
         to_voxels = np.stack([x, y, -depth])
-        heights = self.heights[image] @ to_voxels.T
-        return np.asarray(_cosines(self.waves, flat) @ heights - to_voxels @ self.mean[image])
+        heights, moved = self.heights[image] @ to_voxels.T, np.empty((len(flat), 3))
+        for first in range(0, len(flat), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            moved[part] = _cosines(self.waves, flat[part]) @ heights
+        moved -= to_voxels @ self.mean[image]
+        return moved
 
     def moved(self, specimen: Specimen, pixel_size: float, image: int, voxels: Array) -> Array:
         """Where what belongs at 0-based voxels is in an image: (n, 3)."""

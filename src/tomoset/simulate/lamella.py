@@ -17,7 +17,9 @@ Array = npt.NDArray[np.float64]
 _WIDTH, _SMOOTH = 6.0, 0.45
 #: Distance between points: so many pixels, but no less than this [Å]. What makes them a smooth
 #: sheet or ball then has no waves that the images could show.
-_SPACING, _CLOSEST = 1.5, 9.0
+_SPACING, _CLOSEST = 1.5, 14.0
+#: Volume of a molecule and area of a leaflet of a membrane in parts of the field, about [Å³].
+_MOLECULE, _LEAFLET = 4e5, 0.25
 #: How much more than what the images show there is, at each side.
 _SPARE = 1.1
 
@@ -53,6 +55,13 @@ class LamellaContents:
     def anything(self) -> bool:
         """Whether there is any of it."""
         return bool(self.crowd or self.membranes or self.curtains or self.surface)
+
+    def points(self, half: Array, pixel_size: float) -> float:
+        """About how many points it will be made of, in a field of view of these half edges [Å]."""
+        spacing = spacing_of(pixel_size)
+        molecules = self.crowd * float(np.prod(_beyond(half, self.steepest)))
+        leaflets = 2 * self.membranes * _LEAFLET * (2 * max(half[0], half[2])) ** 2
+        return float(molecules * _MOLECULE / spacing**3 + leaflets / spacing**2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,7 +119,7 @@ class Lamella:
         ModelError
             If there is no room for so much.
         """
-        spacing = max(_CLOSEST, _SPACING * pixel_size)
+        spacing = spacing_of(pixel_size)
         whole = half * _beyond(half, contents.steepest)
         # A stream for each, so that one stays as it is whatever else is there.
         chance = [np.random.default_rng([seed, 3, i]) for i in range(4)]
@@ -142,6 +151,11 @@ class Lamella:
             membranes=membranes,
             streaks=streaks,
         )
+
+
+def spacing_of(pixel_size: float) -> float:
+    """Distance between points [Å]."""
+    return max(_CLOSEST, _SPACING * pixel_size)
 
 
 def _beyond(half: Array, steepest: float) -> Array:

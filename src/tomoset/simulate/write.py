@@ -27,6 +27,8 @@ from tomoset.simulate.truth import Sets, truth, write_volume
 
 #: What a folder that may be replaced must hold, so that no other is.
 _MARK = "truth/tomograms.star"
+#: Bytes for a point of a lamella while an image is made.
+_POINT = 120
 #: How far outliers of the written alignment are off, at most [Å].
 _FARTHEST = 500.0
 #: Arrays of an image's size that are in memory while one is made.
@@ -114,11 +116,13 @@ def _need(wanted: ProjectOptions, threads: int) -> Need:
     """What one series takes in memory, and all of them on disk."""
     width, height, depth = wanted.size
     stack, single = 2 * wanted.tilts * width * height, 8 * width * height
+    half = np.array([width, depth, height]) * wanted.pixel_size / 2
+    matter = int(_POINT * _lamella(wanted).points(half, wanted.pixel_size))
     # With a signal-to-noise ratio, the images wait for the noise that it takes.
     clean = 2 * stack if wanted.snr is not None else 0
     true = 4 * width * height * depth // wanted.density**3 if wanted.density else 0
     return Need(
-        memory=2 * stack + clean + threads * _FORMS * single + 2 * true,
+        memory=2 * stack + clean + threads * (_FORMS * single + matter) + matter + 2 * true,
         disk=wanted.n_series * (stack + true),
         cure="take fewer or smaller images (--size, --tilts)",
     )
@@ -209,14 +213,7 @@ def _series(
         specks=wanted.specks,
         thickness=wanted.thickness,
         inclined=wanted.inclined,
-        lamella=sim.LamellaContents(
-            crowd=wanted.crowd,
-            layers=wanted.layers,
-            membranes=wanted.membranes,
-            curtains=wanted.curtains,
-            surface=wanted.surface,
-            steepest=wanted.range + 3.0,
-        ),
+        lamella=_lamella(wanted),
         pretilt=wanted.pretilt,
         x_tilt=wanted.x_tilt,
     )
@@ -236,6 +233,18 @@ def _series(
     trajectories = _trajectories(wanted, specimen, acquisition, views.doming, seed=seed + 4)
     views = replace(views, trajectories=trajectories)
     return sim.simulate(specimen, acquisition, views, seed=seed + 2, threads=threads)
+
+
+def _lamella(wanted: ProjectOptions) -> sim.LamellaContents:
+    return sim.LamellaContents(
+        crowd=wanted.crowd,
+        layers=wanted.layers,
+        membranes=wanted.membranes,
+        curtains=wanted.curtains,
+        surface=wanted.surface,
+        # The stage's angles are off by a little.
+        steepest=wanted.range + 3.0,
+    )
 
 
 def _camera(wanted: ProjectOptions) -> sim.Camera | None:
