@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from tomoset.align.images import bound
-from tomoset.align.images.bound import Slab, Spectra
+from tomoset.align.images.bound import SlabViews, Spectra
 
 
-def slab_of(angles: np.ndarray, thickness: float, x_tilt: float = 0.0) -> Slab:
+def slab_of(angles: np.ndarray, thickness: float, x_tilt: float = 0.0) -> SlabViews:
     """Tilted about y, after a turn about x."""
     t, x = np.deg2rad(angles), np.deg2rad(x_tilt)
     o, i = np.zeros_like(t), np.ones_like(t)
     tilted = np.moveaxis(np.array([[np.cos(t), o, np.sin(t)], [o, i, o]]), 2, 0)
     about_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
-    return Slab.seen_by(tilted @ about_x, thickness)
+    return SlabViews.seen_by(tilted @ about_x, thickness)
 
 
 def flat(n: int, snr: float) -> Spectra:
@@ -83,7 +83,9 @@ def test_maximum_likelihood_reaches_the_bound() -> None:
     plane = np.stack(np.meshgrid(grid[12:], grid), axis=-1).reshape(-1, 2)
     covariances = bound.covariance(slab, plane, np.full((len(plane), n), 0.7), np.ones(n))
     information = bound.shift_information(covariances, plane)
-    in_plane = Slab(maps=np.tile(np.eye(2), (n, 1, 1)), slopes=slab.slopes, thickness=thickness)
+    in_plane = SlabViews(
+        maps=np.tile(np.eye(2), (n, 1, 1)), slopes=slab.slopes, thickness=thickness
+    )
     covariance = bound.shift_covariance(in_plane, information)
     assert covariance is not None
     root, inverse = np.linalg.cholesky(covariances), np.linalg.inv(covariances)
@@ -119,7 +121,7 @@ def test_the_bound_follows_area_and_turned_cameras() -> None:
     assert four is not None
     np.testing.assert_allclose(four, one / 2)
     turn = np.array([[np.cos(1.4), -np.sin(1.4)], [np.sin(1.4), np.cos(1.4)]])
-    camera = Slab(maps=turn @ slab.maps, slopes=slab.slopes, thickness=15.0)
+    camera = SlabViews(maps=turn @ slab.maps, slopes=slab.slopes, thickness=15.0)
     np.testing.assert_allclose(bound.shift_bound(camera, flat(11, 0.2), 1e4), one, rtol=1e-6)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.images.bound import BAND, Slab, Spectra, shift_bound
+from tomoset.align.images.bound import BAND, SlabViews, Spectra, shift_bound
 from tomoset.simulate.acquisition import Acquisition, Views
 from tomoset.simulate.projection import matrices
 from tomoset.simulate.specimen import Specimen
@@ -117,7 +117,7 @@ def seen(specimen: Specimen, acquisition: Acquisition, views: Views, spectra: Sp
     projections = matrices(specimen, acquisition, views)[shown, :2, :3] @ frame
     width, height = acquisition.image_size
     known = shift_bound(
-        Slab.seen_by(projections, specimen.slab / acquisition.pixel_size / binning),
+        SlabViews.seen_by(projections, specimen.slab / acquisition.pixel_size / binning),
         Spectra(
             frequencies=spectra.frequencies,
             signal=spectra.signal[shown],

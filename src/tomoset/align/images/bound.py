@@ -7,8 +7,8 @@ V_i(k), a complex normal number of mean 0 that sees the slab at kz = a_i . k:
     C_ij(k) = E[V_i V_j*] = rho_ij sqrt(S_i S_j) p((a_i - a_j) . k) + delta_ij N_i
 
 S_i is the power of what is seen at the image's frequency M_i^-T k, N_i that of noise, p the
-transform of a uniform slab of thickness T, sin(pi x) / (pi x) with x = T (a_i - a_j) . k, and
-rho_ij the overlap of what two images show.
+transform of the density across the slab (`slab.coherence` of T (a_i - a_j) . k), and rho_ij the
+overlap of what two images show.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from tomoset.align.images.slab import coherence
 
 Array = npt.NDArray[np.float64]
 
@@ -30,7 +32,7 @@ _NOTHING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Slab:
+class SlabViews:
     """How images see a slab: lengths in pixels of the images.
 
     Parameters
@@ -41,14 +43,17 @@ class Slab:
         a_i: at a frequency k of the plane an image sees kz = a_i . k.
     thickness : float
         [px]
+    surface : float
+        Share of the matter on the slab's surfaces.
     """
 
     maps: Array
     slopes: Array
     thickness: float
+    surface: float = 0.0
 
     @classmethod
-    def seen_by(cls, projections: npt.ArrayLike, thickness: float) -> Slab:
+    def seen_by(cls, projections: npt.ArrayLike, thickness: float) -> SlabViews:
         """The slab |z| < thickness / 2 of the frame in which the projections are given.
 
         Parameters
@@ -62,7 +67,7 @@ class Slab:
         --------
         >>> angle = np.deg2rad(60.0)
         >>> seen = np.array([[[np.cos(angle), 0, np.sin(angle)], [0, 1, 0]]])
-        >>> Slab.seen_by(seen, 18.0).slopes.round(3).tolist()
+        >>> SlabViews.seen_by(seen, 18.0).slopes.round(3).tolist()
         [[1.732, 0.0]]
         """
         rows = np.asarray(projections, dtype=np.float64)[:, :2, :3]
@@ -80,13 +85,13 @@ class Slab:
 
 
 def covariance(
-    slab: Slab, plane: Array, signal: Array, noise: Array, overlap: npt.ArrayLike = 1.0
+    slab: SlabViews, plane: Array, signal: Array, noise: Array, overlap: npt.ArrayLike = 1.0
 ) -> Array:
     """C_ij of each frequency of the plane.
 
     Parameters
     ----------
-    slab : Slab
+    slab : SlabViews
         How it is seen.
     plane : (m, 2) array
         Frequencies of the plane [cycles/px].
@@ -104,7 +109,7 @@ def covariance(
     depth = plane @ slab.slopes.T
     apart = slab.thickness * (depth[:, :, None] - depth[:, None])
     root = np.sqrt(signal)
-    made = np.asarray(overlap) * np.sinc(apart) * root[:, :, None] * root[:, None]
+    made = np.asarray(overlap) * coherence(apart, slab.surface) * root[:, :, None] * root[:, None]
     each = np.arange(made.shape[1])
     made[:, each, each] = signal + noise
     return np.asarray(made)
@@ -138,12 +143,12 @@ def shift_information(covariances: Array, plane: Array) -> Array:
     return np.asarray(2 * (2 * np.pi) ** 2 * sums.swapaxes(1, 2).reshape(2 * n, 2 * n))
 
 
-def shift_covariance(slab: Slab, information: Array) -> Array | None:
+def shift_covariance(slab: SlabViews, information: Array) -> Array | None:
     """The bound of the covariance of image shifts, less what a move of the specimen explains.
 
     Parameters
     ----------
-    slab : Slab
+    slab : SlabViews
         How it is seen.
     information : (2 n, 2 n) array
         Of shifts in the plane.
@@ -196,13 +201,13 @@ class Spectra:
 
 
 def shift_bound(
-    slab: Slab, spectra: Spectra, area: float, band: tuple[float, float] = BAND
+    slab: SlabViews, spectra: Spectra, area: float, band: tuple[float, float] = BAND
 ) -> Array | None:
     """Standard deviations of the images' shifts that no alignment by the images can beat.
 
     Parameters
     ----------
-    slab : Slab
+    slab : SlabViews
         How it is seen.
     spectra : Spectra
         What there is to be seen.
@@ -222,7 +227,7 @@ def shift_bound(
     >>> angles = np.deg2rad(np.linspace(-60, 60, 41))
     >>> o, i = np.zeros_like(angles), np.ones_like(angles)
     >>> rows = [[np.cos(angles), o, np.sin(angles)], [o, i, o]]
-    >>> slab = Slab.seen_by(np.moveaxis(np.array(rows), 2, 0), 25.0)
+    >>> slab = SlabViews.seen_by(np.moveaxis(np.array(rows), 2, 0), 25.0)
     >>> spectra = Spectra(frequencies=np.array([0, 0.5]), signal=np.ones((41, 2)) * 0.03, noise=i)
     >>> np.median(shift_bound(slab, spectra, 512.0**2), axis=0).round(2).tolist()
     [0.13, 0.08]
