@@ -1,0 +1,481 @@
+"""Simulated tilt series that contain what breaks assumptions: twins of real ones, with known truth.
+
+They share no code with `tomoset.simulate`: the specimen (`twins_specimen`), the views
+(`twins_views`) and the images (`twins_images`) are made anew here, so that an alignment that is
+right for both owes it to no common mistake. Only `write` uses tomoset, for its files.
+
+`truth` is rigid: where each image shows the *mean* position of the specimen's matter, over the
+series and over what that image sees of the slab. What a dome or a moving stratum does beyond a
+shift of the whole image is not in it, and no alignment by projections alone can follow; its size
+is `Twin.moved`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from twins_images import Floats, Optics, camera, form, reach, shot, signal
+from twins_specimen import Contents, build
+from twins_views import STRATA, Course, Views, random_views, rotation
+
+Array = npt.NDArray[np.float64]
+#: Pixel size at which signal and noise are compared [Å].
+WORKING = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Twin:
+    """A simulated tilt series and its truth.
+
+    Parameters
+    ----------
+    name, kind, seed
+        Which it is.
+    images : (n, h, w) float32 array
+        With shot noise, camera and faults; 1 is the beam where nothing is in it.
+    clean : (n, h, w) float32 array
+        Without noise, camera and faults.
+    fixed : (h, w) float32 array
+        What is fixed in the camera, a factor.
+    electrons : float
+        In a pixel of intensity 1.
+    snr : float
+        Ratio of the variances of signal and noise at 10 Å a pixel, mean over the images.
+    noise_variance : (n,) array
+        Of shot noise, relative to the image's mean squared, at 10 Å a pixel.
+    nominal, pre_exposure : (n,) arrays
+        Angles of the stage [deg]; dose before each image [e/Å²].
+    nominal_axis : float
+        Direction of the tilt axis as the user has it [deg].
+    pixel_size : float
+        [Å]
+    size : (int, int, int)
+        x, y, z of the tomogram [px].
+    truth, start : (n, 4, 4) arrays
+        From 0-based voxels to 0-based pixels, rows x, y, depth; and what the user has.
+    thickness : float
+        Of the slab [Å].
+    inclination : (float, float)
+        Of the slab, about the tilt axis and across it [deg].
+    axis : float
+        Mean direction of the tilt axis, counter-clockwise from image y [deg].
+    moved : (n,) array
+        rms of how far matter lies from where `truth` has it [Å].
+    bad : dict of int to str
+        Images that show nothing of use, and why.
+    """
+
+    name: str
+    kind: str
+    seed: int
+    images: Floats
+    clean: Floats
+    fixed: Floats
+    electrons: float
+    snr: float
+    noise_variance: Array
+    nominal: Array
+    pre_exposure: Array
+    nominal_axis: float
+    pixel_size: float
+    size: tuple[int, int, int]
+    truth: Array
+    start: Array
+    thickness: float
+    inclination: tuple[float, float]
+    axis: float
+    moved: Array
+    bad: dict[int, str]
+
+    def points(self) -> Array:
+        """Points spread over the slab where the untilted image sees it: (n, 3) voxels."""
+        width, height, _ = self.size
+        x, y = np.meshgrid(np.linspace(-0.42, 0.42, 7) * width, np.linspace(-0.42, 0.42, 7) * height)
+        z = np.array([-0.45, 0, 0.45]) * self.thickness / self.pixel_size
+        flat = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)])
+        at = (flat[:, None] + z[:, None] * [0, 0, 1]).reshape(-1, 3)
+        slab = rotation("y", self.inclination[0]) @ rotation("x", self.inclination[1])
+        return np.asarray(at @ slab.T + np.array(self.size) // 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a kind of twin is made of; ranges are drawn from.
+
+    Parameters
+    ----------
+    course, contents, optics
+        See there; the thickness in `contents` is replaced.
+    thickness : (float, float)
+        [Å]
+    pretilt, across : float
+        Largest inclination about the tilt axis, and standard deviation of that across [deg].
+    pitch : float
+        Of the grid of the density [Å].
+    snr : float
+        At 10 Å a pixel.
+    camera : (float, float)
+        rms of what is fixed in the camera.
+    beam_edge : float
+        Chance that the edge of the beam is in the images.
+    known_shift : float or None
+        Median error of the shifts that the user has [Å]; None: all images centred.
+    axis_error : float
+        Standard deviation of the axis that the user has, or 90 or 180 more [deg].
+    faults : tuple of str
+        Of `FAULTS`.
+    """
+
+    course: Course
+    contents: Contents
+    optics: Optics
+    thickness: tuple[float, float]
+    pretilt: float = 0.0
+    across: float = 0.0
+    pitch: float = 10.0
+    snr: float = 0.1
+    camera: tuple[float, float] = (0.0, 0.0)
+    beam_edge: float = 0.0
+    known_shift: float | None = None
+    axis_error: float = 1.0
+    faults: tuple[str, ...] = ()
+
+
+_SHREC = Recipe(
+    course=Course(tilts=61, limit=60.0, axis_spread=2.0),
+    contents=Contents(thickness=1800.0, crowding=0.12, roughness=5.0),
+    optics=Optics(size=(512, 512), pixel_size=10.0, absorption=1e9, fading=False),
+    thickness=(1800.0, 1800.0),
+    known_shift=12.0,
+)
+_LAMELLA = Recipe(
+    course=Course(
+        tilts=41,
+        axis=85.0,
+        tracking=25.0,
+        turn=0.05,
+        tilt=0.05,
+        magnification=0.0005,
+        jitter=3000.0,
+        doming=(10.0, 30.0),
+        restless=1.5,
+        shear=2.0,
+    ),
+    contents=Contents(
+        thickness=1500.0,
+        crowding=0.2,
+        layers=3,
+        membranes=(2, 4),
+        curtains=25.0,
+        roughness=15.0,
+        dirt=6.0,
+    ),
+    optics=Optics(size=(1024, 960), pixel_size=5.4),
+    thickness=(1000.0, 2500.0),
+    pretilt=12.0,
+    across=1.5,
+    camera=(0.01, 0.02),
+    beam_edge=0.5,
+)
+#: A lamella of half as many pixels, for what needs no large images.
+_SMALL = replace(_LAMELLA, optics=Optics(size=(512, 480), pixel_size=10.8), beam_edge=0.0)
+_SPARSE = replace(
+    _SMALL,
+    contents=Contents(
+        thickness=600.0, crowding=0.01, vesicles=1.0, filaments=0.0, membranes=(0, 0), dirt=1.0
+    ),
+    thickness=(400.0, 900.0),
+    pretilt=3.0,
+)
+
+#: What may be simulated.
+KINDS: dict[str, Recipe] = {
+    # 512 x 512, 61 images, 10 Å, 180 nm, as of SHREC'21: nothing but the specimen and noise
+    "shrec": _SHREC,
+    # 1024 x 960, 41 images, 5.4 Å, 100 to 250 nm, no beads, and all that breaks assumptions
+    "lamella": _LAMELLA,
+    # the same in 512 x 480 pixels of 10.8 Å
+    "small": _SMALL,
+    # a few particles in thin ice
+    "sparse": _SPARSE,
+    # the same on the edge of a carbon film
+    "carbon": replace(_SPARSE, contents=replace(_SPARSE.contents, carbon=150.0)),
+    # no specimen: noise, and what is fixed in the camera
+    "empty": replace(_SMALL, faults=("empty",)),
+    # one image off by half the field
+    "jump": replace(_SMALL, faults=("jump",)),
+    # the second half of the series off by a third of the field
+    "pieces": replace(_SMALL, faults=("pieces",)),
+    # one image dark, one blank, one blocked in part
+    "bad_images": replace(_SMALL, faults=("dark", "blank", "blocked")),
+    # hot pixels; gradients of the beam; the two are usual
+    "hot": replace(_SMALL, faults=("hot",)),
+    "gradient": replace(_SMALL, faults=("gradient",)),
+    # the axis that the user has is 90 degrees off, or minus the right one
+    "axis90": replace(_SMALL, faults=("axis90",)),
+    "axisminus": replace(
+        _SMALL, course=replace(_SMALL.course, axis=40.0), faults=("axisminus",)
+    ),
+}
+#: What goes wrong after the images are made, or before.
+FAULTS = ("empty", "jump", "pieces", "dark", "blank", "blocked", "hot", "gradient", "axis90", "axisminus")
+
+
+def make(kind: str, seed: int, **changes: Any) -> Twin:
+    """Simulate a series of a kind; fields of the recipe, its contents and its course may be changed."""
+    recipe = _changed(KINDS[kind], changes)
+    rng = np.random.default_rng([seed, 3])
+    thickness = float(rng.uniform(*recipe.thickness))
+    inclination = (float(rng.uniform(-recipe.pretilt, recipe.pretilt)), float(rng.normal(0, recipe.across or 1e-9)))
+    contents = replace(recipe.contents, thickness=thickness)
+    views = random_views(recipe.course, inclination, seed)
+    views = replace(views, shifts=views.shifts + _jumps(recipe, rng))
+    low, high = reach(views, recipe.optics, thickness / 2 + 500)
+    density = build(contents, low, high, recipe.pitch, seed)
+    clean = form(density, views, recipe.optics)
+    size = _size(recipe, thickness, inclination, views.axis)
+    moved, residual = _mean_motion(views, recipe.optics, thickness)
+    truth = _matrices(views.stage, views.scale, views.shifts + moved, recipe.optics.size, size)
+    nominal_axis, start = _start(recipe, views, moved, size, rng)
+    fixed = camera(
+        recipe.optics.size, float(rng.uniform(*recipe.camera)), bool(rng.random() < recipe.beam_edge), rng
+    )
+    if "empty" in recipe.faults:
+        clean = np.broadcast_to(clean.mean(axis=(1, 2), keepdims=True), clean.shape).copy()
+    twin = Twin(
+        name=f"{kind}_{seed}",
+        kind=kind,
+        seed=seed,
+        images=clean,
+        clean=clean,
+        fixed=fixed,
+        electrons=1.0,
+        snr=0.0,
+        noise_variance=np.ones(len(clean)),
+        nominal=views.nominal,
+        pre_exposure=views.pre_exposure,
+        nominal_axis=nominal_axis,
+        pixel_size=recipe.optics.pixel_size,
+        size=size,
+        truth=truth,
+        start=start,
+        thickness=thickness,
+        inclination=inclination,
+        axis=views.axis,
+        moved=residual,
+        bad=_bad(recipe, len(clean), rng),
+    )
+    return renoised(twin, recipe.snr)
+
+
+def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """A recipe with some fields changed, wherever they are."""
+    parts: dict[str, Any] = {}
+    for name in ("course", "contents", "optics"):
+        part = getattr(recipe, name)
+        inside = {k: v for k, v in changes.items() if k in part.__dataclass_fields__ and k != "thickness"}
+        parts[name] = replace(part, **inside)
+    own = {k: v for k, v in changes.items() if k in recipe.__dataclass_fields__}
+    unknown = set(changes) - set(own) - {k for p in parts.values() for k in p.__dataclass_fields__}
+    if unknown:
+        raise TypeError(f"no such parts of a recipe: {', '.join(sorted(unknown))}")
+    return replace(recipe, **{**parts, **own})
+
+
+def renoised(twin: Twin, snr: float) -> Twin:
+    """The same series with another ratio of signal to noise, quickly."""
+    variance, mean = signal(twin.clean, twin.pixel_size, WORKING), twin.clean.mean(axis=(1, 2))
+    pixels = max(1.0, WORKING / twin.pixel_size) ** 2
+    good = np.array([i for i in range(len(mean)) if twin.bad.get(i) not in ("dark", "blank")])
+    # The images of nothing have the noise of those of a usual lamella.
+    per_electron = float((variance * mean * pixels)[good].mean()) or 0.002 * pixels
+    electrons = snr / per_electron
+    seed = hash((twin.seed, round(1e6 * snr))) % 2**31
+    clean = _gradients(twin) * twin.clean if "gradient" in KINDS[twin.kind].faults else twin.clean
+    images = shot(_spoiled(clean, twin.bad), twin.fixed, electrons, seed)
+    if "hot" in KINDS[twin.kind].faults:
+        _heat(images, seed)
+    return replace(
+        twin,
+        images=images,
+        electrons=electrons,
+        snr=snr,
+        noise_variance=1 / (electrons * mean * pixels),
+    )
+
+
+def cached(kind: str, seed: int, folder: str | Path, **changes: Any) -> Twin:
+    """As `make`; kept in a folder without its noise, and made anew only where it is not there."""
+    snr = changes.pop("snr", KINDS[kind].snr)
+    what = hashlib.sha256(repr(_changed(KINDS[kind], {**changes, "snr": 0.1})).encode()).hexdigest()[:8]
+    path = Path(folder) / f"{kind}_{seed}_{what}.npz"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        twin = make(kind, seed, **changes)
+        fields = {k: getattr(twin, k) for k in Twin.__dataclass_fields__ if k not in ("images", "bad")}
+        fields["clean"] = twin.clean.astype(np.float16)
+        bad = {"bad": np.array(list(twin.bad)), "why": np.array(list(twin.bad.values()), dtype="U8")}
+        with path.with_suffix(".part").open("wb") as out:
+            np.savez(out, **fields, **bad)
+        path.with_suffix(".part").rename(path)
+    with np.load(path) as stored:
+        fields = {k: stored[k] for k in stored.files}
+    names, why = fields.pop("bad"), fields.pop("why")
+    for name, value in fields.items():
+        if value.ndim == 0:
+            fields[name] = value.item()
+    fields["clean"] = fields["clean"].astype(np.float32)
+    fields["size"] = tuple(int(n) for n in fields["size"])
+    fields["inclination"] = tuple(float(a) for a in fields["inclination"])
+    bad = {int(i): str(w) for i, w in zip(names, why, strict=True)}
+    return renoised(Twin(images=fields["clean"], bad=bad, **fields), snr)
+
+
+def write(twin: Twin, folder: str | Path) -> str:
+    """Write the images as an MRC stack and what the user has as ``tomograms.star``; its path."""
+    from tomoset import Optics as ModelOptics
+    from tomoset import Tomogram, TomogramSet
+    from tomoset.images.mrc import write_images
+
+    where = Path(folder)
+    where.mkdir(parents=True, exist_ok=True)
+    stack = where / f"{twin.name}.mrc"
+    write_images(stack, twin.images, twin.pixel_size, [f"simulated {twin.kind}"])
+    n, height, width = twin.images.shape
+    tomogram = Tomogram(
+        name=twin.name,
+        n_tilts=n,
+        optics=ModelOptics(pixel_size=twin.pixel_size),
+        hand=-1,
+        stack=str(stack),
+        image_size=(width, height),
+        size=twin.size,
+        projections=twin.start,
+        nominal_tilts=twin.nominal,
+        nominal_axis=np.full(n, twin.nominal_axis),
+        pre_exposure=twin.pre_exposure,
+        fractional_dose=float(twin.pre_exposure.max() / max(n - 1, 1)),
+    )
+    path = where / "tomograms.star"
+    TomogramSet([tomogram]).write(path, "relion5")
+    return str(path)
+
+
+def _size(recipe: Recipe, thickness: float, inclination: tuple[float, float], axis: float) -> tuple[int, int, int]:
+    """Of the tomogram: what the untilted image sees, and the inclined slab with all on it [px]."""
+    width, height = recipe.optics.size
+    if abs(np.sin(np.deg2rad(axis))) > 0.7:
+        width, height = height, width
+    rise = width * abs(np.tan(np.deg2rad(inclination[0])))
+    rise += height * abs(np.tan(np.deg2rad(inclination[1])))
+    depth = 1.1 * thickness / recipe.optics.pixel_size + rise
+    return width, height, 2 * int(np.ceil(depth / 2))
+
+
+def _matrices(
+    turns: Array, scale: Array, shifts: Array, image: tuple[int, int], size: tuple[int, int, int]
+) -> Array:
+    """Projections about the middles, size // 2, of tomogram and image."""
+    made = np.zeros((len(turns), 4, 4))
+    made[:, 3, 3] = 1.0
+    made[:, :3, :3] = turns * np.asarray(scale)[:, None, None]
+    made[:, :2, 3] = shifts + np.array(image) // 2
+    made[:, :3, 3] -= made[:, :3, :3] @ (np.array(size) // 2)
+    return made
+
+
+def _mean_motion(views: Views, optics: Optics, thickness: float) -> tuple[Array, Array]:
+    """Mean displacement of what each image sees, (n, 2) [px], and the rms of the rest [Å]."""
+    half = 1.2 * max(optics.size) * optics.pixel_size
+    flat = np.linspace(-half, half, 41)
+    z = (np.arange(STRATA) + 0.5) / STRATA - 0.5
+    x, y, s = (a.ravel() for a in np.meshgrid(flat, flat, np.arange(STRATA)))
+    at = np.column_stack([x, y, z[s] * thickness])
+    still = replace(views, motion=np.zeros_like(views.motion)).seen(at, s, optics.pixel_size)
+    moved = views.seen(at, s, optics.pixel_size) - still
+    inside = np.all(np.abs(still) < np.array(optics.size) / 2, axis=-1)[..., None]
+    mean = (moved * inside).sum(axis=1) / inside.sum(axis=1)
+    rest = ((moved - mean[:, None]) ** 2 * inside).sum(axis=(1, 2)) / inside.sum(axis=(1, 2))
+    return mean, np.sqrt(rest) * optics.pixel_size
+
+
+def _start(
+    recipe: Recipe, views: Views, moved: Array, size: tuple[int, int, int], rng: np.random.Generator
+) -> tuple[float, Array]:
+    """The axis and the projections that the user has."""
+    n = len(views.nominal)
+    axis = views.axis + rng.normal(0, recipe.axis_error)
+    if "axis90" in recipe.faults:
+        axis += 90
+    if "axisminus" in recipe.faults:
+        axis = -axis
+    shifts = np.zeros((n, 2))
+    if recipe.known_shift is not None:
+        # Of a chain: most images a little off, a few far.
+        scale = recipe.known_shift / 1.1774 / recipe.optics.pixel_size
+        error = scale * rng.normal(size=(n, 2))
+        far = rng.random(n) < 0.06
+        length = rng.uniform(100, 500, far.sum()) / recipe.optics.pixel_size
+        angle = rng.uniform(0, 2 * np.pi, far.sum())
+        error[far] = length[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+        shifts = views.shifts + moved + error
+    turns = rotation("z", axis) @ rotation("y", views.nominal)
+    return float(axis), _matrices(turns, np.ones(n), shifts, recipe.optics.size, size)
+
+
+def _jumps(recipe: Recipe, rng: np.random.Generator) -> Array:
+    """What is off by much of the field: (n, 2) [px]."""
+    n, size = recipe.course.tilts, np.array(recipe.optics.size)
+    shifts = np.zeros((n, 2))
+    angle = rng.uniform(0, 2 * np.pi)
+    way = np.array([np.cos(angle), np.sin(angle)]) * size
+    if "jump" in recipe.faults:
+        shifts[int(rng.integers(n // 5, n - n // 5))] = 0.5 * way
+    if "pieces" in recipe.faults:
+        shifts[int(rng.integers(n // 3, n - n // 3)) :] = 0.33 * way
+    return shifts
+
+
+def _bad(recipe: Recipe, n: int, rng: np.random.Generator) -> dict[int, str]:
+    """Which images are spoiled, and how."""
+    whats = [f for f in recipe.faults if f in ("dark", "blank", "blocked")]
+    return dict(zip(sorted(rng.permutation(n)[: len(whats)].tolist()), whats, strict=True))
+
+
+def _spoiled(clean: Floats, bad: dict[int, str]) -> Floats:
+    """Dark: hardly any beam; blank: nothing in it; blocked: a bar of the grid in most of it."""
+    made = clean.copy() if bad else clean
+    x = np.linspace(0, 1, clean.shape[2], dtype=np.float32)
+    for i, what in bad.items():
+        if what == "dark":
+            made[i] *= 0.01
+        elif what == "blank":
+            made[i] = clean[i].mean()
+        else:
+            made[i] *= 0.01 + 0.99 / (1 + np.exp((0.4 - x) * 200))
+    return made
+
+
+def _gradients(twin: Twin) -> Floats:
+    """A beam that is not even, and not in the same way in every image: (n, h, w)."""
+    rng = np.random.default_rng([twin.seed, 9])
+    n, height, width = twin.clean.shape
+    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    fixed, own = rng.normal(0, 0.15, 2), rng.normal(0, 0.05, (n, 2))
+    slope = np.clip(fixed + own, -0.4, 0.4)
+    return np.asarray(1 + slope[:, 0, None, None] * x + slope[:, 1, None, None] * y, np.float32)
+
+
+def _heat(images: Floats, seed: int) -> None:
+    """Some pixels of the camera are hot in all images, some in one."""
+    rng = np.random.default_rng([seed, 13])
+    n, height, width = images.shape
+    always = rng.random((height, width)) < 5e-5
+    for image in images:
+        hot = always | (rng.random((height, width)) < 1e-4)
+        image[hot] *= rng.uniform(3, 40, hot.sum()).astype(np.float32)
