@@ -95,7 +95,9 @@ class Twin:
     def points(self) -> Array:
         """Points spread over the slab where the untilted image sees it: (n, 3) voxels."""
         width, height, _ = self.size
-        x, y = np.meshgrid(np.linspace(-0.42, 0.42, 7) * width, np.linspace(-0.42, 0.42, 7) * height)
+        x, y = np.meshgrid(
+            np.linspace(-0.42, 0.42, 7) * width, np.linspace(-0.42, 0.42, 7) * height
+        )
         z = np.array([-0.45, 0, 0.45]) * self.thickness / self.pixel_size
         flat = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)])
         at = (flat[:, None] + z[:, None] * [0, 0, 1]).reshape(-1, 3)
@@ -156,6 +158,7 @@ _SHREC = Recipe(
 _LAMELLA = Recipe(
     course=Course(
         tilts=41,
+        limit=55.0,
         axis=85.0,
         tracking=25.0,
         turn=0.05,
@@ -199,7 +202,11 @@ KINDS: dict[str, Recipe] = {
     "shrec": _SHREC,
     # 1024 x 960, 41 images, 5.4 Å, 100 to 250 nm, no beads, and all that breaks assumptions
     "lamella": _LAMELLA,
-    # the same in 512 x 480 pixels of 10.8 Å
+    # the same from -60 to 60 degrees, flat within 3
+    "lamella60": replace(
+        _LAMELLA, course=replace(_LAMELLA.course, limit=60.0, axis=-95.0), pretilt=3.0
+    ),
+    # the first in 512 x 480 pixels of 10.8 Å
     "small": _SMALL,
     # a few particles in thin ice
     "sparse": _SPARSE,
@@ -218,12 +225,21 @@ KINDS: dict[str, Recipe] = {
     "gradient": replace(_SMALL, faults=("gradient",)),
     # the axis that the user has is 90 degrees off, or minus the right one
     "axis90": replace(_SMALL, faults=("axis90",)),
-    "axisminus": replace(
-        _SMALL, course=replace(_SMALL.course, axis=40.0), faults=("axisminus",)
-    ),
+    "axisminus": replace(_SMALL, course=replace(_SMALL.course, axis=40.0), faults=("axisminus",)),
 }
 #: What goes wrong after the images are made, or before.
-FAULTS = ("empty", "jump", "pieces", "dark", "blank", "blocked", "hot", "gradient", "axis90", "axisminus")
+FAULTS = (
+    "empty",
+    "jump",
+    "pieces",
+    "dark",
+    "blank",
+    "blocked",
+    "hot",
+    "gradient",
+    "axis90",
+    "axisminus",
+)
 
 
 def make(kind: str, seed: int, **changes: Any) -> Twin:
@@ -231,7 +247,10 @@ def make(kind: str, seed: int, **changes: Any) -> Twin:
     recipe = _changed(KINDS[kind], changes)
     rng = np.random.default_rng([seed, 3])
     thickness = float(rng.uniform(*recipe.thickness))
-    inclination = (float(rng.uniform(-recipe.pretilt, recipe.pretilt)), float(rng.normal(0, recipe.across or 1e-9)))
+    inclination = (
+        float(rng.uniform(-recipe.pretilt, recipe.pretilt)),
+        float(rng.normal(0, recipe.across or 1e-9)),
+    )
     contents = replace(recipe.contents, thickness=thickness)
     views = random_views(recipe.course, inclination, seed)
     views = replace(views, shifts=views.shifts + _jumps(recipe, rng))
@@ -243,7 +262,10 @@ def make(kind: str, seed: int, **changes: Any) -> Twin:
     truth = _matrices(views.stage, views.scale, views.shifts + moved, recipe.optics.size, size)
     nominal_axis, start = _start(recipe, views, moved, size, rng)
     fixed = camera(
-        recipe.optics.size, float(rng.uniform(*recipe.camera)), bool(rng.random() < recipe.beam_edge), rng
+        recipe.optics.size,
+        float(rng.uniform(*recipe.camera)),
+        bool(rng.random() < recipe.beam_edge),
+        rng,
     )
     if "empty" in recipe.faults:
         clean = np.broadcast_to(clean.mean(axis=(1, 2), keepdims=True), clean.shape).copy()
@@ -278,7 +300,9 @@ def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     parts: dict[str, Any] = {}
     for name in ("course", "contents", "optics"):
         part = getattr(recipe, name)
-        inside = {k: v for k, v in changes.items() if k in part.__dataclass_fields__ and k != "thickness"}
+        inside = {
+            k: v for k, v in changes.items() if k in part.__dataclass_fields__ and k != "thickness"
+        }
         parts[name] = replace(part, **inside)
     own = {k: v for k, v in changes.items() if k in recipe.__dataclass_fields__}
     unknown = set(changes) - set(own) - {k for p in parts.values() for k in p.__dataclass_fields__}
@@ -312,14 +336,21 @@ def renoised(twin: Twin, snr: float) -> Twin:
 def cached(kind: str, seed: int, folder: str | Path, **changes: Any) -> Twin:
     """As `make`; kept in a folder without its noise, and made anew only where it is not there."""
     snr = changes.pop("snr", KINDS[kind].snr)
-    what = hashlib.sha256(repr(_changed(KINDS[kind], {**changes, "snr": 0.1})).encode()).hexdigest()[:8]
+    what = hashlib.sha256(
+        repr(_changed(KINDS[kind], {**changes, "snr": 0.1})).encode()
+    ).hexdigest()[:8]
     path = Path(folder) / f"{kind}_{seed}_{what}.npz"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         twin = make(kind, seed, **changes)
-        fields = {k: getattr(twin, k) for k in Twin.__dataclass_fields__ if k not in ("images", "bad")}
+        fields = {
+            k: getattr(twin, k) for k in Twin.__dataclass_fields__ if k not in ("images", "bad")
+        }
         fields["clean"] = twin.clean.astype(np.float16)
-        bad = {"bad": np.array(list(twin.bad)), "why": np.array(list(twin.bad.values()), dtype="U8")}
+        bad = {
+            "bad": np.array(list(twin.bad)),
+            "why": np.array(list(twin.bad.values()), dtype="U8"),
+        }
         with path.with_suffix(".part").open("wb") as out:
             np.savez(out, **fields, **bad)
         path.with_suffix(".part").rename(path)
@@ -366,7 +397,9 @@ def write(twin: Twin, folder: str | Path) -> str:
     return str(path)
 
 
-def _size(recipe: Recipe, thickness: float, inclination: tuple[float, float], axis: float) -> tuple[int, int, int]:
+def _size(
+    recipe: Recipe, thickness: float, inclination: tuple[float, float], axis: float
+) -> tuple[int, int, int]:
     """Of the tomogram: what the untilted image sees, and the inclined slab with all on it [px]."""
     width, height = recipe.optics.size
     if abs(np.sin(np.deg2rad(axis))) > 0.7:

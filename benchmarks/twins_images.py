@@ -102,7 +102,9 @@ def _path(density: Density, views: Views, optics: Optics, i: int) -> Floats:
     moving = bool(np.any(views.motion[i]))
     strata = STRATA if moving else 1
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ inverse.T + offset
-    window = (np.array([corners.min(axis=0), corners.max(axis=0)]) - density.origin[:2]) / density.pitch
+    window = (
+        np.array([corners.min(axis=0), corners.max(axis=0)]) - density.origin[:2]
+    ) / density.pitch
     x0, y0 = np.floor(window[0]).astype(int) - 12
     nx, ny = np.ceil(window[1]).astype(int) + 13 - [x0, y0]
     slices = density.values.shape[1]
@@ -114,7 +116,9 @@ def _path(density: Density, views: Views, optics: Optics, i: int) -> Floats:
         middle = -density.origin[2] / density.pitch
         _add_rays(density.values, low, high, middle, slope[0], slope[1], x0, y0, sums)
         depth = ((low + high - 1) / 2 - middle) * density.pitch
-        frame = np.array([*(density.origin[:2] + np.array([x0, y0]) * density.pitch), density.pitch])
+        frame = np.array(
+            [*(density.origin[:2] + np.array([x0, y0]) * density.pitch), density.pitch]
+        )
         _gather(sums, frame, inverse, offset, slope, depth, views.motion[i, s], moving, path)
     ray = density.pitch * math.sqrt(1 + slope @ slope) / ICE
     return np.asarray(path * np.float32(ray))
@@ -189,7 +193,10 @@ def _gather(sums, frame, inverse, offset, slope, depth, motion, moving, path):  
                 b = b0 if m == 0 else b1 if m == 1 else b2 if m == 2 else b3
                 r = iy - 1 + m
                 total += b * (
-                    a0 * sums[r, ix - 1] + a1 * sums[r, ix] + a2 * sums[r, ix + 1] + a3 * sums[r, ix + 2]
+                    a0 * sums[r, ix - 1]
+                    + a1 * sums[r, ix]
+                    + a2 * sums[r, ix + 1]
+                    + a3 * sums[r, ix + 2]
                 )
             path[j, i] += total
 
@@ -214,7 +221,10 @@ def _contrast(path: Floats, views: Views, optics: Optics, i: int) -> Floats:
     place = (defocus - low) / max((high - low) / (steps - 1), 1e-6)
     contrast = np.zeros_like(path)
     for s, level in enumerate(levels):
-        transfer = np.sin(np.float32(math.pi * WAVELENGTH * level) * k2 - np.float32(math.pi / 2 * ABERRATION * WAVELENGTH**3) * k2 * k2)
+        transfer = np.sin(
+            np.float32(math.pi * WAVELENGTH * level) * k2
+            - np.float32(math.pi / 2 * ABERRATION * WAVELENGTH**3) * k2 * k2
+        )
         weight = np.maximum(0, 1 - np.abs(place - s))
         contrast += weight * fft.irfft2(spectrum * transfer, s=path.shape)
     return contrast
@@ -238,7 +248,9 @@ def binned(images: Floats, pixel_size: float, working: float) -> Floats:
     out = np.zeros((n, h, w), np.float32)
     for i, image in enumerate(images):
         spectrum = fft.rfft2(image)
-        rows = np.concatenate([spectrum[: h // 2, : w // 2 + 1], spectrum[-(h // 2) :, : w // 2 + 1]])
+        rows = np.concatenate(
+            [spectrum[: h // 2, : w // 2 + 1], spectrum[-(h // 2) :, : w // 2 + 1]]
+        )
         out[i] = fft.irfft2(rows, s=(h, w)) * (h * w / (height * width))
     return out
 
@@ -265,7 +277,11 @@ def camera(size: tuple[int, int], rms: float, beam_edge: bool, rng: np.random.Ge
     y, x = np.mgrid[:height, :width].astype(np.float32)
     pattern = rng.normal(size=shape) + 0.7 * smooth_field(rng, shape, 5.0)
     k, angle = 2 * np.pi / rng.uniform(18, 45), rng.uniform(0, 2 * np.pi)
-    bent = x * np.cos(angle) + y * np.sin(angle) + 2e-4 * ((x - width / 2) ** 2 + (y - height / 2) ** 2)
+    bent = (
+        x * np.cos(angle)
+        + y * np.sin(angle)
+        + 2e-4 * ((x - width / 2) ** 2 + (y - height / 2) ** 2)
+    )
     pattern += 0.5 * np.sin(k * bent)
     for _ in range(int(rng.integers(3, 9))):
         cx, cy, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(3, 10)

@@ -22,13 +22,13 @@ Array = npt.NDArray[np.float64]
 ICE = 100
 #: What molecules are made of: subunits, radius of the whole [Å], share of the volume.
 MOLECULES = (
-    (1, 1.0, 0.08),
-    (2, 28.0, 0.14),
-    (4, 40.0, 0.20),
+    (1, 1.0, 0.05),
+    (2, 28.0, 0.10),
+    (4, 40.0, 0.17),
     (8, 52.0, 0.18),
-    (14, 66.0, 0.15),
-    (24, 80.0, 0.10),
-    (60, 115.0, 0.15),
+    (14, 66.0, 0.16),
+    (24, 80.0, 0.12),
+    (60, 115.0, 0.22),
 )
 #: Orientations of each kind that there are.
 ORIENTATIONS = 24
@@ -110,7 +110,10 @@ def build(contents: Contents, low: Array, high: Array, pitch: float, seed: int) 
     sheets = _sheets(contents, rng, first, count * pitch, area)
     templates, radii = _templates(rng, pitch)
     where, what = _placed(contents, rng, first, count * pitch, radii)
-    threads = [_filament(contents, rng, first, count * pitch) for _ in range(_count(rng, contents.filaments * area))]
+    threads = [
+        _filament(contents, rng, first, count * pitch)
+        for _ in range(_count(rng, contents.filaments * area))
+    ]
     where = np.vstack([where, *threads])
     what = np.concatenate([what, np.zeros(len(where) - len(what), np.int64)])
     crystals = _crystals(contents, rng, first, count * pitch, area)
@@ -162,7 +165,9 @@ def _faces(
         height += 0.8 * contents.roughness * smooth_field(rng, (ny, nx), 600 / pitch)
         height += 0.6 * contents.roughness * smooth_field(rng, (ny, nx), 110 / pitch)
         if contents.curtains:
-            stripes = smooth_field(rng, (ny,), 350 / pitch) + 0.5 * smooth_field(rng, (ny,), 70 / pitch)
+            stripes = smooth_field(rng, (ny,), 350 / pitch) + 0.5 * smooth_field(
+                rng, (ny,), 70 / pitch
+            )
             fades = 1 + 0.3 * smooth_field(rng, (ny, nx), 3000 / pitch)
             height += contents.curtains * stripes[:, None] * fades
         faces.append(height)
@@ -192,7 +197,9 @@ def _compact(rng: np.random.Generator, n: int, radius: float) -> Array:
     fold = 1 if n < 4 else int(rng.choice([1, 2, 4]))
     parts = math.ceil(n / fold)
     ball = rng.normal(size=(parts, 3))
-    ball *= radius * rng.uniform(0.1, 1, (parts, 1)) ** (1 / 3) / np.linalg.norm(ball, axis=1)[:, None]
+    ball *= (
+        radius * rng.uniform(0.1, 1, (parts, 1)) ** (1 / 3) / np.linalg.norm(ball, axis=1)[:, None]
+    )
     turns = [2 * np.pi * k / fold for k in range(fold)]
     c, s = np.cos(turns), np.sin(turns)
     x = np.outer(c, ball[:, 0]) - np.outer(s, ball[:, 1])
@@ -232,7 +239,7 @@ def _crowding(contents: Contents, rng: np.random.Generator, shape: tuple[int, ..
     if contents.layers > 1:
         slope = rng.normal(0, 0.3, 2)
         tilted = np.clip((z + slope[0] * x + slope[1] * y + 1) / 2, 0, 0.999)
-        levels = rng.permutation(np.linspace(0.15, 1.0, contents.layers))
+        levels = rng.permutation(np.linspace(0.3, 1.0, contents.layers))
         chance *= levels[(tilted * contents.layers).astype(int)]
     return np.asarray(np.clip(chance, 0.02, 1), np.float32)
 
@@ -435,7 +442,9 @@ def _paint_crystal(part, corner, pitch, crystal):  # type: ignore[no-untyped-def
                 y = (corner[1] + j * pitch - cy) / ay
                 z = (corner[2] + k * pitch - cz) / az
                 ragged = 1 + 0.12 * math.sin(5 * x + 3 * z) * math.cos(4 * y - 2 * x)
-                edge = (ragged - math.sqrt(x * x + y * y + z * z)) * min(ax, ay, az) / (3 * pitch) + 0.5
+                edge = (ragged - math.sqrt(x * x + y * y + z * z)) * min(ax, ay, az) / (
+                    3 * pitch
+                ) + 0.5
                 inside = min(max(edge, 0.0), 1.0)
                 part[j, k, l] = max(part[j, k, l], dense * inside)
 
