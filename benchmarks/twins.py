@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from twins_images import Floats, Optics, camera, form, reach, shot, signal
 from twins_specimen import Contents, build
 from twins_views import STRATA, Course, Views, random_views, rotation

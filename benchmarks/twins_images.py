@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
+
 from twins_specimen import ICE, Density, smooth_field
 from twins_views import REACH, STRATA, Views
 

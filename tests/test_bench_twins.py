@@ -13,10 +13,10 @@ from tomoset import geometry
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-import twins  # noqa: E402
-import twins_images  # noqa: E402
-from twins_specimen import ICE, Density  # noqa: E402
-from twins_views import STRATA, Course, random_views, rotation  # noqa: E402
+import twins
+import twins_images
+from twins_specimen import ICE, Density
+from twins_views import STRATA, Course, random_views, rotation
 
 COURSE = Course(
     tilts=5, limit=55.0, axis=70.0, tracking=5.0, turn=0.5, tilt=0.5, magnification=0.01
