@@ -1,4 +1,4 @@
-"""What aligns a series without markers, each as a function of a twin and of the set it was written to.
+"""What aligns a series without markers: functions of a twin and of the set it was written to.
 
 `ALIGNERS` is the list that `bench_align_images` goes through.
 """
@@ -11,12 +11,14 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
+
 from twins import WORKING, Twin
 from twins_images import binned
 
@@ -95,7 +97,7 @@ def chain(twin: Twin, path: str, threads: int) -> Found:
     middle = int(np.argmin(np.abs(twin.nominal[order])))
     moved = np.zeros((len(small), 2))
     for way in (order[middle::-1], order[middle:]):
-        for before, after in zip(way[:-1], way[1:], strict=True):
+        for before, after in pairwise(way):
             moved[after] = moved[before] + _peak(spectra[before], spectra[after], side)
     return _shifted(twin, coarse * np.einsum("nab,nb->na", maps, moved))
 

@@ -5,9 +5,10 @@ Gaussian at each frequency k of the mid-plane, with covariance
 
     C_ij = sqrt(S_i S_j) sinc(T (a_i - a_j) . k) + delta_ij N_i
 
-T the thickness, a_i how far the ray of image i moves in x and y with each unit of depth, S_i and N_i
-the power of signal and noise. A shift s of image i turns phases by 2 pi q_i . s, q_i = M_i^-T k, so
-that the information on phases of images i and j is 2 (C * C^-1 - 1)_ij, element by element.
+T the thickness, a_i how far the ray of image i moves in x and y with each unit of depth, S_i and
+N_i the power of signal and noise. A shift s of image i turns phases by 2 pi q_i . s, where
+q_i = M_i^-T k, so that the information on phases of images i and j is 2 (C * C^-1 - 1)_ij, element
+by element.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from twins import WORKING, Twin
 from twins_images import binned
 from twins_views import rotation

@@ -20,13 +20,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from twins_faults import bad_images, gradients, heat, jumps, spoiled
 from twins_images import Floats, Optics, camera, form, reach, shot, signal
-from twins_specimen import Contents, build
-from twins_views import STRATA, Course, Views, random_views, rotation
+from twins_recipes import KINDS, Recipe, changed
+from twins_specimen import build
+from twins_views import STRATA, Views, random_views, rotation
 
 Array = npt.NDArray[np.float64]
 #: Pixel size at which signal and noise are compared [Å].
 WORKING = 10.0
+#: Of the code that makes series: those kept of another edition are made anew.
+EDITION = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +71,10 @@ class Twin:
         Mean direction of the tilt axis, counter-clockwise from image y [deg].
     moved : (n,) array
         rms of how far matter lies from where `truth` has it [Å].
+    signal : (n,) array
+        Variance of each image's contrast at 10 Å a pixel.
+    faults : tuple of str
+        What is wrong with the series, on purpose.
     bad : dict of int to str
         Images that show nothing of use, and why.
     """
@@ -91,6 +99,8 @@ class Twin:
     inclination: tuple[float, float]
     axis: float
     moved: Array
+    signal: Array
+    faults: tuple[str, ...]
     bad: dict[int, str]
 
     def points(self) -> Array:
@@ -106,146 +116,9 @@ class Twin:
         return np.asarray(at @ slab.T + np.array(self.size) // 2)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What a kind of twin is made of; ranges are drawn from.
-
-    Parameters
-    ----------
-    course, contents, optics
-        See there; the thickness in `contents` is replaced.
-    thickness : (float, float)
-        [Å]
-    pretilt, across : float
-        Largest inclination about the tilt axis, and standard deviation of that across [deg].
-    pitch : float
-        Of the grid of the density [Å].
-    snr : float
-        At 10 Å a pixel.
-    camera : (float, float)
-        rms of what is fixed in the camera.
-    beam_edge : float
-        Chance that the edge of the beam is in the images.
-    known_shift : float or None
-        Median error of the shifts that the user has [Å]; None: all images centred.
-    axis_error : float
-        Standard deviation of the axis that the user has, or 90 or 180 more [deg].
-    faults : tuple of str
-        Of `FAULTS`.
-    """
-
-    course: Course
-    contents: Contents
-    optics: Optics
-    thickness: tuple[float, float]
-    pretilt: float = 0.0
-    across: float = 0.0
-    pitch: float = 10.0
-    snr: float = 0.1
-    camera: tuple[float, float] = (0.0, 0.0)
-    beam_edge: float = 0.0
-    known_shift: float | None = None
-    axis_error: float = 1.0
-    faults: tuple[str, ...] = ()
-
-
-_SHREC = Recipe(
-    course=Course(tilts=61, limit=60.0, axis_spread=2.0),
-    contents=Contents(thickness=1800.0, crowding=0.12, roughness=5.0),
-    optics=Optics(size=(512, 512), pixel_size=10.0, absorption=1e9, fading=False),
-    thickness=(1800.0, 1800.0),
-    known_shift=12.0,
-)
-_LAMELLA = Recipe(
-    course=Course(
-        tilts=41,
-        limit=55.0,
-        axis=85.0,
-        tracking=25.0,
-        turn=0.05,
-        tilt=0.05,
-        magnification=0.0005,
-        jitter=3000.0,
-        doming=(10.0, 30.0),
-        restless=1.5,
-        shear=2.0,
-    ),
-    contents=Contents(
-        thickness=1500.0,
-        crowding=0.2,
-        layers=3,
-        membranes=(2, 4),
-        curtains=25.0,
-        roughness=15.0,
-        dirt=6.0,
-    ),
-    optics=Optics(size=(1024, 960), pixel_size=5.4),
-    thickness=(1000.0, 2500.0),
-    pretilt=12.0,
-    across=1.5,
-    camera=(0.01, 0.02),
-    beam_edge=0.5,
-)
-#: A lamella of half as many pixels, for what needs no large images.
-_SMALL = replace(_LAMELLA, optics=Optics(size=(512, 480), pixel_size=10.8), beam_edge=0.0)
-_SPARSE = replace(
-    _SMALL,
-    contents=Contents(
-        thickness=600.0, crowding=0.01, vesicles=1.0, filaments=0.0, membranes=(0, 0), dirt=1.0
-    ),
-    thickness=(400.0, 900.0),
-    pretilt=3.0,
-)
-
-#: What may be simulated.
-KINDS: dict[str, Recipe] = {
-    # 512 x 512, 61 images, 10 Å, 180 nm, as of SHREC'21: nothing but the specimen and noise
-    "shrec": _SHREC,
-    # 1024 x 960, 41 images, 5.4 Å, 100 to 250 nm, no beads, and all that breaks assumptions
-    "lamella": _LAMELLA,
-    # the same from -60 to 60 degrees, flat within 3
-    "lamella60": replace(
-        _LAMELLA, course=replace(_LAMELLA.course, limit=60.0, axis=-95.0), pretilt=3.0
-    ),
-    # the first in 512 x 480 pixels of 10.8 Å
-    "small": _SMALL,
-    # a few particles in thin ice
-    "sparse": _SPARSE,
-    # the same on the edge of a carbon film
-    "carbon": replace(_SPARSE, contents=replace(_SPARSE.contents, carbon=150.0)),
-    # no specimen: noise, and what is fixed in the camera
-    "empty": replace(_SMALL, faults=("empty",)),
-    # one image off by half the field
-    "jump": replace(_SMALL, faults=("jump",)),
-    # the second half of the series off by a third of the field
-    "pieces": replace(_SMALL, faults=("pieces",)),
-    # one image dark, one blank, one blocked in part
-    "bad_images": replace(_SMALL, faults=("dark", "blank", "blocked")),
-    # hot pixels; gradients of the beam; the two are usual
-    "hot": replace(_SMALL, faults=("hot",)),
-    "gradient": replace(_SMALL, faults=("gradient",)),
-    # the axis that the user has is 90 degrees off, or minus the right one
-    "axis90": replace(_SMALL, faults=("axis90",)),
-    "axisminus": replace(_SMALL, course=replace(_SMALL.course, axis=40.0), faults=("axisminus",)),
-}
-#: What goes wrong after the images are made, or before.
-FAULTS = (
-    "empty",
-    "jump",
-    "pieces",
-    "dark",
-    "blank",
-    "blocked",
-    "hot",
-    "gradient",
-    "axis90",
-    "axisminus",
-)
-
-
 def make(kind: str, seed: int, **changes: Any) -> Twin:
-    """Simulate a series of a kind; fields of the recipe, its contents and its course may be changed."""
-    recipe = _changed(KINDS[kind], changes)
+    """Simulate a series of a kind; fields of its recipe, of all parts, may be changed."""
+    recipe = changed(KINDS[kind], changes)
     rng = np.random.default_rng([seed, 3])
     thickness = float(rng.uniform(*recipe.thickness))
     inclination = (
@@ -254,7 +127,7 @@ def make(kind: str, seed: int, **changes: Any) -> Twin:
     )
     contents = replace(recipe.contents, thickness=thickness)
     views = random_views(recipe.course, inclination, seed)
-    views = replace(views, shifts=views.shifts + _jumps(recipe, rng))
+    views = replace(views, shifts=views.shifts + jumps(recipe, rng))
     low, high = reach(views, recipe.optics, thickness / 2 + 500)
     density = build(contents, low, high, recipe.pitch, seed)
     clean = form(density, views, recipe.optics)
@@ -291,40 +164,28 @@ def make(kind: str, seed: int, **changes: Any) -> Twin:
         inclination=inclination,
         axis=views.axis,
         moved=residual,
-        bad=_bad(recipe, len(clean), rng),
+        signal=signal(clean, recipe.optics.pixel_size, WORKING),
+        faults=recipe.faults,
+        bad=bad_images(recipe, len(clean), rng),
     )
     return renoised(twin, recipe.snr)
 
 
-def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """A recipe with some fields changed, wherever they are."""
-    parts: dict[str, Any] = {}
-    for name in ("course", "contents", "optics"):
-        part = getattr(recipe, name)
-        inside = {
-            k: v for k, v in changes.items() if k in part.__dataclass_fields__ and k != "thickness"
-        }
-        parts[name] = replace(part, **inside)
-    own = {k: v for k, v in changes.items() if k in recipe.__dataclass_fields__}
-    unknown = set(changes) - set(own) - {k for p in parts.values() for k in p.__dataclass_fields__}
-    if unknown:
-        raise TypeError(f"no such parts of a recipe: {', '.join(sorted(unknown))}")
-    return replace(recipe, **{**parts, **own})
-
-
 def renoised(twin: Twin, snr: float) -> Twin:
     """The same series with another ratio of signal to noise, quickly."""
-    variance, mean = signal(twin.clean, twin.pixel_size, WORKING), twin.clean.mean(axis=(1, 2))
+    mean = twin.clean.mean(axis=(1, 2))
     pixels = max(1.0, WORKING / twin.pixel_size) ** 2
     good = np.array([i for i in range(len(mean)) if twin.bad.get(i) not in ("dark", "blank")])
     # The images of nothing have the noise of those of a usual lamella.
-    per_electron = float((variance * mean * pixels)[good].mean()) or 0.002 * pixels
+    per_electron = float((twin.signal * mean * pixels)[good].mean()) or 0.002 * pixels
     electrons = snr / per_electron
     seed = hash((twin.seed, round(1e6 * snr))) % 2**31
-    clean = _gradients(twin) * twin.clean if "gradient" in KINDS[twin.kind].faults else twin.clean
-    images = shot(_spoiled(clean, twin.bad), twin.fixed, electrons, seed)
-    if "hot" in KINDS[twin.kind].faults:
-        _heat(images, seed)
+    clean = twin.clean
+    if "gradient" in twin.faults:
+        clean = clean * gradients(clean.shape, twin.seed)
+    images = shot(spoiled(clean, twin.bad), twin.fixed, electrons, seed)
+    if "hot" in twin.faults:
+        heat(images, seed)
     return replace(
         twin,
         images=images,
@@ -337,9 +198,8 @@ def renoised(twin: Twin, snr: float) -> Twin:
 def cached(kind: str, seed: int, folder: str | Path, **changes: Any) -> Twin:
     """As `make`; kept in a folder without its noise, and made anew only where it is not there."""
     snr = changes.pop("snr", KINDS[kind].snr)
-    what = hashlib.sha256(
-        repr(_changed(KINDS[kind], {**changes, "snr": 0.1})).encode()
-    ).hexdigest()[:8]
+    recipe = repr((EDITION, changed(KINDS[kind], {**changes, "snr": 0.1})))
+    what = hashlib.sha256(recipe.encode()).hexdigest()[:8]
     path = Path(folder) / f"{kind}_{seed}_{what}.npz"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -363,6 +223,7 @@ def cached(kind: str, seed: int, folder: str | Path, **changes: Any) -> Twin:
             fields[name] = value.item()
     fields["clean"] = fields["clean"].astype(np.float32)
     fields["size"] = tuple(int(n) for n in fields["size"])
+    fields["faults"] = tuple(str(f) for f in fields["faults"])
     fields["inclination"] = tuple(float(a) for a in fields["inclination"])
     bad = {int(i): str(w) for i, w in zip(names, why, strict=True)}
     return renoised(Twin(images=fields["clean"], bad=bad, **fields), snr)
@@ -460,56 +321,3 @@ def _start(
         shifts = views.shifts + moved + error
     turns = rotation("z", axis) @ rotation("y", views.nominal)
     return float(axis), _matrices(turns, np.ones(n), shifts, recipe.optics.size, size)
-
-
-def _jumps(recipe: Recipe, rng: np.random.Generator) -> Array:
-    """What is off by much of the field: (n, 2) [px]."""
-    n, size = recipe.course.tilts, np.array(recipe.optics.size)
-    shifts = np.zeros((n, 2))
-    angle = rng.uniform(0, 2 * np.pi)
-    way = np.array([np.cos(angle), np.sin(angle)]) * size
-    if "jump" in recipe.faults:
-        shifts[int(rng.integers(n // 5, n - n // 5))] = 0.5 * way
-    if "pieces" in recipe.faults:
-        shifts[int(rng.integers(n // 3, n - n // 3)) :] = 0.33 * way
-    return shifts
-
-
-def _bad(recipe: Recipe, n: int, rng: np.random.Generator) -> dict[int, str]:
-    """Which images are spoiled, and how."""
-    whats = [f for f in recipe.faults if f in ("dark", "blank", "blocked")]
-    return dict(zip(sorted(rng.permutation(n)[: len(whats)].tolist()), whats, strict=True))
-
-
-def _spoiled(clean: Floats, bad: dict[int, str]) -> Floats:
-    """Dark: hardly any beam; blank: nothing in it; blocked: a bar of the grid in most of it."""
-    made = clean.copy() if bad else clean
-    x = np.linspace(0, 1, clean.shape[2], dtype=np.float32)
-    for i, what in bad.items():
-        if what == "dark":
-            made[i] *= 0.01
-        elif what == "blank":
-            made[i] = clean[i].mean()
-        else:
-            made[i] *= 0.01 + 0.99 / (1 + np.exp((0.4 - x) * 200))
-    return made
-
-
-def _gradients(twin: Twin) -> Floats:
-    """A beam that is not even, and not in the same way in every image: (n, h, w)."""
-    rng = np.random.default_rng([twin.seed, 9])
-    n, height, width = twin.clean.shape
-    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
-    fixed, own = rng.normal(0, 0.15, 2), rng.normal(0, 0.05, (n, 2))
-    slope = np.clip(fixed + own, -0.4, 0.4)
-    return np.asarray(1 + slope[:, 0, None, None] * x + slope[:, 1, None, None] * y, np.float32)
-
-
-def _heat(images: Floats, seed: int) -> None:
-    """Some pixels of the camera are hot in all images, some in one."""
-    rng = np.random.default_rng([seed, 13])
-    n, height, width = images.shape
-    always = rng.random((height, width)) < 5e-5
-    for image in images:
-        hot = always | (rng.random((height, width)) < 1e-4)
-        image[hot] *= rng.uniform(3, 40, hot.sum()).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What the detector shows of a simulated specimen: sums along rays, defocus, absorption, shot noise.
+"""What the detector shows of a simulated specimen: sums along rays, defocus, absorption, noise.
 
 Each slice of the grid is shifted to where a ray crosses the mid-plane and added: line sums, linear
 in x and y, without any transform. Strata that move are summed apart and put together in the image.
@@ -108,15 +108,17 @@ def _path(density: Density, views: Views, optics: Optics, i: int) -> Floats:
     ) / density.pitch
     x0, y0 = np.floor(window[0]).astype(int) - 12
     nx, ny = np.ceil(window[1]).astype(int) + 13 - [x0, y0]
-    slices = density.values.shape[1]
-    bounds = np.rint(np.linspace(0, slices, strata + 1)).astype(int)
+    middle = -density.origin[2] / density.pitch
+    # What is on the faces moves with the outer strata.
+    edges = middle + np.linspace(-1, 1, strata + 1) * density.half / density.pitch
+    bounds = [0, *(int(e) + 1 for e in edges[1:-1]), density.values.shape[1]]
     path = np.zeros((height, width), np.float32)
     for s in range(strata):
-        low, high = int(bounds[s]), int(bounds[s + 1])
         sums = np.zeros((ny, nx), np.float32)
-        middle = -density.origin[2] / density.pitch
-        _add_rays(density.values, low, high, middle, slope[0], slope[1], x0, y0, sums)
-        depth = ((low + high - 1) / 2 - middle) * density.pitch
+        _add_rays(
+            density.values, bounds[s], bounds[s + 1], middle, slope[0], slope[1], x0, y0, sums
+        )
+        depth = ((edges[s] + edges[s + 1]) / 2 - middle) * density.pitch
         frame = np.array(
             [*(density.origin[:2] + np.array([x0, y0]) * density.pitch), density.pitch]
         )
@@ -135,7 +137,7 @@ def _add_rays(values, low, high, middle, ax, ay, x0, y0, sums):  # type: ignore[
         for k in range(low, high):
             y = y0 + j + ay * (k - middle)
             x = x0 + ax * (k - middle)
-            iy, ix = int(math.floor(y)), int(math.floor(x))
+            iy, ix = math.floor(y), math.floor(x)
             if iy < 0 or iy + 1 >= rows:
                 continue
             wy, wx = np.float32(y - iy), np.float32(x - ix)
@@ -176,7 +178,7 @@ def _gather(sums, frame, inverse, offset, slope, depth, motion, moving, path):  
                     dy += y * (shift[1, 2] + y * shift[1, 5])
                     px, py = mx - dx, my - dy
             x, y = (px - frame[0]) / frame[2], (py - frame[1]) / frame[2]
-            ix, iy = int(math.floor(x)), int(math.floor(y))
+            ix, iy = math.floor(x), math.floor(y)
             if ix < 1 or iy < 1 or ix + 2 >= nx or iy + 2 >= ny:
                 continue
             x -= ix
@@ -272,7 +274,7 @@ def signal(clean: Floats, pixel_size: float, working: float = 10.0) -> Array:
 
 
 def camera(size: tuple[int, int], rms: float, beam_edge: bool, rng: np.random.Generator) -> Floats:
-    """What is fixed in the detector, (h, w): gain, specks of dirt, faint fringes, the beam's edge."""
+    """What is fixed in the detector, (h, w): gain, specks of dirt, fringes, the beam's edge."""
     width, height = size
     shape = (height, width)
     y, x = np.mgrid[:height, :width].astype(np.float32)

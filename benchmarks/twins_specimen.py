@@ -1,4 +1,4 @@
-"""The specimen of a simulated tilt series, as a density on a grid. Shares no code with `tomoset.simulate`.
+"""The specimen of a simulated tilt series, as a density on a grid.
 
 A slab of vitreous ice with two rough faces, and in it molecules of several sizes that keep their
 distance, membranes, vesicles, microtubules and actin; on it redeposited matter and ice crystals.
@@ -10,10 +10,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+
+from twins_kernels import (
+    HALF,
+    ORIENTATIONS,
+    fill,
+    keep_apart,
+    paint,
+    paint_crystal,
+    paint_film,
+    paint_sheet,
+)
 
 Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
@@ -30,12 +40,8 @@ MOLECULES = (
     (24, 80.0, 0.12),
     (60, 115.0, 0.22),
 )
-#: Orientations of each kind that there are.
-ORIENTATIONS = 24
 #: Radius of a subunit, as a standard deviation [Å]; density of a molecule above the ice.
 SUBUNIT, EXCESS = 15.0, 0.42
-#: Half the edge of the box of a template [voxels].
-HALF = 16
 #: Cell of the grid that keeps molecules apart [Å].
 CELL = 20.0
 
@@ -89,56 +95,84 @@ class Density:
         Of the grid [Å].
     origin : (3,) array
         x, y, z of the first voxel's centre [Å].
+    half : float
+        Of the slab's thickness [Å].
     """
 
     values: npt.NDArray[np.uint8]
     pitch: float
     origin: Array
+    half: float
 
 
 def build(contents: Contents, low: Array, high: Array, pitch: float, seed: int) -> Density:
     """A specimen between two corners [Å] in x and y, with all that is on it in z."""
     rng = np.random.default_rng([seed, 77])
-    above = 60.0 + 3 * math.hypot(contents.curtains, contents.roughness)
-    above += 400.0 if contents.dirt else 0.0
-    half = contents.thickness / 2 + above
+    half = contents.thickness / 2 + 60.0 + 3 * math.hypot(contents.curtains, contents.roughness)
+    half += 400.0 if contents.dirt else 0.0
     first = np.array([low[0], low[1], -half])
     count = np.ceil((np.array([high[0], high[1], half]) - first) / pitch).astype(int) + 1
     nx, ny, nz = (int(n) for n in count)
-    area = nx * ny * pitch**2 / 1e8
+    extent = count * pitch
+    area = extent[0] * extent[1] / 1e8
     faces = _faces(contents, rng, nx, ny, pitch)
-    sheets = _sheets(contents, rng, first, count * pitch, area)
-    templates, radii = _templates(rng, pitch)
-    where, what = _placed(contents, rng, first, count * pitch, radii)
-    threads = [
-        _filament(contents, rng, first, count * pitch)
-        for _ in range(_count(rng, contents.filaments * area))
-    ]
-    where = np.vstack([where, *threads])
-    what = np.concatenate([what, np.zeros(len(where) - len(what), np.int64)])
-    crystals = _crystals(contents, rng, first, count * pitch, area)
-    film = _film(contents, rng, nx, ny, pitch)
-    cells = np.rint((where - first) / pitch).astype(np.int64)
-    order = np.argsort(cells[:, 1], kind="stable")
-    cells, what = cells[order], what[order]
-    sizes = np.minimum(np.ceil((radii + 2.5 * SUBUNIT) / pitch).astype(np.int64), HALF)
+    sheets = _sheets(contents, rng, first, extent, area)
+    crystals = _crystals(contents, rng, first, extent, area)
+    film = _film(rng, nx, ny, pitch)
+    molecules = _Molecules.random(contents, rng, first, extent, pitch)
     values = np.zeros((ny, nz, nx), np.uint8)
     for start in range(0, ny, 48):
         part = np.zeros((min(48, ny - start), nz, nx), np.float32)
-        near = slice(*np.searchsorted(cells[:, 1], [start - HALF, start + len(part) + HALF]))
-        _paint(part, start, cells[near], what[near], templates, sizes)
-        corner = first + [0.0, start * pitch, 0.0]
-        for sheet in sheets:
-            _paint_sheet(part, corner, pitch, sheet)
         rows = slice(start, start + len(part))
-        _fill(part, corner[2], pitch, faces[0][rows], faces[1][rows])
+        corner = first + np.array([0.0, start * pitch, 0.0])
+        molecules.paint(part, start)
+        for sheet in sheets:
+            paint_sheet(part, corner, pitch, sheet)
+        fill(part, corner[2], pitch, faces[0][rows], faces[1][rows])
         for crystal in crystals:
-            _paint_crystal(part, corner, pitch, crystal)
+            paint_crystal(part, corner, pitch, crystal)
         if contents.carbon:
-            _paint_film(part, corner[2], pitch, film[rows], faces[0][rows], contents.carbon)
+            paint_film(part, corner[2], pitch, film[rows], faces[0][rows], contents.carbon)
         np.clip(np.rint(part * ICE), 0, 255, out=part)
         values[rows] = part
-    return Density(values, pitch, first)
+    return Density(values, pitch, first, contents.thickness / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Molecules:
+    """Where all molecules are, x, y, z [voxels], by y; which template each is, and their sizes."""
+
+    cells: npt.NDArray[np.int64]
+    what: npt.NDArray[np.int64]
+    templates: Floats
+    sizes: npt.NDArray[np.int64]
+
+    @classmethod
+    def random(
+        cls,
+        contents: Contents,
+        rng: np.random.Generator,
+        first: Array,
+        extent: Array,
+        pitch: float,
+    ) -> _Molecules:
+        """Molecules that keep their distance, and filaments of subunits through them."""
+        templates, radii = _templates(rng, pitch)
+        where, what = _placed(contents, rng, first, extent, radii)
+        n = _count(rng, contents.filaments * extent[0] * extent[1] / 1e8)
+        threads = [_filament(contents, rng, first, extent) for _ in range(n)]
+        where = np.vstack([where, *threads])
+        what = np.concatenate([what, np.zeros(len(where) - len(what), np.int64)])
+        cells = np.rint((where - first) / pitch).astype(np.int64)
+        order = np.argsort(cells[:, 1], kind="stable")
+        sizes = np.minimum(np.ceil((radii + 2.5 * SUBUNIT) / pitch).astype(np.int64), HALF)
+        return cls(cells[order], what[order], templates, sizes)
+
+    def paint(self, part: Floats, start: int) -> None:
+        """Add those that reach into a part of the grid."""
+        rows = [start - HALF, start + len(part) + HALF]
+        near = slice(*np.searchsorted(self.cells[:, 1], rows))
+        paint(part, start, self.cells[near], self.what[near], self.templates, self.sizes)
 
 
 def _count(rng: np.random.Generator, mean: float) -> int:
@@ -175,7 +209,7 @@ def _faces(
 
 
 def _templates(rng: np.random.Generator, pitch: float) -> tuple[Floats, Array]:
-    """Molecules in some orientations, (kind x orientation, z, y, x), and the radius of each kind."""
+    """Molecules in some orientations, (kind x orientation, z, y, x), and radii of the kinds."""
     grid = (np.arange(2 * HALF + 1) - HALF) * pitch
     made, radii = [], []
     for subunits, radius, _ in MOLECULES:
@@ -223,7 +257,7 @@ def _placed(
         wanted = int(contents.crowding * MOLECULES[kind][2] * slab.prod() / volume)
         tries = rng.random((2 * wanted, 4))
         radius = float(radii[kind])
-        kept = _keep_apart(taken, crowded, tries, radius / CELL)
+        kept = keep_apart(taken, crowded, tries, radius / CELL)
         at = corner + tries[kept, :3] * slab
         where.append(at)
         what.append(kind * ORIENTATIONS + rng.integers(0, ORIENTATIONS, len(at)))
@@ -231,7 +265,7 @@ def _placed(
 
 
 def _crowding(contents: Contents, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Chance that a place takes a molecule, on a grid of 10 x 10 x 10 cells, (z, y, x)."""
+    """Chance that a place takes a molecule, on a grid of 10 x 10 x 10 cells."""
     few = tuple(n // 10 + 1 for n in shape)
     region = 0.75 + 0.2 * smooth_field(rng, few[1:], 15.0)
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in few), indexing="ij")
@@ -242,39 +276,6 @@ def _crowding(contents: Contents, rng: np.random.Generator, shape: tuple[int, ..
         levels = rng.permutation(np.linspace(0.3, 1.0, contents.layers))
         chance *= levels[(tilted * contents.layers).astype(int)]
     return np.asarray(np.clip(chance, 0.02, 1), np.float32)
-
-
-@numba.njit(cache=True, nogil=True)
-def _keep_apart(taken, chance, tries, radius):  # type: ignore[no-untyped-def]
-    """Which of the tried places, fractions of the slab, get a ball that touches no other [cells]."""
-    nz, ny, nx = taken.shape
-    kept = np.zeros(len(tries), np.bool_)
-    reach = int(np.ceil(radius))
-    for i in range(len(tries)):
-        x, y, z = tries[i, 0] * (nx - 1), tries[i, 1] * (ny - 1), tries[i, 2] * (nz - 1)
-        if tries[i, 3] > chance[int(z) // 10, int(y) // 10, int(x) // 10]:
-            continue
-        free = True
-        for fill in range(2):
-            for k in range(max(0, int(z) - reach), min(nz, int(z) + reach + 2)):
-                for j in range(max(0, int(y) - reach), min(ny, int(y) + reach + 2)):
-                    for l in range(max(0, int(x) - reach), min(nx, int(x) + reach + 2)):
-                        far = (k - z) ** 2 + (j - y) ** 2 + (l - x) ** 2
-                        if far > radius * radius:
-                            continue
-                        if fill == 1:
-                            taken[k, j, l] = 1
-                        elif taken[k, j, l]:
-                            free = False
-                            break
-                    if not free:
-                        break
-                if not free:
-                    break
-            if not free:
-                break
-        kept[i] = free
-    return kept
 
 
 def _filament(contents: Contents, rng: np.random.Generator, first: Array, extent: Array) -> Array:
@@ -341,7 +342,7 @@ def _crystals(
     return np.array(made).reshape(-1, 7)
 
 
-def _film(contents: Contents, rng: np.random.Generator, nx: int, ny: int, pitch: float) -> Floats:
+def _film(rng: np.random.Generator, nx: int, ny: int, pitch: float) -> Floats:
     """Share of the carbon film at each place, (y, x): its edge is about straight."""
     angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(0.02, 0.15)
     y, x = np.mgrid[:ny, :nx]
@@ -349,113 +350,3 @@ def _film(contents: Contents, rng: np.random.Generator, nx: int, ny: int, pitch:
     edge = far * ny * pitch + 60 * smooth_field(rng, (ny, nx), 500 / pitch)
     share = np.clip(edge / 40 + 0.5, 0, 1)
     return np.asarray(share * (1 + 0.08 * smooth_field(rng, (ny, nx), 2.0)), np.float32)
-
-
-@numba.njit(cache=True, nogil=True)
-def _paint(part, start, cells, what, templates, sizes):  # type: ignore[no-untyped-def]
-    """Add molecules to a part of the grid, (y, z, x)."""
-    ny, nz, nx = part.shape
-    for i in range(len(cells)):
-        half = sizes[what[i] // ORIENTATIONS]
-        x, y, z = cells[i, 0], cells[i, 1] - start, cells[i, 2]
-        box = templates[what[i]]
-        for j in range(max(0, y - half), min(ny, y + half + 1)):
-            for k in range(max(0, z - half), min(nz, z + half + 1)):
-                for l in range(max(0, x - half), min(nx, x + half + 1)):
-                    part[j, k, l] += box[k - z + HALF, j - y + HALF, l - x + HALF]
-
-
-@numba.njit(cache=True, nogil=True)
-def _paint_sheet(part, corner, pitch, sheet):  # type: ignore[no-untyped-def]
-    """Add a membrane of two leaflets, 36 Å apart, flat or round, to a part of the grid."""
-    ny, nz, nx = part.shape
-    cx, cy, cz, radius, ux, uy, uz, reach, waves, phase = sheet
-    thick = 50.0 + waves
-    for j in range(ny):
-        y = corner[1] + j * pitch - cy
-        if radius > 0 and abs(y) > radius + thick:
-            continue
-        for l in range(nx):
-            x = corner[0] + l * pitch - cx
-            flat = x * x + y * y
-            if radius > 0:
-                if flat > (radius + thick) ** 2:
-                    continue
-                wave = waves * math.sin(3 * math.atan2(y, x) + phase)
-                top = math.sqrt((radius + thick) ** 2 - flat)
-                bottom = -top
-            else:
-                wave = waves * math.sin(x / 400 + phase) * math.sin(y / 530 + 2 * phase)
-                across = x * ux + y * uy
-                if uz < 0.02:
-                    if abs(across) > thick:
-                        continue
-                    top, bottom = 1e6, -1e6
-                else:
-                    top, bottom = (thick - across) / uz, (-thick - across) / uz
-            low = max(0, int(math.floor((bottom + cz - corner[2]) / pitch)))
-            high = min(nz, int(math.ceil((top + cz - corner[2]) / pitch)) + 1)
-            for k in range(low, high):
-                z = corner[2] + k * pitch - cz
-                if radius > 0:
-                    far = math.sqrt(flat + z * z) - radius - wave
-                else:
-                    far = x * ux + y * uy + z * uz
-                    if flat + z * z - far * far > reach * reach:
-                        continue
-                    far -= wave
-                if abs(far) < 48:
-                    a, b = (far - 18) / 8.5, (far + 18) / 8.5
-                    part[j, k, l] += 0.5 * (math.exp(-a * a / 2) + math.exp(-b * b / 2))
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill(part, z0, pitch, lower, upper):  # type: ignore[no-untyped-def]
-    """Put ice where the slab is, and cut off what is beyond its faces."""
-    ny, nz, nx = part.shape
-    for j in range(ny):
-        for k in range(nz):
-            z = z0 + k * pitch
-            for l in range(nx):
-                # Edges as soft as the grid carries.
-                inside = min((upper[j, l] - z), (z - lower[j, l])) / (3 * pitch) + 0.5
-                inside = min(max(inside, 0.0), 1.0)
-                inside = inside * inside * (3 - 2 * inside)
-                part[j, k, l] = inside * (1 + part[j, k, l])
-
-
-@numba.njit(cache=True, nogil=True)
-def _paint_crystal(part, corner, pitch, crystal):  # type: ignore[no-untyped-def]
-    """Put a crystal where no ice is yet."""
-    ny, nz, nx = part.shape
-    cx, cy, cz, ax, ay, az, dense = crystal
-    low = [0, 0, 0]
-    high = [0, 0, 0]
-    for n in range(3):
-        size = (nx, ny, nz)[n]
-        low[n] = max(0, int((crystal[n] - 1.3 * crystal[3 + n] - corner[n]) / pitch))
-        high[n] = min(size, int((crystal[n] + 1.3 * crystal[3 + n] - corner[n]) / pitch) + 1)
-    for j in range(low[1], high[1]):
-        for k in range(low[2], high[2]):
-            for l in range(low[0], high[0]):
-                x = (corner[0] + l * pitch - cx) / ax
-                y = (corner[1] + j * pitch - cy) / ay
-                z = (corner[2] + k * pitch - cz) / az
-                ragged = 1 + 0.12 * math.sin(5 * x + 3 * z) * math.cos(4 * y - 2 * x)
-                edge = (ragged - math.sqrt(x * x + y * y + z * z)) * min(ax, ay, az) / (
-                    3 * pitch
-                ) + 0.5
-                inside = min(max(edge, 0.0), 1.0)
-                part[j, k, l] = max(part[j, k, l], dense * inside)
-
-
-@numba.njit(cache=True, nogil=True)
-def _paint_film(part, z0, pitch, share, lower, thick):  # type: ignore[no-untyped-def]
-    """Put a carbon film under the ice."""
-    ny, nz, nx = part.shape
-    for j in range(ny):
-        for k in range(nz):
-            for l in range(nx):
-                z = z0 + k * pitch - lower[j, l]
-                inside = min(max(min(z + thick / 2, thick / 2 - z) / (2 * pitch) + 0.5, 0.0), 1.0)
-                part[j, k, l] = max(part[j, k, l], 1.5 * inside * share[j, l])

@@ -129,7 +129,7 @@ def rotation(axis: str, degrees: npt.ArrayLike) -> Array:
 
 
 def random_views(course: Course, inclination: tuple[float, float], seed: int) -> Views:
-    """The views of a series, by chance; the slab's inclination is about the tilt axis and across."""
+    """The views of a series, by chance; inclination as of `Twin`."""
     rng = np.random.default_rng([seed, 11])
     n = course.tilts
     step = 2 * course.limit / (n - 1)

@@ -31,7 +31,7 @@ def blob(at: np.ndarray, low: np.ndarray, high: np.ndarray, pitch: float = 10.0)
     x, y, z = (np.arange(low[n], high[n], pitch) for n in range(3))
     g = [np.exp(-((axis - c) ** 2) / (2 * 25.0**2)) for axis, c in zip((x, y, z), at, strict=True)]
     values = 2.4 * ICE * g[1][:, None, None] * g[2][:, None] * g[0]
-    return Density(np.rint(values).astype(np.uint8), pitch, np.array([x[0], y[0], z[0]]))
+    return Density(np.rint(values).astype(np.uint8), pitch, np.array([x[0], y[0], z[0]]), 200.0)
 
 
 def shown(at: np.ndarray, views: object, i: int) -> np.ndarray:
