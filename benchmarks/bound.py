@@ -117,7 +117,10 @@ def slab_of(twin: Twin) -> Slab:
 
     def ratio(frequency: Array) -> Array:
         return np.stack(
-            [np.interp(f, middle, s) / v for f, s, v in zip(frequency, spectra, noise, strict=True)]
+            [
+                np.maximum(np.interp(f, middle, s) / v, 1e-9)
+                for f, s, v in zip(frequency, spectra, noise, strict=True)
+            ]
         )
 
     slab = rotation("y", twin.inclination[0]) @ rotation("x", twin.inclination[1])

@@ -158,14 +158,15 @@ def _rigid(
         by_turn = np.einsum("nar,prk->npak", given[:, :2, :3], spun)
         by_move = np.broadcast_to(given[:, None, :2, :3], by_turn.shape)
         rows = np.concatenate([by_turn, by_move], axis=-1) * root[..., None]
-        step = np.linalg.lstsq(rows.reshape(-1, 6), left.reshape(-1), rcond=None)[0]
+        flat = rows.reshape(-1, 6)
+        step = np.linalg.solve(flat.T @ flat, flat.T @ left.reshape(-1))
         angle = float(np.linalg.norm(step[:3]))
         if angle > 0:
             k = step[:3] / angle
             cross = np.array([[0, -k[2], k[1]], [k[2], 0, -k[0]], [-k[1], k[0], 0]])
             turn = (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross) @ turn
         move = move + step[3:]
-        if np.abs(step).max() < 1e-12:
+        if np.abs(step).max() < 1e-11:
             break
     made = np.eye(4)
     made[:3, :3], made[:3, 3] = turn, move

@@ -13,6 +13,7 @@ is `Twin.moved`.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,35 +122,29 @@ def make(kind: str, seed: int, **changes: Any) -> Twin:
     recipe = changed(KINDS[kind], changes)
     rng = np.random.default_rng([seed, 3])
     thickness = float(rng.uniform(*recipe.thickness))
-    inclination = (
-        float(rng.uniform(-recipe.pretilt, recipe.pretilt)),
-        float(rng.normal(0, recipe.across or 1e-9)),
-    )
-    contents = replace(recipe.contents, thickness=thickness)
+    about = float(rng.uniform(-recipe.pretilt, recipe.pretilt))
+    inclination = (about, float(rng.normal(0, recipe.across or 1e-9)))
     views = random_views(recipe.course, inclination, seed)
     views = replace(views, shifts=views.shifts + jumps(recipe, rng))
     low, high = reach(views, recipe.optics, thickness / 2 + 500)
+    contents = replace(recipe.contents, thickness=thickness)
     density = build(contents, low, high, recipe.pitch, seed)
     clean = form(density, views, recipe.optics)
-    size = _size(recipe, thickness, inclination, views.axis)
-    moved, residual = _mean_motion(views, recipe.optics, thickness)
-    truth = _matrices(views.stage, views.scale, views.shifts + moved, recipe.optics.size, size)
-    nominal_axis, start = _start(recipe, views, moved, size, rng)
-    fixed = camera(
-        recipe.optics.size,
-        float(rng.uniform(*recipe.camera)),
-        bool(rng.random() < recipe.beam_edge),
-        rng,
-    )
+    strength = signal(clean, recipe.optics.pixel_size, WORKING)
     if "empty" in recipe.faults:
         clean = np.broadcast_to(clean.mean(axis=(1, 2), keepdims=True), clean.shape).copy()
+    size = _size(recipe, thickness, inclination, views.axis)
+    moved, rest = _mean_motion(views, recipe.optics, thickness)
+    views = replace(views, shifts=views.shifts + moved)
+    nominal_axis, start = _start(recipe, views, size, rng)
+    rms, edge = float(rng.uniform(*recipe.camera)), bool(rng.random() < recipe.beam_edge)
     twin = Twin(
         name=f"{kind}_{seed}",
         kind=kind,
         seed=seed,
         images=clean,
         clean=clean,
-        fixed=fixed,
+        fixed=camera(recipe.optics.size, rms, edge, rng),
         electrons=1.0,
         snr=0.0,
         noise_variance=np.ones(len(clean)),
@@ -158,13 +153,13 @@ def make(kind: str, seed: int, **changes: Any) -> Twin:
         nominal_axis=nominal_axis,
         pixel_size=recipe.optics.pixel_size,
         size=size,
-        truth=truth,
+        truth=_matrices(views.stage, views.scale, views.shifts, recipe.optics.size, size),
         start=start,
         thickness=thickness,
         inclination=inclination,
         axis=views.axis,
-        moved=residual,
-        signal=signal(clean, recipe.optics.pixel_size, WORKING),
+        moved=rest,
+        signal=strength,
         faults=recipe.faults,
         bad=bad_images(recipe, len(clean), rng),
     )
@@ -176,9 +171,7 @@ def renoised(twin: Twin, snr: float) -> Twin:
     mean = twin.clean.mean(axis=(1, 2))
     pixels = max(1.0, WORKING / twin.pixel_size) ** 2
     good = np.array([i for i in range(len(mean)) if twin.bad.get(i) not in ("dark", "blank")])
-    # The images of nothing have the noise of those of a usual lamella.
-    per_electron = float((twin.signal * mean * pixels)[good].mean()) or 0.002 * pixels
-    electrons = snr / per_electron
+    electrons = snr / float((twin.signal * mean * pixels)[good].mean())
     seed = hash((twin.seed, round(1e6 * snr))) % 2**31
     clean = twin.clean
     if "gradient" in twin.faults:
@@ -195,6 +188,16 @@ def renoised(twin: Twin, snr: float) -> Twin:
     )
 
 
+def halves(twin: Twin) -> tuple[Floats, Floats]:
+    """The images of the even and of the odd frames: each electron is in one of them by chance."""
+    rng = np.random.default_rng([twin.seed, 17])
+    even = np.empty_like(twin.images)
+    for half, image in zip(even, twin.images, strict=True):
+        counts = np.rint(image * twin.electrons).astype(np.int64)
+        half[:] = 2 * rng.binomial(counts, 0.5) / twin.electrons
+    return even, 2 * twin.images - even
+
+
 def cached(kind: str, seed: int, folder: str | Path, **changes: Any) -> Twin:
     """As `make`; kept in a folder without its noise, and made anew only where it is not there."""
     snr = changes.pop("snr", KINDS[kind].snr)
@@ -203,30 +206,32 @@ def cached(kind: str, seed: int, folder: str | Path, **changes: Any) -> Twin:
     path = Path(folder) / f"{kind}_{seed}_{what}.npz"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        twin = make(kind, seed, **changes)
-        fields = {
-            k: getattr(twin, k) for k in Twin.__dataclass_fields__ if k not in ("images", "bad")
-        }
-        fields["clean"] = twin.clean.astype(np.float16)
-        bad = {
-            "bad": np.array(list(twin.bad)),
-            "why": np.array(list(twin.bad.values()), dtype="U8"),
-        }
-        with path.with_suffix(".part").open("wb") as out:
-            np.savez(out, **fields, **bad)
-        path.with_suffix(".part").rename(path)
+        _keep(make(kind, seed, **changes), path)
+    return renoised(_kept(path), snr)
+
+
+def _keep(twin: Twin, path: Path) -> None:
+    """Save all but the images, the clean ones in half precision."""
+    fields = {k: getattr(twin, k) for k in Twin.__dataclass_fields__ if k not in ("images", "bad")}
+    fields["clean"] = twin.clean.astype(np.float16)
+    fields["bad"] = np.array(list(twin.bad), dtype=np.int64)
+    fields["why"] = np.array(list(twin.bad.values()), dtype="U8")
+    part = path.with_suffix(f".{os.getpid()}")
+    with part.open("wb") as out:
+        np.savez(out, **fields)
+    part.rename(path)
+
+
+def _kept(path: Path) -> Twin:
+    """What was saved, its images still without noise."""
     with np.load(path) as stored:
         fields = {k: stored[k] for k in stored.files}
-    names, why = fields.pop("bad"), fields.pop("why")
-    for name, value in fields.items():
-        if value.ndim == 0:
-            fields[name] = value.item()
-    fields["clean"] = fields["clean"].astype(np.float32)
-    fields["size"] = tuple(int(n) for n in fields["size"])
-    fields["faults"] = tuple(str(f) for f in fields["faults"])
-    fields["inclination"] = tuple(float(a) for a in fields["inclination"])
-    bad = {int(i): str(w) for i, w in zip(names, why, strict=True)}
-    return renoised(Twin(images=fields["clean"], bad=bad, **fields), snr)
+    bad, why = fields.pop("bad").tolist(), fields.pop("why").tolist()
+    fields = {k: value.item() if value.ndim == 0 else value for k, value in fields.items()}
+    for name in ("size", "inclination", "faults"):
+        fields[name] = tuple(fields[name].tolist())
+    clean = fields.pop("clean").astype(np.float32)
+    return Twin(images=clean, clean=clean, bad=dict(zip(bad, why, strict=True)), **fields)
 
 
 def write(twin: Twin, folder: str | Path) -> str:
@@ -257,6 +262,21 @@ def write(twin: Twin, folder: str | Path) -> str:
     path = where / "tomograms.star"
     TomogramSet([tomogram]).write(path, "relion5")
     return str(path)
+
+
+def write_halves(twin: Twin, folder: str | Path) -> str:
+    """As `write`, with the images of the even and of the odd frames beside it."""
+    from tomoset import TomogramSet, read
+    from tomoset.images.mrc import write_images
+
+    path, named = write(twin, folder), []
+    for half, images in zip(("even", "odd"), halves(twin), strict=True):
+        stack = Path(folder) / f"{twin.name}_{half}.mrc"
+        write_images(stack, images, twin.pixel_size, [f"simulated {twin.kind}, {half} frames"])
+        named.append(tuple(f"{i + 1}@{stack}" for i in range(len(images))))
+    tomogram = replace(read(path)[twin.name], half_images=(named[0], named[1]))
+    TomogramSet([tomogram]).write(path, "relion5")
+    return path
 
 
 def _size(
@@ -300,7 +320,7 @@ def _mean_motion(views: Views, optics: Optics, thickness: float) -> tuple[Array,
 
 
 def _start(
-    recipe: Recipe, views: Views, moved: Array, size: tuple[int, int, int], rng: np.random.Generator
+    recipe: Recipe, views: Views, size: tuple[int, int, int], rng: np.random.Generator
 ) -> tuple[float, Array]:
     """The axis and the projections that the user has."""
     n = len(views.nominal)
@@ -318,6 +338,6 @@ def _start(
         length = rng.uniform(100, 500, far.sum()) / recipe.optics.pixel_size
         angle = rng.uniform(0, 2 * np.pi, far.sum())
         error[far] = length[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-        shifts = views.shifts + moved + error
+        shifts = views.shifts + error
     turns = rotation("z", axis) @ rotation("y", views.nominal)
     return float(axis), _matrices(turns, np.ones(n), shifts, recipe.optics.size, size)

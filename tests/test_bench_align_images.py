@@ -55,6 +55,20 @@ def test_a_series_is_written_as_a_user_has_it(cache: Path, tmp_path: Path) -> No
     assert list(twin.bad.values()) == ["dark"]
 
 
+def test_half_images_are_of_half_the_electrons(cache: Path, tmp_path: Path) -> None:
+    twin = replace(twins.cached("tiny", 2, cache), faults=())
+    twin = twins.renoised(twin, 2.0)
+    even, odd = twins.halves(twin)
+    assert np.allclose((even + odd) / 2, twin.images, atol=1e-5)
+    plain = [i for i in range(9) if i not in twin.bad]
+    apart, own = (even - odd)[plain] / 2, (twin.images - twin.clean * twin.fixed)[plain]
+    assert np.allclose(apart.var(axis=(1, 2)), own.var(axis=(1, 2)), rtol=0.05)
+    assert abs(np.corrcoef(apart.ravel(), own.ravel())[0, 1]) < 0.02
+    tomogram = tomoset.read(twins.write_halves(twin, tmp_path))["tiny_2"]
+    assert tomogram.half_images is not None
+    assert [len(half) for half in tomogram.half_images] == [9, 9]
+
+
 def test_the_noise_is_what_was_asked_for(cache: Path) -> None:
     twin = twins.cached("tiny", 2, cache, snr=0.2)
     again = twins.cached("tiny", 2, cache, snr=0.2)
