@@ -140,34 +140,36 @@ def _rigid(
     wanted: Array, given: Array, at: Array, weights: Array, start: Array, sign: float
 ) -> Array:
     """The same of rotations, times `sign` along depth, and shifts: Gauss-Newton."""
-    u, _, v = np.linalg.svd(start[:3, :3])
-    turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v)) * sign]) @ v
-    if sign != np.sign(np.linalg.det(start[:3, :3])):
-        # What is mirrored along the depth of the untilted image.
-        turn = start[:3, :3] @ np.diag([1, 1, -1.0])
-        u, _, v = np.linalg.svd(turn)
-        turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v)) * sign]) @ v
-    move = start[:3, 3].copy()
+    made = np.eye(4)
+    mirrored = sign != np.sign(np.linalg.det(start[:3, :3]))
+    made[:3, :3] = _nearest(start[:3, :3] @ np.diag([1, 1, -1.0 if mirrored else 1.0]))
+    made[:3, 3] = start[:3, 3]
     root = np.sqrt(weights)[:, None, None]
     for _ in range(20):
-        seen = at @ turn.T
-        there = (seen + move) @ np.swapaxes(given[:, :2, :3], 1, 2) + given[:, None, :2, 3]
-        left = (_xy(wanted, at) - there) * root
+        left = (_xy(wanted, at) - _xy(given @ made, at)) * root
         # Small rotations about x, y, z move points by their cross product.
+        seen = at @ made[:3, :3].T
         spun = np.stack([np.cross(e, seen) for e in np.eye(3)], axis=-1)
         by_turn = np.einsum("nar,prk->npak", given[:, :2, :3], spun)
         by_move = np.broadcast_to(given[:, None, :2, :3], by_turn.shape)
-        rows = np.concatenate([by_turn, by_move], axis=-1) * root[..., None]
-        flat = rows.reshape(-1, 6)
-        step = np.linalg.solve(flat.T @ flat, flat.T @ left.reshape(-1))
-        angle = float(np.linalg.norm(step[:3]))
-        if angle > 0:
-            k = step[:3] / angle
-            cross = np.array([[0, -k[2], k[1]], [k[2], 0, -k[0]], [-k[1], k[0], 0]])
-            turn = (np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross) @ turn
-        move = move + step[3:]
+        rows = (np.concatenate([by_turn, by_move], axis=-1) * root[..., None]).reshape(-1, 6)
+        step = np.linalg.solve(rows.T @ rows, rows.T @ left.reshape(-1))
+        made[:3, :3] = _turn(step[:3]) @ made[:3, :3]
+        made[:3, 3] += step[3:]
         if np.abs(step).max() < 1e-11:
             break
-    made = np.eye(4)
-    made[:3, :3], made[:3, 3] = turn, move
     return made
+
+
+def _nearest(matrix: Array) -> Array:
+    """The orthogonal matrix next to one, of the same sign."""
+    u, _, v = np.linalg.svd(matrix)
+    return np.asarray(u @ v)
+
+
+def _turn(vector: Array) -> Array:
+    """The rotation about a vector, by its length [rad]."""
+    angle = max(float(np.linalg.norm(vector)), 1e-300)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
