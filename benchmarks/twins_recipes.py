@@ -106,6 +106,8 @@ _SPARSE = replace(
 KINDS: dict[str, Recipe] = {
     # 512 x 512, 61 images, 10 Å, 180 nm, as of SHREC'21: nothing but the specimen and noise
     "shrec": _SHREC,
+    # the same without flat membranes, which no random density is like: what reaches the bound
+    "molecules": replace(_SHREC, contents=replace(_SHREC.contents, membranes=(0, 0))),
     # 1024 x 960, 41 images, 5.4 Å, 100 to 250 nm, no beads, and all that breaks assumptions
     "lamella": _LAMELLA,
     # the same from -60 to 60 degrees, flat within 3
