@@ -52,6 +52,7 @@ COMMANDS = (
     Entry("undo", "Take back what the last command wrote.", "history:undo"),
     Entry("info", "Show a tomogram set at a glance.", "info:info"),
     Entry("check", "Find what is wrong with a tomogram set.", "check:check"),
+    Entry("report", "Show a set as a page: numbers, pictures, plots.", "report:report"),
 )
 
 

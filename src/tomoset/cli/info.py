@@ -141,27 +141,31 @@ def _print_project(about: dict[str, Any]) -> None:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
+    from tomoset.check.shown import FORMS, UNKNOWN
+
     size, aligned = row["size"], row["tilt_angles"] is not None
-    angles = _range(row["tilt_angles" if aligned else "nominal_tilts"], "{:.0f}")
+    angles = _range(row["tilt_angles" if aligned else "nominal_tilts"], "angle")
     axis = row["tilt_axis" if aligned else "nominal_axis"]
-    direction = "-" if axis is None else f"{axis:.1f}"
+    direction = FORMS["axis"](axis)
     return [
         row["name"],
-        str(row["tilt_images"]),
-        angles if aligned or angles == "-" else f"({angles})",
+        FORMS["count"](row["tilt_images"]),
+        angles if aligned or angles == UNKNOWN else f"({angles})",
         direction if aligned or axis is None else f"({direction})",
-        _range(row["doses"], "{:.0f}"),
-        _range(row["defocus"], "{:.1f}", scale=1e-4),
-        "-" if size is None else "x".join(map(str, size)),
-        "-" if row["pixel_size"] is None else f"{row['pixel_size']:.3g}",
-        f"{row['hand']:+d}",
+        _range(row["doses"], "dose"),
+        _range(row["defocus"], "defocus"),
+        UNKNOWN if size is None else "x".join(map(str, size)),
+        FORMS["pixel_size"](row["pixel_size"]),
+        FORMS["hand"](row["hand"]),
     ]
 
 
-def _range(values: list[float] | None, form: str, scale: float = 1.0) -> str:
+def _range(values: list[float] | None, quantity: str) -> str:
+    from tomoset.check.shown import FORMS, UNKNOWN
+
     if values is None:
-        return "-"
-    low, high = (form.format(v * scale) for v in values)
+        return UNKNOWN
+    low, high = map(FORMS[quantity], values)
     return low if low == high else f"{low}..{high}"
 
 

@@ -144,10 +144,8 @@ class HandDone(Done[SeriesHand]):
         for name, result in self.results.items():
             contradicts = found.of(name) not in (None, result.in_set)
             yield (
-                f"{name:{width}}  {_said(found.series[name]):11}  odds {_odds(result.log_odds)}; "
-                f"rings in {result.shows_rings.sum()} of {len(result.rings)} images"
-                + f"; the set has {result.in_set:+d}"
-                * contradicts
+                f"{name:{width}}  {_said(found.series[name]):11}  {''.join(_lines(result))}"
+                + f"; the set has {result.in_set:+d}" * contradicts
             )
         if len(self.results) > 1:
             yield f"the set: {_said(found.hand)}, odds {_odds(found.log_odds)}"
@@ -172,6 +170,12 @@ def _odds(log_odds: float) -> str:
     if size >= 6:
         return f"over a million to 1 for {favoured}"
     return f"{10**size:.{'3g' if size < 3 else '0f'}} to 1 for {favoured}"
+
+
+def _lines(result: SeriesHand) -> Iterator[str]:
+    """What a series says by itself."""
+    rings = f"rings in {result.shows_rings.sum()} of {len(result.rings)} images"
+    yield f"odds {_odds(result.log_odds)}; {rings}"
 
 
 def _run(task: Task[FindHandOptions]) -> SeriesHand:
@@ -252,6 +256,7 @@ PROGRAM = Program(
     result=SeriesHand,
     run=_run,
     outputs=lambda task: [task.target("hand_{name}.star"), *task.figures("{name}")],
+    lines=_lines,
     computes_with=ctf_and_doses,
     depends=lambda task: replace(task.options, apply=False),
     draws=True,

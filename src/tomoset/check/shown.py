@@ -1,0 +1,65 @@
+"""How numbers of a set are shown to people: the same digits in a terminal and in a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+#: What stands where nothing is known.
+UNKNOWN = "-"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a quantity is shown.
+
+    Parameters
+    ----------
+    digits : str
+        As `format` takes them.
+    scale : float
+        From the unit of the model to that which people read.
+    unit : str
+        That one.
+    """
+
+    digits: str
+    scale: float = 1  # an int, so that counts stay whole
+    unit: str = ""
+
+    def __call__(self, value: Any) -> str:
+        """The number in its digits; what is no number, as it is.
+
+        Examples
+        --------
+        >>> FORMS["defocus"](28123.0), FORMS["axis"](None), FORMS["hand"](1)
+        ('2.8', '-', '+1')
+        """
+        if value is None or value != value:  # NaN
+            return UNKNOWN
+        if isinstance(value, bool | str):
+            return str(value)
+        return format(value * self.scale, self.digits)
+
+
+#: By quantity; a range shows its ends so.
+FORMS = {
+    "angle": Form(".0f", unit="°"),
+    "tilt": Form(".1f", unit="°"),
+    "axis": Form(".1f", unit="°"),
+    "dose": Form(".0f", unit="e/Å²"),
+    "defocus": Form(".1f", 1e-4, "µm"),
+    "fine_defocus": Form(".3f", 1e-4, "µm"),
+    "pixel_size": Form(".3g", unit="Å"),
+    "hand": Form("+d"),
+    "count": Form("d"),
+    "length_px": Form(".2f", unit="px"),
+    "length": Form(".2f", unit="Å"),
+    "degrees": Form(".2f", unit="°"),
+    "thickness": Form(".0f", unit="Å"),
+    "factor": Form(".4f"),
+    "scale": Form(".2f"),
+    "b_factor": Form(".0f", unit="Å²"),
+    "odds": Form("+.1f", unit="ln"),
+    "text": Form(""),
+}

@@ -1,0 +1,223 @@
+"""Small pictures of large images, for a page: grey, JPEG, the first row at the bottom."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from tomoset.errors import ModelError, TomosetError, UnsupportedError
+from tomoset.figures._style import binned, grey_levels
+from tomoset.images.mrc import stack_path
+from tomoset.images.stack import open_stack
+from tomoset.model import Tomogram
+
+Grey = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.float32]
+
+#: Slices of a volume of which the picture is the mean, at most.
+_SLICES = 5
+_QUALITY = 62
+#: Tiles of a strip are this wide where there is room, and no narrower than the second [px].
+_TILE, _NARROW = 112, 28
+_COLUMNS = 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture in a page.
+
+    Parameters
+    ----------
+    uri : Markup
+        Its content.
+    width, height : int
+        Of the picture [px].
+    factor : float
+        Pixels of the image for each of it.
+    """
+
+    uri: Markup
+    width: int
+    height: int
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """Why there is no picture."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small:
+    """An image, small, with its grey levels.
+
+    Parameters
+    ----------
+    grey : (h, w) uint8 array
+        The first row is the lowest of the picture.
+    factor : int
+        Pixels of the image for each of it.
+    """
+
+    grey: Grey
+    factor: int
+
+
+def small(image: npt.NDArray[np.generic], largest: int) -> Small:
+    """An image of no more than so many pixels along a side."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        means, factor = binned(np.asarray(image, np.float32), largest)
+        low, high = grey_levels(means)
+        grey = np.nan_to_num((means - low) / (high - low) * 255, nan=0.0).clip(0, 255)
+    return Small(grey=grey.astype(np.uint8), factor=factor)
+
+
+def jpeg(grey: Grey, quality: int = _QUALITY) -> bytes:
+    """A picture as a JPEG file; its first row is the lowest."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(grey[::-1])).save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def picture(of: Small) -> Picture:
+    """What a page shows of an image."""
+    return _picture(jpeg(of.grey), of.grey.shape, of.factor)
+
+
+def _picture(file: bytes, shape: tuple[int, ...], factor: float) -> Picture:
+    uri = Markup("data:image/jpeg;base64,") + Markup(base64.b64encode(file).decode("ascii"))
+    return Picture(uri=uri, width=shape[1], height=shape[0], factor=factor)
+
+
+def tilt_image(t: Tomogram, i: int) -> npt.NDArray[np.generic]:
+    """Tilt image i, from 0, as its file has it.
+
+    Raises
+    ------
+    TomosetError
+        If it is not there, or is no image.
+    """
+    path, section = t.image_sections()[i]
+    with open_stack(path) as stack:
+        return stack.read(section)
+
+
+def tilt_picture(t: Tomogram, i: int | None, largest: int) -> Picture | Missing:
+    """A tilt image, small; or why it cannot be shown."""
+    if i is None:
+        return Missing(reason="there are no tilt images")
+    try:
+        return picture(small(tilt_image(t, i), largest))
+    except (TomosetError, OSError, ValueError) as problem:
+        return Missing(reason=str(problem))
+
+
+def volume_slice(t: Tomogram, i: int | None = None, slices: int = 1) -> npt.NDArray[np.generic]:
+    """A section of the tomogram's volume across z: slice i from 0, or the mean of the middle ones.
+
+    Raises
+    ------
+    TomosetError
+        If there is no volume, or it cannot be read.
+    """
+    made = t.reconstruction
+    path = None if made is None else made.path or made.half1
+    if path is None:
+        raise ModelError(f"tomogram {t.name!r} names no volume")
+    if path.endswith(".zarr"):
+        raise UnsupportedError(f"{path}: sections of Zarr are not shown")
+    with open_stack(stack_path(path)) as stack:
+        if i is not None:
+            return stack.read(i)
+        first = max(0, (stack.n_images - slices) // 2)
+        some = range(first, min(first + slices, stack.n_images))
+        return np.asarray(np.mean([stack.read(k) for k in some], axis=0, dtype=np.float32))
+
+
+def volume_picture(t: Tomogram, largest: int) -> Picture | Missing | None:
+    """The middle of the tomogram; None if there is no volume."""
+    if t.reconstruction is None or not (t.reconstruction.path or t.reconstruction.half1):
+        return None
+    try:
+        return picture(small(volume_slice(t, slices=_SLICES), largest))
+    except (TomosetError, OSError, ValueError) as problem:
+        return Missing(reason=str(problem))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """All tilt images as one picture.
+
+    Parameters
+    ----------
+    picture : Picture
+        Of all tiles.
+    order : list of int
+        Tilt images, from 0, in the order of the tiles.
+    corners : list of (int, int)
+        Upper left corner of each tile in the picture [px].
+    tile : (int, int)
+        Width and height of a tile [px].
+    """
+
+    picture: Picture
+    order: list[int]
+    corners: list[tuple[int, int]]
+    tile: tuple[int, int]
+
+
+def strip(t: Tomogram, order: Sequence[int], room: int) -> Strip | Missing:
+    """All tilt images, in this order, in no more bytes of a page than there is room."""
+    try:
+        tiles = [small(tilt_image(t, i), _TILE) for i in order]
+    except (TomosetError, OSError, ValueError) as problem:
+        return Missing(reason=str(problem))
+    if len({one.grey.shape for one in tiles}) != 1:
+        return Missing(reason=f"tomogram {t.name!r}: its tilt images are not of one size")
+    for every, quality in _smaller(tiles[0].grey.shape):
+        shown = [_every(one, every) for one in tiles]
+        made = _montage(shown, list(order), quality)
+        if len(made.picture.uri) <= room:
+            break
+    return made
+
+
+def _smaller(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """By how much tiles are binned once more, and the quality, each taking less room."""
+    for every in range(1, 6):
+        if every == 1 or max(shape) // every >= _NARROW:
+            yield every, _QUALITY
+            yield every, _QUALITY // 2
+
+
+def _every(one: Small, every: int) -> Small:
+    if every == 1:
+        return one
+    means, factor = binned(one.grey.astype(np.float32), math.ceil(max(one.grey.shape) / every))
+    return Small(grey=means.astype(np.uint8), factor=one.factor * factor)
+
+
+def _montage(tiles: Sequence[Small], order: list[int], quality: int) -> Strip:
+    height, width = tiles[0].grey.shape
+    rows = math.ceil(len(tiles) / _COLUMNS)
+    columns = math.ceil(len(tiles) / rows)
+    whole = np.full((rows * height, columns * width), 255, np.uint8)
+    corners = []
+    for k, tile in enumerate(tiles):
+        row, column = divmod(k, columns)
+        corners.append((column * width, row * height))
+        low = (rows - 1 - row) * height
+        whole[low : low + height, column * width : (column + 1) * width] = tile.grey
+    made = _picture(jpeg(whole, quality), whole.shape, tiles[0].factor)
+    return Strip(picture=made, order=order, corners=corners, tile=(width, height))

@@ -1,0 +1,192 @@
+"""What programs have left of a set: their results, as they were recorded, and what these add.
+
+A program's words are shown whatever it is. One whose result has numbers of a series or of tilt
+images that are to be columns, charts or drawings has a reader in `READERS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.align.resolution import supported_resolution
+from tomoset.check.shown import FORMS
+from tomoset.errors import TomosetError
+from tomoset.files import file_name
+from tomoset.model import Tomogram
+
+if TYPE_CHECKING:
+    from tomoset.programs._program import Program
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Said:
+    """What the result of a program adds to what is known of a series.
+
+    Parameters
+    ----------
+    row : mapping
+        Of the series, by the keys of `tomoset.report._columns.SERIES`.
+    tilts : mapping of str to (n_tilts,) array
+        Of its tilt images, by the keys of `tomoset.report._columns.TILTS`.
+    lines : tuple of str
+        Words, besides those that the program itself has.
+    """
+
+    row: Mapping[str, Any] = field(default_factory=dict)
+    tilts: Mapping[str, Array] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """The result of a program for one series.
+
+    Parameters
+    ----------
+    program : str
+        As a user types it.
+    folder : str
+        In which it was recorded.
+    lines : tuple of str
+        What the program tells of it.
+    said : Said
+        What it adds.
+    """
+
+    program: str
+    folder: str
+    lines: tuple[str, ...]
+    said: Said
+
+
+def _by_beads(result: Any, t: Tomogram) -> Said:
+    row: dict[str, Any] = {"beads": result.beads}
+    if result.level is not None:
+        row["inclination"] = result.level[0]
+    if (fit := result.fit) is not None:
+        row |= {"residual": fit.residual, "leave_out": fit.leave_out}
+        row |= _known_to(fit.expected, t)
+    return Said(row=row)
+
+
+def _by_particles(result: Any, t: Tomogram) -> Said:
+    row = {} if result.residual is None else {"residual": result.residual}
+    return Said(row=row | _known_to(result.expected, t))
+
+
+def _known_to(expected: float | None, t: Tomogram) -> dict[str, Any]:
+    """How well an alignment is known, and what resolution that supports."""
+    if expected is None or not np.isfinite(expected):
+        return {}
+    pixel = t.optics.pixel_size
+    supports = {} if pixel is None else {"resolution": supported_resolution(expected * pixel)}
+    return {"expected": expected, **supports}
+
+
+def _found_beads(result: Any, _: Tomogram) -> Said:
+    known = {} if result.residual is None else {"residual": result.residual}
+    return Said(row={"beads": result.beads, **known})
+
+
+def _hand(result: Any, _: Tomogram) -> Said:
+    tilts = {
+        "rings": result.rings,
+        "defocus_rings": result.defocus,
+        "error_defocus_rings": result.error,
+    }
+    inclined = float(np.hypot(*result.inclined))
+    return Said(row={"hand_log_odds": result.log_odds, "inclination": inclined}, tilts=tilts)
+
+
+def _volumes(result: Any, _: Tomogram) -> Said:
+    voxels = " x ".join(map(str, result.voxels))
+    return Said(lines=(f"{voxels} voxels of {FORMS['pixel_size'](result.pixel_size)} Å",))
+
+
+#: What a program's result adds, by the program's name. Later ones have the last word.
+READERS: Mapping[str, Callable[[Any, Tomogram], Said]] = {
+    "find-fiducials": _found_beads,
+    "align fiducials": _by_beads,
+    "align particles": _by_particles,
+    "hand": _hand,
+    "reconstruct": _volumes,
+}
+
+
+class Results:
+    """What is recorded in the folders in which a set, and those that it was made of, were written.
+
+    Parameters
+    ----------
+    folders : sequence of str
+        The earliest first.
+    """
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._folders = list(dict.fromkeys(folders))
+        #: Records that could not be read, and why.
+        self.problems: list[str] = []
+
+    @cached_property
+    def _programs(self) -> list[tuple[str, str, Path, Program[Any, Any]]]:
+        """Name, folder, records and program, of those that have left something."""
+        from tomoset.programs import PROGRAMS, program
+
+        places = [(folder, _run_folders(folder)) for folder in self._folders]
+        found = []
+        for name in PROGRAMS if any(there for _, there in places) else ():
+            one = program(name)
+            for folder, there in places:
+                records = one.records(folder).folder
+                if records.name in there:
+                    found.append((name, folder, records, one))
+        return sorted(found, key=lambda one: self._folders.index(one[1]))
+
+    def of(self, t: Tomogram) -> list[Found]:
+        """What programs have found of a series, the earliest first."""
+        return list(self._found(t))
+
+    def _found(self, t: Tomogram) -> Iterator[Found]:
+        for name, folder, records, program in self._programs:
+            path = records / f"{file_name(t.name)}.json"
+            if not path.is_file():
+                continue
+            try:
+                record = json.loads(path.read_bytes())
+                if record.get("name") != t.name or "result" not in record:
+                    continue  # of another series, or begun and not done
+                result = program.read(_placed(record["result"], folder))
+                said = READERS[name](result, t) if name in READERS else Said()
+                lines = (*program.lines(result), *said.lines)
+            except (TomosetError, OSError, LookupError, TypeError, ValueError, AttributeError) as e:
+                self.problems.append(f"{path}: what {name} left cannot be read ({e})")
+                continue
+            fits = {k: v for k, v in said.tilts.items() if len(v) == t.n_tilts}
+            said = Said(row=said.row, tilts=fits)
+            yield Found(program=name, folder=folder, lines=lines, said=said)
+
+
+def _run_folders(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(name for name in os.listdir(folder) if name.startswith("run_"))
+    except OSError:
+        return frozenset()
+
+
+def _placed(recorded: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+    """A record whose arrays are where the folder is now, wherever the program was started."""
+    arrays = recorded.get("arrays")
+    if arrays is None or os.path.isfile(arrays):
+        return recorded
+    return {**recorded, "arrays": os.path.join(folder, *Path(arrays).parts[-2:])}
