@@ -63,3 +63,14 @@ FORMS = {
     "odds": Form("+.1f", unit="ln"),
     "text": Form(""),
 }
+
+
+def short(value: float) -> str:
+    """A size, three digits of it; 0 where it is that of digits in files.
+
+    Examples
+    --------
+    >>> short(2e-13), short(0.12345), short(12345.6)
+    ('0', '0.123', '12346')
+    """
+    return "0" if value < 5e-4 else f"{value:.3g}" if value < 1000 else f"{value:.0f}"

@@ -53,6 +53,7 @@ COMMANDS = (
     Entry("info", "Show a tomogram set at a glance.", "info:info"),
     Entry("check", "Find what is wrong with a tomogram set.", "check:check"),
     Entry("report", "Show a set as a page: numbers, pictures, plots.", "report:report"),
+    Entry("view", "Look at the images of a set in a browser.", "view:view"),
 )
 
 

@@ -23,14 +23,3 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(printable, row))
     Console(highlight=False, width=_WIDEST).print(table)
-
-
-def short(value: float) -> str:
-    """A size, three digits of it; 0 where it is that of digits in files.
-
-    Examples
-    --------
-    >>> short(2e-13), short(0.12345), short(12345.6)
-    ('0', '0.123', '12346')
-    """
-    return "0" if value < 5e-4 else f"{value:.3g}" if value < 1000 else f"{value:.0f}"

@@ -16,7 +16,7 @@ from tomoset.cli._shell import (
     quick_start,
     say,
 )
-from tomoset.cli._table import print_table, short
+from tomoset.cli._table import print_table
 from tomoset.errors import some_of
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def _tell(found: ProjectDiff, old: str, new: str) -> None:
 
 
 def _cells(one: SeriesDiff) -> list[str]:
+    from tomoset.check.shown import short
+
     old, new, both = one.tilts
     found, values = one.geometry, one.values
     tilts = str(both) if old == new == both else f"{both} of {old}, {new}"
@@ -110,6 +112,8 @@ def _cells(one: SeriesDiff) -> list[str]:
 
 
 def _particles(one: SeriesDiff) -> str:
+    from tomoset.check.shown import short
+
     found = one.particles
     if found is None:
         return "-"
@@ -162,6 +166,8 @@ def _text(value: Any) -> str:
 
 
 def _both(spread: Spread | None, scale: float = 1.0) -> str:
+    from tomoset.check.shown import short
+
     if spread is None:
         return "-"
     return f"{short(spread.median * scale)}, {short(spread.worst * scale)}"

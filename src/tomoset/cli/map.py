@@ -16,7 +16,7 @@ from tomoset.cli._shell import (
     quick_start,
     say,
 )
-from tomoset.cli._table import print_table, short
+from tomoset.cli._table import print_table
 from tomoset.cli.import_particles import volume_options
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ def map_sets(sources: tuple[str, ...], as_json: bool, strict: bool, **given: Any
 
 
 def _cells(one: Mapped) -> list[str]:
+    from tomoset.check.shown import short
+
     found = one.residual
     return [
         one.name if one.name == one.new_name else f"{one.name} -> {one.new_name}",

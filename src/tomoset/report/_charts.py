@@ -78,14 +78,13 @@ class Curve:
         From 0; colours, dashes and marks differ by it.
     column : Column
         What is shown.
-    line, dots, bars : str
-        Paths of SVG: through the points, at the points, and of standard deviations.
+    line, bars : str
+        Paths of SVG: through the points, which have marks, and of standard deviations.
     """
 
     style: int
     column: Column
     line: str
-    dots: str
     bars: str
 
 
@@ -183,7 +182,6 @@ def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, A
                 style=chart.keys.index(column.key),
                 column=column,
                 line="M" + "L".join(f"{a} {b}" for a, b in known),
-                dots="".join(f"M{a} {b}h0" for a, b in known),
                 bars="".join(bars),
             )
         )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import TomosetError
+from tomoset.errors import ModelError, TomosetError
 from tomoset.figures._style import arrow_factor, length, nice, number
 from tomoset.report._gather import Series
 from tomoset.report._pictures import Picture, Strip
+from tomoset.report._sight import on_plane
 
 Array = npt.NDArray[np.float64]
 
@@ -77,11 +77,9 @@ def footprint(series: Series, tilt: int) -> Array | None:
         return None
     width, height = t.image_size
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
-    matrix, middle = t.projections[tilt], (t.size[2] - 1) / 2
     try:
-        offset = matrix[:2, 3] + matrix[:2, 2] * middle
-        return np.asarray(np.linalg.solve(matrix[:2, :2], (corners - offset).T).T)
-    except np.linalg.LinAlgError:  # seen edge-on
+        return on_plane(t, tilt, corners, (t.size[2] - 1) / 2)[:, :2]
+    except ModelError:  # seen edge-on
         return None
 
 
@@ -257,7 +255,7 @@ class _Frame:
 
 def _arrow(start: list[float], end: list[float], head: bool) -> str:
     (x, y), (u, v) = start, end
-    line = f"M{x:.1f} {y:.1f}L{u:.1f} {v:.1f}"
+    line = f"M{x:.1f} {y:.1f}l{u - x:.1f} {v - y:.1f}"
     far = math.hypot(u - x, v - y)
     if not head or far < 2:
         return line
@@ -285,7 +283,7 @@ def through_tilts(series: Series, of: Strip) -> Drawing:
             at = t.project(chosen)
         except TomosetError:
             continue
-        marks.append(Mark(f"ring {kind}", "".join(_rings(at, of))))
+        marks.append(Mark(f"ring {kind}", _in_tiles(at, of)))
         words += f" Circles: where {len(chosen)} of {len(points)} {kind}s should be."
     return Drawing(
         title="All tilt images",
@@ -299,17 +297,15 @@ def through_tilts(series: Series, of: Strip) -> Drawing:
     )
 
 
-def _rings(at: Array, of: Strip) -> Iterator[str]:
-    """Circles about points in the tiles that show them."""
+def _in_tiles(at: Array, of: Strip) -> str:
+    """A path through points in the tiles that show them; marks of the page are drawn at each."""
     width, height = of.tile
-    radius = max(1.5, width / 24)
-    for (x, y), i in zip(of.corners, of.order, strict=True):
+    placed = []
+    for corner, i in zip(of.corners, of.order, strict=True):
         place = (at[i] + 0.5) / of.picture.factor
         inside = ((place >= 0) & (place <= [width, height])).all(axis=1)
-        for u, v in place[inside].tolist():
-            r = f"{radius:.1f}"
-            yield f"M{x + u - radius:.1f} {y + height - v:.1f}a{r} {r} 0 1 0 {2 * radius:.1f} 0"
-            yield f"a{r} {r} 0 1 0 {-2 * radius:.1f} 0"
+        placed.append(place[inside] * [1, -1] + [0, height] + corner)
+    return polygon(np.concatenate(placed), close=False)
 
 
 def polygon(points: Array, *, close: bool = True) -> str:

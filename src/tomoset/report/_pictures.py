@@ -24,8 +24,9 @@ Pixels = npt.NDArray[np.float32]
 #: Slices of a volume of which the picture is the mean, at most.
 _SLICES = 5
 _QUALITY = 62
-#: Tiles of a strip are this wide where there is room, and no narrower than the second [px].
-_TILE, _NARROW = 112, 28
+#: Tiles of a strip are this wide where there is room, and no narrower than the second [px]; a pixel
+#: of noise takes this part of a byte in a page, about.
+_TILE, _NARROW, _BYTES = 112, 28, 0.4
 _COLUMNS = 14
 
 
@@ -179,8 +180,10 @@ class Strip:
 
 def strip(t: Tomogram, order: Sequence[int], room: int) -> Strip | Missing:
     """All tilt images, in this order, in no more bytes of a page than there is room."""
+    fits = math.sqrt(room / (len(order) * _BYTES))
+    largest = min(max(round(fits), _NARROW), _TILE)
     try:
-        tiles = [small(tilt_image(t, i), _TILE) for i in order]
+        tiles = [small(tilt_image(t, i), largest) for i in order]
     except (TomosetError, OSError, ValueError) as problem:
         return Missing(reason=str(problem))
     if len({one.grey.shape for one in tiles}) != 1:
@@ -209,7 +212,15 @@ def _every(one: Small, every: int) -> Small:
 
 
 def _montage(tiles: Sequence[Small], order: list[int], quality: int) -> Strip:
+    whole, corners = montage([tile.grey for tile in tiles])
+    made = _picture(jpeg(whole, quality), whole.shape, tiles[0].factor)
     height, width = tiles[0].grey.shape
+    return Strip(picture=made, order=order, corners=corners, tile=(width, height))
+
+
+def montage(tiles: Sequence[Grey]) -> tuple[Grey, list[tuple[int, int]]]:
+    """Images of one size side by side, and the upper left corner of each [px]."""
+    height, width = tiles[0].shape
     rows = math.ceil(len(tiles) / _COLUMNS)
     columns = math.ceil(len(tiles) / rows)
     whole = np.full((rows * height, columns * width), 255, np.uint8)
@@ -218,6 +229,5 @@ def _montage(tiles: Sequence[Small], order: list[int], quality: int) -> Strip:
         row, column = divmod(k, columns)
         corners.append((column * width, row * height))
         low = (rows - 1 - row) * height
-        whole[low : low + height, column * width : (column + 1) * width] = tile.grey
-    made = _picture(jpeg(whole, quality), whole.shape, tiles[0].factor)
-    return Strip(picture=made, order=order, corners=corners, tile=(width, height))
+        whole[low : low + height, column * width : (column + 1) * width] = tile
+    return whole, corners

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tomoset.check.shown import short
 from tomoset.report._charts import charts
 from tomoset.report._columns import SERIES, TILTS, known_columns, table
 from tomoset.report._drawings import (
@@ -23,6 +24,9 @@ from tomoset.report._drawings import (
 )
 from tomoset.report._gather import Series
 from tomoset.report._pictures import Missing, Picture, Strip, strip, tilt_picture, volume_picture
+
+#: From here on a picture is large [px].
+_LARGE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +41,14 @@ class Pictures:
         The middle of the tomogram, if there is a volume.
     strip : Strip or Missing or None
         All tilt images; None if they are not shown.
+    large : bool
+        Whether there is room for large ones.
     """
 
     tilt: Picture | Missing | None
     slice: Picture | Missing | None
     strip: Strip | Missing | None
+    large: bool
 
 
 def pictures(
@@ -55,6 +62,7 @@ def pictures(
         tilt=tilt_picture(t, series.central, largest) if central else None,
         slice=volume_picture(t, largest) if central else None,
         strip=strip(t, order, room) if all_tilts and t.n_tilts else None,
+        large=largest >= _LARGE,
     )
 
 
@@ -95,7 +103,8 @@ def _geometry(series: Series, _: Pictures) -> dict[str, Any] | None:
 
 
 def _fields(series: Series, shown: Pictures) -> list[Any]:
-    behind = shown.tilt if isinstance(shown.tilt, Picture) else None
+    # Where a file holds many series, the same picture is not in it twice.
+    behind = shown.tilt if isinstance(shown.tilt, Picture) and shown.large else None
     return [one for one in (residual_vectors(series, behind), deformation(series)) if one]
 
 
@@ -121,7 +130,7 @@ def _change(series: Series, _: Pictures) -> list[tuple[str, str]]:
     if one.geometry is not None:
         spreads = {"images (px)": one.geometry.pixels, **one.geometry.values, **spreads}
     said += [
-        (what.replace("_", " "), f"{spread.median:.3g}, {spread.worst:.3g}")
+        (what.replace("_", " "), f"{short(spread.median)}, {short(spread.worst)}")
         for what, spread in spreads.items()
     ]
     fields = ((k.replace("_", " "), f"{a} → {b}") for k, (a, b) in one.fields.items())

@@ -27,14 +27,14 @@ from tomoset.run import VERSION
 
 #: Up to so many series all is one file; with more, each has a page beside the overview.
 ONE_FILE = 200
-#: Bytes that strips of all tilt images may take: together in one file, or in a page of its own.
-_ROOM_TOGETHER, _ROOM_ALONE = 5_500_000, 400_000
+#: Bytes that one file of many series may have, what a series takes of them besides its strip of all
+#: tilt images, and what a strip takes at least and at most.
+_FILE, _REST, _LEAST, _MOST = 9_400_000, 72_000, 10_000, 400_000
 #: Bytes of tilt images that are read without being asked for.
 _READ = 8 << 30
-#: Pictures in the table, by how many series there are at most [px].
-_THUMBS = ((ONE_FILE, 80), (1000, 64), (10**9, 44))
-#: Largest picture of a page [px], where there are more series than these.
-_LARGE, _MANY, _SMALLER = 320, 40, 224
+#: With more series than these pictures are smaller: of the table, and of the page of a series [px].
+_MANY = 40
+_THUMBS, _LARGE = ((_MANY, 80), (1000, 64), (10**9, 44)), (320, 160)
 #: By this a report is known as ours, in the first bytes of a page.
 _MARK = b'<meta name="generator" content="tomoset'
 
@@ -180,15 +180,15 @@ class _Maker:
         self._pages = Pages(
             Shortened(_known_paths(found), keep=wanted.paths),
             version=VERSION,
-            of=_shown_path(found.path),
+            of=os.path.relpath(found.project.tomograms.path or found.path),
             n_series=self._n,
             paged=folder is not None,
             home=Markup("") if folder is None else _up(target),
         )
         self._thumb = next(size for most, size in _THUMBS if self._n <= most)
-        self._large = _LARGE if self._n <= _MANY or folder is not None else _SMALLER
-        together = _ROOM_TOGETHER // max(self._n, 1)
-        self._room = _ROOM_ALONE if folder is not None else min(together, _ROOM_ALONE)
+        self._crowded = folder is None and self._n > _MANY
+        room = _FILE // max(self._n, 1) - _REST
+        self._room = min(max(room, _LEAST), _MOST) if folder is None else _MOST
 
     def overview(self) -> str:
         """The page that is opened; pages of single series are written on the way."""
@@ -243,7 +243,7 @@ class _Maker:
         try:
             shown = pictures(
                 series,
-                self._large,
+                _LARGE[self._crowded],
                 self._room,
                 central=self._images != "none",
                 all_tilts=self._images == "all",
@@ -278,10 +278,6 @@ def _known_paths(found: Gathered) -> Iterator[str]:
     yield os.path.abspath(found.path)
     yield os.path.join(os.path.expanduser("~"), "here")
     yield from found.project.named_files()
-
-
-def _shown_path(path: str) -> str:
-    return os.path.normpath(path)
 
 
 def _up(target: str) -> Markup:
