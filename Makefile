@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo docs test test-all fuzz mutate check format bench clean
+.PHONY: install demo docs test test-all test-browser fuzz mutate check format bench clean
 
 install: $(STAMP)
 
@@ -26,7 +26,13 @@ test: install
 	$(BIN)/python -m pytest -n 2
 
 test-all: install
-	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+	$(BIN)/python -m pytest -n 2 -m 'not browser'
+
+# A report and the viewer in a real browser, which the system has to bring.
+test-browser: install
+	@command -v chromium chromium-browser google-chrome > /dev/null || { echo 'needs Chromium: apt-get install chromium'; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	$(BIN)/python -m pytest -m browser tests/browser
 
 fuzz: install
 	$(BIN)/python -m tests.fuzzing 10000 1

@@ -57,7 +57,18 @@ DOOR: dict[str, int] = {
 }
 CIRCLES: dict[str, set[str]] = {}
 HEAVY = {
-    *("scipy", "numba", "mrcfile", "rich", "jinja2", "matplotlib", "PIL", "pandas", "tifffile", "zarr"),
+    *(
+        "scipy",
+        "numba",
+        "mrcfile",
+        "rich",
+        "jinja2",
+        "matplotlib",
+        "PIL",
+        "pandas",
+        "tifffile",
+        "zarr",
+    ),
     *("dask", "distributed", "dask_jobqueue", "cupy", "cupyx", "threadpoolctl"),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
 from tomoset.cli._shell import collected_warnings, print_warnings, say
@@ -43,8 +45,8 @@ def view(path: str, name: str | None, port: int, opened: bool, napari: bool) -> 
             import webbrowser
 
             webbrowser.open(server.address)
-        try:
+        # What is odd about images that are looked at is seen in them.
+        with collected_warnings(strict=False), contextlib.suppress(KeyboardInterrupt):
             server.serve()
-        except KeyboardInterrupt:
-            say("ended", err=True)
+        say("ended", err=True)
     return 0

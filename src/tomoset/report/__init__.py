@@ -6,6 +6,7 @@
 ``_columns``    what the overview has of a series, and the tables of one of each tilt image: lists
 ``_charts``     `CHARTS`, a list: what is drawn by tilt, as SVG
 ``_drawings``   the specimen's box, beads and fields of arrows, as SVG
+``_points``     beads and particles of each tomogram
 ``_sight``      which point of the specimen a place in an image may be
 ``_pictures``   images, small, as JPEG
 ``_sections``   `SECTIONS`, a list: what the page of a series has

@@ -23,6 +23,7 @@ from tomoset.project.diff import SeriesDiff
 from tomoset.project.diff import diff as compared
 from tomoset.project.history import Step, ancestry
 from tomoset.project.metrics import series_table, tilt_table
+from tomoset.report._points import Points
 from tomoset.report._results import Found, Results
 
 Array = npt.NDArray[np.float64]
@@ -146,14 +147,12 @@ class Gathered:
 
     def series(self) -> Iterator[Series]:
         """Each series with all that is known of it, one at a time."""
-        particles = vars(self.project)["particles"]
-        inside = {} if particles is None else particles.by_tomogram()
+        points = Points(self.project)
         for name, t in self.project.tomograms.items():
             beads = self._beads(t)
             off = None if beads is None else self._off(t, beads)
             found = tuple(self.results.of(t))
             tilts = self._tilts(t, off, found)
-            points = None if particles is None else particles.positions[inside.get(name, [])]
             row = self._row(t, tilts, beads, off, found)
             self.rows[name] = row
             yield Series(
@@ -162,7 +161,7 @@ class Gathered:
                 tilts=tilts,
                 fiducials=beads,
                 off=off,
-                particles=points,
+                particles=points.particles(name),
                 problems=self.of_series.get(name, ()),
                 found=found,
                 change=self.changes.get(name),
@@ -278,6 +277,7 @@ def gather(path: StrPath, compare: StrPath | None = None, more: Sequence[str] = 
         remarks.append(f"in one of the two sets alone: {some_of(only)}")
     table = series_table(project, problems)
     rows = (dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True))
+    said = {*tomograms, *(failure.name for failure in reading.failures)}
     by_series: dict[str, list[Problem]] = {}
     for problem in problems:
         by_series.setdefault(problem.tomogram or "", []).append(problem)
@@ -286,7 +286,7 @@ def gather(path: StrPath, compare: StrPath | None = None, more: Sequence[str] = 
         project=project,
         rows={row["name"]: row for row in rows},
         failures=tuple((f.name, str(f.error)) for f in reading.failures),
-        problems=tuple(p for p in problems if p.tomogram not in tomograms),
+        problems=tuple(p for p in problems if p.tomogram not in said),
         of_series={name: tuple(found) for name, found in by_series.items()},
         about=overview(project),
         steps=tuple(steps),

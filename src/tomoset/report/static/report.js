@@ -2,6 +2,8 @@
 // What a report does: its table sorts and filters, points over the set choose rows, charts by tilt
 // tell their numbers, and the specimen's box turns. All numbers are those that tables show.
 const ROWS = 100;
+// Columns that count.
+const WHOLE = new Set(["place", "tilts", "excluded", "beads", "particles", "errors", "warnings"]);
 const SVG = "http://www.w3.org/2000/svg";
 
 function shape(name, attributes, parent) {
@@ -240,11 +242,11 @@ class Plot {
     this.svg.setAttribute("aria-label", `${title(this.y)} over ${title(this.x)}; the table has it`);
     const across = (x) => left + ((x - a) / (b - a)) * (right - left);
     const up = (y) => bottom - ((y - c) / (d - c)) * (bottom - top);
-    for (const [y, text] of ticks(c, d, 4, this.y.value === "place")) {
+    for (const [y, text] of ticks(c, d, 4, WHOLE.has(this.y.value))) {
       shape("path", { class: "grid", d: `M${left} ${up(y)}H${right}` }, this.svg);
       shape("text", { class: "up", x: left - 5, y: up(y) + 3.5 }, this.svg).textContent = text;
     }
-    for (const [x, text] of ticks(a, b, 5, this.x.value === "place")) {
+    for (const [x, text] of ticks(a, b, 5, WHOLE.has(this.x.value))) {
       shape("text", { class: "across", x: across(x), y: bottom + 14 }, this.svg).textContent = text;
     }
     shape("path", { class: "frame", d: `M${left} ${top}V${bottom}H${right}` }, this.svg);

@@ -18,6 +18,7 @@ from tomoset.report._drawings import some
 from tomoset.report._page import Pages, asset, policy
 from tomoset.report._paths import Shortened
 from tomoset.report._pictures import jpeg, montage, small, tilt_image, volume_slice
+from tomoset.report._points import Points
 from tomoset.report._sight import on_plane
 from tomoset.run import VERSION
 
@@ -73,10 +74,9 @@ class Answers:
             raise ModelError(f"no tomogram is called {first!r}; there are {some_names}")
         self._first = 0 if first is None else names.index(first)
         self._shortened = Shortened(project.named_files())
-        particles = vars(project)["particles"]
-        self._particles = {} if particles is None else particles.by_tomogram()
+        self._points = Points(project)
 
-    def told(self, problem: Exception) -> str:
+    def told(self, problem: Exception | str) -> str:
         """What is wrong, without absolute paths."""
         return self._shortened(str(problem))
 
@@ -111,27 +111,18 @@ class Answers:
                 "size": t.size,
                 "aligned": t.projections is not None,
                 "binning": None if made is None else made.binning,
-                "points": [] if t.projections is None else self._points(t),
+                "points": [] if t.projections is None else self._projected(t),
             }
         )
 
-    def _points(self, t: Tomogram) -> list[dict[str, Any]]:
-        beads = self.project.fiducials.get(t.name)
-        particles = vars(self.project)["particles"]
-        kinds: dict[str, Array | None] = {
-            "beads": None if beads is None else beads.points,
-            "particles": None
-            if particles is None
-            else particles.positions[self._particles.get(t.name, [])],
-        }
+    def _projected(self, t: Tomogram) -> list[dict[str, Any]]:
         return [
             {
                 "kind": kind,
                 "points": some(points, _POINTS).round(1).tolist(),
                 "at": t.project(some(points, _POINTS)).round(1).tolist(),
             }
-            for kind, points in kinds.items()
-            if points is not None and len(points)
+            for kind, points in self._points.of(t.name).items()
         ]
 
     def tilt(self, asked: Asked) -> Answer:

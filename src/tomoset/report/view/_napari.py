@@ -13,6 +13,7 @@ from tomoset.errors import TomosetError, UnsupportedError
 from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack
 from tomoset.model import Project
+from tomoset.report._points import Points
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,15 +46,7 @@ def layers(project: Project, name: str) -> Iterator[Layer]:
             scale = [made.binning or 1.0] * 3
             more = {"visible": False, "scale": scale}
             yield Layer(kind="image", name=f"{name}: tomogram", data=volume.read_all(), more=more)
-    beads = project.fiducials.get(name)
-    particles = vars(project)["particles"]
-    kinds = {
-        "beads": None if beads is None else beads.points,
-        "particles": None if particles is None else particles.in_tomogram(name).positions,
-    }
-    for kind, points in kinds.items():
-        if points is None or not len(points):
-            continue
+    for kind, points in Points(project).of(name).items():
         more = {"visible": False, "size": 10}
         yield Layer(kind="points", name=f"{kind} in space", data=points[:, ::-1], more=more)
         if t.projections is not None:

@@ -127,6 +127,9 @@ def _handler(server: Server, answers: Answers) -> Callable[..., BaseHTTPRequestH
                 answer, status = _said(str(problem)), HTTPStatus.BAD_REQUEST
             except (TomosetError, OSError) as problem:
                 answer, status = _said(answers.told(problem)), HTTPStatus.UNPROCESSABLE_ENTITY
+            except Exception as problem:  # a mistake in tomoset: the page says so, and goes on
+                told = answers.told(f"a mistake in tomoset, {type(problem).__name__}: {problem}")
+                answer, status = _said(told), HTTPStatus.INTERNAL_SERVER_ERROR
             self._send(answer, status)
 
         def _send(self, answer: Answer, status: HTTPStatus) -> None:

@@ -1,0 +1,369 @@
+"""A report is one page that says what the set says, whatever the set is called or lacks."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.builders.command import run
+from tests.builders.image_stacks import write_stack
+from tests.builders.pages import Page, hashed
+from tests.builders.random_projects import random_project, write_random_project
+from tomoset.align.resolution import supported_resolution
+from tomoset.check.shown import FORMS
+from tomoset.errors import FileAccessError, printable
+from tomoset.model import Fiducials, Observations, Project, TomogramSet
+from tomoset.programs import program
+from tomoset.programs._results import store
+from tomoset.programs.align_fiducials import AlignedByBeads, FitNumbers
+from tomoset.project import open_project
+from tomoset.project.metrics import series_table, tilt_table
+from tomoset.report import Options, _write, write_report
+from tomoset.report._columns import SERIES, TILTS, outlying
+from tomoset.report._page import Pages, named
+from tomoset.report._paths import Shortened
+from tomoset.report._sight import on_plane
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(1)>",
+    "</style></title>&lt;",
+    'it\'s "quoted"',
+    "\u202eRTL",
+    "x" * 4096,
+    "/etc/passwd",
+    "{{ 7*7 }}",
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def page(path: str | Path) -> Page:
+    return Page(Path(path).read_text(encoding="utf-8"))
+
+
+def write_hostile(names: list[str]) -> None:
+    """A set of these names, with a stack for the first."""
+    t = next(iter(random_project(1).tomograms.values()))
+    write_stack(Path("a.mrc"), t.n_tilts, t.need_image_size())
+    made = [replace(t, name=name, stack="a.mrc", deformation=None) for name in names]
+    tomograms = TomogramSet(made, format="relion5")
+    Project(tomograms=tomograms).write("p", "relion5")
+
+
+def write_result(folder: Path, name: str) -> AlignedByBeads:
+    """The record of an alignment by beads, as the program leaves it."""
+    numbers = FitNumbers(
+        observations=30,
+        outliers=2,
+        residual=0.412,
+        residual_nm=0.05,
+        leave_out=0.523,
+        leave_out_before=2.0,
+        expected=0.087,
+        model="shift free",
+        parameters=10,
+        unsupported=(),
+    )
+    result = AlignedByBeads(
+        fiducials="fiducials.star",
+        beads=12,
+        radius=50.0,
+        kept=None,
+        fit=numbers,
+        level=(1.25, 0.1),
+        motion=None,
+        image_size=(64, 50),
+        projections=np.eye(4)[None],
+        deviations={},
+        deformation=None,
+    )
+    records = program("align fiducials").records(str(folder))
+    records.folder.mkdir(parents=True, exist_ok=True)
+    stored = store(result, str(records.folder / f"{name}.npz"))
+    record = {"name": name, "result": {**stored, "files": {}, "of": ""}}
+    records.path(name).write_text(json.dumps(record))
+    return result
+
+
+def test_a_report_needs_nothing_else_and_may_do_nothing_else(here: Path) -> None:
+    write_random_project(2, "relion4", "p")
+    write_report("p", "r.html")
+    made = page("r.html")
+    (style,), (script,) = (
+        made.root.all("style"),
+        [one for one in made.root.all("script") if "type" not in one.attributes],
+    )
+    assert made.policy == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "style-src": hashed("".join(style.parts)),
+        "script-src": hashed("".join(script.parts)),
+    }
+    for one in made.everything:
+        for name, value in one.attributes.items():
+            assert not name.startswith("on"), one
+            assert name != "style", one
+            if name in ("src", "href"):
+                assert value.startswith(("data:", "#")), value
+    assert sum(p.stat().st_size for p in (files("tomoset.report") / "static").glob("*.js")) < 3e5  # type: ignore[attr-defined]
+
+
+def test_numbers_are_those_of_the_tables(here: Path) -> None:
+    write_random_project(2, "relion4", "p")
+    write_report("p", "r.html")
+    made, project = page("r.html"), open_project("p")
+    shown, said = made.table("set"), series_table(project)
+    assert shown["name"] == said["name"]
+    forms = {column.key: column.form for column in SERIES}
+    common = shown.keys() & said.keys() - {"name", "errors", "warnings"}
+    assert {"tilts", "axis", "tilt_max", "dose", "defocus", "hand", "pixel_size"} <= common
+    for key in common:
+        assert shown[key] == [forms[key](value) for value in said[key]], key
+    by_tilt, tilts = made.table("by-tilt"), tilt_table(project)
+    forms = {column.key: column.form for column in TILTS}
+    mine = [i for i, name in enumerate(tilts["series"]) if name == said["name"][0]]
+    common = by_tilt.keys() & tilts.keys()
+    assert {"tilt", "shift_x", "shift_y", "defocus", "dose", "nominal_tilt"} <= common
+    for key in common:
+        assert by_tilt[key] == [forms[key](tilts[key][i]) for i in mine], key
+
+
+def test_numbers_are_those_of_info(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_random_project(2, "relion4", "p")
+    write_report("p", "r.html")
+    rows = json.loads(run(capsys, "info", "p", "--json")[1])["tomograms"]
+    shown = page("r.html").table("set")
+    for key, said in (("axis", "tilt_axis"), ("pixel_size", "pixel_size"), ("hand", "hand")):
+        assert shown[key] == [FORMS[key](row[said]) for row in rows]
+    text = run(capsys, "info", "p")[1]
+    for name, axis in zip(shown["name"], shown["axis"], strict=True):
+        assert re.search(rf"(?m)^{name}.* {re.escape(axis)} ", text)
+
+
+def test_residuals_are_those_of_the_beads(here: Path) -> None:
+    project = random_project(3, series=1)
+    (t,) = project.tomograms.values()
+    points = project.fiducials[t.name].points
+    rng = np.random.default_rng(1)
+    off = rng.normal(0, 0.4, (t.n_tilts, len(points), 2))
+    tilt, bead = np.indices(off.shape[:2]).reshape(2, -1)
+    seen = Observations(bead=bead, tilt=tilt, points=(t.project(points) + off).reshape(-1, 2))
+    beads = {t.name: Fiducials(points=points, observations=seen)}
+    write_stack(Path("TS_01.mrc"), t.n_tilts, t.need_image_size())
+    project.with_sets(fiducials=beads).write("p", "relion4")
+    write_report("p", "r.html")
+    made = page("r.html")
+    expected = np.sqrt((off**2).sum(axis=2).mean(axis=1))
+    assert np.array(made.table("by-tilt")["residual"], float) == pytest.approx(expected, abs=6e-3)
+    total = math.sqrt((off**2).sum(axis=2).mean())
+    assert float(made.table("set")["residual"][0]) == pytest.approx(total, abs=6e-3)
+    assert "Residuals of beads" in made.root.text
+
+
+def test_what_programs_found_is_shown(here: Path) -> None:
+    write_random_project(2, "relion4", "p")
+    result = write_result(here / "p", "TS_02")
+    (here / "p/run_align_fiducials/TS_01.json").write_text("{ damaged")
+    made = write_report("p", "r.html")
+    shown = page("r.html").table("set")
+    at = shown["name"].index("TS_02")
+    assert result.fit is not None
+    assert shown["leave_out"][at] == f"{result.fit.leave_out:.2f}"
+    assert shown["residual"][at] == f"{result.fit.residual:.2f}"
+    assert shown["inclination"][at] == "1.25"
+    pixel = open_project("p").tomograms["TS_02"].need_pixel_size()
+    assert shown["resolution"][at] == f"{supported_resolution(0.087 * pixel):.2f}"
+    lines = list(program("align fiducials").lines(result))
+    assert all(line in page("r.html").root.text for line in lines)
+    assert any("TS_01.json" in remark for remark in made.remarks)
+    assert "what align fiducials left cannot be read" in page("r.html").root.text
+
+
+def test_results_and_history_of_earlier_sets_are_found(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion4", "p")
+    run(capsys, "select", "p", "--tn", "TS_0[12]", "-o", "a")
+    write_result(here / "a", "TS_01")
+    run(capsys, "select", "a", "--tn", "TS_01", "-o", "b")
+    assert run(capsys, "report", "b", "-o", "r.html")[0] == 0
+    made = page("r.html")
+    assert made.table("set")["leave_out"] == ["0.52"]
+    (history,) = made.root.all("ol", class_="history")
+    assert [one.text for one in history.all("code")] == [
+        "tomoset select p --tn TS_0[12] -o a",
+        "tomoset select a --tn TS_01 -o b",
+    ]
+
+
+def test_an_older_set_is_shown_beside(here: Path) -> None:
+    write_random_project(2, "relion4", "p")
+    project = open_project("p")
+    tomograms = []
+    for t in project.tomograms.values():
+        moved = np.array(t.projections)
+        moved[:, 0, 3] += np.linspace(0, 3, t.n_tilts)
+        tomograms.append(replace(t, projections=moved))
+    project.with_sets(tomograms=project.tomograms.with_tomograms(tomograms)).write("q", "relion4")
+    write_report("q", "r.html", Options(compare="p"))
+    made = page("r.html")
+    tilts = made.table("by-tilt")
+    moved_by = np.array(tilts["shift_x"], float) - np.array(tilts["shift_x_before"], float)
+    assert moved_by == pytest.approx(np.linspace(0, 3, len(moved_by)), abs=0.05)  # they are bent
+    assert "Before and after" in made.root.text
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: name[:12])
+def test_hostile_names_are_text(here: Path, name: str) -> None:
+    write_hostile([name, "TS_01"])
+    write_report("p", "r.html")
+    made = page("r.html")
+    assert made.table("set")["name"] == [printable(name), "TS_01"]
+    headings = [one.text for one in made.root.all("h2", class_="name")]
+    assert headings == [printable(name), "TS_01"]
+    scripts = [one for one in made.root.all("script") if "type" not in one.attributes]
+    assert len(scripts) == 1
+    assert not [one for one in made.everything if "onerror" in one.attributes]
+
+
+def test_what_no_file_can_hold_is_text_too() -> None:
+    pages = Pages(Shortened())
+    template = pages._environment.from_string("<p title='{{ name|verbatim }}'>{{ name|named }}</p>")
+    made = Page(template.render(name="a\nb\x00'<i>\u202e"))
+    assert [one.tag for one in made.everything] == ["", "p", "bdi"]
+    assert made.root.text == made.root.within[0].attributes["title"] == r"a\nb\x00'<i>\u202e"
+    assert named("<") == "<bdi>&lt;</bdi>"
+
+
+def test_there_are_no_absolute_paths_unless_asked(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion4", "p")
+    for path in here.glob("*.mrc"):
+        path.unlink()  # so that a message names them
+    # Paths as typed are in the history.
+    assert run(capsys, "select", str(here / "p"), "--tn", "*", "-o", str(here / "q"))[0] == 0
+    absolute = str(here / "q/tomograms.star")
+    made = write_report(absolute, "r.html")
+    text = Path("r.html").read_text()
+    assert made.series == 3
+    assert str(here) not in text
+    assert os.path.expanduser("~") + "/" not in text
+    assert "…/q" in text
+    write_report(absolute, "r.html", Options(paths=True))
+    assert str(here / "q") in Path("r.html").read_text()
+
+
+def test_paths_are_shortened_and_nothing_else() -> None:
+    short = Shortened(["/data/my project/TS 1.mrc"])
+    assert short("/data/my project/TS 1.mrc: none") == "…/TS 1.mrc: none"
+    assert short("in '/a/b/c.st' and \"/x\"") == "in '…/c.st' and \"…/x\""
+    assert short("Aligned/run_x/a.star, 1/2 e/Å²") == "Aligned/run_x/a.star, 1/2 e/Å²"
+    assert Shortened(keep=True)("/a/b") == "/a/b"
+
+
+def test_a_set_with_broken_parts_has_a_report_that_says_so(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion5", "p")
+    (here / "TS_01.mrc").unlink()
+    table = here / "p/tilt_series/TS_02.star"
+    table.write_text("data_\nloop_\n_rlnNothing #1\nx\n")
+    (here / "p/.tomoset").mkdir(exist_ok=True)
+    (here / "p/.tomoset/history.jsonl").write_text("no history\n")
+    code, out, errors = run(capsys, "report", "p", "-o", "r.html", "--json")
+    assert code == 1
+    assert "TS_02" in errors
+    said = json.loads(out)
+    assert said["series"] == 2
+    assert len(said["failures"]) == 1
+    assert any("history" in remark for remark in said["remarks"])
+    made = page("r.html")
+    (wrong,) = made.root.all("section", class_="wrong")
+    assert "TS_02" in wrong.text
+    assert made.table("set")["name"] == ["TS_01", "TS_03"]
+    assert "no tilt image" in made.root.text
+    assert "history" in made.root.all("details", class_="remarks")[0].text
+
+
+def test_other_files_are_not_replaced_and_reports_are(here: Path) -> None:
+    write_random_project(2, "relion4", "p")
+    Path("r.html").write_text("<p>mine</p>")
+    with pytest.raises(FileAccessError, match="overwrite"):
+        write_report("p", "r.html")
+    assert Path("r.html").read_text() == "<p>mine</p>"
+    write_report("p", "r.html", Options(overwrite=True))
+    write_report("p", "r.html")
+    with pytest.raises(FileAccessError, match="read by this command"):
+        write_report("p", "p/tomograms.star", Options(overwrite=True))
+
+
+def test_many_series_have_pages_of_their_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_write, "ONE_FILE", 2)
+    write_random_project(2, "relion4", "p")
+    made = write_report("p", "a report.html")
+    assert made.pages == "a report_files"
+    overview = page("a report.html")
+    links = [one.attributes["href"] for one in overview.root.all("a", class_="name")]
+    assert links == [f"a%20report_files/s{i}.html" for i in (1, 2, 3)]
+    assert not overview.root.all("article")
+    single = page("a report_files/s2.html")
+    assert single.root.all("h2", class_="name")[0].text == "TS_02"
+    hrefs = [one.attributes["href"] for one in single.root.all("nav")[0].all("a")]
+    assert hrefs == ["../a%20report.html#overview", "s1.html", "s3.html"]
+    assert single.policy["default-src"] == "'none'"
+    write_report("p", "a report.html")  # ours is replaced
+    Path("a report_files/s1.html").write_text("mine")
+    with pytest.raises(FileAccessError, match="overwrite"):
+        write_report("p", "a report.html")
+
+
+@pytest.mark.parametrize("images", ["all", "central", "none"])
+def test_images_are_as_asked(here: Path, images: _write.Images) -> None:
+    write_random_project(2, "relion4", "p", series=2)
+    write_report("p", "r.html", Options(images=images))
+    made = page("r.html")
+    shown = [one for one in made.everything if one.tag in ("img", "image")]
+    strips = 2 if images == "all" else 0
+    assert len([one for one in shown if one.tag == "img"]) == (0 if images == "none" else 4)
+    assert len([one for one in shown if one.tag == "image"]) == strips
+
+
+def test_what_stands_out_is_marked() -> None:
+    rng = np.random.default_rng(3)
+    numbers = [*rng.normal(0, 1, 50).tolist(), 9.0, -9.0, None]
+    assert outlying(numbers) == [*[""] * 50, "high", "low", ""]
+    assert outlying([41, 41, 41, 41, 40.9, 39]) == ["", "", "", "", "", "low"]
+    assert outlying([1.0, 100.0]) == ["", ""]
+
+
+def test_resolution_is_where_half_of_a_wave_is_left() -> None:
+    """By the mean of a wave over a Gaussian error, summed over its distribution."""
+    d = supported_resolution(math.sqrt(2) * 1.7)
+    x = np.linspace(-12 * 1.7, 12 * 1.7, 20001)
+    weight = np.exp(-0.5 * (x / 1.7) ** 2)
+    assert (weight * np.cos(2 * np.pi * x / d)).sum() / weight.sum() == pytest.approx(0.5, abs=1e-9)
+
+
+def test_lines_of_sight_meet_planes_where_they_are_projected_from() -> None:
+    (t,) = random_project(5, series=1).tomograms.values()
+    places = np.array([[10.0, 20.0], [40.0, 31.0]])
+    for tilt in range(t.n_tilts):
+        points = on_plane(t, tilt, places, 12.0)
+        assert points[:, 2].tolist() == [12.0, 12.0]
+        assert t.project(points)[tilt] == pytest.approx(places, abs=1e-6)
