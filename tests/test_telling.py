@@ -105,7 +105,7 @@ def test_jobs_that_fail_are_told_without_their_name_twice(
 
 
 def test_every_command_that_writes_takes_its_output_by_the_same_options() -> None:
-    reads = {"formats", "info", "check", "diff", "history", "undo"}
+    reads = {"formats", "info", "check", "diff", "history", "undo", "view"}
     for name, command in every_command():
         if name.split()[1] not in reads:
             spelled = [o for p in command.params if isinstance(p, click.Option) for o in p.opts]

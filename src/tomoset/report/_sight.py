@@ -39,7 +39,8 @@ def on_plane(t: Tomogram, tilt: int, places: npt.ArrayLike, z: float) -> Array:
     --------
     >>> from tomoset import geometry
     >>> from tomoset.model import Optics
-    >>> t = Tomogram(name="a", n_tilts=1, optics=Optics(), projections=geometry.rotation_y([60.0]))
+    >>> t = Tomogram(name="a", n_tilts=1, optics=Optics(pixel_size=2.0),
+    ...              projections=geometry.rotation_y([60.0]))
     >>> t.project(on_plane(t, 0, [[5.0, 7.0]], 3.0)).round(9).tolist()
     [[[5.0, 7.0]]]
     """
