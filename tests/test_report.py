@@ -301,6 +301,14 @@ def test_a_set_with_broken_parts_has_a_report_that_says_so(
     assert "history" in made.root.all("details", class_="remarks")[0].text
 
 
+def test_a_set_of_which_nothing_can_be_read_has_a_report(here: Path) -> None:
+    write_random_project(2, "relion5", "p", series=1)
+    (here / "p/tilt_series/TS_01.star").unlink()
+    made = write_report("p", "r.html")
+    assert (made.series, len(made.failures)) == (0, 1)
+    assert "1 series cannot be read" in page("r.html").root.text
+
+
 def test_other_files_are_not_replaced_and_reports_are(here: Path) -> None:
     write_random_project(2, "relion4", "p")
     Path("r.html").write_text("<p>mine</p>")

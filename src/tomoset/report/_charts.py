@@ -40,7 +40,7 @@ class Chart:
 CHARTS = (
     Chart("Shift of the tomogram's middle (px)", ("shift_x", "shift_y", "shift_x_before",
           "shift_y_before")),
-    Chart("Residual of beads, rms (px)", ("residual",), from_zero=True),
+    Chart("Residual of beads, rms, outliers included (px)", ("residual",), from_zero=True),
     Chart("Beads seen", ("seen",), from_zero=True),
     Chart("Direction of the tilt axis (°)", ("axis", "axis_before")),
     Chart("Standard deviation of shifts (px)", ("error_shift_x", "error_shift_y"), from_zero=True),

@@ -229,6 +229,9 @@ class Gathered:
             if one.get("shift_x") is not None and one.get("shift_y") is not None
         ]
         row["largest_shift"] = max(shifts, default=None)
+        change = self.changes.get(t.name)
+        if change is not None and change.geometry is not None:
+            row["change"] = change.geometry.pixels.worst
         for one in found:
             # What the set itself says has the last word: a program may have run before others.
             row |= {k: v for k, v in one.said.row.items() if row.get(k) is None or k in _LATEST}
@@ -236,7 +239,9 @@ class Gathered:
 
 
 #: Of these the latest program has the last word, of others the set itself, or the first.
-_LATEST = frozenset({"residual", "leave_out", "expected", "resolution", "inclination"})
+_LATEST = frozenset(
+    {"residual", "leave_out", "expected", "expected_length", "resolution", "inclination"}
+)
 
 
 def _rows_of_tilts(project: Project, t: Tomogram) -> list[Row]:

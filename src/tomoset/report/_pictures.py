@@ -42,12 +42,15 @@ class Picture:
         Of the picture [px].
     factor : float
         Pixels of the image for each of it.
+    grey : (h, w) uint8 array
+        The picture, its first row the lowest.
     """
 
     uri: Markup
     width: int
     height: int
     factor: float
+    grey: Grey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +94,17 @@ def jpeg(grey: Grey, quality: int = _QUALITY) -> bytes:
     return out.getvalue()
 
 
-def picture(of: Small) -> Picture:
+def picture(of: Small, quality: int = _QUALITY) -> Picture:
     """What a page shows of an image."""
-    return _picture(jpeg(of.grey), of.grey.shape, of.factor)
+    file = base64.b64encode(jpeg(of.grey, quality)).decode("ascii")
+    height, width = of.grey.shape
+    uri = Markup("data:image/jpeg;base64,") + Markup(file)
+    return Picture(uri=uri, width=width, height=height, factor=of.factor, grey=of.grey)
 
 
-def _picture(file: bytes, shape: tuple[int, ...], factor: float) -> Picture:
-    uri = Markup("data:image/jpeg;base64,") + Markup(base64.b64encode(file).decode("ascii"))
-    return Picture(uri=uri, width=shape[1], height=shape[0], factor=factor)
+def thumbnail(of: Picture | Missing | None, largest: int) -> Picture | Missing | None:
+    """The same smaller, so that no image is read twice."""
+    return picture(small(of.grey, largest)) if isinstance(of, Picture) else of
 
 
 def tilt_image(t: Tomogram, i: int) -> npt.NDArray[np.generic]:
@@ -213,7 +219,7 @@ def _every(one: Small, every: int) -> Small:
 
 def _montage(tiles: Sequence[Small], order: list[int], quality: int) -> Strip:
     whole, corners = montage([tile.grey for tile in tiles])
-    made = _picture(jpeg(whole, quality), whole.shape, tiles[0].factor)
+    made = picture(Small(grey=whole, factor=tiles[0].factor), quality)
     height, width = tiles[0].grey.shape
     return Strip(picture=made, order=order, corners=corners, tile=(width, height))
 

@@ -89,9 +89,14 @@ def _known_to(expected: float | None, t: Tomogram) -> dict[str, Any]:
     """How well an alignment is known, and what resolution that supports."""
     if expected is None or not np.isfinite(expected):
         return {}
-    pixel = t.optics.pixel_size
-    supports = {} if pixel is None else {"resolution": supported_resolution(expected * pixel)}
-    return {"expected": expected, **supports}
+    if (pixel := t.optics.pixel_size) is None:
+        return {"expected": expected}
+    length = expected * pixel
+    return {
+        "expected": expected,
+        "expected_length": length,
+        "resolution": supported_resolution(length),
+    }
 
 
 def _found_beads(result: Any, _: Tomogram) -> Said:

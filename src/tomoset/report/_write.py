@@ -21,8 +21,8 @@ from tomoset.report._columns import SERIES, known_columns, table
 from tomoset.report._gather import Gathered, Series, gather
 from tomoset.report._page import Pages
 from tomoset.report._paths import Shortened
-from tomoset.report._pictures import tilt_picture, volume_picture
-from tomoset.report._sections import pictures, sections
+from tomoset.report._pictures import thumbnail
+from tomoset.report._sections import Pictures, pictures, sections
 from tomoset.run import VERSION
 
 #: Up to so many series all is one file; with more, each has a page beside the overview.
@@ -199,8 +199,9 @@ class _Maker:
                 place = exits.enter_context(atomic_folder(self._folder))
             with _noted() as said:
                 for i, series in enumerate(self._found.series(), 1):
-                    article = self._article(series, i)
-                    rows.append(self._row(series, i))
+                    shown = self._pictures(series)
+                    article = self._article(series, i, shown)
+                    rows.append(self._row(series, i, shown))
                     if place is None:
                         articles.append(article)
                     else:
@@ -220,34 +221,34 @@ class _Maker:
             rows=rows,
             articles=articles,
             plots=_plots(columns),
-            central_only=self._images != "all",
+            images=self._images,
         )
 
-    def _row(self, series: Series, i: int) -> dict[str, Any]:
-        """A row of the table: pictures, numbers, findings."""
-        shown = self._images != "none"
+    def _pictures(self, series: Series) -> Pictures:
+        return pictures(
+            series,
+            _LARGE[self._crowded],
+            self._room,
+            central=self._images != "none",
+            all_tilts=self._images == "all",
+        )
+
+    def _row(self, series: Series, i: int, shown: Pictures) -> dict[str, Any]:
+        """A row of the table: pictures, and what its numbers are made of."""
         pages = "" if self._folder is None else quote(os.path.basename(self._folder))
         link = f"#s{i}" if self._folder is None else f"{pages}/s{i}.html"
         return {
             "name": series.name,
             "link": link,
-            "tilt": tilt_picture(series.tomogram, series.central, self._thumb) if shown else None,
-            "slice": volume_picture(series.tomogram, self._thumb) if shown else None,
+            "tilt": thumbnail(shown.tilt, self._thumb),
+            "slice": thumbnail(shown.slice, self._thumb),
             "values": series.row,
-            "problems": [f"{p.code}: {p.message}" for p in series.problems],
         }
 
-    def _article(self, series: Series, i: int) -> Markup:
+    def _article(self, series: Series, i: int, shown: Pictures) -> Markup:
         """The page of a series, or what stands in its place."""
         given: dict[str, Any] = {"name": series.name, "number": i, "failed": None, "sections": []}
         try:
-            shown = pictures(
-                series,
-                _LARGE[self._crowded],
-                self._room,
-                central=self._images != "none",
-                all_tilts=self._images == "all",
-            )
             given["sections"] = sections(series, shown)
         except TomosetError as problem:
             given["failed"] = str(problem)
