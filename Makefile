@@ -32,7 +32,7 @@ test-all: install
 test-browser: install
 	@command -v chromium chromium-browser google-chrome > /dev/null || { echo 'needs Chromium: apt-get install chromium'; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -m 'browser and not slow' tests/browser
 
 fuzz: install
 	$(BIN)/python -m tests.fuzzing 10000 1

@@ -162,6 +162,52 @@ def test_a_series_opens_turns_and_tells(tab: Tab, report: str) -> None:
     assert page.locator("#overview").is_visible()
 
 
+def test_many_series_are_shown_by_and_by(
+    tab: Tab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_many(120)
+    write_report("p", "r.html")
+    page = tab((tmp_path / "r.html").as_uri())
+    assert len(names(page)) == 100
+    page.click("[name=on]")
+    assert names(page)[0] == "TS_101"
+    assert len(names(page)) == 20
+    assert page.locator("[name=on]").is_disabled()
+    page.locator(".set th[data-key=name] button").dblclick()
+    assert names(page)[0] == "TS_120"
+
+
+@pytest.mark.slow
+def test_thousands_of_series_open_and_sort_at_once(
+    tab: Tab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_many(5000)
+    made = write_report("p", "r.html")
+    assert made.size < 25e6
+    assert made.pages == "r_files"
+    page = tab((tmp_path / "r.html").as_uri())
+    entry = "performance.getEntriesByType('navigation')[0].toJSON().loadEventEnd"
+    assert page.evaluate(entry) < 3000
+    # By hand, and to the next frame that is painted.
+    sorting = """async () => {
+      const start = performance.now();
+      document.querySelector(".set th[data-key=defocus] button").click();
+      await new Promise((go) => requestAnimationFrame(() => setTimeout(go, 0)));
+      return performance.now() - start;
+    }"""
+    assert min(page.evaluate(sorting) for _ in range(3)) < 300
+    assert numbers(page, "defocus") == sorted(numbers(page, "defocus"))
+    page.locator("table.set tbody a").first.click()
+    assert page.locator(".alone h2").is_visible()
+
+
+def write_many(series: int) -> None:
+    tomograms = random_project(1, series=series).tomograms
+    Project(tomograms=tomograms).write("p", "relion4")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", ["", "#s2"])
 def test_nothing_keeps_people_out(tab: Tab, report: str, axe: str, place: str, scheme: str) -> None:

@@ -44,8 +44,8 @@ from tomoset.cli._shell import (
 @click.option(
     "--images",
     type=click.Choice(["all", "central", "none"]),
-    help="Tilt images that are shown. By default all if they are no more than 8 GB, else the "
-    "central ones.",
+    help="Tilt images that are shown. By default all if they are no more than 20,000 and 8 GB, "
+    "else the central ones.",
 )
 @click.option("--paths", is_flag=True, help="Keep absolute paths; else names alone are shown.")
 @OVERWRITE

@@ -30,11 +30,13 @@ ONE_FILE = 200
 #: Bytes that one file of many series may have, what a series takes of them besides its strip of all
 #: tilt images, and what a strip takes at least and at most.
 _FILE, _REST, _LEAST, _MOST = 9_400_000, 72_000, 10_000, 400_000
-#: Bytes of tilt images that are read without being asked for.
-_READ = 8 << 30
+#: Tilt images, and bytes of them, that are read without being asked for.
+_IMAGES, _READ = 20_000, 8 << 30
 #: With more series than these pictures are smaller: of the table, and of the page of a series [px].
 _MANY = 40
 _THUMBS, _LARGE = ((_MANY, 80), (1000, 64), (10**9, 44)), (320, 160)
+#: Rows of the table that are shown at once, as the script has it.
+_PAGE = 100
 #: By this a report is known as ours, in the first bytes of a page.
 _MARK = b'<meta name="generator" content="tomoset'
 
@@ -52,7 +54,8 @@ class Options:
     results : tuple of str
         Folders of further results of programs.
     images : {"all", "central", "none"}, optional
-        Which tilt images are shown; None: all, if they are no more than 8 GB, else central ones.
+        Which tilt images are shown; None: all, if they are no more than 20,000 and 8 GB, else
+        central ones.
     paths : bool
         Whether absolute paths stay in texts.
     overwrite : bool
@@ -221,6 +224,7 @@ class _Maker:
             rows=rows,
             articles=articles,
             plots=_plots(columns),
+            page=_PAGE,
             images=self._images,
         )
 
@@ -265,6 +269,8 @@ def _plots(columns: Any) -> list[str]:
 def _affordable(project: Project) -> Images:
     """All tilt images, if they are not more than may be read without being asked for."""
     total = 0
+    if sum(t.n_tilts for t in project.tomograms.values()) > _IMAGES:
+        return "central"
     for t in project.tomograms.values():
         with contextlib.suppress(TomosetError, OSError):
             paths = dict.fromkeys(path for path, _ in t.image_sections())

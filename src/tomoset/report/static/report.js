@@ -37,7 +37,9 @@ class SeriesTable {
       if (key && i > 1) this.titles.set(key, this.heads[i].textContent.trim());
     });
     const collator = new Intl.Collator("en", { numeric: true });
-    this.rows = [...this.body.rows].map((element, place) => this.row(element, place));
+    const elements = [...table.tBodies].flatMap((body) => [...body.rows]);
+    this.rows = elements.map((element, place) => this.row(element, place));
+    [...table.tBodies].slice(1).forEach((body) => body.remove());
     this.byName = (a, b) => collator.compare(a.name, b.name);
     this.shown = this.rows;
     this.first = 0;
@@ -238,6 +240,7 @@ class Plot {
       if (at[0] === at[0] && at[1] === at[1]) this.at.set(row, at);
     }
     this.svg.replaceChildren();
+    this.svg.classList.toggle("crowded", this.at.size > 800);
     const title = (select) => select.selectedOptions[0].textContent;
     this.svg.setAttribute("aria-label", `${title(this.y)} over ${title(this.x)}; the table has it`);
     const across = (x) => left + ((x - a) / (b - a)) * (right - left);
