@@ -236,4 +236,7 @@ def montage(tiles: Sequence[Grey]) -> tuple[Grey, list[tuple[int, int]]]:
         corners.append((column * width, row * height))
         low = (rows - 1 - row) * height
         whole[low : low + height, column * width : (column + 1) * width] = tile
+        # A line between neighbours.
+        whole[low + height - 1, column * width : (column + 1) * width] = 255
+        whole[low : low + height, column * width] = 255
     return whole, corners
