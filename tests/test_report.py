@@ -301,6 +301,23 @@ def test_a_set_with_broken_parts_has_a_report_that_says_so(
     assert "history" in made.root.all("details", class_="remarks")[0].text
 
 
+def test_what_is_assumed_is_said_and_an_error_where_asked(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion4", "p")
+    text = (here / "p/particles.star").read_text()
+    (here / "p/particles.star").write_text(re.sub(r"\bTS_02\b(?!/)", "TS_99", text))
+    code, _, errors = run(capsys, "report", "p", "-o", "r.html")
+    assert code == 0
+    assert "TS_99" in errors
+    assert "TS_99" in page("r.html").root.all("details", class_="remarks")[0].text
+    (here / "r.html").unlink()
+    code, _, errors = run(capsys, "report", "p", "-o", "r.html", "--strict")
+    assert code == 1
+    assert "TS_99" in errors
+    assert not (here / "r.html").exists()
+
+
 def test_a_set_of_which_nothing_can_be_read_has_a_report(here: Path) -> None:
     write_random_project(2, "relion5", "p", series=1)
     (here / "p/tilt_series/TS_01.star").unlink()

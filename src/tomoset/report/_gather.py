@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tomoset.check import check_reading
 from tomoset.check.overview import overview
-from tomoset.errors import TomosetError, some_of
+from tomoset.errors import TomosetError, said_of, some_of
 from tomoset.fiducials.outputs import residuals, rms
 from tomoset.formats import open_parts
 from tomoset.model import Fiducials, Project, Tomogram
@@ -290,7 +290,7 @@ def gather(path: StrPath, compare: StrPath | None = None, more: Sequence[str] = 
         path=os.fspath(path),
         project=project,
         rows={row["name"]: row for row in rows},
-        failures=tuple((f.name, str(f.error)) for f in reading.failures),
+        failures=tuple((f.name, said_of(f.name, str(f.error))) for f in reading.failures),
         problems=tuple(p for p in problems if p.tomogram not in said),
         of_series={name: tuple(found) for name, found in by_series.items()},
         about=overview(project),

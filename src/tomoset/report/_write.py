@@ -130,7 +130,7 @@ def write_report(path: StrPath, target: StrPath, options: Options | None = None)
     target = os.fspath(target)
     with _noted() as said:
         found = gather(path, wanted.compare, wanted.results)
-    found.remarks.extend(dict.fromkeys(said))
+    found.remarks.extend(said)
     folder = os.path.splitext(target)[0] + "_files"
     paged = len(found.project.tomograms) > ONE_FILE
     guard = Guard(found.project.named_files, overwrite=wanted.overwrite, ours=_is_ours)
@@ -151,16 +151,14 @@ def write_report(path: StrPath, target: StrPath, options: Options | None = None)
 
 @contextlib.contextmanager
 def _noted() -> Iterator[list[str]]:
-    """What is warned of while a set is read, which the report tells."""
+    """What is warned of while a set is read, which the page tells too; it goes on as warnings."""
     said: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield said
+    said += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, TomosetWarning))
     for one in caught:
-        if issubclass(one.category, TomosetWarning):
-            said.append(str(one.message))
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _is_ours(path: str) -> bool:
@@ -211,7 +209,7 @@ class _Maker:
                         text = self._pages.page("single.html", "report.js", article=article,
                                                 name=series.name)  # fmt: skip
                         (place / f"s{i}.html").write_bytes(text.encode("utf-8", "replace"))
-            self._found.remarks.extend(dict.fromkeys(said))
+            self._found.remarks.extend(said)
         values = [row["values"] for row in rows]
         columns = known_columns(SERIES, values)
         for row, cells in zip(rows, table(columns, values), strict=True):
@@ -254,8 +252,8 @@ class _Maker:
         given: dict[str, Any] = {"name": series.name, "number": i, "failed": None, "sections": []}
         try:
             given["sections"] = sections(series, shown)
-        except TomosetError as problem:
-            given["failed"] = str(problem)
+        except (TomosetError, ArithmeticError, LookupError, OSError, ValueError) as problem:
+            given["failed"] = str(problem)  # of this one; the others are shown
         return self._pages.part("series.html", **given)
 
 
