@@ -358,6 +358,36 @@ def test_many_series_have_pages_of_their_own(here: Path, monkeypatch: pytest.Mon
         write_report("p", "a report.html")
 
 
+def test_curves_are_where_their_axes_say(here: Path) -> None:
+    """Each point of a path, read back by the ticks of its axes, is a number of the table."""
+    write_random_project(2, "relion4", "p", series=1)
+    write_report("p", "r.html", Options(images="none"))
+    made = page("r.html")
+    tilts, compared = made.table("by-tilt"), 0
+    for chart in made.root.all("svg", class_="chart"):
+        drawn = chart.attributes["data-y"].split()
+        scales = []
+        for kind, which in (("across", "x"), ("up", "y")):
+            ticks = [one for one in chart.all("text", class_=kind) if re.match(r"-?\d", one.text)]
+            at = [float(one.attributes[which]) for one in ticks]
+            numbers = [float(one.text) for one in ticks]
+            if len(at) > 1:
+                scales.append(np.polyfit(at, numbers, 1))
+        if len(scales) < 2:
+            continue
+        for key, line in zip(drawn, chart.all("path", class_="line"), strict=True):
+            points = np.array(re.findall(r"[ML](\S+) ([^ML]+)", line.attributes["d"]), float)
+            points[:, 1] += 3.5  # where the text of a tick stands, against its line
+            x, y = (np.polyval(scale, v) for scale, v in zip(scales, points.T, strict=True))
+            order = np.argsort(np.array(tilts["tilt"], float))
+            assert x == pytest.approx(np.array(tilts["tilt"], float)[order], abs=0.5), key
+            values = np.array(tilts[key], float)[order]
+            room = 0.02 * np.ptp(values) + 0.06
+            assert y == pytest.approx(values, abs=room), key
+            compared += 1
+    assert compared > 4
+
+
 @pytest.mark.parametrize("images", ["all", "central", "none"])
 def test_images_are_as_asked(here: Path, images: _write.Images) -> None:
     write_random_project(2, "relion4", "p", series=2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.figures._style import nice
+from tomoset.figures._style import nice, spacing
 from tomoset.report._columns import TILTS, Column
 from tomoset.report._gather import Series
 
@@ -170,8 +170,6 @@ def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, A
     curves = []
     for column, y in ((_COLUMNS[k], v) for k, v in values.items()):
         errors = series.values(f"error_{column.key}") * column.form.scale
-        at = [(across(a), b) for a, b in zip(x[order].tolist(), y[order].tolist(), strict=True)]
-        known = [(a, up(b)) for a, b in at if math.isfinite(b)]
         bars = [
             f"M{across(a)} {up(b - e)}V{up(b + e)}"
             for a, b, e in zip(x.tolist(), y.tolist(), errors.tolist(), strict=True)
@@ -181,7 +179,7 @@ def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, A
             Curve(
                 style=chart.keys.index(column.key),
                 column=column,
-                line="M" + "L".join(f"{a} {b}" for a, b in known),
+                line=_line(x[order], y[order], across, up),
                 bars="".join(bars),
             )
         )
@@ -197,6 +195,17 @@ def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, A
         y_range=up.range,
         keyed=len(chart.keys) > 1,
     )
+
+
+def _line(x: Array, y: Array, across: _Scale, up: _Scale) -> str:
+    """A path through known points, joined where no neighbour is missing."""
+    gaps = np.diff(x, prepend=-np.inf) > 1.6 * spacing(x)
+    path, pen = [], False
+    for a, b, gap in zip(x.tolist(), y.tolist(), gaps.tolist(), strict=True):
+        if math.isfinite(b):
+            path.append(f"{'L' if pen and not gap else 'M'}{across(a)} {up(b)}")
+        pen = math.isfinite(b)
+    return "".join(path)
 
 
 def _padded(values: Sequence[Array], *, from_zero: bool) -> tuple[float, float]:
