@@ -269,10 +269,23 @@ def test_there_are_no_absolute_paths_unless_asked(
     assert str(here / "q") in Path("r.html").read_text()
 
 
+def test_a_set_elsewhere_does_not_tell_where(
+    here: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_random_project(2, "relion4", "p")
+    (here / "TS_01.mrc").unlink()
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    write_report(here / "p", "r.html")
+    made = page("r.html")
+    assert here.name not in made.root.text
+    assert made.root.all("h1")[0].text == "…/tomograms.star"
+
+
 def test_paths_are_shortened_and_nothing_else() -> None:
     short = Shortened(["/data/my project/TS 1.mrc"])
     assert short("/data/my project/TS 1.mrc: none") == "…/TS 1.mrc: none"
     assert short("in '/a/b/c.st' and \"/x\"") == "in '…/c.st' and \"…/x\""
+    assert short("../../home/me/a.star, ../b") == "…/a.star, …/b"
     assert short("Aligned/run_x/a.star, 1/2 e/Å²") == "Aligned/run_x/a.star, 1/2 e/Å²"
     assert Shortened(keep=True)("/a/b") == "/a/b"
 

@@ -1,4 +1,4 @@
-"""Absolute paths tell of people and machines: a page that is passed on shows the names alone."""
+"""Absolute paths tell of people and machines: a page that is passed on shows names alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 import re
 from collections.abc import Iterable
 
-#: An absolute path in a text: not part of a relative one, an address or a fraction. Blanks end it.
-_ABSOLUTE = re.compile(r"(?<![\w.…/<:~-])/(?:[^\s/'\"`,;:()<>\[\]{}|]+/)*[^\s/'\"`,;:()<>\[\]{}|]+")
+#: An absolute path in a text, or one that leads upwards, which says as much: not part of another
+#: one, of an address or of a fraction. Blanks end it.
+_ABSOLUTE = re.compile(
+    r"(?<![\w.…/<:~-])(?:\.\./)*/?(?<=/)(?:[^\s/'\"`,;:()<>\[\]{}|]+/)*[^\s/'\"`,;:()<>\[\]{}|]+"
+)
 
 
 class Shortened:
