@@ -178,8 +178,9 @@ class Results:
                 self.problems.append(f"{path}: what {name} left cannot be read ({e})")
                 continue
             fits = {k: v for k, v in said.tilts.items() if len(v) == t.n_tilts}
-            said = Said(row=said.row, tilts=fits)
-            yield Found(program=name, folder=folder, lines=lines, said=said)
+            if lines or said.row or fits:
+                said = Said(row=said.row, tilts=fits)
+                yield Found(program=name, folder=folder, lines=lines, said=said)
 
 
 def _run_folders(folder: str) -> frozenset[str]:
