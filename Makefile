@@ -30,7 +30,7 @@ test-all: install
 
 # A report and the viewer in a real browser, which the system has to bring.
 test-browser: install
-	@command -v chromium chromium-browser google-chrome > /dev/null || { echo 'needs Chromium: apt-get install chromium'; exit 1; }
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { echo 'needs Chromium: apt-get install chromium'; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 	$(BIN)/python -m pytest -m 'browser and not slow' tests/browser
 
