@@ -12,11 +12,14 @@ Floats = npt.NDArray[np.float32]
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _coherence(x: float, surface: float) -> float:
+def _coherence(x: float, surface: float, rough: float) -> float:
     """Of two images whose lines of sight differ by x: see `slab.coherence`."""
     x = abs(np.pi * x)
     inner = 1.0 if x < 1e-4 else np.sin(x) / x
-    return (1 - surface) * inner + surface * np.cos(x)
+    value = (1 - surface) * inner + surface * np.cos(x)
+    if rough > 0:
+        value *= np.exp(-2 * (rough * x) ** 2)
+    return value
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -86,7 +89,7 @@ def solve(
     log_det = np.zeros((len(used), n_k), np.float32)
     precision = np.zeros((len(used), n, n_k), np.float32)
     information = np.zeros((threads, n_windows, 3, n, n))
-    thickness, surface = shape[0], shape[1]
+    thickness, surface, rough = shape[0], shape[1], shape[2]
     for thread in numba.prange(threads):
         at = np.empty(n, np.int64)
         C = np.empty((n, n), np.float32)
@@ -109,7 +112,7 @@ def solve(
                     for b in range(a):
                         j = at[b]
                         x = thickness * (along[q, i] - along[q, j])
-                        C[a, b] = c[i, q] * c[j, q] * _coherence(x, surface)
+                        C[a, b] = c[i, q] * c[j, q] * _coherence(x, surface, rough)
                     C[a, a] = 1.0
                 log_det[p, q] = _factor(C, L, W, m)
                 count[p, q] = m

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.images.cameras import FREE
 from tomoset.align.images.fit import Bettered
-from tomoset.align.images.plane import Plane
+from tomoset.align.images.slab import terms
+from tomoset.align.gauge import motions
 
 Array = npt.NDArray[np.float64]
+
+#: Surfaces are never as flat as a model, whose flatness would tell shifts too well [thicknesses].
+ROUGH = 0.07
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,13 +43,20 @@ class Certainty:
     inflation: float
 
 
-def certainty(bettered: Bettered) -> Certainty:
-    """Standard deviations by the likelihood, and by how windows scatter about what they agree on."""
-    numbers, covariance = bettered.numbers, bettered.covariance
+def certainty(bettered: Bettered, threads: int) -> Certainty:
+    """Standard deviations by the likelihood, and by how windows scatter about what they agree on.
+
+    The likelihood is that of a slab with rough surfaces: what only flat ones would tell is left out.
+    """
+    numbers, model = bettered.numbers, bettered.looked.model
+    slab = replace(model.slab, rough=max(model.slab.rough, ROUGH))
+    used = bettered.looked.seen.used
+    rough = terms(replace(model, slab=slab), bettered.spectra, used, informed=True, threads=threads)
+    covariance = np.linalg.pinv(numbers.information(rough), rcond=1e-12, hermitian=True)
     n, count = numbers.n, len(FREE)
     images = np.arange(count * n).reshape(n, count)
-    motions = _gauge(bettered.state.plane, bettered.state.projections)
-    free = _without(covariance, images[:, :2].ravel(), motions)
+    by_shift = bettered.state.projections[:, :2, :3].reshape(-1, 3)
+    free = _without(covariance, images[:, :2].ravel(), by_shift)
     # What each window alone wants (the sandwich estimate): far too few for single numbers,
     # enough for all together.
     by_window = np.einsum("wnap,wna->wp", numbers.rows, bettered.terms.gradient, optimize=True)
@@ -60,36 +71,45 @@ def certainty(bettered: Bettered) -> Certainty:
     mean[images[:, 2]] = 1 / n
     mean[count * n] = 1
     axis = inflation * np.sqrt(max(mean @ covariance @ mean, 0.0))
-    linear, _ = bettered.state.plane.maps(bettered.state.projections)
-    rows = np.einsum("nab,wnbp->wnap", linear, numbers.rows)
-    squares = np.einsum("wnap,pq,wnaq->wn", rows, free, rows, optimize=True)
+    expected = inflation * _of_windows(bettered, free)
     return Certainty(
         columns=deviations[images],
         axis=float(axis),
-        slope=_slope(bettered, inflation),
-        expected=float(inflation * np.sqrt(max(squares.mean(), 0.0))),
+        slope=_slope(bettered, covariance, inflation),
+        expected=float(expected),
         inflation=float(inflation),
     )
 
 
-def _gauge(plane: Plane, projections: Array) -> Array:
-    """How shifts of all images change with a shift of the specimen: (2n, 3)."""
-    return np.asarray(projections[:, :2, :3].reshape(-1, 3))
-
-
-def _without(covariance: Array, shifts: npt.NDArray[np.int64], motions: Array) -> Array:
+def _without(covariance: Array, shifts: npt.NDArray[np.int64], by_shift: Array) -> Array:
     """Covariance of numbers after the motions that best make up for the shifts."""
     made_up = np.eye(len(covariance))
-    made_up[np.ix_(shifts, shifts)] -= motions @ np.linalg.pinv(motions)
+    made_up[np.ix_(shifts, shifts)] -= by_shift @ np.linalg.pinv(by_shift)
     return np.asarray(made_up @ covariance @ made_up.T)
 
 
-def _slope(bettered: Bettered, inflation: float) -> tuple[float, float]:
+def _of_windows(bettered: Bettered, covariance: Array) -> float:
+    """How well it is known where windows are projected, but for rigid motions: rms [px]."""
+    plane, projections = bettered.state.plane, bettered.state.projections
+    rows = bettered.numbers.rows[..., : len(covariance) - len(bettered.numbers.rows)]
+    linear, _ = plane.maps(projections)
+    rows = np.einsum("nab,wnbp->wnap", linear, rows).reshape(-1, rows.shape[-1])
+    levers = plane.points(bettered.looked.seen.windows.middles) - plane.centre
+    by_motion = motions(levers, projections[:, :2, :3], slice(6))
+    by_motion = by_motion.transpose(1, 0, 2, 3).reshape(len(rows), -1)
+    rows = rows - by_motion @ (np.linalg.pinv(by_motion) @ rows)
+    squares = np.einsum(
+        "rp,pq,rq->r", rows, covariance[: rows.shape[1], : rows.shape[1]], rows, optimize=True
+    )
+    return float(np.sqrt(max(2 * squares.mean(), 0.0)))
+
+
+def _slope(bettered: Bettered, covariance: Array, inflation: float) -> tuple[float, float]:
     middles = bettered.looked.seen.windows.middles
     number = len(middles)
     if number < 4:
         return (np.inf, np.inf)
     rows = np.linalg.pinv(np.column_stack([np.ones(number), middles]))[1:]
-    of = bettered.covariance[-number:, -number:]
+    of = covariance[-number:, -number:]
     x, y = np.sqrt((rows @ of @ rows.T).diagonal()) * inflation
     return float(x), float(y)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.images.slab import Slab, coherence
+from tomoset.align.images.slab import Slab
 from tomoset.align.images.windows import Seen
 
 Array = npt.NDArray[np.float64]
@@ -19,6 +19,8 @@ _RINGS, _NARROWER = 16, 0.8
 _NEIGHBOURS = 3
 #: The specimen's share is not taken to be more: windows cut off its edges differently.
 _MOST = 0.9
+#: Frequencies, along either axis, and tilts over which power is taken to be even; its least.
+_NEAR, _TILTS, _LEAST = 5, 3, 0.05
 #: How many frequencies' worth a ring of one image is taken to be like that of all.
 _ALIKE = 20.0
 #: Images whose medians are taken, to each side.
@@ -99,14 +101,16 @@ def whiten(
     for i, share in enumerate(shares):
         known = np.ones(_RINGS, bool)
         coherent[i] = rings.spread(i, share, known, frequencies)
-    return Whitened(
-        spectra=spectra, band=band, coherent=coherent, power=power, rings=all_alike**2
-    )
+    local = _local(whole, band)
+    spectra /= np.sqrt(local)
+    number = np.maximum(seen.used.sum(axis=0), 1)[:, None]
+    strength = (local * seen.used[..., None]).sum(axis=0) / number
+    noise = 1 - coherent**2
+    coherent = np.sqrt(np.clip(1 - noise / np.maximum(strength, 1e-3), 1e-4, _MOST))
+    return Whitened(spectra=spectra, band=band, coherent=coherent, power=power, rings=all_alike**2)
 
 
-def _power(
-    seen: Seen, frequencies: Array, rings: _Rings, band: npt.NDArray[np.bool_]
-) -> Array:
+def _power(seen: Seen, frequencies: Array, rings: _Rings, band: npt.NDArray[np.bool_]) -> Array:
     power = np.ones_like(frequencies)
     for i in range(len(frequencies)):
         windows = np.flatnonzero(seen.used[:, i])
@@ -122,6 +126,32 @@ def _power(
     return power
 
 
+def _local(seen: Seen, band: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Power against that of the ring, about each frequency and tilt of each window: (W, n, K).
+
+    What is seen edge-on is strong in one direction, in few tilts and in one window.
+    """
+    import scipy.ndimage
+
+    size = seen.windows.size
+    at = np.rint(seen.k * size).astype(np.int64)
+    reach = int(np.abs(at).max()) + 1
+    row, column = at[:, 1] + reach, at[:, 0]
+    shape = (len(band), 2 * reach + 1, reach + 1)
+    number = np.zeros(shape, np.float32)
+    number[:, row, column] = band
+    box = (_TILTS, _NEAR, _NEAR)
+    shown = scipy.ndimage.uniform_filter(number, box, mode="constant")
+    local = np.ones(seen.spectra.shape, np.float32)
+    for w, spectra in enumerate(seen.spectra):
+        power = np.zeros(shape, np.float32)
+        power[:, row, column] = np.abs(spectra) ** 2
+        smooth = scipy.ndimage.uniform_filter(power, box, mode="constant")
+        found = smooth[:, row, column] / np.maximum(shown[:, row, column], 1e-6)
+        local[w] = np.where(band, np.maximum(found, _LEAST), 1)
+    return local
+
+
 def _compared(
     seen: Seen, rings: _Rings, band: npt.NDArray[np.bool_], parallax: Array, slab: Slab
 ) -> tuple[Array, Array]:
@@ -134,8 +164,7 @@ def _compared(
             both = band[i] & band[j]
             if not len(windows) or not both.any():
                 continue
-            x = slab.thickness * (seen.k[both] @ (parallax[i] - parallax[j]))
-            expected = coherence(x, slab.surface)
+            expected = slab.coherence(seen.k[both] @ (parallax[i] - parallax[j]))
             one, other = seen.spectra[windows, i][:, both], seen.spectra[windows, j][:, both]
             common = (one * other.conj()).real.sum(axis=0)
             products[i, j] = rings.sums(i, both, common * expected)

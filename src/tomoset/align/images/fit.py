@@ -122,9 +122,7 @@ def look(series: Aligning, state: State, highest: float) -> Looked:
     return _looked(seen, frequencies[:, kept], state, (series.lowest, highest))
 
 
-def _looked(
-    seen: Seen, frequencies: Array, state: State, limits: tuple[float, float]
-) -> Looked:
+def _looked(seen: Seen, frequencies: Array, state: State, limits: tuple[float, float]) -> Looked:
     parallax = state.plane.parallax(state.projections)
     white = whiten(seen, frequencies, parallax, state.slab, limits)
     model = Model(

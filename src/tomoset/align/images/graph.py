@@ -68,8 +68,9 @@ def place(pairs: Pairs, n: int) -> Placed:
         if np.array_equal(at, before):
             break
     support, rival = np.zeros(n), np.zeros(n)
-    y, x = np.minimum(np.arange(height), height - np.arange(height)), np.minimum(
-        np.arange(width), width - np.arange(width)
+    y, x = (
+        np.minimum(np.arange(height), height - np.arange(height)),
+        np.minimum(np.arange(width), width - np.arange(width)),
     )
     far = np.hypot(x[None], y[:, None]) > 0.04 * max(height, width)
     for i in range(n):

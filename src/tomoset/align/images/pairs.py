@@ -103,9 +103,7 @@ def correlate(
         i, j = pairs[p]
         product = filtered.spectra[j] * filtered.spectra[i].conj()
         correlation = scipy.fft.irfft2(product, s=filtered.shape)
-        overlap = scipy.fft.irfft2(
-            filtered.shown[j] * filtered.shown[i].conj(), s=filtered.shape
-        )
+        overlap = scipy.fft.irfft2(filtered.shown[j] * filtered.shown[i].conj(), s=filtered.shape)
         enough = overlap > _OVERLAP * full
         scaled = correlation / np.sqrt(np.maximum(overlap, 1.0))
         spread = 1.4826 * float(np.median(np.abs(scaled[enough]))) if enough.any() else 1.0

@@ -207,7 +207,8 @@ def without_fixed(prepared: Prepared, tilts: Array) -> Prepared:
     weight = np.zeros(_RINGS)
     for r in range(_RINGS):
         shares = [
-            common[(ring == r) & (sector == s)].mean() for s in range(_SECTORS)
+            common[(ring == r) & (sector == s)].mean()
+            for s in range(_SECTORS)
             if ((ring == r) & (sector == s)).sum() >= 8
         ]
         if len(shares) < _SECTORS // 2:

@@ -26,7 +26,7 @@ Spectra = npt.NDArray[np.complex64]
 FREEDOM = 4.0
 
 
-def coherence(x: npt.ArrayLike, surface: float = 0.0) -> Array:
+def coherence(x: npt.ArrayLike, surface: float = 0.0, rough: float = 0.0) -> Array:
     """Of two images whose lines of sight part by x slab periods.
 
     Parameters
@@ -36,6 +36,8 @@ def coherence(x: npt.ArrayLike, surface: float = 0.0) -> Array:
     surface : float
         Share of the matter that lies on the two surfaces, as ice and dirt do; the rest fills the
         slab evenly.
+    rough : float
+        Standard deviation of the height of the surfaces, against T.
 
     Returns
     -------
@@ -43,7 +45,8 @@ def coherence(x: npt.ArrayLike, surface: float = 0.0) -> Array:
         sin(pi x) / (pi x) of the slab, and cos(pi x) of its surfaces.
     """
     at = np.asarray(x, dtype=np.float64)
-    return np.asarray((1 - surface) * np.sinc(at) + surface * np.cos(np.pi * at))
+    flat = (1 - surface) * np.sinc(at) + surface * np.cos(np.pi * at)
+    return np.asarray(flat * np.exp(-2 * (np.pi * rough * at) ** 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +59,18 @@ class Slab:
         [working px]
     surface : float
         Share of the matter on its surfaces.
+    rough : float
+        Standard deviation of their height, against the thickness.
     """
 
     thickness: float
     surface: float = 0.0
+    rough: float = 0.0
+
+    def coherence(self, depths: npt.ArrayLike) -> Array:
+        """Of images that see depth frequencies so far apart [cycles per px]."""
+        at = self.thickness * np.asarray(depths, dtype=np.float64)
+        return coherence(at, self.surface, self.rough)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,7 +158,7 @@ def terms(
 
     patterns, which = np.unique(used, axis=0, return_inverse=True)
     along = np.ascontiguousarray(model.k @ model.parallax.T)
-    shape = np.array([model.slab.thickness, model.slab.surface])
+    shape = np.array([model.slab.thickness, model.slab.surface, model.slab.rough])
     U, quad, count, log_det, precision, parts = _kernels.solve(
         np.ascontiguousarray(spectra),
         patterns,
@@ -200,9 +211,9 @@ def terms_slowly(model: Model, spectra: Spectra, used: npt.NDArray[np.bool_]) ->
             at = np.flatnonzero(used[w] & model.band[:, q])
             if len(at) < 2:
                 continue
-            along = model.slab.thickness * (model.parallax[at] @ k)
+            along = model.parallax[at] @ k
             c = model.coherent[at, q]
-            C = np.outer(c, c) * coherence(along[:, None] - along, model.slab.surface)
+            C = np.outer(c, c) * model.slab.coherence(along[:, None] - along)
             C[np.diag_indices(len(at))] = 1.0
             inverse = np.linalg.inv(C)
             V = spectra[w, at, q]

@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 
 #: Edges of the small images by which directions are compared, and of those by which places are [px].
-_SMALL, _LARGE = 128, 256
+SMALL, LARGE = 128, 256
 #: Directions of the axis that are tried all round, and then more and more finely [deg].
 _ROUND, _FINER = 10.0, (5.0, 2.5, 1.2)
 #: Another direction than a given one must be so much better, far from it and near.
@@ -83,9 +83,7 @@ class Coarse:
         small[:, 2, 3] /= self.scale
         there = replace(plane, centre=plane.centre / self.scale)
         pairs = near(self.tilts, neighbours)
-        return correlate(
-            self.images, self.valid, small, there, pairs, self.shape, self.threads
-        )
+        return correlate(self.images, self.valid, small, there, pairs, self.shape, self.threads)
 
 
 def _shrunk(image: Image, factor: int) -> Image:
@@ -117,9 +115,7 @@ class Direction:
     evidence: dict[float, float]
 
 
-def direction(
-    coarse: Coarse, projections: Array, plane: Plane, *, known: bool
-) -> Direction:
+def direction(coarse: Coarse, projections: Array, plane: Plane, *, known: bool) -> Direction:
     """The direction of the axis by which neighbours in tilt agree best.
 
     Parameters
@@ -164,9 +160,7 @@ def inclined(coarse: Coarse, projections: Array, plane: Plane) -> Plane:
     return replace(plane, slope=(float(np.tan(np.deg2rad(tilt))), 0.0))
 
 
-def placed(
-    coarse: Coarse, projections: Array, plane: Plane
-) -> tuple[Array, Placed]:
+def placed(coarse: Coarse, projections: Array, plane: Plane) -> tuple[Array, Placed]:
     """Projections shifted so that the images of all pairs agree, and how well they do."""
     found = place(coarse.pairs(projections, plane, 5), len(projections))
     linear, _ = plane.maps(projections)

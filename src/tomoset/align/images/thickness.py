@@ -10,11 +10,13 @@ from tomoset.align.images.coherent import whiten
 from tomoset.align.images.fit import Bettered
 from tomoset.align.images.slab import Model, Slab, terms
 
-#: Thicknesses that are tried first, and shares of matter on the surfaces [working px].
+#: Thicknesses that are tried first [working px]; shares of matter on the surfaces; their roughness.
 _TRIED = 30.0 * 1.5 ** np.arange(8)
 _SURFACES = (0.0, 0.15, 0.3, 0.5)
+_ROUGH = (0.0, 0.04, 0.08, 0.15)
 #: Steps of the logarithm by which it is then found more finely.
-_FINER = (0.2, 0.1, 0.05)
+_FINER = (0.2, 0.05)
+_LEAST, _MOST = 8.0, 2500.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +49,10 @@ class _Likelihood:
         lowest = float(looked.frequencies[looked.model.band].min())
         self._limits = (lowest, highest)
         self._threads = threads
-        self._known: dict[tuple[float, float], float] = {}
+        self._known: dict[Slab, float] = {}
 
-    def __call__(self, log_thickness: float, surface: float) -> float:
-        key = round(log_thickness, 6), surface
-        if key not in self._known:
-            slab = Slab(thickness=float(np.exp(log_thickness)), surface=surface)
+    def __call__(self, slab: Slab) -> float:
+        if slab not in self._known:
             white = whiten(self._seen, self._frequencies, self._parallax, slab, self._limits)
             model = Model(
                 k=self._seen.k,
@@ -64,12 +64,14 @@ class _Likelihood:
             )
             used = self._seen.used
             found = terms(model, white.spectra, used, informed=False, threads=self._threads)
-            self._known[key] = found.log_likelihood
-        return self._known[key]
+            self._known[slab] = found.log_likelihood
+        return self._known[slab]
 
 
-def thickness(bettered: Bettered, highest: float, threads: int) -> Thickness:
-    """The thickness of the slab, and the share of matter on its surfaces.
+def thickness(
+    bettered: Bettered, highest: float, threads: int, *, fixed: bool = False
+) -> Thickness:
+    """The thickness of the slab, the share of matter on its surfaces, and their roughness.
 
     Parameters
     ----------
@@ -78,22 +80,36 @@ def thickness(bettered: Bettered, highest: float, threads: int) -> Thickness:
     highest : float
         Frequency up to which images are compared [cycles per px].
     threads : int
+    fixed : bool
+        Whether the thickness is known: then only the surfaces are found.
     """
     value = _Likelihood(bettered, highest, threads)
-    near = np.log(bettered.state.slab.thickness)
-    surface = bettered.state.slab.surface
-    best = max((*np.log(_TRIED), near), key=lambda x: value(x, surface))
-    surface = max(_SURFACES, key=lambda s: value(best, s))
-    for step in _FINER:
-        while True:
-            there = max((best - step, best, best + step), key=lambda x: value(x, surface))
-            if there == best or not np.log(10) < there < np.log(2000):
-                break
-            best = there
-        surface = max(_SURFACES, key=lambda s: value(best, s))
-    step = _FINER[-1]
-    before, here, after = (value(x, surface) for x in (best - step, best, best + step))
+    slab = bettered.state.slab
+
+    def best(*slabs: Slab) -> Slab:
+        return max(slabs, key=value)
+
+    def surfaces(of: Slab) -> Slab:
+        of = best(of, *(replace(of, surface=s) for s in _SURFACES))
+        return best(of, *(replace(of, rough=s) for s in _ROUGH))
+
+    if not fixed:
+        slab = best(slab, *(replace(slab, thickness=float(t)) for t in _TRIED))
+    slab = surfaces(slab)
+    for step in () if fixed else _FINER:
+        while (
+            there := best(*_beside(slab, step))
+        ) is not slab and _LEAST < there.thickness < _MOST:
+            slab = there
+    slab = surfaces(slab)
+    before, here, after = map(value, _beside(slab, _FINER[-1]))
     curvature = max(2 * here - before - after, 1e-3)
-    best += 0.5 * step * (after - before) / curvature
-    slab = Slab(thickness=float(np.exp(best)), surface=surface)
-    return Thickness(slab=slab, error=float(step / np.sqrt(curvature)))
+    off = 0.0 if fixed else float(np.clip(0.5 * (after - before) / curvature, -1, 1))
+    slab = replace(slab, thickness=slab.thickness * float(np.exp(off * _FINER[-1])))
+    return Thickness(slab=slab, error=float(_FINER[-1] / np.sqrt(curvature)))
+
+
+def _beside(slab: Slab, step: float) -> tuple[Slab, Slab, Slab]:
+    """A slab between a thinner and a thicker one."""
+    thinner, thicker = slab.thickness * np.exp(-step), slab.thickness * np.exp(step)
+    return replace(slab, thickness=float(thinner)), slab, replace(slab, thickness=float(thicker))
