@@ -19,7 +19,7 @@ from tomoset.align.images.prepare import Images, Prepared, prepare, without_fixe
 from tomoset.align.images.result import UNKNOWN, ImageFit, ImageOptions
 from tomoset.align.images.slab import Slab
 from tomoset.align.images.start import LARGE, SMALL, Coarse, direction, inclined, placed, turned
-from tomoset.align.images.thickness import Thickness, thickness
+from tomoset.align.images.thickness import Search, Thickness, thickness
 from tomoset.align.images.verdict import Prediction, predict
 from tomoset.align.images.windows import Windows
 from tomoset.align.parameters import COLUMNS, ROTATION, compose, decompose
@@ -32,12 +32,13 @@ Ints = npt.NDArray[np.int64]
 
 #: Thickness to begin with [Å].
 _USUAL = 1500.0
-#: Bands, one after the other: highest frequencies in the images [cycles per working px]. The
-#: thickness is found after some of them, of images up to a frequency.
-BANDS = (0.06, 0.1, 0.15, 0.25, 0.25)
-_THICKNESS_AFTER, _THICKNESS_BAND = (1, 2, 4), 0.15
-#: Images are looked for elsewhere after this band, if the best other place is so much better.
-_RELOCATE_AFTER, _RELOCATE = 1, 1.1
+#: Bands, one after the other: highest frequencies in the images [cycles per working px], each for
+#: so many rounds at most, or until windows move by less than a part of the shortest wave.
+BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 3))
+_SETTLED = 0.02
+#: Images are looked for elsewhere in this band, if the best other place is so much better. From
+#: there on the thickness is found, of images up to a frequency.
+_SETTLING, _RELOCATE, _THICKNESS_BAND = 0.1, 1.1, 0.12
 #: A place is confirmed if the correlation with the prediction is so far above chance, and above
 #: that of any other place by this factor; and if its shift is known so well [working px].
 _CONFIRMED, _RIVAL, _KNOWN = 6.0, 1.0, 2.0
@@ -212,18 +213,23 @@ class _Series:
 
     def _fit(self, aligning: Aligning, state: State) -> tuple[Bettered, Thickness]:
         known = self.options.thickness is not None
+        search = Search.KNOWN if known else Search.FAR
         slab = Thickness(slab=state.slab, error=0.0)
-        for number, band in enumerate(BANDS):
+        for band, rounds in BANDS:
             doing(f"aligning to {self.pixel / band:.0f} Å")
-            bettered = better(aligning, state, band)
-            if number == _RELOCATE_AFTER:
-                moved = _relocated(bettered)
-                if moved is not None:
-                    bettered = better(aligning, moved, band)
-            state = bettered.state
-            if number in _THICKNESS_AFTER:
-                slab = thickness(bettered, min(band, _THICKNESS_BAND), self.threads, fixed=known)
+            for number in range(rounds):
+                bettered = better(aligning, state, band)
+                if band == _SETTLING and number == 0:
+                    state = _relocated(bettered)
+                else:
+                    state = bettered.state
+                if bettered.moved < _SETTLED / band:
+                    break
+            if band >= _SETTLING:
+                highest = min(band, _THICKNESS_BAND)
+                slab = thickness(bettered, highest, self.threads, search)
                 state = replace(state, slab=slab.slab)
+                search = Search.KNOWN if known else Search.NEAR
         return bettered, slab
 
     def _result(
@@ -232,12 +238,10 @@ class _Series:
         return _result(self, bettered, slab, sure, seen)
 
 
-def _relocated(bettered: Bettered) -> State | None:
-    """The state with images moved to where they agree much better, if there are any."""
+def _relocated(bettered: Bettered) -> State:
+    """The state with images moved to where they agree much better."""
     seen = predict(bettered)
     moved = (seen.rival > _RELOCATE * seen.support) & (seen.rival > _CONFIRMED)
-    if not moved.any():
-        return None
     state = bettered.state
     linear, _ = state.plane.maps(state.projections)
     projections = state.projections.copy()

@@ -124,6 +124,11 @@ class Numbers:
         """Of the content of each window in each image: (W, n, 2) [px]."""
         return np.asarray(self.rows @ numbers)
 
+    def by_cameras(self, numbers: Array) -> Array:
+        """The part of them that is not of the depth of windows: (W, n, 2) [px]."""
+        cameras = len(FREE) * self.n + 1
+        return np.asarray(self.rows[..., :cameras] @ numbers[:cameras])
+
     def without_common_shift(self, numbers: Array) -> Array:
         """The same, but for a shift of all content alike, which no image sees."""
         shifts = self.rows[0, range(self.n), :, :][..., : len(FREE) * self.n]

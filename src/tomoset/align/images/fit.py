@@ -110,6 +110,17 @@ class Bettered:
         return displaced(self.looked.whitened.spectra, self.looked.model.k, by)
 
 
+    @property
+    def moved(self) -> float:
+        """How far cameras moved what they show, but for a shift of the specimen: rms [px]."""
+        by = self.numbers.by_cameras(self.found)
+        parallax = self.looked.model.parallax
+        shift = np.concatenate([np.tile(np.eye(2), (len(parallax), 1, 1)), parallax[..., None]], 2)
+        alike = np.tile(shift.reshape(-1, 3), (len(by), 1))
+        left = by.ravel() - alike @ np.linalg.lstsq(alike, by.ravel(), rcond=None)[0]
+        return float(np.sqrt(2 * np.mean(left**2)))
+
+
 def look(series: Aligning, state: State, highest: float) -> Looked:
     """Map images onto the plane, and transform them, up to a frequency [cycles per px]."""
     projections, plane, threads = state.projections, state.plane, series.threads

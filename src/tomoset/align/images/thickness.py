@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 
@@ -10,10 +11,9 @@ from tomoset.align.images.coherent import whiten
 from tomoset.align.images.fit import Bettered
 from tomoset.align.images.slab import Model, Slab, terms
 
-#: Thicknesses that are tried first [working px]; shares of matter on the surfaces; their roughness.
+#: Thicknesses that are tried first [working px]; shares of matter on the surfaces.
 _TRIED = 30.0 * 1.5 ** np.arange(8)
 _SURFACES = (0.0, 0.15, 0.3, 0.5)
-_ROUGH = (0.0, 0.04, 0.08, 0.15)
 #: Steps of the logarithm by which it is then found more finely.
 _FINER = (0.2, 0.05)
 _LEAST, _MOST = 8.0, 2500.0
@@ -32,6 +32,14 @@ class Thickness:
 
     slab: Slab
     error: float
+
+
+class Search(Enum):
+    """How a thickness is looked for: all over, near the one of before, or not as it is known."""
+
+    FAR = 0
+    NEAR = 1
+    KNOWN = 2
 
 
 class _Likelihood:
@@ -68,10 +76,8 @@ class _Likelihood:
         return self._known[slab]
 
 
-def thickness(
-    bettered: Bettered, highest: float, threads: int, *, fixed: bool = False
-) -> Thickness:
-    """The thickness of the slab, the share of matter on its surfaces, and their roughness.
+def thickness(bettered: Bettered, highest: float, threads: int, search: Search) -> Thickness:
+    """The thickness of the slab, and the share of matter on its surfaces.
 
     Parameters
     ----------
@@ -80,8 +86,8 @@ def thickness(
     highest : float
         Frequency up to which images are compared [cycles per px].
     threads : int
-    fixed : bool
-        Whether the thickness is known: then only the surfaces are found.
+    search : Search
+        How far from what it was.
     """
     value = _Likelihood(bettered, highest, threads)
     slab = bettered.state.slab
@@ -90,13 +96,12 @@ def thickness(
         return max(slabs, key=value)
 
     def surfaces(of: Slab) -> Slab:
-        of = best(of, *(replace(of, surface=s) for s in _SURFACES))
-        return best(of, *(replace(of, rough=s) for s in _ROUGH))
+        return best(of, *(replace(of, surface=s) for s in _SURFACES))
 
-    if not fixed:
+    if search is Search.FAR:
         slab = best(slab, *(replace(slab, thickness=float(t)) for t in _TRIED))
-    slab = surfaces(slab)
-    for step in () if fixed else _FINER:
+        slab = surfaces(slab)
+    for step in _FINER[search.value :]:
         while (
             there := best(*_beside(slab, step))
         ) is not slab and _LEAST < there.thickness < _MOST:
@@ -104,7 +109,7 @@ def thickness(
     slab = surfaces(slab)
     before, here, after = map(value, _beside(slab, _FINER[-1]))
     curvature = max(2 * here - before - after, 1e-3)
-    off = 0.0 if fixed else float(np.clip(0.5 * (after - before) / curvature, -1, 1))
+    off = 0.0 if search is Search.KNOWN else float(np.clip(0.5 * (after - before) / curvature, -1, 1))
     slab = replace(slab, thickness=slab.thickness * float(np.exp(off * _FINER[-1])))
     return Thickness(slab=slab, error=float(_FINER[-1] / np.sqrt(curvature)))
 
