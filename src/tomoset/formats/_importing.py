@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -257,14 +256,9 @@ def to_axis(axes: Array) -> Array:
     return xf
 
 
-def extent(axis: float, size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of images [px] whose tilt axis, in this direction [deg], is turned to y."""
-    return size[::-1] if abs(math.sin(math.radians(axis))) > math.sqrt(0.5) else size
-
-
 def volume_about(axis: float, size: tuple[int, int], thickness: float) -> geometry.ImodVolume:
     """The volume of images [px] whose tilt axis, in this direction [deg], is turned to y."""
-    return geometry.ImodVolume(aligned_size=extent(axis, size), thickness=int(thickness))
+    return geometry.ImodVolume(aligned_size=geometry.extent(axis, size), thickness=int(thickness))
 
 
 def axis_voxel(volume: geometry.ImodVolume) -> Array:

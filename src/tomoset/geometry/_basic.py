@@ -266,6 +266,17 @@ def tilt_axis_angles(projections: Array) -> Array:
     return np.rad2deg(np.arctan2(-x, y))
 
 
+def extent(axis: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of images [px] whose tilt axis, in this direction [deg], is turned to y.
+
+    Examples
+    --------
+    >>> extent(-4.0, (400, 300)), extent(85.0, (400, 300))
+    ((400, 300), (300, 400))
+    """
+    return size[::-1] if abs(np.sin(np.deg2rad(axis))) > np.sqrt(0.5) else size
+
+
 def corners(size: Sequence[int] | Array) -> Array:
     """The eight outer corner voxels of a tomogram of this size: (8, 3) voxels from 0."""
     x, y, z = (float(n) - 1.0 for n in size)

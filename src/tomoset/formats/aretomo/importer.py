@@ -23,7 +23,6 @@ from tomoset.formats._ctffind import DefocusTable
 from tomoset.formats._importing import (
     Imported,
     axis_voxel,
-    extent,
     named_for_relion,
     optics_of,
     parse_size,
@@ -176,7 +175,7 @@ def volume_of(
         If nothing says its depth.
     """
     # CCorrectUtil.cpp takes the axis of the middle image.
-    aligned = extent(float(aln.axes[len(aln.axes) // 2]), raw_size)
+    aligned = geometry.extent(float(aln.axes[len(aln.axes) // 2]), raw_size)
     flip, thickness = given["flip_volume"], None
     if volume is not None:
         seen, thickness = _layout(volume, aligned)

@@ -11,7 +11,6 @@ import warnings
 
 from tomoset import geometry
 from tomoset.errors import AssumptionWarning, FileFormatError, MissingFieldError
-from tomoset.formats._importing import extent
 from tomoset.formats.imod.commands import CommandFile
 from tomoset.formats.imod.series import ImportOptions, Series
 from tomoset.images.stack import ImageHeader
@@ -125,7 +124,7 @@ def _raw_size(header: ImageHeader, tilt: CommandFile, axis: float | None) -> tup
         AssumptionWarning,
         stacklevel=5,
     )
-    return header.size if axis is None else extent(axis, header.size)
+    return header.size if axis is None else geometry.extent(axis, header.size)
 
 
 def _differs(a: tuple[int, int], b: tuple[int, int], binning: float) -> bool:
