@@ -18,6 +18,7 @@ from tomoset.formats import LinkedFiles, working_format
 from tomoset.model import Fiducials
 from tomoset.paths import file_names
 from tomoset.project import Project, fiducials_of
+from tomoset.project.edit import without_tilts
 from tomoset.project.transform import read_transforms, transform_project, transforms_to_star
 
 Array = npt.NDArray[np.float64]
@@ -128,6 +129,29 @@ def follow_motions(project: Project, folder: str) -> tuple[Project, list[str]]:
     return project, linked_files(project, folder, [*there, _FIDUCIALS, _MOTIONS])
 
 
+def follow_images(project: Project, folder: str) -> tuple[Project, list[str]]:
+    """The project with all that follows where tilt images are taken out, and the files of that.
+
+    Parameters, and errors, as `follow_motions`.
+    """
+    project = project.load()
+    there = [field for field in _FILES if _read(project, field) is not None]
+    return project, linked_files(project, folder, [*there, _FIDUCIALS])
+
+
+def without_images(project: Project, rows: Mapping[str, Mapping[int, str]]) -> Project:
+    """The project without tilt images, by tomogram and row from 0, and why; the rest follows."""
+    if not rows:
+        return project
+    found = {name: _beads(project, name, "has fewer tilt images") for name in rows}
+    seen = {n: beads for n, beads in found.items() if beads is not None and beads.observations}
+    bare = [replace(t, fiducials=None) if t.name in seen else t for t in project.tomograms.values()]
+    project = project.with_sets(
+        tomograms=project.tomograms.with_tomograms(bare), fiducials={**project.fiducials, **seen}
+    )
+    return without_tilts(project, rows)
+
+
 def transformed(project: Project, after: Project, motions: Mapping[str, Array]) -> Project:
     """The new project, where all that refers to tomograms is in their new frames.
 
@@ -144,7 +168,8 @@ def transformed(project: Project, after: Project, motions: Mapping[str, Array]) 
         If something cannot follow.
     """
     tomograms = after.tomograms
-    found = {name: _beads(project, name) for name in motions if tomograms[name].fiducials is None}
+    bare = [name for name in motions if tomograms[name].fiducials is None]
+    found = {name: _beads(project, name, "has another frame") for name in bare}
     beads = {name: fiducials for name, fiducials in found.items() if fiducials is not None}
     before = _without_fiducials(after.with_sets(tomograms=project.tomograms))
     return transform_project(before.with_sets(fiducials=beads), motions, transformed=tomograms)
@@ -156,7 +181,7 @@ def _without_fiducials(project: Project) -> Project:
     return project.with_sets(tomograms=project.tomograms.with_tomograms(bare), fiducials={})
 
 
-def _beads(project: Project, name: str) -> Fiducials | None:
+def _beads(project: Project, name: str, change: str) -> Fiducials | None:
     """The fiducials of the old frame, if they are there."""
     if name in project.fiducials:
         return project.fiducials[name]
@@ -165,7 +190,7 @@ def _beads(project: Project, name: str) -> Fiducials | None:
         return fiducials_of(tomograms[name], working_format(tomograms).name)
     except MissingFileError as problem:
         warnings.warn(
-            f"tomogram {name!r} has another frame, and its fiducials cannot follow: {problem}",
+            f"tomogram {name!r} {change}, and its fiducials cannot follow: {problem}",
             LossyWarning,
             stacklevel=5,
         )

@@ -128,6 +128,9 @@ class Program(Generic[O, R]):
         0-based at bin 1, to those after; None if it does not. `updated` then gives the tomogram in
         its new frame (`tomoset.project.transform.transform_tomogram`); sets that refer to it, and
         fiducials if it names no others, go along.
+    taken_out : callable
+        Tilt images that show nothing by a result, rows from 0, and why: the new set keeps them
+        aside (`tomoset include` puts them back), and what refers to them follows.
     identity : callable
         What a result is of, whatever the options: images, alignment, CTF and doses by default.
         The new set names results of earlier runs as long as this is the same.
@@ -156,6 +159,7 @@ class Program(Generic[O, R]):
     cleared: Callable[[Tomogram], Tomogram] = lambda tomogram: tomogram
     linked: Callable[[Project, Mapping[str, R]], Project] = lambda project, _: project
     motion: Callable[[R], Array | None] = lambda _: None
+    taken_out: Callable[[R], Mapping[int, str]] = lambda _: {}
     identity: Callable[[Task[O]], str] = identity
     depends: Callable[[Task[O]], object] = lambda task: task.options
     need: Callable[[Task[O]], Need] = need_of_images

@@ -33,6 +33,7 @@ from tomoset.programs._linked import (
     motions_file,
     transformed,
     without_files,
+    without_images,
 )
 from tomoset.programs._made import Made
 from tomoset.programs._program import Done, Program, Result
@@ -296,6 +297,8 @@ class _NewSet(Generic[O, R]):
         after = self._program.linked(after, known)
         if motions:
             after = transformed(before, after, motions)
+        out = {name: self._program.taken_out(result) for name, result in known.items()}
+        after = without_images(after, {name: rows for name, rows in out.items() if rows})
         linked = changed_sets(before, after, self._folder)
         contents = {**linked.contents, **motions_file(motions, self._folder)}
         format = working_format(after.tomograms)

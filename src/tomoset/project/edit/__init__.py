@@ -7,7 +7,7 @@ nothing is written.
 from tomoset.project.edit._tilts import Tilts
 from tomoset.project.edit.box import crop, pad
 from tomoset.project.edit.conditions import Condition
-from tomoset.project.edit.exclude import exclude, include
+from tomoset.project.edit.exclude import exclude, include, without_tilts
 from tomoset.project.edit.merge import merge
 from tomoset.project.edit.rebase import rebase
 from tomoset.project.edit.rebin import rebin
@@ -28,4 +28,5 @@ __all__ = [
     "rename",
     "select",
     "split",
+    "without_tilts",
 ]

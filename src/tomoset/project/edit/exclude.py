@@ -75,7 +75,25 @@ def exclude(
             "(tomoset select)"
         )
     why = reason or _said(wanted)
-    made = {name: project.tomograms[name].exclude(out, why) for name, out in rows.items()}
+    return without_tilts(project, {name: dict.fromkeys(out, why) for name, out in rows.items()})
+
+
+def without_tilts(project: Project, rows: Mapping[str, Mapping[int, str]]) -> Project:
+    """A project without tilt images, each with a reason of its own, as `exclude` takes them out.
+
+    Parameters
+    ----------
+    project : Project
+        All of it read.
+    rows : mapping of str to mapping of int to str
+        By tomogram name: rows of its table, from 0, and why.
+    """
+    made = {}
+    for name, reasons in rows.items():
+        t = project.tomograms[name]
+        for gone, row in enumerate(sorted(reasons)):
+            t = t.exclude([row - gone], reasons[row])
+        made[name] = t
     return _followed(project, made)
 
 
