@@ -90,7 +90,7 @@ def level(points: Array, middle: Array) -> Level:
     normal = np.array([-best.slopes[0], -best.slopes[1], 1.0])
     normal /= np.linalg.norm(normal)
     return Level(
-        motion=_rotation_about(normal, middle),
+        motion=rotation_to_z(normal, middle),
         angle=float(np.rad2deg(np.arccos(min(float(normal[2]), 1.0)))),
         error=float(np.rad2deg(np.sqrt(np.trace(best.covariance)))),
         sides=2 if best is two and two is not one else 1,
@@ -137,8 +137,8 @@ def _halves(heights: Array) -> npt.NDArray[np.int64]:
     return side
 
 
-def _rotation_about(normal: Array, middle: Array) -> Array:
-    """The smallest rotation that brings a direction to z: (4, 4)."""
+def rotation_to_z(normal: Array, middle: Array) -> Array:
+    """The smallest rotation about a point that brings a direction, of length 1, to z: (4, 4)."""
     axis = np.cross(normal, [0.0, 0.0, 1.0])
     angle = np.arctan2(np.linalg.norm(axis), normal[2])
     rotation = np.eye(4)
