@@ -131,6 +131,14 @@ def beads(folder: Path) -> None:
     keep(folder / "T/tomograms/rec_TS_01.png", "sections")
 
 
+def images(folder: Path) -> None:
+    """A lamella without beads, from nominal angles that are off, by its images alone."""
+    size = ["--size", "512", "480", "220", "--angpix", "10", "--tilts", "41", "--series", "1"]
+    tomoset_run(folder, "simulate", "L", "--lamella", *size, "--format", "relion4")
+    tomoset_run(folder, "align", "images", "L/tomograms.star", "--o", "LA")
+    keep(folder / "LA/TS_01.png", "alignment_by_images")
+
+
 def particles(folder: Path) -> None:
     """Molecules that are aligned by, and the CTF by them, from a table that is off."""
     size = ["--size", "640", "600", "250", "--angpix", "3.4", "--tilts", "31", "--series", "1"]
@@ -164,7 +172,7 @@ def main() -> None:
     """Make all."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for make in (beads, particles, hand):
+        for make in (beads, images, particles, hand):
             make(Path(folder))
         if NEEDLE.is_dir():
             needle("wbp", Path(folder))

@@ -36,6 +36,7 @@ MAY_CHANGE = {"refine-ctf": ("defocus_u", "defocus_v", "defocus_angle", "ctf_sca
 CHANGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "find-fiducials": (("fiducials",), ()),
     "align fiducials": (("fiducials", "projections"), ALIGNMENT),
+    "align images": (("projections",), ALIGNMENT),
     "erase-fiducials": (("stack", "half_images"), ()),
     "align particles": (("projections",), ALIGNMENT),
     "refine-ctf": ((), CTF),

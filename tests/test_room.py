@@ -28,6 +28,7 @@ COMMANDS = (
     ["reconstruct", "--zarr"],
     ["find-fiducials", "--r", "20"],
     ["align fiducials", "--r", "20"],
+    ["align images"],
     ["hand"],
 )
 

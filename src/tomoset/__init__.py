@@ -16,7 +16,7 @@ to read                     `read`, `open_project`, `read_particles`; `FORMATS`
 to judge and to convert     `check`, `import_series`, `convert`
 gold beads                  `find_fiducials`, `align_fiducials`, `erase_fiducials`
 particles                   `align_particles`, `refine_ctf`
-from images                 `find_hand`, `reconstruct`
+from images                 `align_images`, `find_hand`, `reconstruct`
 to try                      `simulate_project`, and all of `tomoset.simulate`
 what is read and written    `Project`, `TomogramSet`, `Tomogram`, `ParticleSet` and their parts
 formulas and text           `geometry`, `star`
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from tomoset.model import Tomogram as Tomogram
     from tomoset.model import TrajectorySet as TrajectorySet
     from tomoset.programs.align_fiducials import align_fiducials as align_fiducials
+    from tomoset.programs.align_images import align_images as align_images
     from tomoset.programs.align_particles import align_particles as align_particles
     from tomoset.programs.erase_fiducials import erase_fiducials as erase_fiducials
     from tomoset.programs.find_fiducials import find_fiducials as find_fiducials
@@ -75,6 +76,7 @@ __version__ = "0.1.0.dev0"
 #: Where each public name lives. Imported when first used: the command line starts without NumPy.
 _HOME = {
     "align_fiducials": "tomoset.programs.align_fiducials",
+    "align_images": "tomoset.programs.align_images",
     "align_particles": "tomoset.programs.align_particles",
     "AssumptionWarning": "tomoset.errors",
     "check": "tomoset.check",

@@ -32,7 +32,7 @@ COMMANDS = (
         "Take gold beads out of the tilt images.",
         "erase_fiducials:erase_fiducials",
     ),
-    Entry("align", "Improve alignments: by gold beads, by particles.", "align:align"),
+    Entry("align", "Align tilt series: by gold beads, images, particles.", "align:align"),
     Entry("refine-ctf", "Refine defocus and scale by particles.", "refine_ctf:refine_ctf"),
     Entry("hand", "Find the sign of defocus against depth.", "hand:hand"),
     Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),

@@ -9,6 +9,7 @@ import click
 from tomoset.cli._groups import flag, grouped_command, number
 from tomoset.cli._run_options import FIGURES, RUN_OPTIONS, carry_out, set_options, usage_errors
 from tomoset.cli._shell import common_options
+from tomoset.cli.align_images import images
 from tomoset.cli.align_particles import particles
 from tomoset.cli.find_fiducials import CONTRAST, Radius, find_options
 
@@ -59,6 +60,7 @@ def align() -> None:
     """Improve the alignment of the tilt series of a set."""
 
 
+align.add_command(images)
 align.add_command(particles)
 
 

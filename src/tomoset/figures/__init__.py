@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tomoset.figures._beads import beads as beads
     from tomoset.figures._hand import hand as hand
     from tomoset.figures._hand import hand_of_set as hand_of_set
+    from tomoset.figures._images import alignment_by_images as alignment_by_images
     from tomoset.figures._particles import alignment_by_particles as alignment_by_particles
     from tomoset.figures._particles import ctf_refinement as ctf_refinement
     from tomoset.figures._style import prepare as prepare
@@ -29,6 +30,7 @@ _HOME = {
     "beads": "_beads",
     "hand": "_hand",
     "hand_of_set": "_hand",
+    "alignment_by_images": "_images",
     "alignment_by_particles": "_particles",
     "ctf_refinement": "_particles",
     "prepare": "_style",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "find-fiducials": "find_fiducials",
     "align fiducials": "align_fiducials",
+    "align images": "align_images",
     "erase-fiducials": "erase_fiducials",
     "align particles": "align_particles",
     "refine-ctf": "refine_ctf",
