@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from tomoset.align.deform import deformed
 from tomoset.errors import ModelError
 from tomoset.fiducials.align_options import AlignOptions
 from tomoset.fiducials.finder.find import Finder, Images
+from tomoset.fiducials.lost import placed_by_neighbours
 from tomoset.fiducials.options import FindOptions
 from tomoset.model import Deformation, Fiducials, Observations, Tomogram
 
@@ -126,11 +128,26 @@ def align(
             return Kept(fiducials=given, radius=radius, reason=str(reason))
         return _finished(tomogram, _aligned(given, fit, radius), given, options)
     finder = Finder(tomogram, images, _search(given, options), threads)
-    return _searched(tomogram, finder, options)
+    return _searched(
+        tomogram,
+        finder,
+        options,
+        lambda fit: placed_by_neighbours(
+            tomogram, images, fit.projections, fit.unsupported, threads
+        ),
+    )
 
 
-def _searched(tomogram: Tomogram, finder: Finder, options: AlignOptions) -> Aligned | Kept:
-    """By beads that are searched, and again by the better alignment until that changes nothing."""
+def _searched(
+    tomogram: Tomogram,
+    finder: Finder,
+    options: AlignOptions,
+    placed: Callable[[Fit], Array],
+) -> Aligned | Kept:
+    """By beads that are searched, and again by the better alignment until that changes nothing.
+
+    Images in which none were found are `placed` by others before they are searched again.
+    """
     found = finder.find()
     if not len(found.fiducials):
         raise AlignmentError(
@@ -141,9 +158,9 @@ def _searched(tomogram: Tomogram, finder: Finder, options: AlignOptions) -> Alig
     except NoGainError as reason:
         return Kept(fiducials=found.fiducials, radius=found.radius, reason=str(reason))
     for _ in range(_ROUNDS):
-        if _complete(tomogram, fit):
+        if _complete(tomogram, fit) and not len(fit.unsupported):
             break
-        again = finder.find(fit.projections)
+        again = finder.find(placed(fit) if len(fit.unsupported) else fit.projections)
         try:
             better = _adjusted(tomogram, _seen(again.fiducials), options)
         except AlignmentError:
