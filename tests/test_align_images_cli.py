@@ -157,7 +157,7 @@ def test_a_simulated_series_is_aligned_by_its_images(
     """With the true fit: images of crowded molecules, off by several pixels, come together."""
     monkeypatch.chdir(tmp_path)
     size = ["--size", "256", "240", "60", "--angpix", "8", "--tilts", "41", "--series", "1"]
-    contents = ["--beads", "0", "--molecules", "300", "--noise", "0.3", "--format", "relion4"]
+    contents = ["--beads", "0", "--crowd", "250", "--noise", "0.3", "--format", "relion4"]
     assert main(["simulate", "S", *size, *contents, "--shift-error", "3"]) == 0
     (before,) = tomoset.read("S/tomograms.star").values()
     (true,) = tomoset.read("S/truth/tomograms.star").values()

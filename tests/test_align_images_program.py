@@ -23,6 +23,7 @@ from tomoset.figures._style import ORANGE
 from tomoset.model import Fiducials, Observations, Project, Tomogram, TomogramSet
 from tomoset.project import fiducials_of, open_project
 from tomoset.project.edit import include
+from tomoset.report import write_report
 
 QUIET = {"quiet": True, "figures": "none"}
 
@@ -96,6 +97,14 @@ def test_the_set_has_the_new_alignment_and_how_sure_it_is(
     assert "tilt axis at 84.12 degrees (+- 0.05; 85.00 before)" in lines
     assert "specimen 148 nm thick (+- 6), inclined by 2.00 degrees (+- 0.20)" in lines
     assert ASKED["options"] == ImageOptions()
+
+
+def test_reports_have_what_it_found(here: Path, found: dict[str, Any]) -> None:
+    tomoset.align_images(small(), "A", **QUIET)
+    write_report("A/tomograms.star", "r.html")
+    page = Path("r.html").read_text()
+    assert "specimen 148 nm thick" in page
+    assert "2.24" in page  # how much it is inclined in all
 
 
 def test_images_with_angles_alone_become_an_aligned_set(here: Path, found: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 #: Sizes on the sheet [in]: the image, charts, and what is between them.
-_IMAGE, _CHART, _BETWEEN, _HIGH, _STEP = 2.9, 1.5, 0.72, 1.05, 1.55
+_IMAGE, _BROAD, _BETWEEN, _HIGH, _STEP = 2.9, 3.15, 0.72, 1.05, 1.55
 #: Where charts beside the image begin.
 _BESIDE = 3.55
 
@@ -67,7 +67,7 @@ def alignment_by_images(tomogram: Tomogram, fit: ImageFit, images: Images) -> Fi
     angles = tomogram.tilt_angles
     each = [(_shifts, "shift of the middle (px)"), (_deviations, "std. dev. in the middle (px)")]
     for row, (draw, label) in enumerate(each):
-        ax = sheet.axes(_BESIDE, y + 0.1 + row * _STEP, 2 * _CHART + 0.25, _HIGH)
+        ax = sheet.axes(_BESIDE, y + 0.1 + row * _STEP, _BROAD, _HIGH)
         draw(ax, tomogram, fit)
         _finish(ax, angles, fit, label)
         other_unit(ax, tomogram.need_pixel_size(), "Å")

@@ -80,6 +80,11 @@ def _by_beads(result: Any, t: Tomogram) -> Said:
     return Said(row=row)
 
 
+def _by_images(result: Any, t: Tomogram) -> Said:
+    inclined = float(np.hypot(*result.fit.inclination))
+    return Said(row={"inclination": inclined, **_known_to(result.fit.expected, t)})
+
+
 def _by_particles(result: Any, t: Tomogram) -> Said:
     row = {} if result.residual is None else {"residual": result.residual}
     return Said(row=row | _known_to(result.expected, t))
@@ -123,6 +128,7 @@ def _volumes(result: Any, _: Tomogram) -> Said:
 READERS: Mapping[str, Callable[[Any, Tomogram], Said]] = {
     "find-fiducials": _found_beads,
     "align fiducials": _by_beads,
+    "align images": _by_images,
     "align particles": _by_particles,
     "hand": _hand,
     "reconstruct": _volumes,
