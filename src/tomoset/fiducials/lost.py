@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tomoset import geometry
 from tomoset.align.images.plane import Plane
 from tomoset.align.images.prepare import prepare
-from tomoset.align.images.start import Coarse, placed
+from tomoset.align.images.start import USUAL, Coarse, placed
 from tomoset.fiducials.finder.find import Image, Images
 from tomoset.model import Tomogram
 
@@ -74,8 +74,9 @@ def placed_by_neighbours(
     small[:, :3, 3] /= binning
     plane = Plane(centre=(size - 1) / 2 / binning)
     shape = round(size[1] / binning), round(size[0] / binning)
+    thick = USUAL / tomogram.need_pixel_size() / binning
     coarse = Coarse.of(
-        ready.images[used], ready.valid[used], tilts[some], shape, _EDGE, threads
+        ready.images[used], ready.valid[used], tilts[some], shape, thick, _EDGE, threads
     )  # fmt: skip
     moved, found = placed(coarse, small, plane)
     linear, _ = plane.maps(small)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset import geometry
 from tomoset.align.fit import AlignmentError
 from tomoset.align.gauge import find
 from tomoset.align.images.cameras import FREE, SCATTER
@@ -18,11 +19,20 @@ from tomoset.align.images.plane import Plane
 from tomoset.align.images.prepare import Images, Prepared, prepare, without_fixed
 from tomoset.align.images.result import UNKNOWN, ImageFit, ImageOptions
 from tomoset.align.images.slab import Slab
-from tomoset.align.images.start import LARGE, SMALL, Coarse, direction, inclined, placed, turned
+from tomoset.align.images.start import (
+    LARGE,
+    SMALL,
+    USUAL,
+    Coarse,
+    direction,
+    inclined,
+    placed,
+    turned,
+)
 from tomoset.align.images.thickness import Search, Thickness, thickness
 from tomoset.align.images.verdict import Prediction, predict
 from tomoset.align.images.windows import Windows
-from tomoset.align.parameters import COLUMNS, ROTATION, compose, decompose
+from tomoset.align.parameters import COLUMNS, ROTATION, compose, decompose, rotated_by
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.model import Tomogram
 from tomoset.run import doing, one_thread
@@ -30,8 +40,6 @@ from tomoset.run import doing, one_thread
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Thickness to begin with [Å].
-_USUAL = 1500.0
 #: Bands, one after the other: highest frequencies in the images [cycles per working px], each for
 #: so many rounds at most, or until windows move by less than a part of the shortest wave.
 BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 3))
@@ -159,7 +167,8 @@ class _Series:
         centre = (np.array(size, np.float64) - 1) / 2 / self.prepared.binning
         shape = self._shape
         tilts = self.tomogram.tilt_angles[used]
-        given = (self.prepared.images[used], self.prepared.valid[used], tilts, shape)
+        thick = (self.options.thickness or USUAL) / self.pixel
+        given = (self.prepared.images[used], self.prepared.valid[used], tilts, shape, thick)
         small = Coarse.of(*given, SMALL, self.threads)
         large = Coarse.of(*given, LARGE, self.threads)
         projections, plane = self.small(self.projections)[used], Plane(centre=centre)
@@ -169,13 +178,12 @@ class _Series:
         projections = turned(projections, found.by, (width, height))
         plane = inclined(small, projections, plane)
         projections, _ = placed(large, projections, plane)
-        thick = self.options.thickness or _USUAL
         return State(
             projections=projections,
             expected=decompose(projections, centre),
             scatter=SCATTER,
             plane=plane,
-            slab=Slab(thickness=thick / self.pixel),
+            slab=Slab(thickness=thick),
         )
 
     def _say_axis(self, by: float) -> None:
@@ -278,11 +286,13 @@ def _result(
     middle = (np.array(series.tomogram.need_size(), np.float64) - 1) / 2
     windows = state.plane.points(bettered.looked.seen.windows.middles) * binning
     good = np.array([i not in doubtful for i in used])
+    # The tomogram stays where it was: of all rigid motions, the one that moves images least.
     gauge = find(before[used][good], found[good], windows, scaled=False)
+    found = rotated_by(gauge.transformed(found), before[used], middle)
+    windows = geometry.apply(gauge.motion, windows)
     projections = _with_unused(before, found, used, middle)
-    moved = np.linalg.norm(
-        (_images(gauge.transformed(found), windows) - _images(before[used], windows)), axis=2
-    )
+    moved = np.linalg.norm(_images(found, windows) - _images(before[used], windows), axis=2)
+    plane = _plane_through(windows)
     columns = np.full((n, len(COLUMNS)), np.nan)
     columns[np.ix_(used, FREE)] = sure.columns
     columns[:, :2] *= binning
@@ -290,9 +300,6 @@ def _result(
     whole[:, used] = seen.support, seen.rival, seen.coefficient
     rotation = np.rad2deg(decompose(found, middle)[:, ROTATION])
     was = np.rad2deg(decompose(before, middle)[:, ROTATION])
-    slope_x, slope_y = state.plane.slope
-    steep = (np.rad2deg(np.arctan(-slope_x)), np.rad2deg(np.arctan(slope_y)))
-    z0 = state.plane.centre * binning
     return ImageFit(
         projections=projections,
         deviations={
@@ -309,9 +316,12 @@ def _result(
         expected=sure.expected * binning,
         thickness=slab.slab.thickness * series.pixel,
         thickness_error=slab.slab.thickness * series.pixel * max(slab.error * sure.inflation, 0.02),
-        inclination=steep,
+        inclination=(
+            float(np.rad2deg(np.arctan(-plane[1]))),
+            float(np.rad2deg(np.arctan(plane[2]))),
+        ),
         inclination_error=(float(np.rad2deg(sure.slope[0])), float(np.rad2deg(sure.slope[1]))),
-        plane=np.array([z0[2] - slope_x * z0[0] - slope_y * z0[1], slope_x, slope_y]),
+        plane=plane,
         axis=_mean_direction(rotation),
         axis_error=float(np.rad2deg(sure.axis)),
         axis_before=_mean_direction(was),
@@ -319,6 +329,12 @@ def _result(
         signal=_signal(bettered),
         moved=float(np.median(moved)),
     )
+
+
+def _plane_through(points: Array) -> Array:
+    """z = plane[0] + plane[1] x + plane[2] y of points that lie in one: (3,)."""
+    rows = np.column_stack([np.ones(len(points)), points[:, :2]])
+    return np.asarray(np.linalg.lstsq(rows, points[:, 2], rcond=None)[0])
 
 
 def _images(projections: Array, points: Array) -> Array:

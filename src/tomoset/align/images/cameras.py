@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 FREE = (SHIFT_X, SHIFT_Y, ROTATION, TILT, MAGNIFICATION)
 SCATTERING = FREE[2:]
 #: How much they do before that is learned, and at most [rad, rad, a fraction].
-SCATTER, MOST = np.array([1e-3, 1e-3, 5e-4]), np.array([0.02, 0.02, 0.01])
+SCATTER, MOST = np.array([1e-3, 1e-3, 5e-4]), np.array([3e-3, 1e-3, 1e-3])
 _LEAST = 2e-5
 #: A rotation of the axis, and depths of windows, are held only so weakly [rad], [slabs].
 _AXIS, _DEPTH = 0.2, 0.25

@@ -57,15 +57,7 @@ def certainty(bettered: Bettered, threads: int) -> Certainty:
     images = np.arange(count * n).reshape(n, count)
     by_shift = bettered.state.projections[:, :2, :3].reshape(-1, 3)
     free = _without(covariance, images[:, :2].ravel(), by_shift)
-    # What each window alone wants (the sandwich estimate): far too few for single numbers,
-    # enough for all together.
-    by_window = np.einsum("wnap,wna->wp", numbers.rows, bettered.terms.gradient, optimize=True)
-    wanted = by_window @ free
-    shifts = images[:, :2].ravel()
-    said = free.diagonal()[shifts].sum()
-    scattered = (wanted[:, shifts] ** 2).sum()
-    number = len(by_window)
-    inflation = np.sqrt(max(scattered / said * number / max(number - 1, 1), 1.0))
+    inflation = _inflation(bettered, free, images[:, :2].ravel())
     deviations = np.sqrt(np.maximum(free.diagonal(), 0)) * inflation
     mean = np.zeros(len(free))
     mean[images[:, 2]] = 1 / n
@@ -86,6 +78,21 @@ def _without(covariance: Array, shifts: npt.NDArray[np.int64], by_shift: Array) 
     made_up = np.eye(len(covariance))
     made_up[np.ix_(shifts, shifts)] -= by_shift @ np.linalg.pinv(by_shift)
     return np.asarray(made_up @ covariance @ made_up.T)
+
+
+def _inflation(bettered: Bettered, free: Array, shifts: npt.NDArray[np.int64]) -> float:
+    """By how much windows contradict each other more than the likelihood says, at least 1.
+
+    What each window alone wants (the sandwich estimate) is far too few for single numbers, but
+    enough for all together; the median, as a window may hold what moves or has no depth.
+    """
+    by_window = np.einsum(
+        "wnap,wna->wp", bettered.numbers.rows, bettered.terms.gradient, optimize=True
+    )
+    wanted = ((by_window @ free)[:, shifts] ** 2).sum(axis=1)
+    number = len(by_window)
+    said = free.diagonal()[shifts].sum() / number
+    return float(np.sqrt(max(np.median(wanted) / said * number / max(number - 1, 1), 1.0)))
 
 
 def _of_windows(bettered: Bettered, covariance: Array) -> float:

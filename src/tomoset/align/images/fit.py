@@ -109,7 +109,6 @@ class Bettered:
         by = self.numbers.displacements(self.found)
         return displaced(self.looked.whitened.spectra, self.looked.model.k, by)
 
-
     @property
     def moved(self) -> float:
         """How far cameras moved what they show, but for a shift of the specimen: rms [px]."""

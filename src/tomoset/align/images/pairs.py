@@ -75,6 +75,7 @@ def correlate(
     plane: Plane,
     pairs: npt.NDArray[np.int64],
     size: tuple[int, int],
+    thickness: float,
     threads: int,
 ) -> Pairs:
     """Correlate pairs of images, mapped onto a plane.
@@ -89,6 +90,8 @@ def correlate(
     pairs : (p, 2) int array
     size : (int, int)
         Height and width of the part of the plane [px].
+    thickness : float
+        Of the specimen, roughly [px].
     threads : int
     """
     import scipy.fft
@@ -96,12 +99,14 @@ def correlate(
     flat, weights = mapped(images, valid, plane.maps(projections), size, threads)
     filtered = _filtered(flat, weights, threads)
     height, width = filtered.shape
+    parallax, k = plane.parallax(projections), _frequencies(filtered.shape)
     scores = np.empty((len(pairs), height, width), np.float32)
     full = float(weights.sum(axis=(1, 2)).max())
 
     def one(p: int) -> None:
         i, j = pairs[p]
         product = filtered.spectra[j] * filtered.spectra[i].conj()
+        product *= _alike(k, thickness * (parallax[j] - parallax[i]))
         correlation = scipy.fft.irfft2(product, s=filtered.shape)
         overlap = scipy.fft.irfft2(filtered.shown[j] * filtered.shown[i].conj(), s=filtered.shape)
         enough = overlap > _OVERLAP * full
@@ -119,8 +124,7 @@ def _filtered(images: Image, weights: Image, threads: int) -> _Filtered:
     import scipy.fft
 
     shape = tuple(scipy.fft.next_fast_len(round(1.5 * n), real=True) for n in images.shape[1:])
-    y, x = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
-    k = np.hypot(x, y)
+    k = np.hypot(*_frequencies((shape[0], shape[1])))
     lowest = _LOWEST / min(images.shape[1:])
     rings = np.minimum((k * 2 * 32).astype(np.int64), 31)
     number = np.bincount(rings.ravel(), minlength=32)
@@ -145,3 +149,22 @@ def _filtered(images: Image, weights: Image, threads: int) -> _Filtered:
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(one, range(len(images))))
     return _Filtered(spectra, shown, (shape[0], shape[1]))
+
+
+def _frequencies(shape: tuple[int, int]) -> tuple[Array, Array]:
+    """x and y of a real transform, to be broadcast [cycles/px]."""
+    return np.fft.rfftfreq(shape[1])[None], np.fft.fftfreq(shape[0])[:, None]
+
+
+def _alike(k: tuple[Array, Array], apart: Array) -> Image:
+    """What a slab leaves in common at each frequency: the bell that its sinc begins with.
+
+    Parameters
+    ----------
+    k
+        As `_frequencies`.
+    apart : (2,) array
+        Thickness times the difference of the parallax [px].
+    """
+    x = k[0] * apart[0] + k[1] * apart[1]
+    return np.asarray(np.exp(-(np.pi**2 / 6) * x**2), dtype=np.float32)

@@ -15,8 +15,10 @@ from tomoset.align.images.plane import Plane
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 
-#: Edges of the small images by which directions are compared, and of those by which places are [px].
+#: Edges of small images, by which directions are compared, and of those for places [px].
 SMALL, LARGE = 128, 256
+#: Thickness of a specimen of which nothing is known [Å].
+USUAL = 1500.0
 #: Directions of the axis that are tried all round, and then more and more finely [deg].
 _ROUND, _FINER = 10.0, (5.0, 2.5, 1.2)
 #: Another direction than a given one must be so much better, far from it and near.
@@ -39,6 +41,8 @@ class Coarse:
         [deg]
     shape : (int, int)
         Height and width of the plane [px].
+    thickness : float
+        Of the specimen, roughly [px].
     threads : int
     """
 
@@ -47,6 +51,7 @@ class Coarse:
     scale: float
     tilts: Array
     shape: tuple[int, int]
+    thickness: float
     threads: int
 
     @classmethod
@@ -56,6 +61,7 @@ class Coarse:
         valid: Image,
         tilts: Array,
         shape: tuple[int, int],
+        thickness: float,
         edge: int,
         threads: int,
     ) -> Coarse:
@@ -73,6 +79,7 @@ class Coarse:
             scale=factor,
             tilts=tilts,
             shape=(round(shape[0] / factor), round(shape[1] / factor)),
+            thickness=thickness / factor,
             threads=threads,
         )
 
@@ -83,7 +90,16 @@ class Coarse:
         small[:, 2, 3] /= self.scale
         there = replace(plane, centre=plane.centre / self.scale)
         pairs = near(self.tilts, neighbours)
-        return correlate(self.images, self.valid, small, there, pairs, self.shape, self.threads)
+        return correlate(
+            self.images,
+            self.valid,
+            small,
+            there,
+            pairs,
+            self.shape,
+            self.thickness,
+            self.threads,
+        )
 
 
 def _shrunk(image: Image, factor: int) -> Image:
@@ -156,6 +172,8 @@ def inclined(coarse: Coarse, projections: Array, plane: Plane) -> Plane:
     if 0 < at < len(evidence) - 1:
         before, here, after = evidence[at - 1 : at + 2]
         by = 0.5 * (before - after) / min(before - 2 * here + after, -1e-9)
+    if evidence[at] < _BETTER * evidence[len(evidence) // 2]:
+        return plane
     tilt = _PRETILTS[at] + by * (_PRETILTS[1] - _PRETILTS[0])
     return replace(plane, slope=(float(np.tan(np.deg2rad(tilt))), 0.0))
 

@@ -109,7 +109,9 @@ def thickness(bettered: Bettered, highest: float, threads: int, search: Search) 
     slab = surfaces(slab)
     before, here, after = map(value, _beside(slab, _FINER[-1]))
     curvature = max(2 * here - before - after, 1e-3)
-    off = 0.0 if search is Search.KNOWN else float(np.clip(0.5 * (after - before) / curvature, -1, 1))
+    off = (
+        0.0 if search is Search.KNOWN else float(np.clip(0.5 * (after - before) / curvature, -1, 1))
+    )
     slab = replace(slab, thickness=slab.thickness * float(np.exp(off * _FINER[-1])))
     return Thickness(slab=slab, error=float(_FINER[-1] / np.sqrt(curvature)))
 
