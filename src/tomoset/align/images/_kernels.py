@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _coherence(x: float, surface: float, rough: float) -> float:
+def _coherence(x: Any, surface: Any, rough: Any) -> Any:
     """Of two images whose lines of sight differ by x: see `slab.coherence`."""
     x = abs(np.pi * x)
     inner = 1.0 if x < 1e-4 else np.sin(x) / x
@@ -23,7 +23,7 @@ def _coherence(x: float, surface: float, rough: float) -> float:
 
 
 @numba.njit(cache=True, fastmath=True)
-def _factor(C: Any, L: Any, W: Any, m: int) -> float:
+def _factor(C: Any, L: Any, W: Any, m: int) -> Any:
     """Cholesky factor L of the first m rows of C, and its inverse W; the log of C's determinant.
 
     Rows are swept, so that the inner loops run along memory.

@@ -42,11 +42,13 @@ Ints = npt.NDArray[np.int64]
 
 #: Bands, one after the other: highest frequencies in the images [cycles per working px], each for
 #: so many rounds at most, or until windows move by less than a part of the shortest wave.
-BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 3))
+BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 2), (0.25, 2))
 _SETTLED = 0.02
-#: Images are looked for elsewhere in this band, if the best other place is so much better. From
-#: there on the thickness is found, of images up to a frequency.
-_SETTLING, _RELOCATE, _THICKNESS_BAND = 0.1, 1.1, 0.12
+#: Waves of a window, at least; bands that hold fewer than twice as many are left out.
+_LOWEST = 2.5
+#: Images are looked for elsewhere up to this band, if the best other place is so much better. From
+#: this band on the thickness is found.
+_RELOCATING, _RELOCATE, _SETTLING = 0.15, 1.1, 0.1
 #: A place is confirmed if the correlation with the prediction is so far above chance, and above
 #: that of any other place by this factor; and if its shift is known so well [working px].
 _CONFIRMED, _RIVAL, _KNOWN = 6.0, 1.0, 2.0
@@ -155,7 +157,7 @@ class _Series:
     def aligned(self) -> ImageFit:
         """Align it."""
         state = self._start()
-        aligning = self._aligning(state)
+        aligning = self._aligning()
         bettered, slab = self._fit(aligning, state)
         sure, seen = certainty(bettered, self.threads), predict(bettered)
         return self._result(bettered, slab, sure, seen)
@@ -202,7 +204,7 @@ class _Series:
         binning = self.prepared.binning
         return round(height / binning), round(width / binning)
 
-    def _aligning(self, state: State) -> Aligning:
+    def _aligning(self) -> Aligning:
         import scipy.ndimage
 
         shape = self._shape
@@ -215,7 +217,7 @@ class _Series:
             images=np.stack(images),
             valid=self.prepared.valid[self.used],
             windows=windows,
-            lowest=3 / windows.size,
+            lowest=_LOWEST / windows.size,
             threads=self.threads,
         )
 
@@ -224,18 +226,19 @@ class _Series:
         search = Search.KNOWN if known else Search.FAR
         slab = Thickness(slab=state.slab, error=0.0)
         for band, rounds in BANDS:
+            if band < 2 * aligning.lowest:
+                continue
             doing(f"aligning to {self.pixel / band:.0f} Å")
             for number in range(rounds):
                 bettered = better(aligning, state, band)
-                if band == _SETTLING and number == 0:
+                if band <= _RELOCATING and number == 0:
                     state = _relocated(bettered)
                 else:
                     state = bettered.state
                 if bettered.moved < _SETTLED / band:
                     break
             if band >= _SETTLING:
-                highest = min(band, _THICKNESS_BAND)
-                slab = thickness(bettered, highest, self.threads, search)
+                slab = thickness(bettered, band, self.threads, search)
                 state = replace(state, slab=slab.slab)
                 search = Search.KNOWN if known else Search.NEAR
         return bettered, slab
@@ -294,7 +297,7 @@ def _result(
     moved = np.linalg.norm(_images(found, windows) - _images(before[used], windows), axis=2)
     plane = _plane_through(windows)
     columns = np.full((n, len(COLUMNS)), np.nan)
-    columns[np.ix_(used, FREE)] = sure.columns
+    columns[np.ix_(used, np.array(FREE))] = sure.columns
     columns[:, :2] *= binning
     whole = np.full((3, n), np.nan)
     whole[:, used] = seen.support, seen.rival, seen.coefficient

@@ -47,7 +47,7 @@ class Numbers:
     @property
     def n(self) -> int:
         """How many images."""
-        return self.rows.shape[1]
+        return int(self.rows.shape[1])
 
     @classmethod
     def of(
@@ -159,4 +159,4 @@ class Numbers:
         for place in range(2, len(FREE)):
             off = (self.before + numbers)[self._of(place)]
             found.append(np.sqrt(np.mean(off**2 + covariance.diagonal()[self._of(place)])))
-        return np.clip(found, _LEAST, MOST)
+        return np.asarray(np.clip(found, _LEAST, MOST))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.images.cameras import FREE
-from tomoset.align.images.fit import Bettered
-from tomoset.align.images.slab import terms
 from tomoset.align.gauge import motions
+from tomoset.align.images.cameras import FREE
+from tomoset.align.images.fit import Bettered, inverse
+from tomoset.align.images.slab import terms
 
 Array = npt.NDArray[np.float64]
 
@@ -44,15 +44,15 @@ class Certainty:
 
 
 def certainty(bettered: Bettered, threads: int) -> Certainty:
-    """Standard deviations by the likelihood, and by how windows scatter about what they agree on.
+    """Standard deviations by the likelihood, and by how windows scatter about what they share.
 
-    The likelihood is that of a slab with rough surfaces: what only flat ones would tell is left out.
+    The likelihood is that of a slab with rough surfaces: what only flat ones tell is left out.
     """
     numbers, model = bettered.numbers, bettered.looked.model
     slab = replace(model.slab, rough=max(model.slab.rough, ROUGH))
     used = bettered.looked.seen.used
     rough = terms(replace(model, slab=slab), bettered.spectra, used, informed=True, threads=threads)
-    covariance = np.linalg.pinv(numbers.information(rough), rcond=1e-12, hermitian=True)
+    covariance = inverse(numbers.information(rough))
     n, count = numbers.n, len(FREE)
     images = np.arange(count * n).reshape(n, count)
     by_shift = bettered.state.projections[:, :2, :3].reshape(-1, 3)
@@ -62,7 +62,7 @@ def certainty(bettered: Bettered, threads: int) -> Certainty:
     mean = np.zeros(len(free))
     mean[images[:, 2]] = 1 / n
     mean[count * n] = 1
-    axis = inflation * np.sqrt(max(mean @ covariance @ mean, 0.0))
+    axis = inflation * np.sqrt(max(float(mean @ covariance @ mean), 0.0))
     expected = inflation * _of_windows(bettered, free)
     return Certainty(
         columns=deviations[images],

@@ -66,7 +66,7 @@ class _Rings:
         return cls(of, (edges[1:] + edges[:-1]) / 2)
 
     def sums(self, i: int, band: npt.NDArray[np.bool_], values: Array) -> Array:
-        return np.bincount(self.of[i][band], values, _RINGS)
+        return np.bincount(self.of[i][band], values, _RINGS).astype(np.float64)
 
     def spread(self, i: int, values: Array, known: npt.NDArray[np.bool_], at: Array) -> Array:
         """Values of rings at frequencies of image i."""

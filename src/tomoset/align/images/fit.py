@@ -159,7 +159,7 @@ def better(series: Aligning, state: State, highest: float) -> Bettered:
     ).expecting(state.scatter, state.slab.thickness)
     found, last = _climb(looked, numbers, series.threads)
     # Common shifts are fixed by nothing: they stay.
-    covariance = np.linalg.pinv(numbers.information(last), rcond=1e-12, hermitian=True)
+    covariance = inverse(numbers.information(last))
     changed = cameras + numbers.cameras(found)
     new = replace(
         state,
@@ -194,7 +194,8 @@ def _climb(looked: Looked, numbers: Numbers, threads: int) -> tuple[Array, Terms
         slope = numbers.slope(now, values)
         gain = 0.0
         while damping < 1e3:
-            step = np.linalg.solve(information + np.diag(damping * scale), slope)
+            damped = information + np.diag(damping * scale)
+            step = np.asarray(np.linalg.solve(damped, slope), np.float64)
             trial = values + numbers.without_common_shift(step)
             there = at(trial, informed=False)
             gain = numbers.value(there, trial) - value
@@ -208,6 +209,12 @@ def _climb(looked: Looked, numbers: Numbers, threads: int) -> tuple[Array, Terms
         if gain < _GAIN:
             break
     return values, at(values, informed=True)
+
+
+def inverse(information: Array) -> Array:
+    """Of what is known; what nothing tells, as a common shift, is left out."""
+    found = np.linalg.pinv(information, rcond=1e-12, hermitian=True)
+    return np.asarray(found, dtype=np.float64)
 
 
 def _raised(plane: Plane, middles: Array, depths: Array) -> Plane:

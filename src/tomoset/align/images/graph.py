@@ -107,7 +107,6 @@ def _centred(at: Ints, size: tuple[int, int]) -> Ints:
 
 def _total(pairs: Pairs, scores: Image, at: Ints, moved: npt.NDArray[np.bool_]) -> Image | None:
     """Sum over all pairs of which one is moved, by that movement."""
-    height, width = scores.shape[1:]
     total = None
     for p in np.flatnonzero(moved[pairs.first] != moved[pairs.second]):
         i, j = pairs.first[p], pairs.second[p]

@@ -51,12 +51,12 @@ class Pairs:
 def near(tilts: Array, neighbours: int = _NEIGHBOURS) -> npt.NDArray[np.int64]:
     """Pairs of images that are near in tilt: (p, 2), the lower tilt first."""
     order = np.argsort(tilts, kind="stable")
-    found = []
-    for rank, i in enumerate(order):
-        for j in order[rank + 1 : rank + 1 + neighbours]:
-            if tilts[j] - tilts[i] <= _NEAR or j == order[min(rank + 1, len(order) - 1)]:
-                found.append((int(i), int(j)))
-    return np.array(found, np.int64).reshape(-1, 2)
+    ranks = np.arange(len(order))
+    first, second = (ranks[:, None] + np.arange(1, neighbours + 1) * step for step in (0, 1))
+    there = second < len(order)
+    i, j = order[first[there]], order[second[there]]
+    close = (tilts[j] - tilts[i] <= _NEAR) | (second[there] == first[there] + 1)
+    return np.stack([i[close], j[close]], axis=1).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,9 @@ def _filtered(images: Image, weights: Image, threads: int) -> _Filtered:
 
 def _frequencies(shape: tuple[int, int]) -> tuple[Array, Array]:
     """x and y of a real transform, to be broadcast [cycles/px]."""
-    return np.fft.rfftfreq(shape[1])[None], np.fft.fftfreq(shape[0])[:, None]
+    x: Array = np.fft.rfftfreq(shape[1]).astype(np.float64)
+    y: Array = np.fft.fftfreq(shape[0]).astype(np.float64)
+    return x[None], y[:, None]
 
 
 def _alike(k: tuple[Array, Array], apart: Array) -> Image:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
 
-#: An image fades out over so many pixels at the edge of what it shows.
-_FADE = 8.0
+#: An image fades out over so many pixels at the edge of what it shows, or a part of its size.
+_FADE, _PART = 8.0, 1 / 40
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,4 +111,5 @@ def _inside(size: tuple[int, ...], matrix: Array, start: Array, shape: tuple[int
     for axis in (0, 1):
         at = matrix[axis, 0] * y + matrix[axis, 1] * x + start[axis]
         nearest = np.minimum(nearest, np.minimum(at, size[axis] - 1 - at))
-    return np.asarray(np.clip((nearest - 1) / _FADE, 0, 1), dtype=np.float32)
+    fade = min(_FADE, _PART * min(size))
+    return np.asarray(np.clip((nearest - 1) / fade, 0, 1), dtype=np.float32)

@@ -21,7 +21,9 @@ WORKING = 10.0
 #: Pixels are limited to so many standard deviations: beads, ice and dirt count, but not alone.
 _LIMIT = 5.0
 #: An area is no part of what is seen if it has less of the usual intensity than this.
-_DARK_AREA = 0.35
+_DARK_AREA = 0.3
+#: Rows at the edge repeat each other if they differ by less than this part of what is usual.
+_REPEATED = 0.02
 #: An image is dark, or blocked, if it has less of its neighbours' intensity, or of its area left.
 _DARK_IMAGE, _LEFT = 0.25, 0.35
 
@@ -104,21 +106,13 @@ def prepare(images: Images, pixel_size: float, threads: int = 1) -> Prepared:
 
 def _even(image: Image) -> tuple[Image, Image]:
     """Contrast against an even background, and where the specimen is seen."""
-    import scipy.ndimage
 
-    height, width = image.shape
-    valid = np.ones_like(image)
+    valid = _whole(image)
     usual = float(np.median(image))
     spread = float(image.std())
     counts = usual > 0 and spread < 0.7 * usual
     if counts:
-        smooth = scipy.ndimage.gaussian_filter(image, max(height, width) / 64)
-        bright = float(np.quantile(smooth, 0.75))
-        shown = smooth > _DARK_AREA * bright
-        if not shown.all():
-            reach = max(1, round(max(height, width) / 64))
-            shown = scipy.ndimage.binary_erosion(shown, iterations=reach, border_value=1)
-        valid = shown.astype(np.float32)
+        valid *= _lit(image)
     inside = valid > 0
     if not inside.any() or not spread > 0:
         return np.zeros_like(image), np.zeros_like(image)
@@ -133,6 +127,38 @@ def _even(image: Image) -> tuple[Image, Image]:
     return contrast.astype(np.float32), valid
 
 
+def _whole(image: Image) -> Image:
+    """0 where rows or columns at the edge repeat each other, as where an image was filled up."""
+    valid = np.ones_like(image)
+    for view, part in ((image, valid), (image.T, valid.T)):
+        steps = np.abs(np.diff(view, axis=0)).mean(axis=1)
+        same = steps < _REPEATED * np.median(steps)
+        for flags, rows in ((same, part), (same[::-1], part[::-1])):
+            filled = len(flags) if flags.all() else int(np.argmin(flags))
+            if filled:
+                rows[: filled + 1] = 0
+    return valid
+
+
+def _lit(image: Image) -> Image:
+    """1 where an image is lit: not beyond the edge of the beam, nor behind a grid bar.
+
+    What is dark there reaches the edge of the image; dark matter in the middle is specimen.
+    """
+    import scipy.ndimage
+
+    reach = max(image.shape) / 48
+    smooth = scipy.ndimage.gaussian_filter(image, reach)
+    dark, number = scipy.ndimage.label(smooth < _DARK_AREA * np.quantile(smooth, 0.75))
+    if not number:
+        return np.ones_like(image)
+    edge = np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]])
+    wide = np.flatnonzero(np.bincount(dark.ravel()) >= 4 * reach**2)
+    out = np.isin(dark, np.intersect1d(np.unique(edge[edge > 0]), wide))
+    out = scipy.ndimage.binary_dilation(out, iterations=max(1, round(reach)))
+    return np.asarray(~out, dtype=np.float32)
+
+
 def _background(image: Image, inside: npt.NDArray[np.bool_]) -> Image:
     """The paraboloid that fits an image, what sticks out of it left aside."""
     height, width = image.shape
@@ -143,11 +169,11 @@ def _background(image: Image, inside: npt.NDArray[np.bool_]) -> Image:
     rows = terms[:, ::step, ::step].reshape(len(terms), -1).T[some].astype(np.float64)
     values = image[::step, ::step].ravel()[some].astype(np.float64)
     good = np.ones(len(values), bool)
-    found = np.zeros(len(terms))
+    found: Array = np.zeros(len(terms))
     for _ in range(3):
         if good.sum() < 4 * len(terms):
             return np.full_like(image, np.median(image[inside]))
-        found = np.linalg.lstsq(rows[good], values[good], rcond=None)[0]
+        found = np.asarray(np.linalg.lstsq(rows[good], values[good], rcond=None)[0], np.float64)
         off = np.abs(values - rows @ found)
         good = off <= 3 * 1.4826 * np.median(off) + 1e-12
     return np.asarray(np.tensordot(found.astype(np.float32), terms, 1))
@@ -178,9 +204,9 @@ _RINGS, _SECTORS = 12, 12
 def without_fixed(prepared: Prepared, tilts: Array) -> Prepared:
     """Images without what is fixed in the camera: gain, dirt, fringes.
 
-    Images far apart in tilt share nothing else, but for waves along the tilt axis. The mean of those far from an image
-    is taken from it, weighed down (Wiener) to what they have in common: nothing where there is
-    no such pattern. Without that it pulls all shifts to 0.
+    Images far apart in tilt share nothing else, but for waves along the tilt axis. The mean of
+    those far from an image is taken from it, weighed down (Wiener) to what they have in common:
+    nothing where there is no such pattern. Without that it pulls all shifts to 0.
 
     Parameters
     ----------

@@ -159,10 +159,11 @@ def terms(
     patterns, which = np.unique(used, axis=0, return_inverse=True)
     along = np.ascontiguousarray(model.k @ model.parallax.T)
     shape = np.array([model.slab.thickness, model.slab.surface, model.slab.rough])
+    which = which.reshape(-1)
     U, quad, count, log_det, precision, parts = _kernels.solve(
         np.ascontiguousarray(spectra),
         patterns,
-        which.reshape(-1),
+        which,
         model.band,
         along,
         model.coherent.astype(np.float32),
@@ -172,20 +173,32 @@ def terms(
         informed,
         threads,
     )
-    return _terms(model, spectra, (U, quad), (count, log_det, precision, which.reshape(-1)), parts)
+    solved = _Solved(U, quad, count[which], log_det[which], precision[which], parts.sum(axis=0))
+    return _terms(model, spectra, solved)
 
 
-def _terms(
-    model: Model, spectra: Spectra, solved: tuple[Spectra, Array], of: tuple, parts: Array
-) -> Terms:
-    (U, quad), (count, log_det, precision, which) = solved, of
-    m = count[which]
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """C^-1 V, V^H C^-1 V, images that count, log det C, the diagonal of C^-1; each by window.
+
+    And the lower halves of the information on x and x, x and y, y and y: (W, 3, n, n).
+    """
+
+    residual: Spectra
+    quad: Array
+    count: Array
+    log_det: Array
+    precision: npt.NDArray[np.float32]
+    information: Array
+
+
+def _terms(model: Model, spectra: Spectra, solved: _Solved) -> Terms:
+    m, quad = solved.count, solved.quad
     weights = (FREEDOM + m) / (FREEDOM + quad)
-    likelihood = ((FREEDOM + m) * np.log1p(quad / FREEDOM) + log_det[which])[m > 0]
-    slope = 2 * np.real(np.conj(2j * np.pi * spectra) * U) * weights[:, None]
+    likelihood = ((FREEDOM + m) * np.log1p(quad / FREEDOM) + solved.log_det)[m > 0]
+    slope = 2 * np.real(np.conj(2j * np.pi * spectra) * solved.residual) * weights[:, None]
     gradient = -model.independent * (slope.astype(np.float64) @ model.k)
-    lower = parts.sum(axis=0)
-    both = lower + np.swapaxes(np.tril(lower, -1), 2, 3)
+    both = solved.information + np.swapaxes(np.tril(solved.information, -1), 2, 3)
     n = len(model.parallax)
     information = np.empty((len(spectra), n, 2, n, 2))
     for a, b, part in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
@@ -194,9 +207,9 @@ def _terms(
         log_likelihood=-model.independent * float(likelihood.sum(dtype=np.float64)),
         gradient=gradient,
         information=information * (2 * (2 * np.pi) ** 2 * model.independent),
-        residual=U,
-        precision=precision[which],
-        weights=weights,
+        residual=solved.residual,
+        precision=solved.precision,
+        weights=weights.astype(np.float32),
     )
 
 
@@ -205,7 +218,7 @@ def terms_slowly(model: Model, spectra: Spectra, used: npt.NDArray[np.bool_]) ->
     n_windows, n, n_k = spectra.shape
     U, quad = np.zeros_like(spectra), np.zeros((n_windows, n_k))
     count, log_det = np.zeros((n_windows, n_k)), np.zeros((n_windows, n_k))
-    precision, parts = np.zeros((n_windows, n, n_k), np.float32), np.zeros((1, n_windows, 3, n, n))
+    precision, parts = np.zeros((n_windows, n, n_k), np.float32), np.zeros((n_windows, 3, n, n))
     for w in range(n_windows):
         for q, k in enumerate(model.k):
             at = np.flatnonzero(used[w] & model.band[:, q])
@@ -224,6 +237,5 @@ def terms_slowly(model: Model, spectra: Spectra, used: npt.NDArray[np.bool_]) ->
             weight = (FREEDOM + len(at)) / (FREEDOM + quad[w, q])
             value = np.tril(weight * (C * inverse - np.eye(len(at))))
             for part, square in enumerate((k[0] ** 2, k[0] * k[1], k[1] ** 2)):
-                parts[0, w, part][np.ix_(at, at)] += value * square
-    which = np.arange(n_windows)
-    return _terms(model, spectra, (U, quad), (count, log_det, precision, which), parts)
+                parts[w, part][np.ix_(at, at)] += value * square
+    return _terms(model, spectra, _Solved(U, quad, count, log_det, precision, parts))

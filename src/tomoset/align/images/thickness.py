@@ -17,6 +17,9 @@ _SURFACES = (0.0, 0.15, 0.3, 0.5)
 #: Steps of the logarithm by which it is then found more finely.
 _FINER = (0.2, 0.05)
 _LEAST, _MOST = 8.0, 2500.0
+#: Long waves are of ice and dirt on the surfaces [cycles per working px]; frequencies that are
+#: enough.
+_LOWEST, _ENOUGH = 0.03, 2500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,9 @@ class _Likelihood:
 
     def __init__(self, bettered: Bettered, highest: float, threads: int) -> None:
         looked = bettered.looked
-        kept = np.hypot(*looked.model.k.T) <= highest
+        k = np.hypot(*looked.model.k.T)
+        kept = np.flatnonzero((k <= highest) & (k >= min(_LOWEST, highest / 3)))
+        kept = kept[:: max(1, round(len(kept) / _ENOUGH))]
         self._spectra = bettered.spectra[..., kept] * np.sqrt(looked.whitened.power[:, kept])
         self._seen = replace(
             looked.seen, k=looked.seen.k[kept], spectra=self._spectra.astype(np.complex64)

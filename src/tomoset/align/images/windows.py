@@ -64,14 +64,15 @@ class Windows:
         centre = (np.array(self.shape) - 1) / 2
         return np.asarray((self.first + (self.size - 1) / 2 - centre)[:, ::-1])
 
-    def frequencies(self, highest: float) -> tuple[tuple[Array, Array], Array]:
+    def frequencies(self, highest: float) -> tuple[tuple[npt.NDArray[np.int64], ...], Array]:
         """Where in a transform the frequencies of half the plane are, and these: (K, 2)."""
         x: Array = np.fft.rfftfreq(self.size)[None] + np.zeros((self.size, 1))
         y: Array = np.fft.fftfreq(self.size)[:, None] + np.zeros_like(x)
         # Of waves along y alone, half are the conjugates of the others; those of two pixels,
         # and the mean, are of real numbers.
         kept = (np.hypot(x, y) <= highest) & ~((x == 0) & (y <= 0)) & (x < 0.5) & (np.abs(y) < 0.5)
-        return np.nonzero(kept), np.stack([x[kept], y[kept]], axis=1)
+        at: tuple[npt.NDArray[np.int64], ...] = np.nonzero(kept)
+        return at, np.stack([x[kept], y[kept]], axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
