@@ -25,7 +25,7 @@ class Placed:
     Parameters
     ----------
     at : (n, 2) array
-        x, y of each from the first one of its piece [px].
+        x, y of each; the median of the largest piece is 0 [px].
     support : (n,) array
         Log-likelihood ratio of this place against chance, by all its pairs.
     rival : (n,) array
@@ -67,6 +67,9 @@ def place(pairs: Pairs, n: int) -> Placed:
             at[cut:] += _peak(total)
         if np.array_equal(at, before):
             break
+    # Together images stay where they were: the plane would leave what they show otherwise.
+    largest = piece == np.bincount(piece).argmax()
+    at -= np.rint(np.median(at[largest], axis=0)).astype(np.int64)
     support, rival = np.zeros(n), np.zeros(n)
     y, x = (
         np.minimum(np.arange(height), height - np.arange(height)),
