@@ -80,6 +80,8 @@ def test_images_are_placed_to_the_pixel() -> None:
     shifts = np.random.default_rng(3).integers(-9, 10, (N, 2))
     found = place(compared(shown([scene(1)] * N, shifts)), N)
     assert off(found, shifts) == 0
+    # All together they are not moved.
+    assert np.abs(np.median(found.at, axis=0)).max() <= 0.5
     assert (found.support > 3 * np.abs(found.rival)).all()
     assert len(set(found.piece)) == 1
 
@@ -126,6 +128,7 @@ def test_one_image_of_noise_is_told_from_the_others() -> None:
     images[3] = np.random.default_rng(8).normal(size=(EDGE, EDGE))
     found = place(compared(images), N)
     others = np.arange(N) != 3
+    # Wherever chance has the one, the others stay where they were.
     assert not found.at[others].any()
     assert found.support[3] < 0.1 * found.support[others].min()
     assert (found.piece[others] == found.piece[0]).all()
@@ -204,10 +207,8 @@ def test_projections_are_moved_to_where_images_show_the_specimen(edge: int) -> N
     start = tilted(TURNED, AXIS, CENTRE, EDGE)
     new, found = placed(coarse(tilt_images(truth), TURNED, edge), start, Plane(centre=CENTRE))
     plane = Plane(centre=CENTRE)
-    missed = np.einsum(
-        "nab,nb->na", np.linalg.inv(plane.maps(truth)[0]), (new - truth)[:, :2, 3]
-    )
-    # But for a shift of all on the plane, and to the pixel.
+    missed = np.einsum("nab,nb->na", np.linalg.inv(plane.maps(truth)[0]), (new - truth)[:, :2, 3])
+    # But for a shift of all on the plane, and to some pixels.
     missed -= np.median(missed, axis=0)
-    assert np.abs(missed).max() <= 1.5 * EDGE / edge
+    assert np.abs(missed).max() <= 3.0
     assert (found.support > found.rival).all()

@@ -92,6 +92,8 @@ def _inflation(bettered: Bettered, free: Array, shifts: npt.NDArray[np.int64]) -
     wanted = ((by_window @ free)[:, shifts] ** 2).sum(axis=1)
     number = len(by_window)
     said = free.diagonal()[shifts].sum() / number
+    if not said > 0:
+        return 1.0
     return float(np.sqrt(max(np.median(wanted) / said * number / max(number - 1, 1), 1.0)))
 
 

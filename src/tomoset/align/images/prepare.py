@@ -106,13 +106,18 @@ def prepare(images: Images, pixel_size: float, threads: int = 1) -> Prepared:
 
 def _even(image: Image) -> tuple[Image, Image]:
     """Contrast against an even background, and where the specimen is seen."""
+    import scipy.ndimage
 
     valid = _whole(image)
-    usual = float(np.median(image))
+    middle = np.float32(np.median(image))
+    image = middle + _limited(image - middle)
+    smooth = scipy.ndimage.gaussian_filter(image, _reach(image))
+    # Most of an image may be blocked.
+    usual = float(np.quantile(smooth, 0.75))
     spread = float(image.std())
     counts = usual > 0 and spread < 0.7 * usual
     if counts:
-        valid *= _lit(image)
+        valid *= _lit(smooth, _DARK_AREA * usual)
     inside = valid > 0
     if not inside.any() or not spread > 0:
         return np.zeros_like(image), np.zeros_like(image)
@@ -121,10 +126,22 @@ def _even(image: Image) -> tuple[Image, Image]:
         contrast = np.where(inside, image / np.where(inside, background, 1.0) - 1, 0.0)
     else:
         contrast = np.where(inside, image - background, 0.0)
-    for _ in range(2):
-        limit = _LIMIT * float(contrast[inside].std())
-        contrast = np.clip(contrast, -limit, limit)
+    contrast[inside] = _limited(contrast[inside])
     return contrast.astype(np.float32), valid
+
+
+def _limited(values: Image) -> Image:
+    """Values limited to a few standard deviations of what is then left of them."""
+    before = np.inf
+    while (limit := _LIMIT * float(values.std())) < 0.9 * before:
+        values = np.clip(values, -limit, limit)
+        before = limit
+    return values
+
+
+def _reach(image: Image) -> float:
+    """Over which an image is smoothed, to see where it is lit [px]."""
+    return max(image.shape) / 48
 
 
 def _whole(image: Image) -> Image:
@@ -140,18 +157,17 @@ def _whole(image: Image) -> Image:
     return valid
 
 
-def _lit(image: Image) -> Image:
-    """1 where an image is lit: not beyond the edge of the beam, nor behind a grid bar.
+def _lit(smooth: Image, least: float) -> Image:
+    """1 where a smooth image is lit: not beyond the edge of the beam, nor behind a grid bar.
 
     What is dark there reaches the edge of the image; dark matter in the middle is specimen.
     """
     import scipy.ndimage
 
-    reach = max(image.shape) / 48
-    smooth = scipy.ndimage.gaussian_filter(image, reach)
-    dark, number = scipy.ndimage.label(smooth < _DARK_AREA * np.quantile(smooth, 0.75))
+    reach = _reach(smooth)
+    dark, number = scipy.ndimage.label(smooth < least)
     if not number:
-        return np.ones_like(image)
+        return np.ones_like(smooth)
     edge = np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]])
     wide = np.flatnonzero(np.bincount(dark.ravel()) >= 4 * reach**2)
     out = np.isin(dark, np.intersect1d(np.unique(edge[edge > 0]), wide))

@@ -101,7 +101,7 @@ def thickness(bettered: Bettered, highest: float, threads: int, search: Search) 
         return max(slabs, key=value)
 
     def surfaces(of: Slab) -> Slab:
-        return best(of, *(replace(of, surface=s) for s in _SURFACES))
+        return best(of, *_as_deep(of))
 
     if search is Search.FAR:
         slab = best(slab, *(replace(slab, thickness=float(t)) for t in _TRIED))
@@ -119,6 +119,21 @@ def thickness(bettered: Bettered, highest: float, threads: int, search: Search) 
     )
     slab = replace(slab, thickness=slab.thickness * float(np.exp(off * _FINER[-1])))
     return Thickness(slab=slab, error=float(_FINER[-1] / np.sqrt(curvature)))
+
+
+def _as_deep(slab: Slab) -> list[Slab]:
+    """Slabs with other shares on the surfaces, whose matter is spread over depth as widely.
+
+    One is taken for the other: T² (1 + 2 surface) / 12 is the variance of depth.
+    """
+    return [
+        replace(
+            slab,
+            surface=s,
+            thickness=float(slab.thickness * np.sqrt((1 + 2 * slab.surface) / (1 + 2 * s))),
+        )
+        for s in _SURFACES
+    ]
 
 
 def _beside(slab: Slab, step: float) -> tuple[Slab, Slab, Slab]:
