@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -94,7 +96,7 @@ def test_what_is_expected_of_cameras_is_part_of_what_is_maximal() -> None:
     scatter = np.array([2e-3, 1e-3, 5e-4])
     of, terms = of.expecting(scatter, THICK), blank_terms(n)
     values = np.random.default_rng(2).normal(0, 1e-3, of.rows.shape[-1])
-    off = cameras - expected + 0
+    off = cameras - expected
     # A rotation of all was not foreseen by anyone.
     off[:, ROTATION] -= np.median(off[:, ROTATION])
     by_image = values[: count * n].reshape(n, count)
@@ -136,7 +138,7 @@ def test_a_common_shift_is_taken_from_steps_and_nothing_else() -> None:
 
 
 def test_scatter_is_what_cameras_do_and_within_limits() -> None:
-    of, made, cameras = numbers(Plane(centre=CENTRE))
+    of, _, cameras = numbers(Plane(centre=CENTRE))
     *_, expected = some_cameras()
     size = of.rows.shape[-1]
     nothing = np.zeros((size, size))
@@ -212,8 +214,6 @@ def test_shifts_are_found_as_well_as_they_are_said_to_be(
 
 @pytest.mark.parametrize("start", [10.0, 30.0])
 def test_the_thickness_is_found_from_far(bettered: Bettered, start: float) -> None:
-    from dataclasses import replace
-
     there = replace(bettered, state=replace(bettered.state, slab=Slab(thickness=start)))
     found = thickness(there, 0.2, 1, Search.FAR)
     assert found.slab.thickness == pytest.approx(THICK, rel=0.15)

@@ -22,8 +22,9 @@ import twins
 from bound import twin_bound
 from judge import Errors, judge
 
-EDGE, DEPTH, TILTS = 96, 30, np.arange(-42.0, 43.0, 6.0)
-CENTRE = np.array([47.5, 47.5, 14.5])
+EDGE, DEPTH, TILTS = 96, 50, np.arange(-45.0, 46.0, 5.0)
+CENTRE = np.array([47.5, 47.5, 24.5])
+THICK = 24.0
 N = len(TILTS)
 
 
@@ -52,7 +53,7 @@ def slab(noise: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
     truth = tilted(TILTS, 20.0, CENTRE, EDGE)
     truth[:, :2, 3] += rng.uniform(-9, 9, (N, 2))
-    images = slab_images(truth, EDGE, 14.0, CENTRE)
+    images = slab_images(truth, EDGE, THICK, CENTRE)
     images += rng.normal(0, noise, images.shape).astype(np.float32)
     return 100 + 5 * images, truth
 
@@ -71,7 +72,7 @@ def test_images_of_random_matter_are_aligned(
     _, truth, fit = random_matter
     used = np.arange(N) != 7
     rng = np.random.default_rng(1)
-    points = CENTRE + rng.uniform(-1, 1, (40, 3)) * [35, 35, 7]
+    points = CENTRE + rng.uniform(-1, 1, (40, 3)) * [35, 35, THICK / 2]
     errors = judge(truth, fit.projections, points, used)
     assert np.median(errors.projection[used]) < 0.3
     assert errors.projection[used].max() < 1.2
@@ -90,7 +91,7 @@ def test_all_of_a_fit_is_of_the_shapes_and_units_that_it_says(
     *_, fit = random_matter
     used = np.arange(N) != 7
     assert fit.working_pixel == 10.0
-    assert fit.thickness == pytest.approx(140, rel=0.25)
+    assert fit.thickness == pytest.approx(10 * THICK, rel=0.25)
     assert 0 < fit.thickness_error < 60
     assert np.abs(fit.inclination).max() < max(2.0, 3 * max(fit.inclination_error))
     assert fit.axis_before == pytest.approx(20.0)
@@ -119,18 +120,22 @@ def test_the_tomogram_stays_where_it_was(
     moved = ((fit.projections - start) @ [*CENTRE, 1.0])[used, :2]
     rows = start[used, :2, :3].reshape(-1, 3)
     common = np.linalg.lstsq(rows, moved.ravel())[0]
-    assert np.abs(common).max() < 1.5
+    # In depth, where little tells, by some pixels.
+    assert np.abs(common[:2]).max() < 1.5
+    assert abs(common[2]) < 4
 
 
+@pytest.mark.slow
 def test_an_axis_that_nobody_knows_is_found() -> None:
     images, truth = slab(0.5)
     start = tilted(TILTS, 110.0, CENTRE, EDGE)
     fit = align(series(start, EDGE, DEPTH, 10.0), Stack(images), ImageOptions(axis=UNKNOWN))
-    points = CENTRE + np.random.default_rng(1).uniform(-1, 1, (40, 3)) * [35, 35, 7]
+    points = CENTRE + np.random.default_rng(1).uniform(-1, 1, (40, 3)) * [35, 35, THICK / 2]
     errors = judge(truth, fit.projections, points)
     assert np.median(errors.projection) < 0.3
     assert abs(errors.axis) < 0.7
     assert fit.axis_before == pytest.approx(110.0)
+    assert abs((fit.axis - 20 + 90) % 180 - 90) < 0.7
 
 
 @pytest.mark.parametrize(
@@ -172,7 +177,9 @@ def test_too_few_images_are_refused(n: int) -> None:
 def test_equal_angles_are_refused() -> None:
     images = np.random.default_rng(1).poisson(30, (N, EDGE, EDGE))
     equal = nominal(projections=tilted(np.full(N, 12.0), 20.0, CENTRE, EDGE))
-    with pytest.raises(ModelError, match="'a': all tilt angles are within .*: nothing tells depth"):
+    with pytest.raises(
+        ModelError, match=r"'a': all tilt angles are within .*: nothing tells depth"
+    ):
         align(equal, Stack(images))
 
 

@@ -287,6 +287,8 @@ def _result(
     before = series.projections
     found = series.full(state.projections)
     middle = (np.array(series.tomogram.need_size(), np.float64) - 1) / 2
+    # In a frame that a motion has turned about z, y is no longer along the axis.
+    rotation = np.rad2deg(decompose(found, middle)[:, ROTATION])
     windows = state.plane.points(bettered.looked.seen.windows.middles) * binning
     good = np.array([i not in doubtful for i in used])
     # The tomogram stays where it was: of all rigid motions, the one that moves images least.
@@ -301,7 +303,6 @@ def _result(
     columns[:, :2] *= binning
     whole = np.full((3, n), np.nan)
     whole[:, used] = seen.support, seen.rival, seen.coefficient
-    rotation = np.rad2deg(decompose(found, middle)[:, ROTATION])
     was = np.rad2deg(decompose(before, middle)[:, ROTATION])
     return ImageFit(
         projections=projections,
