@@ -220,6 +220,13 @@ def test_the_thickness_is_found_from_far(bettered: Bettered, start: float) -> No
     assert 0 < found.error < 0.2
 
 
+def test_a_thickness_that_is_known_stays(bettered: Bettered) -> None:
+    slab = Slab(thickness=20.0)
+    there = replace(bettered, state=replace(bettered.state, slab=slab))
+    found = thickness(there, 0.2, 1, Search.KNOWN)
+    assert found.slab.thickness == pytest.approx(20.0)
+
+
 def test_images_that_lie_where_they_should_are_supported(bettered: Bettered) -> None:
     seen = predict(bettered)
     assert seen.support.min() > 8

@@ -85,9 +85,10 @@ def test_an_image_on_the_plane_shows_what_it_shows_there() -> None:
         np.testing.assert_allclose(flat[i][well], smooth(px, py)[well], atol=3e-3)
         assert not weights[i][inside < 0].any()
         assert not flat[i][inside < 0].any()
-        # It fades out over 8 px from 1 px within its edge.
-        fade = np.clip((inside - 1) / 8, 0, 1)
-        np.testing.assert_allclose(weights[i][well], fade[well], atol=1e-5)
+        # It fades out over a 40th of its size, 33 px, from 1 px within its edge.
+        fade = np.clip((inside - 1) / (33 / 40), 0, 1)
+        beside = px > 21 if i == 1 else np.ones(shape, bool)
+        np.testing.assert_allclose(weights[i][beside], fade[beside], atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (96, 64), (100, 147), (40, 200)])

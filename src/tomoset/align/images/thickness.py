@@ -101,7 +101,8 @@ def thickness(bettered: Bettered, highest: float, threads: int, search: Search) 
         return max(slabs, key=value)
 
     def surfaces(of: Slab) -> Slab:
-        return best(of, *_as_deep(of))
+        others = (replace(of, surface=s) for s in _SURFACES)
+        return best(of, *(o if search is Search.KNOWN else _as_deep(o, of) for o in others))
 
     if search is Search.FAR:
         slab = best(slab, *(replace(slab, thickness=float(t)) for t in _TRIED))
@@ -121,19 +122,13 @@ def thickness(bettered: Bettered, highest: float, threads: int, search: Search) 
     return Thickness(slab=slab, error=float(_FINER[-1] / np.sqrt(curvature)))
 
 
-def _as_deep(slab: Slab) -> list[Slab]:
-    """Slabs with other shares on the surfaces, whose matter is spread over depth as widely.
+def _as_deep(slab: Slab, other: Slab) -> Slab:
+    """A slab so thick that its matter is spread over depth as widely as that of another.
 
-    One is taken for the other: T² (1 + 2 surface) / 12 is the variance of depth.
+    One is easily taken for the other; T² (1 + 2 surface) / 12 is the variance of depth.
     """
-    return [
-        replace(
-            slab,
-            surface=s,
-            thickness=float(slab.thickness * np.sqrt((1 + 2 * slab.surface) / (1 + 2 * s))),
-        )
-        for s in _SURFACES
-    ]
+    scale = np.sqrt((1 + 2 * other.surface) / (1 + 2 * slab.surface))
+    return replace(slab, thickness=float(other.thickness * scale))
 
 
 def _beside(slab: Slab, step: float) -> tuple[Slab, Slab, Slab]:
