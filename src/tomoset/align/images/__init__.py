@@ -15,6 +15,7 @@
 ``certainty``       how well all of it is known
 ``verdict``         each image against what the others predict of it
 ``bound``           how well shifts can be known at best
+``outcome``         what is said of it, with doubts
 ``align``           all of it, for one series
 ``result``          what is wanted, and what is found
 ==================  ==============================================================================

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset import geometry
-from tomoset.align.fit import AlignmentError
-from tomoset.align.gauge import find
-from tomoset.align.images.cameras import FREE, SCATTER
-from tomoset.align.images.certainty import Certainty, certainty
+from tomoset.align.images.cameras import SCATTER
+from tomoset.align.images.certainty import certainty
 from tomoset.align.images.fit import Aligning, Bettered, State, better
+from tomoset.align.images.outcome import Outcome
 from tomoset.align.images.plane import Plane
 from tomoset.align.images.prepare import Images, Prepared, prepare, without_fixed
 from tomoset.align.images.result import UNKNOWN, ImageFit, ImageOptions
@@ -30,9 +27,9 @@ from tomoset.align.images.start import (
     turned,
 )
 from tomoset.align.images.thickness import Search, Thickness, thickness
-from tomoset.align.images.verdict import Prediction, predict
+from tomoset.align.images.verdict import CONFIRMED, predict
 from tomoset.align.images.windows import Windows
-from tomoset.align.parameters import COLUMNS, ROTATION, compose, decompose, rotated_by
+from tomoset.align.parameters import decompose
 from tomoset.errors import AssumptionWarning, ModelError
 from tomoset.model import Tomogram
 from tomoset.run import doing, one_thread
@@ -49,11 +46,7 @@ _LOWEST = 2.5
 #: Images are looked for elsewhere up to this band, if the best other place is so much better. From
 #: this band on the thickness is found.
 _RELOCATING, _RELOCATE, _SETTLING = 0.15, 1.1, 0.1
-#: A place is confirmed if the correlation with the prediction is so far above chance, and above
-#: that of any other place by this factor; and if its shift is known so well [working px].
-_CONFIRMED, _RIVAL, _KNOWN = 6.0, 1.0, 2.0
-#: An alignment needs this share of confirmed images.
-_NEEDED = 0.6
+#: Images that an alignment needs.
 _FEWEST = 5
 
 
@@ -150,17 +143,22 @@ class _Series:
         """Projections between working voxels and pixels."""
         return np.asarray(self._scale @ projections @ np.linalg.inv(self._scale))
 
-    def full(self, projections: Array) -> Array:
-        """Projections between the tomogram's voxels and the images' pixels."""
-        return np.asarray(np.linalg.inv(self._scale) @ projections @ self._scale)
-
     def aligned(self) -> ImageFit:
         """Align it."""
         state = self._start()
         aligning = self._aligning()
         bettered, slab = self._fit(aligning, state)
         sure, seen = certainty(bettered, self.threads), predict(bettered)
-        return self._result(bettered, slab, sure, seen)
+        outcome = Outcome(
+            tomogram=self.tomogram,
+            before=self.projections,
+            prepared=self.prepared,
+            bettered=bettered,
+            slab=slab,
+            sure=sure,
+            seen=seen,
+        )
+        return outcome.fit()
 
     def _start(self) -> State:
         """The axis, the pre-tilt, and a place for every image."""
@@ -243,148 +241,13 @@ class _Series:
                 search = Search.KNOWN if known else Search.NEAR
         return bettered, slab
 
-    def _result(
-        self, bettered: Bettered, slab: Thickness, sure: Certainty, seen: Prediction
-    ) -> ImageFit:
-        return _result(self, bettered, slab, sure, seen)
-
 
 def _relocated(bettered: Bettered) -> State:
     """The state with images moved to where they agree much better."""
     seen = predict(bettered)
-    moved = (seen.rival > _RELOCATE * seen.support) & (seen.rival > _CONFIRMED)
+    moved = (seen.rival > _RELOCATE * seen.support) & (seen.rival > CONFIRMED)
     state = bettered.state
     linear, _ = state.plane.maps(state.projections)
     projections = state.projections.copy()
     projections[moved, :2, 3] += np.einsum("nij,nj->ni", linear, seen.elsewhere)[moved]
     return replace(state, projections=projections)
-
-
-def _doubts(sure: Certainty, seen: Prediction, images: Ints) -> Iterator[tuple[int, str]]:
-    """Images whose place is not confirmed, and why."""
-    for number, image in enumerate(images):
-        support, rival = seen.support[number], seen.rival[number]
-        if support < _CONFIRMED:
-            yield int(image), f"shows nothing of what the others do ({support:.1f} sd)"
-        elif rival > _RIVAL * support:
-            yield int(image), f"agrees better elsewhere ({rival:.1f} against {support:.1f} sd)"
-        elif sure.columns[number, :2].max() > _KNOWN:
-            yield int(image), "its shift is not known"
-
-
-def _result(
-    series: _Series, bettered: Bettered, slab: Thickness, sure: Certainty, seen: Prediction
-) -> ImageFit:
-    """All of it in the tomogram's own pixels."""
-    used, binning, n = series.used, series.prepared.binning, series.tomogram.n_tilts
-    doubtful = dict(_doubts(sure, seen, used))
-    if len(doubtful) > (1 - _NEEDED) * len(used):
-        raise AlignmentError(
-            f"tomogram {series.tomogram.name!r}: these images do not support an alignment: "
-            f"{len(doubtful)} of {len(used)} are not confirmed by the others"
-        )
-    state = bettered.state
-    before = series.projections
-    found = series.full(state.projections)
-    middle = (np.array(series.tomogram.need_size(), np.float64) - 1) / 2
-    # In a frame that a motion has turned about z, y is no longer along the axis.
-    rotation = np.rad2deg(decompose(found, middle)[:, ROTATION])
-    windows = state.plane.points(bettered.looked.seen.windows.middles) * binning
-    good = np.array([i not in doubtful for i in used])
-    # The tomogram stays where it was: of all rigid motions, the one that moves images least.
-    gauge = find(before[used][good], found[good], windows, scaled=False)
-    found = rotated_by(gauge.transformed(found), before[used], middle)
-    windows = geometry.apply(gauge.motion, windows)
-    projections = _with_unused(before, found, used, middle)
-    moved = np.linalg.norm(_images(found, windows) - _images(before[used], windows), axis=2)
-    plane = _plane_through(windows)
-    columns = np.full((n, len(COLUMNS)), np.nan)
-    columns[np.ix_(used, np.array(FREE))] = sure.columns
-    columns[:, :2] *= binning
-    whole = np.full((3, n), np.nan)
-    whole[:, used] = seen.support, seen.rival, seen.coefficient
-    was = np.rad2deg(decompose(before, middle)[:, ROTATION])
-    return ImageFit(
-        projections=projections,
-        deviations={
-            name: np.rad2deg(columns[:, i]) if name in ("rotation", "tilt") else columns[:, i]
-            for i, name in ((i, COLUMNS[i]) for i in FREE)
-        },
-        unused=series.prepared.unused,
-        doubtful=doubtful,
-        support=whole[0],
-        rival=whole[1],
-        predicted=whole[2],
-        residuals=_residuals(bettered, n, used) * binning,
-        windows=windows,
-        expected=sure.expected * binning,
-        thickness=slab.slab.thickness * series.pixel,
-        thickness_error=slab.slab.thickness * series.pixel * max(slab.error * sure.inflation, 0.02),
-        inclination=(
-            float(np.rad2deg(np.arctan(-plane[1]))),
-            float(np.rad2deg(np.arctan(plane[2]))),
-        ),
-        inclination_error=(float(np.rad2deg(sure.slope[0])), float(np.rad2deg(sure.slope[1]))),
-        plane=plane,
-        axis=_mean_direction(rotation),
-        axis_error=float(np.rad2deg(sure.axis)),
-        axis_before=_mean_direction(was),
-        working_pixel=series.pixel,
-        signal=_signal(bettered),
-        moved=float(np.median(moved)),
-    )
-
-
-def _plane_through(points: Array) -> Array:
-    """z = plane[0] + plane[1] x + plane[2] y of points that lie in one: (3,)."""
-    rows = np.column_stack([np.ones(len(points)), points[:, :2]])
-    return np.asarray(np.linalg.lstsq(rows, points[:, 2], rcond=None)[0])
-
-
-def _images(projections: Array, points: Array) -> Array:
-    seen = points @ projections[:, :2, :3].transpose(0, 2, 1) + projections[:, None, :2, 3]
-    return np.asarray(seen)
-
-
-def _with_unused(before: Array, found: Array, used: Ints, middle: Array) -> Array:
-    """Projections of all images: those not used keep their angles, and shift as neighbours do."""
-    projections = before.copy()
-    projections[used] = found
-    others = np.setdiff1d(np.arange(len(before)), used)
-    if len(others):
-        turned_by = np.median(
-            decompose(found, middle)[:, ROTATION] - decompose(before[used], middle)[:, ROTATION]
-        )
-        cameras = decompose(before[others], middle)
-        cameras[:, ROTATION] += turned_by
-        shifts = decompose(found, middle)[:, :2]
-        for axis in (0, 1):
-            cameras[:, axis] = np.interp(others, used, shifts[:, axis])
-        projections[others] = compose(cameras, middle, before[others])
-    return projections
-
-
-def _residuals(bettered: Bettered, n: int, used: Ints) -> Array:
-    """How far content of windows lies from where it should: one step of each alone, (n, W, 2)."""
-    gradient, information = bettered.terms.gradient, bettered.terms.information
-    number, images = gradient.shape[:2]
-    found = np.full((n, number, 2), np.nan)
-    for w in range(number):
-        for i in range(images):
-            block = information[w, i, :, i]
-            if np.linalg.det(block) > 1e-6 and bettered.looked.seen.used[w, i]:
-                found[used[i], w] = np.linalg.solve(block, gradient[w, i])
-    return found
-
-
-def _mean_direction(degrees: Array) -> float:
-    away = (degrees - degrees[0] + 180) % 360 - 180
-    return float((degrees[0] + np.mean(away) + 180) % 360 - 180)
-
-
-def _signal(bettered: Bettered) -> float:
-    """Ratio of signal to noise, of all of the band."""
-    white = bettered.looked.whitened
-    share = (white.coherent**2 * white.power * white.band).sum(axis=1)
-    noise = ((1 - white.coherent**2) * white.power * white.band).sum(axis=1)
-    return float(np.median(share / np.maximum(noise, 1e-30)))

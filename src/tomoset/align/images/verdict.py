@@ -11,6 +11,8 @@ from tomoset.align.images.fit import Bettered
 
 Array = npt.NDArray[np.float64]
 
+#: A place is confirmed if the correlation with the prediction is so far above chance [sd].
+CONFIRMED = 6.0
 #: Other places are those so far away [parts of a window].
 _ELSEWHERE = 0.04
 
