@@ -141,7 +141,7 @@ def _limited(values: Image) -> Image:
 
 def _reach(image: Image) -> float:
     """Over which an image is smoothed, to see where it is lit [px]."""
-    return max(image.shape) / 48
+    return float(max(image.shape) / 48)
 
 
 def _whole(image: Image) -> Image:
