@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tomoset.align.images.slab import (
@@ -171,6 +171,7 @@ def test_coherence_is_the_transform_of_the_density_across_the_slab() -> None:
     np.testing.assert_array_equal(slab.coherence(x), coherence(4 * x, 0.2, 0.1))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     st.floats(0.1, 500),
     st.floats(0, 1),

@@ -43,9 +43,10 @@ BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 2), (0.25, 2))
 _SETTLED = 0.02
 #: Waves of a window, at least; bands that hold fewer than twice as many are left out.
 _LOWEST = 2.5
-#: Images are looked for elsewhere up to this band, if the best other place is so much better. From
-#: this band on the thickness is found.
-_RELOCATING, _RELOCATE, _SETTLING = 0.15, 1.1, 0.1
+#: Images are looked for elsewhere up to this band, if the best other place is so much better.
+_RELOCATING, _RELOCATE = 0.15, 1.1
+#: A specimen is not taken to be thicker, at first, than this part of the field.
+_THICKEST = 0.4
 #: Images that an alignment needs.
 _FEWEST = 5
 
@@ -167,7 +168,9 @@ class _Series:
         centre = (np.array(size, np.float64) - 1) / 2 / self.prepared.binning
         shape = self._shape
         tilts = self.tomogram.tilt_angles[used]
-        thick = (self.options.thickness or USUAL) / self.pixel
+        usual = min(USUAL / self.pixel, _THICKEST * min(shape))
+        known = self.options.thickness
+        thick = usual if known is None else known / self.pixel
         given = (self.prepared.images[used], self.prepared.valid[used], tilts, shape, thick)
         small = Coarse.of(*given, SMALL, self.threads)
         large = Coarse.of(*given, LARGE, self.threads)
@@ -235,10 +238,9 @@ class _Series:
                     state = bettered.state
                 if bettered.moved < _SETTLED / band:
                     break
-            if band >= _SETTLING:
-                slab = thickness(bettered, band, self.threads, search)
-                state = replace(state, slab=slab.slab)
-                search = Search.KNOWN if known else Search.NEAR
+            slab = thickness(bettered, band, self.threads, search)
+            state = replace(state, slab=slab.slab)
+            search = Search.KNOWN if known else Search.NEAR
         return bettered, slab
 
 

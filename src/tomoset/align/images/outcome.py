@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.align.fit import AlignmentError
-from tomoset.align.gauge import find
+from tomoset.align.gauge import find, find_shift
 from tomoset.align.images.cameras import FREE
 from tomoset.align.images.certainty import Certainty
 from tomoset.align.images.fit import Bettered
@@ -29,6 +29,8 @@ Ints = npt.NDArray[np.int64]
 _RIVAL, _KNOWN = 1.0, 2.0
 #: An alignment needs this share of confirmed images.
 _NEEDED = 0.6
+#: An axis that was farther off did not say how the tomogram lay [deg].
+_TURNED = 3.0
 #: A thickness is not known better than this: surfaces are not flat [fraction].
 _FLAT = 0.02
 
@@ -132,12 +134,18 @@ class Outcome:
     def _placed(self, good: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
         """Projections of the used images and the windows' middles, where the tomogram was.
 
-        Of all rigid motions, the one that moves what the good images show least.
+        Of all rigid motions, the one that moves what the good images show least; of all shifts,
+        where the axis was so far off that nothing can have been found in the tomogram.
         """
-        was, found = self.before[self.prepared.used], self._full
+        used = self.prepared.used
+        was, found = self.before[used], self._full
         middles = self.bettered.looked.seen.windows.middles
         windows = self.bettered.state.plane.points(middles) * self.prepared.binning
-        gauge = find(was[good], found[good], windows, scaled=False)
+        turned = np.median(self._rotation(self._full) - self._rotation(self.before)[used])
+        if abs((turned + 90) % 180 - 90) > _TURNED:
+            gauge = find_shift(was[good], found[good], windows)
+        else:
+            gauge = find(was[good], found[good], windows, scaled=False)
         new = rotated_by(gauge.transformed(found), was, self._middle)
         return new, geometry.apply(gauge.motion, windows)
 
