@@ -176,20 +176,28 @@ def product(twin: Twin, path: str, threads: int) -> Found:
     """`tomoset align images`, as a user calls it."""
     import tomoset
 
-    if not hasattr(tomoset, "align_images"):
-        raise AbsentError("tomoset has no align_images")
     out = Path(path).parent / "aligned"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tomoset.align_images(path, str(out), threads=threads, quiet=True)
-        tomogram = tomoset.read(str(out / "tomograms.star"))[twin.name]
+        done = tomoset.align_images(tomoset.read(path), out, threads=threads, figures="none")
     n = len(twin.truth)
-    nothing = np.full(n, np.nan)
-    deviations = [tomogram.deviations.get(name, nothing) for name in ("shift_x", "shift_y")]
+    flagged, nothing = np.zeros(n, bool), np.full(n, np.nan)
+    if twin.name not in done.results:
+        return Found(
+            projections=twin.start,
+            deviations=np.stack([nothing, nothing], axis=1),
+            flagged=np.ones(n, bool),
+            refused=done.report.failed[twin.name],
+        )
+    found = done.results[twin.name]
+    flagged[[int(i) - 1 for i in (*found.unused, *found.doubtful)]] = True
+    deviations = [found.deviations.get(name, nothing) for name in ("shift_x", "shift_y")]
     return Found(
-        projections=np.asarray(tomogram.projections),
+        projections=found.projections,
         deviations=np.stack(deviations, axis=1),
-        flagged=np.zeros(n, bool),
+        flagged=flagged,
+        thickness=found.fit.thickness,
+        inclination=found.fit.inclination,
     )
 
 
