@@ -90,7 +90,7 @@ def labelled(seed: int) -> Project:
         source = Source(
             format="",
             row={"abcNote": ["good", "bad", ""][i]},
-            tilts={"xyzCtfMaxResolution": column, "rawName": ["n"] * t.n_tilts},
+            tilts={"xyzCtfIceDensity": column, "rawName": ["n"] * t.n_tilts},
         )
         made.append(t.with_source(source))
     return project.with_sets(tomograms=project.tomograms.with_tomograms(made))
@@ -113,7 +113,7 @@ def test_quantities_of_series_are_those_of_the_model_and_of_its_columns() -> Non
     assert of.get("manifolds").tolist() == [1, 1, 1]
     assert np.isnan(of.get("thickness")).all()
     assert of.get("note").tolist() == of.get("abcNote").tolist() == ["good", "bad", ""]
-    assert of.get("max_ctf_max_resolution").tolist() == [
+    assert of.get("max_ctf_ice_density").tolist() == [
         10 * i + t.n_tilts - 0.5 for i, t in enumerate(series)
     ]
     for name in dict.fromkeys(of.names()):

@@ -84,7 +84,7 @@ def test_what_files_say_beyond_the_model_is_there(shared: Path) -> None:
     root = shared / "data/relion5/EMPIAR-10164"
     table = tilt_table(open_parts(root / "CtfRefine/job027").project)
     assert len(table["series"]) == 121
-    assert table["rlnCtfMaxResolution"][0] == pytest.approx(14.626481)
+    assert table["ctf_max_resolution"][0] == pytest.approx(14.626481)
     assert table["defocus_u"][0] == pytest.approx(39242.406055)
     assert "rlnDefocusU" not in table
 

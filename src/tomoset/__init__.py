@@ -16,7 +16,7 @@ to read                     `read`, `open_project`, `read_particles`; `FORMATS`
 to judge and to convert     `check`, `import_series`, `convert`
 gold beads                  `find_fiducials`, `align_fiducials`, `erase_fiducials`
 particles                   `align_particles`, `refine_ctf`
-from images                 `align_images`, `find_hand`, `reconstruct`
+from images                 `align_images`, `estimate_ctf`, `find_hand`, `reconstruct`
 to try                      `simulate_project`, and all of `tomoset.simulate`
 what is read and written    `Project`, `TomogramSet`, `Tomogram`, `ParticleSet` and their parts
 formulas and text           `geometry`, `star`
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from tomoset.programs.align_images import align_images as align_images
     from tomoset.programs.align_particles import align_particles as align_particles
     from tomoset.programs.erase_fiducials import erase_fiducials as erase_fiducials
+    from tomoset.programs.estimate_ctf import estimate_ctf as estimate_ctf
     from tomoset.programs.find_fiducials import find_fiducials as find_fiducials
     from tomoset.programs.find_hand import find_hand as find_hand
     from tomoset.programs.reconstruct import reconstruct as reconstruct
@@ -85,6 +86,7 @@ _HOME = {
     "erase_fiducials": "tomoset.programs.erase_fiducials",
     "errors": "tomoset",
     "Fiducials": "tomoset.model",
+    "estimate_ctf": "tomoset.programs.estimate_ctf",
     "FileFormatError": "tomoset.errors",
     "find_fiducials": "tomoset.programs.find_fiducials",
     "find_hand": "tomoset.programs.find_hand",

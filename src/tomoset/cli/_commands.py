@@ -33,6 +33,7 @@ COMMANDS = (
         "erase_fiducials:erase_fiducials",
     ),
     Entry("align", "Align tilt series: by gold beads, images, particles.", "align:align"),
+    Entry("ctf", "Find defocus by the images alone.", "ctf:ctf"),
     Entry("refine-ctf", "Refine defocus and scale by particles.", "refine_ctf:refine_ctf"),
     Entry("hand", "Find the sign of defocus against depth.", "hand:hand"),
     Entry("reconstruct", "Make tomograms of the tilt series.", "reconstruct:reconstruct"),

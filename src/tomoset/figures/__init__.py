@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tomoset.figures._beads import alignment_by_beads as alignment_by_beads
     from tomoset.figures._beads import alignment_kept as alignment_kept
     from tomoset.figures._beads import beads as beads
+    from tomoset.figures._ctf import ctf as ctf
     from tomoset.figures._hand import hand as hand
     from tomoset.figures._hand import hand_of_set as hand_of_set
     from tomoset.figures._images import alignment_by_images as alignment_by_images
@@ -28,6 +29,7 @@ _HOME = {
     "alignment_by_beads": "_beads",
     "alignment_kept": "_beads",
     "beads": "_beads",
+    "ctf": "_ctf",
     "hand": "_hand",
     "hand_of_set": "_hand",
     "alignment_by_images": "_images",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tomoset.errors import UnsupportedError
 from tomoset.formats._common_tilts import CommonTilts, common_tilts
+from tomoset.formats._ctf_tables import defocus_texts, read_defocus_of
 from tomoset.formats._destination import Destination
 from tomoset.formats._files import refuse_unless_set
 from tomoset.formats._format import Format
@@ -84,6 +85,7 @@ __all__ = [
     "beads_format",
     "check_images",
     "common_tilts",
+    "defocus_texts",
     "format_list",
     "format_named",
     "format_of",
@@ -97,6 +99,7 @@ __all__ = [
     "other_importer",
     "picks_format",
     "read",
+    "read_defocus_of",
     "read_fsc",
     "read_listed",
     "read_names",

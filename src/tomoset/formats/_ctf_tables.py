@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
-from tomoset.formats._ctffind import DefocusTable, read_ctffind
-from tomoset.formats._ctfplotter import looks_like_imod, read_imod
+from tomoset.formats._ctffind import DefocusTable, ctffind_text, read_ctffind
+from tomoset.formats._ctfplotter import ctfplotter_text, looks_like_imod, read_imod
 from tomoset.formats._gctf import FINAL, read_defocus_star, read_gctf_log
 from tomoset.formats._importing import larger_first, of_kept
 from tomoset.formats._text_tables import read_text
@@ -157,6 +157,44 @@ def agree(one: str, other: str) -> bool:
         except FileFormatError:
             return False
     return bool(np.abs(np.subtract((table.u, table.v), (again.u, again.v))).max() < _DIGIT)
+
+
+def read_defocus_of(t: Tomogram, path: str) -> DefocusTable:
+    """What a table of any program says of the tilt images of a tomogram.
+
+    Parameters
+    ----------
+    t : Tomogram
+        Its rows are slices of a stack, or all there are.
+    path : str
+        The table.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged, or of another number of images.
+    """
+    rows = list(range(t.n_tilts)) if t.image_index is None else t.image_index.tolist()
+    if kind_of(path) != "imod" and len(read_defocus_table(path)) == t.n_tilts:
+        rows = list(range(t.n_tilts))  # it has those of the tomogram alone
+    n = max(rows, default=-1) + 1
+    if kind_of(path) != "imod":
+        n = max(n, len(read_defocus_table(path)) if rows != list(range(t.n_tilts)) else n)
+    return read_defocus(path, n, kept=rows, stack=f"tomogram {t.name!r}")
+
+
+def defocus_texts(t: Tomogram) -> tuple[str, str]:
+    """Tables as of CTFFIND and of ctfplotter, for the images in the order of the set.
+
+    Raises
+    ------
+    ModelError
+        If it has no defocus.
+    """
+    t.need_defocus()
+    table = defocus_of(t)
+    assert table is not None
+    return ctffind_text(table, t.optics, t.stack or t.name), ctfplotter_text(table, t.tilt_angles)
 
 
 def defocus_of(t: Tomogram) -> DefocusTable | None:

@@ -152,6 +152,8 @@ NUMBERS = {
     "rlnPhaseShift": "phase_shift",
     "rlnCtfScalefactor": "ctf_scale",
     "rlnCtfBfactor": "b_factor",
+    "rlnCtfMaxResolution": "ctf_max_resolution",
+    "rlnCtfFigureOfMerit": "ctf_figure_of_merit",
     "rlnMicrographPreExposure": "pre_exposure",
     "tomosetExposure": "exposure",
     "rlnTomoNominalStageTiltAngle": "nominal_tilts",
@@ -170,6 +172,7 @@ DEVIATIONS = {
     "defocus": "tomosetDefocusError",
     "astigmatism": "tomosetAstigmatismError",
     "defocus_angle": "tomosetDefocusAngleError",
+    "phase_shift": "tomosetPhaseShiftError",
     "ctf_scale": "tomosetCtfScaleError",
 }
 DEFORMATION_COEFFICIENTS = "rlnTomoDeformationCoefficients"

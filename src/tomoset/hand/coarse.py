@@ -145,14 +145,14 @@ def table_of(tomogram: Tomogram, off: float = 0.0) -> list[Ctf] | None:
     off : float
         Added to every defocus [Å].
     """
-    microscope = _microscope(tomogram)
+    ctf = microscope(tomogram)
     if tomogram.defocus_u is None or tomogram.defocus_v is None:
         return None
     zero = np.zeros(tomogram.n_tilts)
     angle = zero if tomogram.defocus_angle is None else tomogram.defocus_angle
     shift = zero if tomogram.phase_shift is None else tomogram.phase_shift
     return [
-        replace(microscope, defocus_u=u, defocus_v=v, defocus_angle=a, phase_shift=s)
+        replace(ctf, defocus_u=u, defocus_v=v, defocus_angle=a, phase_shift=s)
         for u, v, a, s in np.column_stack(
             [tomogram.defocus_u + off, tomogram.defocus_v + off, angle, shift]
         ).tolist()
@@ -167,10 +167,10 @@ def one_for_all(tomogram: Tomogram, images: TiltSeries, given: float | None) -> 
     ModelError
         If nothing is given and no ring is seen.
     """
-    microscope = _microscope(tomogram)
+    ctf = microscope(tomogram)
     n = tomogram.n_tilts
     if given is None:
-        spectra = Spectra.of(images, microscope, tomogram.need_pixel_size())
+        spectra = Spectra.of(images, ctf, tomogram.need_pixel_size())
         likely = spectra.common(np.broadcast_to(spectra.defoci, (n, len(spectra.defoci))))
         if likely.max() < _SEEN + math.log(len(likely)):
             raise ModelError(
@@ -179,7 +179,7 @@ def one_for_all(tomogram: Tomogram, images: TiltSeries, given: float | None) -> 
                 "import with a table of defocus"
             )
         given = float(spectra.defoci[np.argmax(likely)])
-    return [replace(microscope, defocus_u=given, defocus_v=given)] * n
+    return [replace(ctf, defocus_u=given, defocus_v=given)] * n
 
 
 def off_table(tomogram: Tomogram, images: TiltSeries) -> float:
@@ -188,7 +188,7 @@ def off_table(tomogram: Tomogram, images: TiltSeries) -> float:
     Whole images are used: beads and the like have rings of their own there, so this is a
     guess, to be tried.
     """
-    spectra = Spectra.of(images, _microscope(tomogram), tomogram.need_pixel_size())
+    spectra = Spectra.of(images, microscope(tomogram), tomogram.need_pixel_size())
     table = np.mean(tomogram.need_defocus(), axis=0)
     offsets = np.arange(-40000.0, 40001.0, 500.0)
     offsets = offsets[(table.min() + offsets > _LOWEST) & (np.abs(offsets) > _NEAR)]
@@ -199,7 +199,8 @@ def off_table(tomogram: Tomogram, images: TiltSeries) -> float:
     return float(offsets[best]) if likely[best] > _SEEN else 0.0
 
 
-def _microscope(tomogram: Tomogram) -> Ctf:
+def microscope(tomogram: Tomogram) -> Ctf:
+    """What the microscope has, of no defocus."""
     optics = tomogram.optics
     return Ctf(
         defocus_u=0.0,

@@ -31,9 +31,9 @@ Complex = npt.NDArray[np.complex64]
 #: The coarsest rings that are used, and the finest [1/Å].
 _COARSEST, _FINEST = 1 / 60, 1 / 4
 #: The largest frequency as a part of the sampling rate: beyond, images are interpolated.
-_EDGE = 0.46
+EDGE = 0.46
 #: Independent values of a spectrum under a Hann window, of all its values.
-_HANN = 1 / 2.25
+HANN = 1 / 2.25
 #: Tiles across an image at most, and the smallest edge [Å, px].
 _ACROSS, _EDGE_ANGSTROM, _EDGE_PX = 8, 300.0, 64
 #: By how much phases may change within a band [rad].
@@ -71,7 +71,7 @@ class Bands:
         reach : float
             How far defocus may be from that of the correction [Å].
         """
-        high = min(_EDGE / pixel_size, _FINEST) ** 2
+        high = min(EDGE / pixel_size, _FINEST) ** 2
         low = min(_COARSEST**2, high / 4)
         phase = 2 * math.pi * wavelength(voltage) * (high - low) * reach
         return cls(low, high, max(12, math.ceil(phase / _PHASE_STEP)))
@@ -111,16 +111,22 @@ class Tiles:
         ModelError
             If the image is too small for more than one tile along an edge.
         """
-        import scipy.fft
-
         wanted = max(max(size) / _ACROSS, _EDGE_ANGSTROM / pixel_size, _EDGE_PX)
-        edge = scipy.fft.next_fast_len(int(min(wanted, min(size) / 2)))
-        edge -= edge % 2
-        if edge < _EDGE_PX // 2:
+        tiles = cls.of_edge(size, int(min(wanted, min(size) / 2)))
+        if tiles.edge < _EDGE_PX // 2:
             raise ModelError(
                 f"images of {size[0]} x {size[1]} px are too small to see how defocus changes "
                 f"across them; at least {_EDGE_PX} px are needed"
             )
+        return tiles
+
+    @classmethod
+    def of_edge(cls, size: tuple[int, int], edge: int) -> Tiles:
+        """Tiles of about this edge, which is even and transforms fast."""
+        import scipy.fft
+
+        edge = scipy.fft.next_fast_len(edge)
+        edge -= edge % 2
         x, y = (
             np.linspace(0, n - edge, max(2, round((n - edge) / (edge / 2)) + 1)).astype(np.int64)
             for n in size
@@ -156,6 +162,32 @@ class CorrectedSpectra:
     excess: Array
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TileSums:
+    """What the coefficients of the tiles of one image add up to, by tile, sector and band.
+
+    Parameters
+    ----------
+    products : (n_tiles, n_sectors, n_bands) complex64 array
+        Of J(k) J(-k).
+    power, squares : (n_tiles, n_sectors, n_bands) float32 arrays
+        Of |J|², and of |J(k) J(-k)|².
+    count : (n_sectors, n_bands) array
+        Coefficients that are added up.
+    of_noise : (n_sectors, n_bands) complex128 array
+        The products' mean for white noise of power 1.
+    noise_square : float
+        Sum of the square of that over all coefficients.
+    """
+
+    products: Complex
+    power: Floats
+    squares: Floats
+    count: Array
+    of_noise: npt.NDArray[np.complex128]
+    noise_square: float
+
+
 class TileSpectra:
     """Makes the CTF-corrected power spectra of images of one size.
 
@@ -169,13 +201,22 @@ class TileSpectra:
         Over which it averages.
     tiles : Tiles
         In which.
+    sectors : int
+        Of directions, from -90 to 90 degrees, which are kept apart.
     """
 
     def __init__(
-        self, size: tuple[int, int], pixel_size: float, bands: Bands, tiles: Tiles
+        self,
+        size: tuple[int, int],
+        pixel_size: float,
+        bands: Bands,
+        tiles: Tiles,
+        sectors: int = 1,
     ) -> None:
         import scipy.fft
 
+        self.sectors = sectors
+        self._noise: tuple[Ctf, Complex] | None = None
         self.size, self.pixel_size, self.bands, self.tiles = size, pixel_size, bands, tiles
         self._padded = tuple(scipy.fft.next_fast_len(n, real=True) for n in size)
         ramp = np.sin(np.pi * (np.arange(tiles.edge) + 0.5) / tiles.edge) ** 2
@@ -199,8 +240,9 @@ class TileSpectra:
         rows, columns = np.nonzero(used)
         self._at = rows * edge + columns
         self._mirrored = (-rows) % edge * edge + (-columns) % edge
-        self._band = band[used]
-        self._count = np.bincount(self._band, minlength=self.bands.number)
+        sector = np.floor((np.arctan2(y, x)[used] / np.pi + 0.5) * self.sectors).astype(np.int64)
+        self._cell = np.clip(sector, 0, self.sectors - 1) * self.bands.number + band[used]
+        self._count = self._summed(np.ones(len(rows)))
 
     def corrected(self, image: npt.NDArray[np.floating], ctf: Ctf) -> CorrectedSpectra:
         """The spectra of one image.
@@ -212,15 +254,64 @@ class TileSpectra:
         ctf : Ctf
             By which it is corrected: the image's, roughly.
         """
-        focused = self._ctf_corrected(image, ctf)
-        shape = len(self.tiles.corners), self.bands.number
+        return self.normalized(self.sums(image, ctf))
+
+    @property
+    def count(self) -> Array:
+        """Coefficients in each sector and band: (n_sectors, n_bands)."""
+        return self._count
+
+    def power(self, image: npt.NDArray[np.floating]) -> Array:
+        """Sums of the power spectra of an image as it is: (n_tiles, n_bands)."""
+        sums = self._added(np.asarray(image - image.mean(), np.complex64))
+        return np.asarray(sums[1].sum(axis=1), np.float64)
+
+    def sums(self, image: npt.NDArray[np.floating], ctf: Ctf) -> TileSums:
+        """The same before it is divided by a background, sector by sector."""
+        products, power, squares = self._added(self._ctf_corrected(image, ctf))
+        if self._noise is None or self._noise[0] != ctf:
+            self._noise = ctf, self._smeared(ctf, 2)
+        noise = self._noise[1]
+        return TileSums(
+            products=products,
+            power=power,
+            squares=squares,
+            count=self._count,
+            of_noise=self._mean(noise),
+            noise_square=float((np.abs(noise) ** 2).sum()),
+        )
+
+    def _added(self, image: Complex) -> tuple[Complex, Floats, Floats]:
+        """Sums over the spectra of all tiles: (n_tiles, n_sectors, n_bands)."""
+        shape = len(self.tiles.corners), self.sectors * self.bands.number
         sums = np.zeros(shape, np.complex64)
         power, squares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         step = max(1, _AT_ONCE // self.tiles.edge**2)
         for first in range(0, len(sums), step):
             part = slice(first, first + step)
-            self._add(focused, part, (sums[part], power[part], squares[part]))
-        return self._normalized(sums, power, squares, self._of_noise(ctf))
+            self._add(image, part, (sums[part], power[part], squares[part]))
+        apart = len(sums), self.sectors, self.bands.number
+        return sums.reshape(apart), power.reshape(apart), squares.reshape(apart)
+
+    def smeared(self, ctf: Ctf, times: int) -> npt.NDArray[np.complex128]:
+        """Mean over each sector and band of exp(i times gamma), as far as tiles show it.
+
+        Waves that lie so far from each other in the image that no tile has both, show none of it.
+
+        Returns
+        -------
+        (n_sectors, n_bands) complex128 array
+        """
+        return self._mean(self._smeared(ctf, times))
+
+    def _mean(self, values: Complex) -> npt.NDArray[np.complex128]:
+        whole = self._summed(values.real) + 1j * self._summed(values.imag)
+        return np.asarray(whole / np.maximum(self._count, 1), np.complex128)
+
+    def _summed(self, values: npt.NDArray[np.floating]) -> Array:
+        """Sums over the coefficients of each sector and band."""
+        cells = np.bincount(self._cell, values, self.sectors * self.bands.number)
+        return np.asarray(cells, np.float64).reshape(self.sectors, self.bands.number)
 
     def _add(self, image: Complex, part: slice, out: tuple[Complex, Floats, Floats]) -> None:
         """Sums over the spectra of some of the tiles."""
@@ -233,7 +324,7 @@ class TileSpectra:
         for tile, (x, y) in zip(stack, corners, strict=True):
             np.multiply(image[y : y + edge, x : x + edge], self._window, out=tile)
         spectra = scipy.fft.fft2(stack, overwrite_x=True).reshape(len(corners), -1)
-        _kernels.tile_sums(spectra, (self._at, self._mirrored, self._band), out)
+        _kernels.tile_sums(spectra, (self._at, self._mirrored, self._cell), out)
 
     def _ctf_corrected(self, image: npt.NDArray[np.floating], ctf: Ctf) -> Complex:
         """The image multiplied by exp(i gamma) in Fourier space, both halves of it."""
@@ -249,8 +340,8 @@ class TileSpectra:
         odd = scipy.fft.irfft2(spectrum * np.sin(phase), s=flat.shape)
         return np.asarray((even + 1j * odd)[:height, :width], np.complex64)
 
-    def _of_noise(self, ctf: Ctf) -> Complex:
-        """Mean of J(k) J(-k) for white noise of power 1: exp(2i gamma) as the window smears it.
+    def _smeared(self, ctf: Ctf, times: int) -> Complex:
+        """exp(i times gamma) as the window smears it; of 2, J(k) J(-k) for noise of power 1.
 
         Over the grid of a tile, as far as neighbours within a window are correlated.
         """
@@ -258,35 +349,42 @@ class TileSpectra:
 
         edge = self.tiles.edge
         grid = 4 * edge
-        phase = 2 * ctf.phase(*frequencies((grid, grid), self.pixel_size))
+        phase = times * ctf.phase(*frequencies((grid, grid), self.pixel_size))
         parts = [scipy.fft.irfft2(f(phase), s=(grid, grid)) for f in (np.cos, np.sin)]
         near = np.r_[0:edge, 1 - edge : 0]  # and a lag of -edge, which no window has
         near = np.insert(near, edge, grid // 2)
         correlation = (parts[0] + 1j * parts[1])[np.ix_(near, near)] * self._overlap
         return np.asarray(scipy.fft.fft2(correlation)[::2, ::2].ravel()[self._at], np.complex64)
 
-    def _normalized(
-        self, sums: Complex, power: Floats, squares: Floats, of_noise: Complex
-    ) -> CorrectedSpectra:
-        """Means over a background that is smooth in k."""
-        count = np.maximum(self._count, 1)
-        background = self._background(power / count)
-        parts = [np.bincount(self._band, p, len(count)) for p in (of_noise.real, of_noise.imag)]
-        mean = (parts[0] + 1j * parts[1]) / count
-        excess = (squares / background**2).sum(axis=1) - (np.abs(of_noise) ** 2).sum()
+    def normalized(self, sums: TileSums) -> CorrectedSpectra:
+        """Means over all directions, over a background that is smooth in k."""
+        whole = sums.count.sum(axis=0)
+        count = np.maximum(whole, 1)
+        background = self.background(sums.power.sum(axis=1) / count, whole)
+        mean = (sums.of_noise * sums.count).sum(axis=0) / count
+        squares = sums.squares.sum(axis=1)
+        excess = (squares / background**2).sum(axis=1) - sums.noise_square
         return CorrectedSpectra(
-            values=(sums / count / background - mean).astype(np.complex64),
+            values=(sums.products.sum(axis=1) / count / background - mean).astype(np.complex64),
             of_noise=mean.astype(np.complex64),
-            number=np.asarray(self._count * _HANN, np.float64),
-            excess=np.maximum(excess / self._count.sum(), 1.0),
+            number=np.asarray(whole * HANN, np.float64),
+            excess=np.maximum(excess / whole.sum(), 1.0),
         )
 
-    def _background(self, power: Array) -> Array:
-        """A polynomial in k through the logarithm of each tile's power."""
+    def background(self, power: Array, count: Array) -> Array:
+        """A polynomial in k through the logarithm of each tile's power.
+
+        Parameters
+        ----------
+        power : (n_tiles, n_bands) array
+            Mean of each band.
+        count : (n_bands,) array
+            Coefficients in each.
+        """
         k = np.sqrt(self.bands.middles)
         position = 2 * (k - k.min()) / np.ptp(k) - 1
         basis = np.polynomial.legendre.legvander(position, 3)
-        weight = np.sqrt(self._count)
+        weight = np.sqrt(count)
         inverse = np.linalg.pinv(basis * weight[:, None])
         floor = max(float(power.max()) * 1e-12, 1e-30)
         logarithm = np.log(np.maximum(power, floor))

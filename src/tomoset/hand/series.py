@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tomoset.errors import ModelError
 from tomoset.hand.field import Slab
 from tomoset.hand.likelihood import Series
-from tomoset.hand.rings import Bands, CorrectedSpectra, Tiles, TileSpectra
+from tomoset.hand.rings import EDGE, Bands, CorrectedSpectra, Tiles, TileSpectra
 from tomoset.hand.tables import Frame, Offsets, Table, noise_near
 from tomoset.images.ctf import Ctf, wavelength
 from tomoset.images.tilt_series import TiltSeries
@@ -80,11 +80,25 @@ def refuse_coarse(name: str, pixel_size: float, focus: list[Ctf]) -> None:
     """
     middle = focus[len(focus) // 2]
     defocus = abs(middle.defocus_u + middle.defocus_v) / 2
-    rings = wavelength(middle.voltage) * defocus * (0.46 / pixel_size) ** 2
-    if rings < _RINGS:
-        largest = 0.46 * np.sqrt(wavelength(middle.voltage) * defocus / _RINGS)
+    if defocus < least_defocus(pixel_size, middle.voltage):
         raise ModelError(
             f"tomogram {name!r}: pixels of {pixel_size:g} Å are too coarse to show a Thon ring of "
-            f"a defocus of {defocus / 1e4:.2g} µm; take images of pixels of {largest:.2g} Å or "
-            "less (less binning)"
+            f"a defocus of {defocus / 1e4:.2g} µm; take images of pixels of "
+            f"{coarsest_pixel(defocus, middle.voltage):.2g} Å or less (less binning)"
         )
+
+
+def least_defocus(pixel_size: float, voltage: float) -> float:
+    """The smallest defocus of which pixels show a ring [Å].
+
+    Examples
+    --------
+    >>> round(least_defocus(5.0, 300.0), -2)
+    4500.0
+    """
+    return _RINGS / (wavelength(voltage) * (EDGE / pixel_size) ** 2)
+
+
+def coarsest_pixel(defocus: float, voltage: float) -> float:
+    """The coarsest pixels that show a ring of this defocus [Å]."""
+    return float(EDGE * np.sqrt(wavelength(voltage) * defocus / _RINGS))

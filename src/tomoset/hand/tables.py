@@ -161,7 +161,23 @@ class Table:
         """
         values, energy = frame.compare(corrected)
         weight = np.minimum(np.median(corrected.excess) / corrected.excess, 1.0).astype(np.float32)
-        # What noise is really like: the middle of all offsets, most of which see no rings.
+        return cls.cooled(values, energy, weight, near)
+
+    @classmethod
+    def cooled(
+        cls, values: Floats, energy: Array, weight: Floats, near: Array | float = 1.0
+    ) -> Table:
+        """A table as flat as noise shows that it should be.
+
+        What noise is really like is seen in the middle of all offsets, most of which see no rings.
+
+        Parameters
+        ----------
+        values, energy, weight : arrays
+            As they would be if nothing but the noise of counting were there; `values` is changed.
+        near : (n_envelopes,) array or float
+            As `noise_near` gives it.
+        """
         found = np.median(np.einsum("ejd,j->ed", values**2, weight), axis=1)
         hotter = np.maximum(found / (energy * weight.sum()), 0.1) * near * _SHARED
         values /= hotter[:, None, None]

@@ -30,6 +30,8 @@ PER_TILT = (
     "phase_shift",
     "ctf_scale",
     "b_factor",
+    "ctf_max_resolution",
+    "ctf_figure_of_merit",
     "pre_exposure",
     "exposure",
     "nominal_tilts",
@@ -82,6 +84,8 @@ class TomogramFields:
     phase_shift: Array | None = None
     ctf_scale: Array | None = None
     b_factor: Array | None = None
+    ctf_max_resolution: Array | None = None
+    ctf_figure_of_merit: Array | None = None
     pre_exposure: Array | None = None
     fractional_dose: float | None = None
     defocus_slope: float = 1.0
@@ -185,7 +189,7 @@ class TomogramFields:
 
     def need_defocus(self) -> tuple[Array, Array]:
         """`defocus_u` and `defocus_v`, or a ModelError."""
-        lack = " has no defocus; estimate it first (CTFFIND)"
+        lack = " has no defocus; estimate it first (tomoset ctf, CTFFIND)"
         return self._known(self.defocus_u, lack), self._known(self.defocus_v, lack)
 
     def need_pre_exposure(self) -> Array:

@@ -131,6 +131,12 @@ QUANTITIES = MappingProxyType(
         "b_factor": Quantity(
             unit="Å²", possible=(-1e6, 1e6), usual=(-1e4, 1e4), cure="B-factors are in Å²"
         ),
+        "ctf_max_resolution": Quantity(
+            unit="Å", possible=(0, 1e6), usual=(0, 1000), cure="it is the finest period, in Å"
+        ),
+        "ctf_figure_of_merit": Quantity(
+            unit="", possible=(-1e6, 1e6), usual=(-1, 1), cure="it is a correlation, 0 to 1"
+        ),
         "nominal_tilts": _ANGLE,
         "nominal_axis": _ANGLE,
         "angles": _ANGLE,

@@ -66,6 +66,8 @@ class Tomogram(TomogramImages):
         Of a phase plate [deg].
     ctf_scale, b_factor : (n,) arrays, optional
         Factor on the CTF; B-factor [Å²].
+    ctf_max_resolution, ctf_figure_of_merit : (n,) arrays, optional
+        To which Thon rings are seen [Å]; how well they fit, 0 to 1.
     pre_exposure : (n,) array, optional
         What the specimen had received before each image [e/Å²].
     nominal_tilts : (n,) array, optional
@@ -94,7 +96,7 @@ class Tomogram(TomogramImages):
         Standard deviation of what was determined of each tilt image, NaN where it was not:
         ``x_tilt``, ``tilt``, ``rotation`` [deg], ``shift_x``, ``shift_y`` [px],
         ``magnification``, ``stretch``, ``skew`` of the alignment; ``defocus``,
-        ``astigmatism`` [Å], ``defocus_angle`` [deg], ``ctf_scale`` of the CTF.
+        ``astigmatism`` [Å], ``defocus_angle``, ``phase_shift`` [deg], ``ctf_scale`` of the CTF.
     hand_log_odds : float, optional
         What the images say of the hand: natural logarithm of the odds of +1 against -1.
     ice : Ice, optional

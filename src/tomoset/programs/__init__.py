@@ -28,6 +28,7 @@ PROGRAMS = {
     "align images": "align_images",
     "erase-fiducials": "erase_fiducials",
     "align particles": "align_particles",
+    "ctf": "estimate_ctf",
     "refine-ctf": "refine_ctf",
     "hand": "find_hand",
     "hand --geometric": "find_geometric_hand",

@@ -38,6 +38,8 @@ _FIELDS = {
     "phase_shift": "phase_shift",
     "ctf_scale": "ctf_scale",
     "b_factor": "b_factor",
+    "ctf_max_resolution": "ctf_max_resolution",
+    "ctf_figure_of_merit": "ctf_figure_of_merit",
 }
 #: What the alignment says of each.
 _GEOMETRY = ("tilt", "x_tilt", "axis", "shift_x", "shift_y", "magnification")

@@ -44,7 +44,8 @@ _OF_TILTS: dict[str, Callable[[Tomogram], Any]] = {
     **{
         field: attrgetter(field)
         for field in ("nominal_axis", "pre_exposure", "exposure", "defocus_u", "defocus_v",
-                      "defocus_angle", "phase_shift", "ctf_scale", "b_factor")
+                      "defocus_angle", "phase_shift", "ctf_scale", "b_factor",
+                      "ctf_max_resolution", "ctf_figure_of_merit")
     },
 }  # fmt: skip
 

@@ -1,0 +1,404 @@
+"""All parameters of a series at once: Newton's method on one likelihood with its priors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.ctf.prior import Course
+from tomoset.ctf.sectors import Sectors
+from tomoset.ctf.terms import FADING, OWN, Envelope, ImageLikelihood, Terms, directions, envelopes
+from tomoset.hand.field import Slab
+from tomoset.model import Tomogram
+
+Array = npt.NDArray[np.float64]
+
+#: Standard deviations of astigmatism [Å]: in common, its course, and single images about it.
+_ASTIGMATISM = (1500.0, 60.0, 15.0)
+#: The same of the phase shift [rad].
+_PHASE = (1.5, 0.15, 0.02)
+#: Without a phase plate, the phase is known as well as amplitude contrast is [rad].
+_CONTRAST = 0.04
+#: Over so many degrees of tilt these change.
+_SLOW = 40.0
+#: What is not free has this deviation.
+_FIXED = 1e-4
+#: How inclined specimens are, about the axis and across [deg].
+_INCLINED = (10.0, 5.0)
+#: An image that does not follow the course of the others may be anywhere [Å].
+_ALONE = 5000.0
+#: Astigmatism that is tried at first [Å].
+_TRIED = np.arange(-1500.0, 1501.0, 125.0)
+#: Thickness of specimens that is tried [Å].
+_THICKNESS = (0.0, 500.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 4000.0)
+#: Images at tilts within about so many degrees have rings that fade alike.
+_ALIKE = 12.0
+#: Neighbouring tiles share pixels, so scatter between them says a little less than there is.
+_SHARED = 1.1
+#: An image that knows its defocus no better than this says nothing of the others' [Å].
+_SAYS = 2000.0
+_STEPS = 6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Geometry:
+    """Where tiles lie.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        With projections.
+    middles : (n_tiles, 2) array
+        Of the tiles [px].
+    hand : float
+        Sign of defocus against depth.
+    axis_error : float
+        How well the direction of the tilt axis is known [deg].
+    """
+
+    tomogram: Tomogram
+    middles: Array
+    hand: float
+    axis_error: float
+
+    def heights(self, pose: Array) -> Array:
+        """Defocus of tiles over that of the image: (n_tilts, n_tiles) [Å].
+
+        Parameters
+        ----------
+        pose : (3,) array
+            How the specimen is inclined about the tilt axis and across it, and by how much the
+            axis is another [deg].
+        """
+        middle = (np.array(self.tomogram.need_image_size()) - 1) / 2
+        c, s = np.cos(np.deg2rad(pose[2])), np.sin(np.deg2rad(pose[2]))
+        points = (self.middles - middle) @ np.array([[c, s], [-s, c]]) + middle
+        scale = self.hand * self.tomogram.need_pixel_size() * self.tomogram.defocus_slope
+        slab = Slab.of(self.tomogram)
+        return np.asarray(scale * slab.depths(self.tomogram, points, pose[None, :2])[:, 0])
+
+    def slopes(self, pose: Array) -> Array:
+        """Change of `heights` with the pose: (n_tilts, n_tiles, 3) [Å/deg]."""
+        step = 0.25
+        sides = [
+            (self.heights(pose + step * unit) - self.heights(pose - step * unit)) / (2 * step)
+            for unit in np.eye(3)
+        ]
+        return np.stack(sides, axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parameters:
+    """Of a series.
+
+    Parameters
+    ----------
+    own : (n_tilts, 4) array
+        Mean defocus [Å], astigmatism along 0 and 45 degrees [Å], phase shift [rad].
+    pose : (3,) array
+        As `Geometry.heights` takes it.
+    """
+
+    own: Array
+    pose: Array
+
+    def moved(self, by: Array) -> Parameters:
+        """By a step of all, (4 n_tilts + 3,)."""
+        n = self.own.size
+        return Parameters(own=self.own + by[:n].reshape(self.own.shape), pose=self.pose + by[n:])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Priors:
+    """What is known before.
+
+    Parameters
+    ----------
+    precision : (4 n_tilts + 3,) * 2 array
+        Of all parameters.
+    mean : (4 n_tilts + 3,) array
+        The same.
+    """
+
+    precision: Array
+    mean: Array
+
+    def value(self, at: Array) -> float:
+        """Logarithm of how likely parameters are, but for a constant."""
+        off = at - self.mean
+        return float(-0.5 * off @ self.precision @ off)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Known:
+    """What decides the priors.
+
+    Parameters
+    ----------
+    angles : (n_tilts,) array
+        Tilts [deg].
+    course : Course
+        Of defocus.
+    alone : (n_tilts,) bool array
+        Images that do not follow it.
+    astigmatism, phase_plate : bool
+        Whether these are free.
+    axis_error : float
+        [deg].
+    """
+
+    angles: Array
+    course: Course
+    alone: npt.NDArray[np.bool_]
+    astigmatism: bool
+    phase_plate: bool
+    axis_error: float
+
+    def priors(self, start: Parameters) -> Priors:
+        """About some parameters."""
+        n = len(self.angles)
+        defocus = self.course.covariance(self.angles) + 1e10 + np.diag(_ALONE**2 * self.alone)
+        blocks = [
+            defocus,
+            *[self._slow(_ASTIGMATISM if self.astigmatism else (0.0, 0.0, _FIXED))] * 2,
+            self._slow(_PHASE if self.phase_plate else (_CONTRAST, 0.0, _FIXED)),
+        ]
+        precision = np.zeros((OWN * n + 3,) * 2)
+        for k, block in enumerate(blocks):
+            precision[k : OWN * n : OWN, k : OWN * n : OWN] = np.linalg.inv(block)
+        scale = np.array([*_INCLINED, self.axis_error])
+        precision[OWN * n :, OWN * n :] = np.diag(scale**-2)
+        own = np.zeros_like(start.own)
+        own[:, 0], own[:, 3] = np.median(start.own[:, 0]), np.median(start.own[:, 3])
+        return Priors(precision=precision, mean=np.concatenate([own.ravel(), np.zeros(3)]))
+
+    def _slow(self, deviations: tuple[float, float, float]) -> Array:
+        """Covariance of what is common, changes slowly, and scatters by so much."""
+        common, course, single = deviations
+        apart = np.abs(self.angles[:, None] - self.angles)
+        slow = course**2 * np.exp(-apart / _SLOW)
+        return np.asarray(common**2 + slow + single**2 * np.eye(len(self.angles)))
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """What an image shows of rings, band by band.
+
+    Parameters
+    ----------
+    k2 : (n_bands,) array
+        [1/Å²].
+    along, square : (n_bands,) array, (n_bands, n_bands) array
+        As `ImageLikelihood.bands` gives them.
+    hotter : float
+        Noise is that much more than that of counting.
+    """
+
+    k2: Array
+    along: Array
+    square: Array
+    hotter: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """What was found.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Of the series.
+    covariance : (4 n_tilts + 3,) * 2 array
+        Of these.
+    seen : tuple of Bands
+        What each image shows of those rings.
+    thickness : float
+        Of the specimen, roughly [Å].
+    single, deviation : (n_tilts,) arrays
+        Defocus as each image says it by itself, all else as it was found, and its standard
+        deviation; infinite where an image says nothing [Å].
+    """
+
+    parameters: Parameters
+    covariance: Array
+    seen: tuple[Bands, ...]
+    thickness: float
+    single: Array
+    deviation: Array
+
+
+class SeriesFit:
+    """Fits a series.
+
+    Parameters
+    ----------
+    images : sequence of Sectors
+        What each shows.
+    geometry : Geometry
+        Where its tiles lie.
+    known : Known
+        What decides the priors.
+    """
+
+    def __init__(self, images: Sequence[Sectors], geometry: Geometry, known: Known) -> None:
+        self._images = [ImageLikelihood(image) for image in images]
+        self._geometry, self._known = geometry, known
+        cosines = np.abs(np.cos(np.deg2rad(known.angles)))
+        self._paths = 1 / np.maximum(cosines, 0.2)
+
+    def fit(self, start: Parameters, rounds: int) -> Fit:
+        """The likeliest parameters, from some that are near.
+
+        Parameters
+        ----------
+        start : Parameters
+            Where to begin.
+        rounds : int
+            How often envelopes, parameters and noise are found in turn.
+        """
+        at = self._with_astigmatism(start)
+        hotter = np.ones(len(self._images))
+        priors = self._known.priors(start)
+        thickness = 0.0
+        for step in range(rounds):
+            thickness, shapes = self._envelopes(at, hotter)
+            at, information = self._newton(at, shapes, hotter, priors)
+            if step < rounds - 1:
+                hotter = self._hotter(at, shapes)
+        heights = self._geometry.heights(at.pose)
+        seen = [
+            (image.sectors.k2, *image.bands(own, height), hot)
+            for image, own, height, hot in zip(self._images, at.own, heights, hotter, strict=True)
+        ]
+        return Fit(
+            parameters=at,
+            covariance=np.asarray(np.linalg.inv(information), np.float64),
+            seen=tuple(Bands(*one) for one in seen),
+            thickness=thickness,
+            **self._singles(at, shapes, hotter),
+        )
+
+    def _singles(
+        self, at: Parameters, shapes: Sequence[Envelope], hotter: Array
+    ) -> dict[str, Array]:
+        """What each image says of its defocus: a step of Newton's without the prior."""
+        found = self._terms(at, shapes)
+        stiff = np.array([one.information[0, 0] for one in found]) / hotter
+        pull = np.array([one.gradient[0] for one in found]) / hotter
+        told = stiff > _SAYS**-2
+        stiff = np.where(told, stiff, 1.0)
+        return {
+            "single": at.own[:, 0] + np.where(told, pull / stiff, 0.0),
+            "deviation": np.where(told, 1 / np.sqrt(stiff), np.inf),
+        }
+
+    def _with_astigmatism(self, at: Parameters) -> Parameters:
+        """The likeliest that all images have in common, coarsely."""
+        if not self._known.astigmatism:
+            return at
+        heights, c = self._geometry.heights(at.pose), directions()
+        first, second = np.meshgrid(_TRIED, _TRIED, indexing="ij")
+        offsets = np.stack([first.ravel(), second.ravel()], axis=1) @ c.T
+        total = np.zeros(len(offsets))
+        for i, image in enumerate(self._images):
+            height, one = heights[i], image.sectors
+            seen = one.merged(at.own[i, 0] + height[:, None] + 0 * c[:, 0], at.own[i, 3])
+            values = np.einsum("t,tsb->sb", one.weight, seen.values) * seen.number
+            number = seen.number.sum(axis=0) * one.weight.sum()
+            shapes = envelopes(seen.k2, one.voltage, 0.0)[::3]
+            turn = np.exp(-1j * offsets[:, :, None] * seen.rate)
+            along = -np.einsum("asb,sb->ab", turn, values).real
+            fits = np.maximum(along @ shapes.T, 0) ** 2 / np.maximum(shapes**2 @ number, 1e-9)
+            total += fits.max(axis=1)
+        total -= 0.5 * (first.ravel() ** 2 + second.ravel() ** 2) / _ASTIGMATISM[0] ** 2
+        own = at.own.copy()
+        best = int(np.argmax(total))
+        own[:, 1], own[:, 2] = first.ravel()[best], second.ravel()[best]
+        return replace(at, own=own)
+
+    def _envelopes(self, at: Parameters, hotter: Array) -> tuple[float, list[Envelope]]:
+        """Thickness, and the envelope of each image."""
+        heights = self._geometry.heights(at.pose)
+        seen = [
+            image.bands(own, height)
+            for image, own, height in zip(self._images, at.own, heights, strict=True)
+        ]
+        apart = np.abs(self._known.angles[:, None] - self._known.angles)
+        alike = np.exp(-0.5 * (apart / _ALIKE) ** 2)
+        tried = []
+        for thickness in _THICKNESS:
+            scores, found = np.empty((len(seen), len(FADING))), []
+            for i, (y, square) in enumerate(seen):
+                one = self._images[i].sectors
+                shapes = envelopes(one.k2, one.voltage, thickness * self._paths[i])
+                along = shapes @ y / hotter[i]
+                energy = np.einsum("fb,bc,fc->f", shapes, square, shapes) / hotter[i]
+                energy = np.maximum(energy, 1e-9)
+                # Rings stand out as far as they are more than chance makes.
+                amplitude = np.maximum(along - np.sqrt(energy), 0) / energy
+                scores[i] = np.maximum(along, 0) ** 2 / (2 * energy)
+                found.append((amplitude[:, None], shapes))
+            best = np.argmax(alike @ scores, axis=1)
+            total = float(scores[np.arange(len(seen)), best].sum())
+            chosen = [(a * s)[k] for (a, s), k in zip(found, best, strict=True)]
+            tried.append((total, thickness, chosen))
+        _, thickness, chosen = max(tried, key=lambda one: one[0])
+        return thickness, [
+            Envelope.near(image.sectors.k2, shape, y / hot, square / hot)
+            for image, shape, (y, square), hot in zip(
+                self._images, chosen, seen, hotter, strict=True
+            )
+        ]
+
+    def _terms(self, at: Parameters, shapes: Sequence[Envelope]) -> list[Terms]:
+        heights, slopes = self._geometry.heights(at.pose), self._geometry.slopes(at.pose)
+        return [
+            image.terms(at.own[i], heights[i], slopes[i], shapes[i])
+            for i, image in enumerate(self._images)
+        ]
+
+    def _hotter(self, at: Parameters, shapes: Sequence[Envelope]) -> Array:
+        """By how much noise of each image is more than that of counting."""
+        found = np.array([one.hotter for one in self._terms(at, shapes)])
+        told = np.array([bool(shape.height.max() > 1e-3) for shape in shapes])
+        usual = float(np.median(found[told])) if told.any() else 1.0
+        return np.asarray(_SHARED * np.maximum(np.where(told, np.maximum(found, usual), usual), 1))
+
+    def _newton(
+        self, at: Parameters, shapes: Sequence[Envelope], hotter: Array, priors: Priors
+    ) -> tuple[Parameters, Array]:
+        """The likeliest parameters with these envelopes, and the information there."""
+        now = self._joint(at, shapes, hotter, priors)
+        for _ in range(_STEPS):
+            value, gradient, information = now
+            step = np.asarray(np.linalg.solve(information, gradient), np.float64)
+            for part in (1.0, 0.5, 0.2, 0.05):
+                there = at.moved(part * step)
+                new = self._joint(there, shapes, hotter, priors)
+                if new[0] > value:
+                    break
+            else:
+                break
+            at, now = there, new
+            if new[0] - value < 0.01:
+                break
+        return at, now[2]
+
+    def _joint(
+        self, at: Parameters, shapes: Sequence[Envelope], hotter: Array, priors: Priors
+    ) -> tuple[float, Array, Array]:
+        """Value, gradient and information of everything together."""
+        n = at.own.size
+        vector = np.concatenate([at.own.ravel(), at.pose])
+        value = priors.value(vector)
+        gradient = -priors.precision @ (vector - priors.mean)
+        information = priors.precision.copy()
+        for i, one in enumerate(self._terms(at, shapes)):
+            where = np.r_[OWN * i : OWN * (i + 1), n : n + 3]
+            value += one.value / hotter[i]
+            gradient[where] += one.gradient / hotter[i]
+            information[np.ix_(where, where)] += one.information / hotter[i]
+        return value, gradient, information

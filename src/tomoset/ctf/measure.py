@@ -1,0 +1,299 @@
+"""The CTF of one tilt series, of its images alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoset.ctf.coarse import CoarseSearch, Common
+from tomoset.ctf.cropped import CroppedImages
+from tomoset.ctf.fit import Fit, Known, Parameters, SeriesFit
+from tomoset.ctf.near import REACH, Near, NearSearch
+from tomoset.ctf.nominal import ALIGNED, NOMINAL, in_place, is_aligned
+from tomoset.ctf.options import CtfOptions
+from tomoset.ctf.prior import Course, course_of
+from tomoset.ctf.sectors import Sectors
+from tomoset.ctf.seen import seen_of
+from tomoset.ctf.terms import OWN, expected
+from tomoset.errors import ModelError
+from tomoset.hand.coarse import microscope
+from tomoset.hand.series import coarsest_pixel, least_defocus
+from tomoset.images.tilt_series import TiltSeries
+from tomoset.model import Tomogram
+from tomoset.run import one_thread
+
+Array = npt.NDArray[np.float64]
+
+#: The finest rings that are looked for, first and then [Å].
+_FIRST, _THEN = 6.0, 4.3
+#: Rings must be so much likelier than none [natural logarithm].
+_SEEN = 6.0
+#: Defoci that are this much less likely are tried too, if they are out of reach of the best
+#: [natural logarithm].
+_WITHIN = 10.0
+#: Images that are so many standard deviations from what the others predict do not follow them.
+_FAR = 5.0
+#: Images whose tilts lie within so many degrees do not show a specimen's depth.
+_RANGE = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeasuredCtf:
+    """What a tilt series says of its CTF.
+
+    Parameters
+    ----------
+    defocus, defocus_error : (n_tilts,) arrays
+        Mean of U and V where the set's table holds, and its standard deviation [Å].
+    astigmatism, astigmatism_error : (n_tilts,) arrays
+        U - V, 0 or more [Å].
+    angle, angle_error : (n_tilts,) arrays
+        From image x to the U axis, counter-clockwise, -90 to 90 [deg].
+    phase_shift, phase_shift_error : (n_tilts,) arrays or None
+        Of a phase plate, if there is one [deg].
+    rings : (n_tilts,) array
+        Natural logarithm of how much likelier the rings that the others predict are than none.
+    merit : (n_tilts,) array
+        Correlation of what the image shows with its rings.
+    resolution : (n_tilts,) array
+        To which rings are seen [Å]; infinite if none are.
+    told : (n_tilts,) bool array
+        Images that show their defocus; that of the rest is what the others predict.
+    inclined, inclined_error : (2,) arrays
+        Of the specimen against the tomogram's middle plane: about the tilt axis, and across [deg].
+    axis_off, axis_off_error : float
+        Of the direction of the tilt axis, from what the set says [deg].
+    thickness : float
+        Of the specimen, roughly [Å].
+    hand_log_odds : float
+        Natural logarithm of the odds of a hand of +1 against -1, roughly.
+    course : (2,) array
+        Standard deviations of defocus: of its course over the tilts, and about that [Å].
+    """
+
+    defocus: Array
+    defocus_error: Array
+    astigmatism: Array
+    astigmatism_error: Array
+    angle: Array
+    angle_error: Array
+    phase_shift: Array | None
+    phase_shift_error: Array | None
+    rings: Array
+    merit: Array
+    resolution: Array
+    told: npt.NDArray[np.bool_]
+    inclined: Array
+    inclined_error: Array
+    axis_off: float
+    axis_off_error: float
+    thickness: float
+    hand_log_odds: float
+    course: Array
+
+    @property
+    def defocus_u(self) -> Array:
+        """The larger defocus [Å]: (n_tilts,)."""
+        return np.asarray(self.defocus + self.astigmatism / 2)
+
+    @property
+    def defocus_v(self) -> Array:
+        """The smaller defocus [Å]: (n_tilts,)."""
+        return np.asarray(self.defocus - self.astigmatism / 2)
+
+
+def measure(
+    tomogram: Tomogram, images: TiltSeries, options: CtfOptions, threads: int = 1
+) -> MeasuredCtf:
+    """Find the CTF of each image of a tilt series.
+
+    Parameters
+    ----------
+    tomogram : Tomogram
+        With its pixel size and microscope; aligned, or with the stage's angles.
+    images : TiltSeries
+        Its images.
+    options : CtfOptions
+        What is searched.
+    threads : int
+        That are used.
+
+    Raises
+    ------
+    ModelError
+        If something is not known, or the images cannot tell: one tilt, no rings, too coarse or
+        too few pixels.
+    FileFormatError
+        If an image is damaged.
+    """
+    import scipy.fft
+
+    placed = in_place(tomogram, images.size)
+    refuse_alike(placed)
+    options = seen_range(placed, options)
+    with one_thread(), scipy.fft.set_workers(threads):
+        common = _common(placed, images, options)
+        axis_error = ALIGNED if is_aligned(tomogram) else NOMINAL
+        near = _near(placed, images, common, axis_error)
+        fit, course = _fit(placed, near, common, options, axis_error)
+    return _measured((tomogram, placed), near, fit, course, plate=options.phase_plate)
+
+
+def refuse_alike(tomogram: Tomogram) -> None:
+    """Refuse a series that shows its specimen from one side only.
+
+    Raises
+    ------
+    ModelError
+        With how many tilts there are.
+    """
+    if tomogram.n_tilts < 3 or np.ptp(tomogram.tilt_angles) < _RANGE:
+        raise ModelError(
+            f"tomogram {tomogram.name!r} has {tomogram.n_tilts} tilt image"
+            f"{'s' * (tomogram.n_tilts != 1)} within "
+            f"{np.ptp(tomogram.tilt_angles) if tomogram.n_tilts else 0:.1f} degrees; at least 3 "
+            "that differ are needed, for the images of a series help each other: take a program "
+            "for single images (CTFFIND, Gctf)"
+        )
+
+
+def seen_range(tomogram: Tomogram, options: CtfOptions) -> CtfOptions:
+    """The part of the range that the pixels can show.
+
+    Raises
+    ------
+    ModelError
+        If that is nothing: with a pixel size that would do.
+    """
+    pixel_size, voltage = tomogram.need_pixel_size(), tomogram.optics.need("voltage")
+    least = least_defocus(pixel_size, voltage)
+    if least < 0.7 * options.high:
+        return replace(options, low=max(options.low, least))
+    raise ModelError(
+        f"tomogram {tomogram.name!r}: pixels of {pixel_size:g} Å are too coarse to show Thon rings "
+        f"of a defocus up to {options.high / 1e4:.2g} µm; take images of pixels of "
+        f"{coarsest_pixel(options.low, voltage):.2g} Å or less (less binning)"
+    )
+
+
+def _common(placed: Tomogram, images: TiltSeries, options: CtfOptions) -> Common:
+    """What all images have in common.
+
+    Raises
+    ------
+    ModelError
+        If no rings are seen.
+    """
+    cropped = CroppedImages(images, placed.need_pixel_size(), _FIRST)
+    search = CoarseSearch(placed, cropped, microscope(placed), options)
+    for i in range(len(cropped)):
+        search.add(cropped.read(i))
+    common = search.common()
+    if common.odds < _SEEN:
+        raise ModelError(
+            f"tomogram {placed.name!r}: its images show no Thon rings of a defocus of "
+            f"{options.low / 1e4:.2g} to {options.high / 1e4:.2g} µm; take images that were not "
+            "filtered, binned less, or not yet corrected for their CTF, or another range "
+            "(--defocus)"
+        )
+    return common
+
+
+def _near(placed: Tomogram, images: TiltSeries, common: Common, axis_error: float) -> Near:
+    """The defocus of each image, about the likeliest that all have in common."""
+    cropped = CroppedImages(images, placed.need_pixel_size(), _THEN)
+    found = []
+    for defocus in [common.best, *common.others(0.8 * REACH, _WITHIN)]:
+        ctf = replace(
+            microscope(placed),
+            defocus_u=defocus,
+            defocus_v=defocus,
+            phase_shift=common.phase_shift,
+        )
+        found.append(NearSearch(placed, cropped, ctf, axis_error).look())
+    return max(found, key=lambda near: near.defoci.evidence)
+
+
+def _fit(
+    placed: Tomogram, near: Near, common: Common, options: CtfOptions, axis_error: float
+) -> tuple[Fit, Course]:
+    known = Known(
+        angles=placed.tilt_angles,
+        course=near.defoci.course,
+        alone=near.defoci.alone,
+        astigmatism=options.astigmatism,
+        phase_plate=options.phase_plate,
+        axis_error=axis_error,
+    )
+    own = np.zeros((len(near.defoci.defocus), OWN))
+    own[:, 0], own[:, 3] = near.defoci.defocus, math.radians(common.phase_shift)
+    start = Parameters(own=own, pose=np.array([near.inclined, 0.0, 0.0]))
+    first = SeriesFit(_merged(near.sectors, near, start), near.geometry, known).fit(start, 3)
+    sectors = _merged(near.sectors, near, first.parameters)
+    known = _known_better(known, near, first)
+    return SeriesFit(sectors, near.geometry, known).fit(first.parameters, 3), known.course
+
+
+def _known_better(known: Known, near: Near, fit: Fit) -> Known:
+    """With the course that defoci take as they were fitted."""
+    told = (near.defoci.rings > _SEEN / 2) & np.isfinite(fit.deviation)
+    deviation = np.where(told, fit.deviation, np.inf)
+    course = course_of(known.angles, fit.single, deviation)
+    mean, error = course.predicted(known.angles, fit.single, deviation)
+    away = np.abs(fit.single - mean) > _FAR * np.hypot(error, fit.deviation)
+    return replace(known, course=course, alone=told & away)
+
+
+def _merged(sectors: tuple[Sectors, ...], near: Near, at: Parameters) -> tuple[Sectors, ...]:
+    """Fewer bands, about these parameters."""
+    heights = near.geometry.heights(at.pose)
+    return tuple(
+        one.merged(expected(own, height), own[3])
+        for one, own, height in zip(sectors, at.own, heights, strict=True)
+    )
+
+
+def _measured(
+    tomograms: tuple[Tomogram, Tomogram], near: Near, fit: Fit, course: Course, *, plate: bool
+) -> MeasuredCtf:
+    """All that follows; of the tomogram as it was, and in its place."""
+    tomogram, placed = tomograms
+    seen = seen_of(fit)
+    own, n = fit.parameters.own, len(fit.parameters.own)
+    errors = np.sqrt(fit.covariance.diagonal())
+    each = errors[: OWN * n].reshape(n, OWN)
+    half = np.hypot(own[:, 1], own[:, 2])
+    # Errors along the astigmatism and across it, as if both components had the same.
+    spread = np.hypot(each[:, 1], each[:, 2]) / math.sqrt(2)
+    across = np.degrees(np.arctan2(spread, np.maximum(half, 1e-9))) / 2
+    table = np.array(placed.need_size()) / 2
+    origin = table if tomogram.depth_origin is None else tomogram.depth_origin
+    turned = replace(placed, defocus_u=own[:, 0], defocus_v=own[:, 0], hand=int(near.geometry.hand))
+    at_table = turned.with_depth_origin(origin).defocus_u
+    assert at_table is not None
+    return MeasuredCtf(
+        defocus=at_table,
+        defocus_error=each[:, 0],
+        astigmatism=2 * half,
+        astigmatism_error=2 * spread,
+        angle=np.degrees(np.arctan2(own[:, 2], own[:, 1])) / 2,
+        angle_error=np.minimum(across, 52.0),
+        phase_shift=np.degrees(own[:, 3]) % 180 if plate else None,
+        phase_shift_error=np.degrees(each[:, 3]) if plate else None,
+        rings=near.defoci.rings,
+        merit=seen.merit,
+        resolution=seen.resolution,
+        told=(near.defoci.rings > _SEEN / 2)
+        & (near.defoci.certain > 0.99)
+        & np.isfinite(seen.resolution),
+        inclined=fit.parameters.pose[:2],
+        inclined_error=errors[OWN * n : OWN * n + 2],
+        axis_off=float(fit.parameters.pose[2]),
+        axis_off_error=float(errors[OWN * n + 2]),
+        thickness=fit.thickness,
+        hand_log_odds=near.hand_log_odds,
+        course=np.array([course.smooth, course.rough]),
+    )
