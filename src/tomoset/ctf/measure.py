@@ -231,10 +231,10 @@ def _fit(
     own = np.zeros((len(near.defoci.defocus), OWN))
     own[:, 0], own[:, 3] = near.defoci.defocus, math.radians(common.phase_shift)
     start = Parameters(own=own, pose=np.array([near.inclined, 0.0, 0.0]))
-    first = SeriesFit(_merged(near.sectors, near, start), near.geometry, known).fit(start, 3)
+    first = SeriesFit(_merged(near.sectors, near, start), near.geometry, known).fit(start, 2)
     sectors = _merged(near.sectors, near, first.parameters)
     known = _known_better(known, near, first)
-    return SeriesFit(sectors, near.geometry, known).fit(first.parameters, 3), known.course
+    return SeriesFit(sectors, near.geometry, known).fit(first.parameters, 2), known.course
 
 
 def _known_better(known: Known, near: Near, fit: Fit) -> Known:
