@@ -204,6 +204,7 @@ def test_images_of_which_hardly_any_shows_something_are_refused(good: int) -> No
         align(nominal(), Stack(images))
 
 
+@pytest.mark.slow
 def test_a_small_lamella_is_aligned() -> None:
     """With curtains, layers, jitter and doming; see benchmarks/twins_recipes.py."""
     twin = twins.make(

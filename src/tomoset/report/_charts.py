@@ -167,6 +167,7 @@ def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, A
     across = _Scale(*_padded([x], from_zero=False), _LEFT, WIDTH - _RIGHT)
     up = _Scale(*_padded(list(values.values()), from_zero=chart.from_zero), HEIGHT - _BOTTOM, _TOP)
     order = np.argsort(x, kind="stable")
+    styles = {name: style for style, name in enumerate(chart.keys)}
     curves = []
     for column, y in ((_COLUMNS[k], v) for k, v in values.items()):
         errors = series.values(f"error_{column.key}") * column.form.scale
@@ -177,7 +178,7 @@ def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, A
         ]
         curves.append(
             Curve(
-                style=chart.keys.index(column.key),
+                style=styles[column.key],
                 column=column,
                 line=_line(x[order], y[order], across, up),
                 bars="".join(bars),
