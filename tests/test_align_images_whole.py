@@ -98,6 +98,27 @@ def test_images_of_random_matter_are_aligned(
     assert np.isfinite(fit.projections).all()
 
 
+def test_the_order_of_the_table_does_not_matter(
+    random_matter: tuple[np.ndarray, np.ndarray, ImageFit],
+) -> None:
+    """As of a dose-symmetric scheme, whose images stand as they were taken."""
+    images, _, fit = random_matter
+    taken = np.argsort(np.abs(TILTS), kind="stable")
+    start = tilted(TILTS, 20.0, CENTRE, EDGE)[taken]
+    known = ImageOptions(thickness=10 * THICK)
+    other = align(series(start, EDGE, DEPTH, 10.0), Stack(images[taken]), known)
+    np.testing.assert_allclose(other.projections, fit.projections[taken], atol=0.02)
+    np.testing.assert_allclose(other.support, fit.support[taken], rtol=0.02)
+    assert dict(other.unused) == {int(np.flatnonzero(taken == 7)[0]): "blank"}
+
+
+def test_tiny_images_are_refused() -> None:
+    images = np.random.default_rng(1).normal(100, 5, (N, 30, 30)).astype(np.float32)
+    start = tilted(TILTS, 20.0, np.array([14.5, 14.5, 9.5]), 30)
+    with pytest.raises(ModelError, match="40 pixels or fewer"):
+        align(series(start, 30, 20, 10.0), Stack(images))
+
+
 def test_all_of_a_fit_is_of_the_shapes_and_units_that_it_says(
     random_matter: tuple[np.ndarray, np.ndarray, ImageFit],
 ) -> None:

@@ -43,6 +43,8 @@ BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 2), (0.25, 2))
 _SETTLED = 0.02
 #: Waves of a window, at least; bands that hold fewer than twice as many are left out.
 _LOWEST = 2.5
+#: The smallest windows that the last band fits in [working px].
+_SMALLEST = 20
 #: Images are looked for elsewhere up to this band, if the best other place is so much better.
 _RELOCATING, _RELOCATE = 0.15, 1.1
 #: A specimen is not taken to be thicker, at first, than this part of the field.
@@ -80,8 +82,26 @@ def align(
     """
     options = options or ImageOptions()
     _refuse(tomogram)
+    # Neighbours in tilt are neighbours in the arrays, however the table has them.
+    order = np.argsort(tomogram.tilt_angles, kind="stable")
     with one_thread():
-        return _Series.of(tomogram, images, options, threads).aligned()
+        by_tilt = _Ordered(images, order)
+        fit = _Series.of(tomogram.select(order), by_tilt, options, threads).aligned()
+    return fit.reordered(order)
+
+
+class _Ordered:
+    """Images in another order."""
+
+    def __init__(self, images: Images, order: Ints) -> None:
+        self.size = images.size
+        self._images, self._order = images, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def read(self, i: int) -> npt.NDArray[np.float32]:
+        return self._images.read(int(self._order[i]))
 
 
 def _refuse(tomogram: Tomogram) -> None:
@@ -210,6 +230,11 @@ class _Series:
 
         shape = self._shape
         windows = Windows.over(shape, min(shape) // 2)
+        if windows.size <= _SMALLEST:
+            raise ModelError(
+                f"tomogram {self.tomogram.name!r}: at {self.pixel:.3g} Å a pixel it has "
+                f"{2 * _SMALLEST} pixels or fewer along an edge, too few to align by"
+            )
         images = [
             scipy.ndimage.spline_filter(self.prepared.images[i], 3, output=np.float32)
             for i in self.used

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -117,3 +117,18 @@ class ImageFit:
     working_pixel: float
     signal: float
     moved: float
+
+    def reordered(self, order: npt.NDArray[np.int64]) -> ImageFit:
+        """The same, of images of which `order` says where each stands otherwise: (n,)."""
+        rank = np.argsort(order)
+        return replace(
+            self,
+            projections=self.projections[rank],
+            deviations={name: values[rank] for name, values in self.deviations.items()},
+            unused={int(order[i]): why for i, why in self.unused.items()},
+            doubtful={int(order[i]): why for i, why in self.doubtful.items()},
+            support=self.support[rank],
+            rival=self.rival[rank],
+            predicted=self.predicted[rank],
+            residuals=self.residuals[rank],
+        )
