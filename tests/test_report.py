@@ -19,12 +19,12 @@ from tests.builders.pages import Page, hashed
 from tests.builders.random_projects import random_project, write_random_project
 from tomoset.align.resolution import supported_resolution
 from tomoset.check.shown import FORMS
-from tomoset.errors import FileAccessError, printable
+from tomoset.errors import FileAccessError, printable, typed
 from tomoset.model import Fiducials, Observations, Project, TomogramSet
 from tomoset.programs import program
 from tomoset.programs._results import store
 from tomoset.programs.align_fiducials import AlignedByBeads, FitNumbers
-from tomoset.project import open_project
+from tomoset.project import edit_files, open_project
 from tomoset.project.metrics import series_table, tilt_table
 from tomoset.report import Options, _write, write_report
 from tomoset.report._columns import SERIES, TILTS, outlying
@@ -63,7 +63,7 @@ def write_hostile(names: list[str]) -> None:
     Project(tomograms=tomograms).write("p", "relion5")
 
 
-def write_result(folder: Path, name: str) -> AlignedByBeads:
+def write_result(folder: Path, name: str, warned: tuple[str, ...] = ()) -> AlignedByBeads:
     """The record of an alignment by beads, as the program leaves it."""
     numbers = FitNumbers(
         observations=30,
@@ -93,7 +93,8 @@ def write_result(folder: Path, name: str) -> AlignedByBeads:
     records = program("align fiducials").records(str(folder))
     records.folder.mkdir(parents=True, exist_ok=True)
     stored = store(result, str(records.folder / f"{name}.npz"))
-    record = {"name": name, "result": {**stored, "files": {}, "of": ""}}
+    said = [["AssumptionWarning", f"tomogram {name!r}: {text}"] for text in warned]
+    record = {"name": name, "result": {**stored, "files": {}, "of": ""}, "warnings": said}
     records.path(name).write_text(json.dumps(record))
     return result
 
@@ -204,11 +205,48 @@ def test_results_and_history_of_earlier_sets_are_found(
     assert run(capsys, "report", "b", "-o", "r.html")[0] == 0
     made = page("r.html")
     assert made.table("set")["leave_out"] == ["0.52"]
-    (history,) = made.root.all("ol", class_="history")
+    history, own = made.root.all("ol", class_="history")
+    assert [one.text for one in own.all("code")] == [one.text for one in history.all("code")]
     assert [one.text for one in history.all("code")] == [
-        "tomoset select p --tn TS_0[12] -o a",
+        "tomoset select p --tn 'TS_0[12]' -o a",
         "tomoset select a --tn TS_01 -o b",
     ]
+
+
+def test_a_series_has_the_history_that_concerns_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion4", "p")
+    assert run(capsys, "exclude", "p", "--tn", "TS_02", "--index", "1", "-o", "a")[0] == 0
+    # As the program leaves it: one series is done, another failed.
+    token = typed.set(("tomoset", "align", "fiducials", "a", "--o", "b"))
+    edit_files("a", "b", lambda project: project)
+    typed.reset(token)
+    result = write_result(here / "b", "TS_01", ("odd beads",))
+    (here / "b/run_align_fiducials/TS_03.json").write_text('{"name": "TS_03", "files": []}')
+    assert run(capsys, "convert", "b", "c", "--to", "relion5")[0] == 0
+    write_report("c", "r.html")
+    made = page("r.html")
+    steps = [
+        [(one.all("code")[0].text.split()[1], [said.text for said in one.all("li")]) for one in own]
+        for own in (
+            [li for li in article.all("ol", class_="history")[0].within if li.tag == "li"]
+            for article in made.root.all("article")
+        )
+    ]
+    aligned = list(program("align fiducials").lines(result))[:1]
+    assert [[what for what, _ in own] for own in steps] == [
+        ["align", "convert"],
+        ["exclude", "convert"],
+        ["align", "convert"],
+    ]
+    assert steps[0][0][1] == [*aligned, "odd beads"]
+    assert steps[2][0][1] == [
+        "no result of this series is there: it failed, is not done, or cannot be read"
+    ]
+    record = json.loads(next(Path("c").glob("*conversion.json")).read_text())["tomograms"]["TS_01"]
+    assert f"{record['verified_points']} points" in " ".join(steps[0][1][1])
+    assert "warning odd beads" in made.root.all("article")[0].text
 
 
 def test_an_older_set_is_shown_beside(here: Path) -> None:

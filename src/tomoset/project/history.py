@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from tomoset.errors import FileAccessError, FileFormatError, typed
 from tomoset.files import Guard, Transaction, locked, read_bytes, stamp, together
 from tomoset.model.io import StrPath
-from tomoset.project._record import listened
+from tomoset.project._record import is_record, listened
 from tomoset.run import VERSION
 
 #: Where it is, in the folder that it is of.
@@ -285,6 +285,20 @@ def _makers(folder: str, file: str, content: str) -> list[Step]:
             return made[-1:]
         above = os.path.dirname(above)
     return []
+
+
+def compared_by(step: Step) -> Mapping[str, Mapping[str, Any]]:
+    """What a conversion or an import has kept of each tomogram, by name: what was lost, verified.
+
+    Nothing where a step was neither, or its record was replaced since.
+    """
+    for name, content in step.entry.writes.items():
+        path = os.path.join(step.folder, name)
+        if is_record(name) and _hash(path) == content:
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+                rows = json.loads(read_bytes(path))["tomograms"]
+                return {str(k): dict(row) for k, row in rows.items()}
+    return {}
 
 
 def forget(folder: StrPath, days: float) -> int:

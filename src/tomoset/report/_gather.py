@@ -23,6 +23,7 @@ from tomoset.project.diff import SeriesDiff
 from tomoset.project.diff import diff as compared
 from tomoset.project.history import Step, ancestry
 from tomoset.project.metrics import series_table, tilt_table
+from tomoset.report._history import Event, History
 from tomoset.report._points import Points
 from tomoset.report._results import Found, Results
 
@@ -31,6 +32,8 @@ Row = dict[str, Any]
 
 #: Of an older set, beside the new one.
 _BEFORE = ("shift_x", "shift_y", "axis", "defocus")
+#: Of what a command said of a whole set, the overview has so many lines; `tomoset history` has all.
+_SAID = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +61,8 @@ class Series:
         What programs have found.
     change : SeriesDiff or None
         Against the older set.
+    history : tuple of Event
+        What was done to make it.
     """
 
     tomogram: Tomogram
@@ -69,6 +74,7 @@ class Series:
     problems: tuple[Problem, ...] = ()
     found: tuple[Found, ...] = ()
     change: SeriesDiff | None = None
+    history: tuple[Event, ...] = ()
 
     @property
     def name(self) -> str:
@@ -130,6 +136,12 @@ class Gathered:
         What was done to make it.
     remarks : list of str
         What could not be read besides: history, records, beads.
+    results : Results
+        What programs have left.
+    changes : mapping of str to SeriesDiff
+        Against the older set, by name.
+    before : Project or None
+        The older set.
     """
 
     path: str
@@ -148,6 +160,7 @@ class Gathered:
     def series(self) -> Iterator[Series]:
         """Each series with all that is known of it, one at a time."""
         points = Points(self.project)
+        history = History(self.steps, list(self.project.tomograms), self.results)
         for name, t in self.project.tomograms.items():
             beads = self._beads(t)
             off = None if beads is None else self._off(t, beads)
@@ -165,7 +178,13 @@ class Gathered:
                 problems=self.of_series.get(name, ()),
                 found=found,
                 change=self.changes.get(name),
+                history=history.of(name, found),
             )
+
+    @property
+    def events(self) -> list[Event]:
+        """What was done to make the set, and what that assumed."""
+        return [Event(step=step, said=step.entry.said[:_SAID]) for step in self.steps]
 
     @property
     def all_remarks(self) -> list[str]:

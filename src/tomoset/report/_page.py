@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -82,7 +83,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(named=named, verbatim=verbatim)
+        self._environment.filters.update(named=named, verbatim=verbatim, typed=shlex.join)
         self._environment.globals.update(common)
 
     def part(self, template: str, **given: Any) -> Markup:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tomoset.align.resolution import supported_resolution
 from tomoset.check.shown import FORMS
-from tomoset.errors import TomosetError
+from tomoset.errors import TomosetError, said_of
 from tomoset.files import file_name
 from tomoset.model import Tomogram
 
@@ -60,6 +60,8 @@ class Found:
         In which it was recorded.
     lines : tuple of str
         What the program tells of it.
+    warned : tuple of str
+        What it warned of.
     said : Said
         What it adds.
     """
@@ -67,6 +69,7 @@ class Found:
     program: str
     folder: str
     lines: tuple[str, ...]
+    warned: tuple[str, ...]
     said: Said
 
 
@@ -164,6 +167,14 @@ class Results:
                     found.append((name, folder, records, one))
         return sorted(found, key=lambda one: self._folders.index(one[1]))
 
+    def recorded(self, folder: str) -> dict[str, frozenset[str]]:
+        """By program, of which series a folder has records: names as files have them."""
+        return {
+            name: frozenset(path.stem for path in records.glob("*.json"))
+            for name, place, records, _ in self._programs
+            if place == folder
+        }
+
     def of(self, t: Tomogram) -> list[Found]:
         """What programs have found of a series, the earliest first."""
         return list(self._found(t))
@@ -180,13 +191,13 @@ class Results:
                 result = program.read(_placed(record["result"], folder))
                 said = READERS[name](result, t) if name in READERS else Said()
                 lines = (*program.lines(result), *said.lines)
+                warned = tuple(said_of(t.name, text) for _, text in record.get("warnings", ()))
             except (TomosetError, OSError, LookupError, TypeError, ValueError, AttributeError) as e:
                 self.problems.append(f"{path}: what {name} left cannot be read ({e})")
                 continue
             fits = {k: v for k, v in said.tilts.items() if len(v) == t.n_tilts}
-            if lines or said.row or fits:
-                said = Said(row=said.row, tilts=fits)
-                yield Found(program=name, folder=folder, lines=lines, said=said)
+            said = Said(row=said.row, tilts=fits)
+            yield Found(program=name, folder=folder, lines=lines, warned=warned, said=said)
 
 
 def _run_folders(folder: str) -> frozenset[str]:

@@ -24,6 +24,7 @@ from tomoset.report._drawings import (
 )
 from tomoset.report._gather import Series
 from tomoset.report._pictures import Missing, Picture, Strip, strip, tilt_picture, volume_picture
+from tomoset.report._results import Found
 
 #: From here on a picture is large [px].
 _LARGE = 300
@@ -113,6 +114,10 @@ def _strip(series: Series, shown: Pictures) -> Any:
     return through_tilts(series, of) if isinstance(of, Strip) else of
 
 
+def _results(series: Series, _: Pictures) -> list[Found]:
+    return [one for one in series.found if one.lines or one.warned]
+
+
 def _numbers(series: Series, _: Pictures) -> dict[str, Any] | None:
     known = known_columns(TILTS, series.tilts)
     return {"columns": known, "rows": table(known, series.tilts)} if series.tilts else None
@@ -147,8 +152,9 @@ SECTIONS: Sequence[Section] = (
     Section("In the images", "drawings", _fields),
     Section("Before and after", "pairs", _change),
     Section("Through all tilts", "strip", _strip),
-    Section("What programs found", "results", lambda series, _: series.found),
+    Section("What programs found", "results", _results),
     Section("Numbers by tilt", "tilts", _numbers),
+    Section("History", "history", lambda series, _: series.history),
 )
 
 
