@@ -22,8 +22,11 @@ from tomoset.check.shown import FORMS
 from tomoset.errors import FileAccessError, printable, typed
 from tomoset.model import Fiducials, Observations, Project, TomogramSet
 from tomoset.programs import program
+from tomoset.programs._program import Result
 from tomoset.programs._results import store
 from tomoset.programs.align_fiducials import AlignedByBeads, FitNumbers
+from tomoset.programs.align_images import AlignedByImages, ImageNumbers
+from tomoset.programs.estimate_ctf import EstimatedCtf
 from tomoset.project import edit_files, open_project
 from tomoset.project.metrics import series_table, tilt_table
 from tomoset.report import Options, _write, write_report
@@ -90,13 +93,20 @@ def write_result(folder: Path, name: str, warned: tuple[str, ...] = ()) -> Align
         deviations={},
         deformation=None,
     )
-    records = program("align fiducials").records(str(folder))
+    leave(folder, "align fiducials", name, result, warned)
+    return result
+
+
+def leave(
+    folder: Path, which: str, name: str, result: Result, warned: tuple[str, ...] = ()
+) -> None:
+    """The record of a result, as its program leaves it."""
+    records = program(which).records(str(folder))
     records.folder.mkdir(parents=True, exist_ok=True)
     stored = store(result, str(records.folder / f"{name}.npz"))
     said = [["AssumptionWarning", f"tomogram {name!r}: {text}"] for text in warned]
     record = {"name": name, "result": {**stored, "files": {}, "of": ""}, "warnings": said}
     records.path(name).write_text(json.dumps(record))
-    return result
 
 
 def test_a_report_needs_nothing_else_and_may_do_nothing_else(here: Path) -> None:
@@ -193,6 +203,143 @@ def test_what_programs_found_is_shown(here: Path) -> None:
     assert all(line in page("r.html").root.text for line in lines)
     assert any("TS_01.json" in remark for remark in made.remarks)
     assert "what align fiducials left cannot be read" in page("r.html").root.text
+
+
+def by_images(n: int) -> AlignedByImages:
+    """An alignment by images: the second was not used, the third is in doubt."""
+    numbers = ImageNumbers(
+        expected=0.213,
+        expected_nm=0.2,
+        moved=1.5,
+        axis=84.0,
+        axis_error=0.062,
+        axis_before=None,
+        thickness=1480.0,
+        thickness_error=33.0,
+        inclination=(3.0, -4.0),
+        inclination_error=(0.3, 0.4),
+        predicted=0.6,
+        working_pixel=10.0,
+        signal=0.2,
+    )
+    support = np.linspace(20, 30, n)
+    support[1] = np.nan
+    return AlignedByImages(
+        fit=numbers,
+        images=n - 1,
+        unused={"2": "dark"},
+        doubtful={"3": "another place fits as well"},
+        level=None,
+        motion=None,
+        rigid_loss=None,
+        size=(64, 64, 32),
+        image_size=(64, 50),
+        projections=np.zeros((n, 4, 4)),
+        deviations={},
+        support=support,
+        rival=support / 4,
+        predicted=support / 50,
+    )
+
+
+def test_alignments_by_images_say_what_they_know_of_each(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion4", "p", series=1)
+    n = open_project("p").tomograms["TS_01"].n_tilts
+    result = by_images(n)
+    leave(here / "p", "align images", "TS_01", result)
+    # As the program does with what it did not use: the second image is out of the set.
+    assert run(capsys, "exclude", "p", "--tn", "TS_01", "--index", "2", "-o", "q")[0] == 0
+    write_report("q", "r.html", Options(images="none"))
+    made = page("r.html")
+    whole, tilts = made.table("set"), made.table("by-tilt")
+    said = {
+        "error_axis": "0.06",
+        "ice_thickness": "1480",
+        "error_thickness": "33",
+        "inclination": "5.00",
+        "error_inclination": "0.50",
+        "doubtful": "1",
+        "expected": "0.21",
+    }
+    assert {key: whole[key][0] for key in said} == said
+    verdicts = ["confirmed", "in doubt: another place fits as well"]
+    assert tilts["verdict"] == [*verdicts, *["confirmed"] * (n - 3), "not used: dark"]
+    order = [0, *range(2, n), 1]
+    assert tilts["support"] == [FORMS["scale"](result.support[i]) for i in order]
+    assert "Correlation with what the others predict" in made.root.text
+
+
+def test_thon_rings_are_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_random_project(2, "relion4", "p", series=1)
+    n = open_project("p").tomograms["TS_01"].n_tilts
+    told = np.arange(n) != 1
+    result = EstimatedCtf(
+        defocus=np.linspace(25000, 26000, n),
+        defocus_error=np.full(n, 84.0),
+        astigmatism=np.full(n, 300.0),
+        astigmatism_error=np.full(n, 40.0),
+        angle=np.full(n, 20.0),
+        angle_error=np.full(n, 3.0),
+        phase_shift=None,
+        phase_shift_error=None,
+        rings=np.linspace(40, 50, n),
+        merit=np.linspace(0.3, 0.4, n),
+        resolution=np.where(told, np.linspace(8, 9, n), np.inf),
+        told=told,
+        inclined=np.array([0.6, 0.8]),
+        inclined_error=np.array([0.03, 0.04]),
+        axis_off=0.0,
+        axis_off_error=0.1,
+        thickness=1500.0,
+        hand_log_odds=-3.0,
+        course=np.array([100.0, 20.0]),
+        compared=None,
+        hand_in_set=-1,
+    )
+    leave(here / "p", "ctf", "TS_01", result)
+    write_report("p", "r.html", Options(images="none"))
+    made = page("r.html")
+    whole, tilts = made.table("set"), made.table("by-tilt")
+    assert whole["show_rings"] == [str(n - 1)]
+    assert whole["inclination"] == ["1.00"]
+    assert whole["error_inclination"] == ["0.05"]
+    assert tilts["defocus_rings"] == [f"{x / 1e4:.3f}" for x in result.defocus]
+    assert tilts["error_defocus_rings"] == ["0.008"] * n
+    assert tilts["ctf_max_resolution"] == [
+        f"{x:.1f}" if np.isfinite(x) else "-" for x in result.resolution
+    ]
+    assert tilts["ctf_figure_of_merit"] == [f"{x:.2f}" for x in result.merit]
+    assert tilts["defocus_from"] == ["its rings", "the others", *["its rings"] * (n - 2)]
+    assert "Thon rings and CTF by tilt" in made.root.text
+    # Images that came back since cannot be told from others.
+    assert run(capsys, "exclude", "p", "--tn", "TS_01", "--index", "1", "-o", "q")[0] == 0
+    for name in ("TS_01.npz", "TS_01.json"):
+        (here / "p/run_ctf" / name).unlink()
+    short = replace(result, rings=result.rings[:-2])
+    leave(here / "q", "ctf", "TS_01", short)
+    write_report("q", "r.html", Options(images="none"))
+    assert "it had other tilt images than the series has now" in page("r.html").root.text
+    assert "rings" not in page("r.html").table("by-tilt")
+
+
+def test_no_rings_are_nothing_to_draw(here: Path) -> None:
+    (t,) = random_project(1, series=1).tomograms.values()
+    seen = np.where(np.arange(t.n_tilts) == 1, 999.0, 8.0)
+    project = Project(
+        tomograms=TomogramSet([replace(t, ctf_max_resolution=seen)], format="relion5")
+    )
+    project.write("p", "relion5")
+    write_report("p", "r.html", Options(images="none"))
+    made = page("r.html")
+    assert made.table("by-tilt")["ctf_max_resolution"][1] == "999.0"
+    (chart,) = [
+        one for one in made.root.all("svg", class_="chart")
+        if one.attributes["data-y"].split() == ["ctf_max_resolution"]
+    ]  # fmt: skip
+    (line,) = chart.all("path", class_="line")
+    assert len(re.findall("[ML]", line.attributes["d"])) == t.n_tilts - 1
 
 
 def test_results_and_history_of_earlier_sets_are_found(

@@ -55,6 +55,7 @@ FORMS = {
     "count": Form("d"),
     "length_px": Form(".2f", unit="px"),
     "length": Form(".2f", unit="Å"),
+    "resolution": Form(".1f", unit="Å"),
     "degrees": Form(".2f", unit="°"),
     "thickness": Form(".0f", unit="Å"),
     "factor": Form(".4f"),

@@ -41,6 +41,8 @@ _FIELDS = {
     "ctf_max_resolution": "ctf_max_resolution",
     "ctf_figure_of_merit": "ctf_figure_of_merit",
 }
+#: Of these a series has the median.
+_OF_CTF = ("phase_shift", "ctf_scale", "b_factor", "ctf_max_resolution", "ctf_figure_of_merit")
 #: What the alignment says of each.
 _GEOMETRY = ("tilt", "x_tilt", "axis", "shift_x", "shift_y", "magnification")
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -62,9 +64,10 @@ def series_table(project: Project, problems: Iterable[Problem] = ()) -> Columns:
         ``name``; how many ``tilts``, ``excluded``, ``particles``, ``manifolds``, ``fiducials``;
         ``tilt_min``, ``tilt_max``, ``axis`` (median) [deg], ``magnification`` (median); ``dose``
         (all of it) [e/Å²]; medians of ``defocus``, ``astigmatism`` [Å], ``phase_shift`` [deg],
-        ``ctf_scale``, ``b_factor`` [Å²]; optics; ``hand`` and its log odds; sizes [px]; ice;
-        ``volume`` and its ``binning``; ``error_NAME``, the median standard deviation of what was
-        determined; ``errors``, ``warnings`` and ``notes`` of `problems`.
+        ``ctf_scale``, ``b_factor`` [Å²], ``ctf_max_resolution`` [Å], ``ctf_figure_of_merit``;
+        optics; ``hand`` and its log odds; sizes [px]; ice; ``volume`` and its ``binning``;
+        ``error_NAME``, the median standard deviation of what was determined; ``errors``,
+        ``warnings`` and ``notes`` of `problems`.
 
     Examples
     --------
@@ -192,7 +195,7 @@ def _series_row(t: Tomogram) -> dict[str, Any]:
         "dose": dose,
         "defocus": _median(_defocus(t)),
         "astigmatism": _median(_astigmatism(t)),
-        **{name: _median(getattr(t, name)) for name in ("phase_shift", "ctf_scale", "b_factor")},
+        **{name: _median(getattr(t, name)) for name in _OF_CTF},
         "pixel_size": optics.pixel_size,
         "voltage": optics.voltage,
         "spherical_aberration": optics.spherical_aberration,

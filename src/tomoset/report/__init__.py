@@ -5,7 +5,7 @@
 ``_results``    what each program's result adds: `READERS`, a list
 ``_history``    what was done to make a series, and what each step says of it
 ``_columns``    what the overview has of a series, and the tables of one of each tilt image: lists
-``_charts``     `CHARTS`, a list: what is drawn by tilt, as SVG
+``_charts``     `CHARTS`, lists by section: what is drawn by tilt, as SVG
 ``_drawings``   the specimen's box, beads and fields of arrows, as SVG
 ``_points``     beads and particles of each tomogram
 ``_sight``      which point of the specimen a place in an image may be

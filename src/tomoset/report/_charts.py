@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,22 +36,35 @@ class Chart:
     from_zero: bool = False
 
 
-#: On the page of a series, in this order.
-CHARTS = (
-    Chart("Shift of the tomogram's middle (px)", ("shift_x", "shift_y", "shift_x_before",
-          "shift_y_before")),
-    Chart("Residual of beads, rms, outliers included (px)", ("residual",), from_zero=True),
-    Chart("Beads seen", ("seen",), from_zero=True),
-    Chart("Direction of the tilt axis (°)", ("axis", "axis_before")),
-    Chart("Standard deviation of shifts (px)", ("error_shift_x", "error_shift_y"), from_zero=True),
-    Chart("Standard deviation of angles (°)", ("error_tilt", "error_rotation"), from_zero=True),
-    Chart("Defocus (µm)", ("defocus", "defocus_rings", "defocus_before")),
-    Chart("Thon rings, ln likelihood against none", ("rings",), from_zero=True),
-    Chart("Astigmatism (µm)", ("astigmatism",), from_zero=True),
-    Chart("Phase shift (°)", ("phase_shift",)),
-    Chart("CTF scale", ("ctf_scale",), from_zero=True),
-    Chart("Dose before the image (e/Å²)", ("dose",), from_zero=True),
-)  # fmt: skip
+#: On the page of a series, in this order: of its alignment, and of its CTF.
+CHARTS: Mapping[str, Sequence[Chart]] = {
+    "By tilt": (
+        Chart("Shift of the tomogram's middle (px)", ("shift_x", "shift_y", "shift_x_before",
+              "shift_y_before")),
+        Chart("Residual of beads, rms, outliers included (px)", ("residual",), from_zero=True),
+        Chart("Beads seen", ("seen",), from_zero=True),
+        Chart("Direction of the tilt axis (°)", ("axis", "axis_before")),
+        Chart("Standard deviation of shifts (px)", ("error_shift_x", "error_shift_y"),
+              from_zero=True),
+        Chart("Standard deviation of angles (°)", ("error_tilt", "error_rotation"),
+              from_zero=True),
+        Chart("Support of each place by the images, std. dev. of chance", ("support", "rival"),
+              from_zero=True),
+        Chart("Correlation with what the others predict", ("predicted",), from_zero=True),
+        Chart("Dose before the image (e/Å²)", ("dose",), from_zero=True),
+    ),
+    "Thon rings and CTF by tilt": (
+        Chart("Defocus (µm)", ("defocus", "defocus_rings", "defocus_before")),
+        Chart("Thon rings, ln likelihood against none", ("rings",), from_zero=True),
+        Chart("Rings seen to (Å)", ("ctf_max_resolution",), from_zero=True),
+        Chart("Fit of the CTF: correlation with the rings", ("ctf_figure_of_merit",),
+              from_zero=True),
+        Chart("Astigmatism (µm)", ("astigmatism",), from_zero=True),
+        Chart("Direction of U (°)", ("defocus_angle",)),
+        Chart("Phase shift (°)", ("phase_shift",)),
+        Chart("CTF scale", ("ctf_scale",), from_zero=True),
+    ),
+}  # fmt: skip
 
 #: Size of a drawing, and of the room around its axes [px of the page]: left, top, right, bottom.
 WIDTH, HEIGHT = 320, 190
@@ -146,14 +159,14 @@ def _step(least: float) -> float:
     return next(n for n in (step, 2 * step, 2.5 * step) if nice(n) >= least * (1 - 1e-9))
 
 
-def charts(series: Series) -> Iterator[Drawn]:
-    """What is known of a series by tilt."""
+def charts(series: Series, chosen: Sequence[Chart]) -> Iterator[Drawn]:
+    """What is known of a series by tilt, of some charts."""
     key = next((k for k in ("tilt", "nominal_tilt") if _all_known(series.values(k))), "image")
     x = series.values(key)
     if len(x) < 2:
         return
-    for chart in CHARTS:
-        values = {k: series.values(k) * _COLUMNS[k].form.scale for k in chart.keys}
+    for chart in chosen:
+        values = {k: series.shown(_COLUMNS[k]) for k in chart.keys}
         values = {k: v for k, v in values.items() if np.isfinite(v).any()}
         if values:
             yield _drawn(series, chart, key, x, values)

@@ -6,6 +6,7 @@ in the digits of `tomoset.check.shown`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from tomoset.check.shown import FORMS, Form
 #: deviation has it, if there are so many.
 _FAR, _ENOUGH = 5.0, 5
 _GAUSSIAN = 1.4826
+#: Resolution that RELION's sets have where no Thon rings are seen [Å].
+_NO_RINGS = 999.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Column:
         Where it is another than the quantity's.
     judged : bool
         Whether a series that differs from the others stands out.
+    none_from : float
+        From this value on, a set says that there is none: it is neither drawn nor compared.
     """
 
     key: str
@@ -43,6 +48,7 @@ class Column:
     quantity: str
     unit: str | None = None
     judged: bool = True
+    none_from: float = math.inf
 
     @property
     def form(self) -> Form:
@@ -57,7 +63,7 @@ class Column:
 
     def number(self, value: Any) -> float | None:
         """What is sorted and drawn: in the unit that is shown."""
-        if value is None or isinstance(value, str) or value != value:
+        if value is None or isinstance(value, str) or not value < self.none_from:
             return None
         return float(f"{value * self.form.scale:.7g}")
 
@@ -69,6 +75,7 @@ SERIES = (
     Column("tilt_min", "lowest tilt", "tilt"),
     Column("tilt_max", "highest tilt", "tilt"),
     Column("axis", "axis", "axis"),
+    Column("error_axis", "error of axis", "degrees"),
     Column("largest_shift", "largest shift", "length_px"),
     Column("change", "moved by", "length_px"),
     Column("beads", "beads", "count"),
@@ -78,12 +85,18 @@ SERIES = (
     Column("expected_length", "known to", "length"),
     Column("resolution", "supports", "scale", "Å"),
     Column("defocus", "defocus", "defocus"),
-    Column("error_defocus", "its error", "fine_defocus"),
+    Column("error_defocus", "error of defocus", "fine_defocus"),
+    Column("show_rings", "show rings", "count"),
+    Column("ctf_max_resolution", "rings to", "resolution", none_from=_NO_RINGS),
+    Column("ctf_figure_of_merit", "CTF fit", "scale"),
     Column("dose", "dose", "dose"),
     Column("hand", "hand", "hand"),
     Column("hand_log_odds", "hand, odds", "odds", judged=False),
     Column("ice_thickness", "thickness", "thickness"),
+    Column("error_thickness", "error of thickness", "thickness"),
     Column("inclination", "inclination", "degrees"),
+    Column("error_inclination", "error of inclination", "degrees"),
+    Column("doubtful", "in doubt", "count"),
     Column("particles", "particles", "count", judged=False),
     Column("pixel_size", "pixel", "pixel_size"),
     Column("errors", "errors", "count", judged=False),
@@ -102,10 +115,20 @@ TILTS = (
     Column("magnification", "magnification", "factor"),
     Column("residual", "residual", "length_px"),
     Column("seen", "beads seen", "count"),
+    Column("verdict", "place by images", "text"),
+    Column("support", "support", "scale"),
+    Column("rival", "best other place", "scale"),
+    Column("predicted", "predicted by others", "scale"),
     Column("dose", "dose before", "dose"),
     Column("defocus", "defocus", "fine_defocus"),
     Column("defocus_rings", "defocus of rings", "fine_defocus"),
+    Column("defocus_from", "told by", "text"),
     Column("rings", "rings", "odds"),
+    Column("ctf_max_resolution", "rings to", "resolution", none_from=_NO_RINGS),
+    Column("ctf_figure_of_merit", "CTF fit", "scale"),
+    Column("defocus_u", "U", "fine_defocus"),
+    Column("defocus_v", "V", "fine_defocus"),
+    Column("defocus_angle", "direction of U", "degrees"),
     Column("astigmatism", "astigmatism", "fine_defocus"),
     Column("phase_shift", "phase shift", "degrees"),
     Column("ctf_scale", "CTF scale", "scale"),
@@ -116,6 +139,8 @@ TILTS = (
     Column("error_shift_y", "error of y", "length_px"),
     Column("error_defocus", "error of defocus", "fine_defocus"),
     Column("error_defocus_rings", "error, rings", "fine_defocus"),
+    Column("error_astigmatism", "error of astigmatism", "fine_defocus"),
+    Column("error_defocus_angle", "error of direction", "degrees"),
     Column("shift_x_before", "x before", "length_px"),
     Column("shift_y_before", "y before", "length_px"),
     Column("axis_before", "axis before", "degrees"),

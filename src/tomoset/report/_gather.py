@@ -23,6 +23,7 @@ from tomoset.project.diff import SeriesDiff
 from tomoset.project.diff import diff as compared
 from tomoset.project.history import Step, ancestry
 from tomoset.project.metrics import series_table, tilt_table
+from tomoset.report._columns import Column
 from tomoset.report._history import Event, History
 from tomoset.report._points import Points
 from tomoset.report._results import Found, Results
@@ -90,6 +91,11 @@ class Series:
         """Of the tilt images of the set: (n_tilts,), NaN where it is not known."""
         rows = self.tilts[: self.tomogram.n_tilts]
         return np.array([_number(row.get(key)) for row in rows], dtype=np.float64)
+
+    def shown(self, column: Column) -> Array:
+        """The same as it is shown, in the unit of the column."""
+        rows = self.tilts[: self.tomogram.n_tilts]
+        return np.array([column.number(row.get(column.key)) for row in rows], dtype=np.float64)
 
     @property
     def angles(self) -> Array | None:
@@ -210,22 +216,21 @@ class Gathered:
     def _tilts(self, t: Tomogram, off: Array | None, found: Sequence[Found]) -> list[Row]:
         """Rows of tilt images: those of the tables of the set, and what results add."""
         rows = _rows_of_tilts(self.project, t)
-        more: dict[str, Array] = {}
+        more: dict[str, Any] = {}
         if off is not None:
-            more["residual"] = rms(off, axis=1)
-            more["seen"] = np.isfinite(off[..., 0]).sum(axis=1).astype(np.float64)
+            more["residual"] = rms(off, axis=1).tolist()
+            more["seen"] = np.isfinite(off[..., 0]).sum(axis=1).tolist()
         for one in found:
             more |= one.said.tilts
         old = None if self.before is None else self.before.tomograms.get(t.name)
         if self.before is not None and old is not None and old.n_tilts == t.n_tilts:
             earlier = _rows_of_tilts(self.before, old)
             more |= {
-                f"{key}_before": np.array([_number(row.get(key)) for row in earlier[: t.n_tilts]])
-                for key in _BEFORE
+                f"{key}_before": [row.get(key) for row in earlier[: t.n_tilts]] for key in _BEFORE
             }
         for key, values in more.items():
-            for row, value in zip(rows, values.tolist(), strict=False):
-                row[key] = None if np.isnan(value) else int(value) if key == "seen" else value
+            for row, value in zip(rows, values, strict=False):
+                row[key] = None if value != value else value  # NaN
         return rows
 
     def _row(
@@ -259,7 +264,10 @@ class Gathered:
 
 #: Of these the latest program has the last word, of others the set itself, or the first.
 _LATEST = frozenset(
-    {"residual", "leave_out", "expected", "expected_length", "resolution", "inclination"}
+    {
+        *("residual", "leave_out", "expected", "expected_length", "resolution"),
+        *("inclination", "error_inclination"),
+    }
 )
 
 
@@ -294,7 +302,6 @@ def gather(path: StrPath, compare: StrPath | None = None, more: Sequence[str] = 
     file = tomograms.path or os.fspath(path)
     steps = _history(file, remarks)
     home = file if os.path.isdir(file) else os.path.dirname(file)
-    folders = [step.folder for step in steps if not step.undone]
     before = None if compare is None else open_readable(compare)
     change = None if before is None else compared(before, project)
     if change is not None and (only := [*change.only_old, *change.only_new]):
@@ -315,10 +322,19 @@ def gather(path: StrPath, compare: StrPath | None = None, more: Sequence[str] = 
         about=overview(project),
         steps=tuple(steps),
         remarks=remarks,
-        results=Results([*folders, os.path.relpath(home), *more]),
+        results=Results([*_folders(steps), os.path.relpath(home), *more]),
         changes={} if change is None else {one.name: one for one in change.series},
         before=before,
     )
+
+
+def _folders(steps: Sequence[Step]) -> Iterator[str]:
+    """Where commands have read sets, and written them, the earliest first."""
+    for step in steps:
+        if not step.undone:
+            for read in step.entry.reads:
+                yield os.path.relpath(os.path.join(step.folder, os.path.dirname(read)))
+            yield step.folder
 
 
 def _history(path: str, remarks: list[str]) -> list[Step]:

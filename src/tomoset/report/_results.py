@@ -37,14 +37,14 @@ class Said:
     ----------
     row : mapping
         Of the series, by the keys of `tomoset.report._columns.SERIES`.
-    tilts : mapping of str to (n_tilts,) array
-        Of its tilt images, by the keys of `tomoset.report._columns.TILTS`.
+    tilts : mapping of str to sequence
+        Of its tilt images, by the keys of `tomoset.report._columns.TILTS`: numbers or texts.
     lines : tuple of str
         Words, besides those that the program itself has.
     """
 
     row: Mapping[str, Any] = field(default_factory=dict)
-    tilts: Mapping[str, Array] = field(default_factory=dict)
+    tilts: Mapping[str, Sequence[Any] | Array] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
 
 
@@ -76,7 +76,7 @@ class Found:
 def _by_beads(result: Any, t: Tomogram) -> Said:
     row: dict[str, Any] = {"beads": result.beads}
     if result.level is not None:
-        row["inclination"] = result.level[0]
+        row |= dict(zip(("inclination", "error_inclination"), result.level, strict=True))
     if (fit := result.fit) is not None:
         row |= {"residual": fit.residual, "leave_out": fit.leave_out}
         row |= _known_to(fit.expected, t)
@@ -84,8 +84,29 @@ def _by_beads(result: Any, t: Tomogram) -> Said:
 
 
 def _by_images(result: Any, t: Tomogram) -> Said:
-    inclined = float(np.hypot(*result.fit.inclination))
-    return Said(row={"inclination": inclined, **_known_to(result.fit.expected, t)})
+    fit = result.fit
+    row = {
+        "error_axis": fit.axis_error,
+        "ice_thickness": fit.thickness,
+        "error_thickness": fit.thickness_error,
+        "doubtful": len(result.doubtful),
+        **_inclined(fit.inclination, fit.inclination_error),
+        **_known_to(fit.expected, t),
+    }
+    verdicts = ["confirmed"] * len(result.support)
+    for said, which in (("not used", result.unused), ("in doubt", result.doubtful)):
+        for number, why in which.items():
+            verdicts[int(number) - 1] = f"{said}: {why}"
+    tilts = {"verdict": verdicts, "support": result.support, "rival": result.rival}
+    return Said(row=row, tilts={**tilts, "predicted": result.predicted})
+
+
+def _inclined(about: Sequence[float] | Array, errors: Sequence[float] | Array) -> dict[str, float]:
+    """The inclination about both axes as one angle, and its standard deviation [deg]."""
+    return {
+        "inclination": float(np.hypot(*about)),
+        "error_inclination": float(np.hypot(*errors)),
+    }
 
 
 def _by_particles(result: Any, t: Tomogram) -> Said:
@@ -118,8 +139,27 @@ def _hand(result: Any, _: Tomogram) -> Said:
         "defocus_rings": result.defocus,
         "error_defocus_rings": result.error,
     }
-    inclined = float(np.hypot(*result.inclined))
-    return Said(row={"hand_log_odds": result.log_odds, "inclination": inclined}, tilts=tilts)
+    row = {"hand_log_odds": result.log_odds, "inclination": float(np.hypot(*result.inclined))}
+    return Said(row=row, tilts=tilts)
+
+
+def _ctf(result: Any, _: Tomogram) -> Said:
+    resolution = np.where(np.isfinite(result.resolution), result.resolution, np.nan)
+    row = {
+        "show_rings": int(result.told.sum()),
+        "ctf_max_resolution": float(np.median(result.resolution)),
+        "ctf_figure_of_merit": float(np.median(result.merit)),
+        **_inclined(result.inclined, result.inclined_error),
+    }
+    tilts = {
+        "defocus_rings": result.defocus,
+        "error_defocus_rings": result.defocus_error,
+        "defocus_from": np.where(result.told, "its rings", "the others"),
+        "rings": result.rings,
+        "ctf_max_resolution": resolution,
+        "ctf_figure_of_merit": result.merit,
+    }
+    return Said(row=row, tilts=tilts)
 
 
 def _volumes(result: Any, _: Tomogram) -> Said:
@@ -133,6 +173,7 @@ READERS: Mapping[str, Callable[[Any, Tomogram], Said]] = {
     "align fiducials": _by_beads,
     "align images": _by_images,
     "align particles": _by_particles,
+    "ctf": _ctf,
     "hand": _hand,
     "reconstruct": _volumes,
 }
@@ -195,9 +236,27 @@ class Results:
             except (TomosetError, OSError, LookupError, TypeError, ValueError, AttributeError) as e:
                 self.problems.append(f"{path}: what {name} left cannot be read ({e})")
                 continue
-            fits = {k: v for k, v in said.tilts.items() if len(v) == t.n_tilts}
+            fits = {k: placed for k, v in said.tilts.items() if (placed := _in_rows(v, t))}
+            if len(fits) < len(said.tilts):
+                lines = (*lines, _OTHERS)
             said = Said(row=said.row, tilts=fits)
             yield Found(program=name, folder=folder, lines=lines, warned=warned, said=said)
+
+
+#: Where images came back since, nobody knows which of them had which number.
+_OTHERS = "it had other tilt images than the series has now: its numbers of each are not shown"
+
+
+def _in_rows(values: Sequence[Any] | Array, t: Tomogram) -> list[Any] | None:
+    """Values of tilt images in the order of rows: those of the set, then those taken out.
+
+    A program had those of the set, or all of them, if it ran before some were taken out.
+    """
+    plain = np.asarray(values).tolist()
+    places = [*t.original_rows(), *(out.row for out in t.exclusions)]
+    if len(plain) == len(places):
+        return [plain[i] for i in places]
+    return plain if len(plain) == t.n_tilts else None
 
 
 def _run_folders(folder: str) -> frozenset[str]:

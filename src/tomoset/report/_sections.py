@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tomoset.check.shown import short
-from tomoset.report._charts import charts
+from tomoset.report._charts import CHARTS, Chart, Drawn, charts
 from tomoset.report._columns import SERIES, TILTS, known_columns, table
 from tomoset.report._drawings import (
     deformation,
@@ -103,6 +104,10 @@ def _geometry(series: Series, _: Pictures) -> dict[str, Any] | None:
     return None if above is None else {"above": above, "scene": scene(series)}
 
 
+def _charts(some: Sequence[Chart], series: Series, _: Pictures) -> list[Drawn]:
+    return list(charts(series, some))
+
+
 def _fields(series: Series, shown: Pictures) -> list[Any]:
     # Where a file holds many series, the same picture is not in it twice.
     behind = shown.tilt if isinstance(shown.tilt, Picture) and shown.large else None
@@ -148,7 +153,7 @@ SECTIONS: Sequence[Section] = (
     Section("Findings of check", "problems", lambda series, _: series.problems),
     Section("Pictures", "pictures", _seen),
     Section("Geometry", "geometry", _geometry),
-    Section("By tilt", "charts", lambda series, _: list(charts(series))),
+    *(Section(title, "charts", partial(_charts, some)) for title, some in CHARTS.items()),
     Section("In the images", "drawings", _fields),
     Section("Before and after", "pairs", _change),
     Section("Through all tilts", "strip", _strip),
