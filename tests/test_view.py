@@ -23,7 +23,7 @@ from tests.builders.command import run
 from tests.builders.image_stacks import write_images, write_map
 from tests.builders.pages import Page
 from tests.builders.random_projects import random_project
-from tomoset.errors import FileAccessError, ModelError, UnsupportedError
+from tomoset.errors import AssumptionWarning, FileAccessError, ModelError, UnsupportedError
 from tomoset.model import Project, Reconstruction
 from tomoset.project import open_project
 from tomoset.report.view import Answers, Server, show_in_napari
@@ -260,31 +260,86 @@ def test_the_command_serves_and_ends(project: Project) -> None:
         http.client.HTTPConnection(host, timeout=2).request("GET", "/")
 
 
-def test_napari_shows_the_same_as_layers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def by_window(project: Project, viewer: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The windows that are opened, by a viewer that needs no screen."""
+    windows: list[Any] = []
+
+    def made(**given: Any) -> Any:
+        windows.append(viewer(**given))
+        return windows[-1]
+
+    napari = sys.modules.get("napari") or types.ModuleType("napari")
+    monkeypatch.setitem(sys.modules, "napari", napari)
+    monkeypatch.setattr(napari, "Viewer", made, raising=False)
+    monkeypatch.setattr(napari, "run", lambda: None, raising=False)
+    show_in_napari(project, "TS_01")
+    return windows
+
+
+class StandIn:
+    """What is asked of a viewer of napari."""
+
+    def __init__(self, title: str, axis_labels: tuple[str, ...]) -> None:
+        self.title, self.camera = title, types.SimpleNamespace(orientation2d=None)
+        self.layers: dict[str, types.SimpleNamespace] = {}
+
+    def add_image(self, data: Any, name: str, **more: Any) -> None:
+        self.layers[name] = types.SimpleNamespace(data=data, **more)
+
+    add_points = add_image
+
+
+def check_layers(project: Project, windows: list[Any]) -> None:
+    """Two windows have the images of the files, and points where the set has them."""
+    tilts, space = windows
+    t = project.tomograms["TS_01"]
+    assert [tilts.title, space.title] == ["TS_01: tilt images", "TS_01: tomogram"]
+    with t.open_images() as images:
+        shown = np.asarray(tilts.layers["tilt images"].data[1])
+        assert np.array_equal(shown, images.read(1))
+    assert tilts.layers["tilt images"].data.shape[0] == t.n_tilts
+    beads = project.fiducials["TS_01"].points
+    flat = np.asarray(tilts.layers["beads"].data).reshape(t.n_tilts, len(beads), 3)
+    assert flat[..., 0].tolist() == [[i] * len(beads) for i in range(t.n_tilts)]
+    assert flat[..., :0:-1] == pytest.approx(t.project(beads), abs=1e-3)
+    x, y, z = t.need_size()
+    assert space.layers["tomogram"].data.shape == (z, y, x)
+    assert np.asarray(space.layers["beads"].data)[:, ::-1] == pytest.approx(beads, abs=1e-3)
+    assert {"particles", "beads"} <= {
+        one if isinstance(one, str) else one.name for one in tilts.layers
+    }
+
+
+def test_napari_is_asked_for_the_same_as_layers(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "napari", None)
     with pytest.raises(UnsupportedError, match=r"tomoset\[view\]"):
         show_in_napari(project, "TS_01")
-    shown: dict[str, np.ndarray] = {}
+    windows = by_window(project, StandIn, monkeypatch)
+    check_layers(project, windows)
+    assert windows[0].camera.orientation2d == ("up", "right")
 
-    class Viewer:
-        def __init__(self, title: str) -> None:
-            self.title = title
 
-        def add_image(self, data: np.ndarray, name: str, **_: Any) -> None:
-            shown[name] = data
+@pytest.mark.filterwarnings("ignore")  # of what napari is made of
+def test_napari_itself_takes_these_layers(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    components = pytest.importorskip("napari.components", reason="pip install 'tomoset[view]'")
+    windows = by_window(project, components.ViewerModel, monkeypatch)
+    check_layers(project, windows)
+    assert [str(one) for one in windows[0].dims.axis_labels] == ["tilt image", "y", "x"]
 
-        add_points = add_image
 
-    napari = types.SimpleNamespace(Viewer=Viewer, run=lambda: None)
-    monkeypatch.setitem(sys.modules, "napari", napari)
-    show_in_napari(project, "TS_01")
-    t = project.tomograms["TS_01"]
-    assert list(shown) == [
-        *("TS_01: tilt images", "TS_01: tomogram", "beads in space", "beads in tilt images"),
-        *("particles in space", "particles in tilt images"),
-    ]
-    assert len(shown["TS_01: tilt images"]) == t.n_tilts
-    beads = t.project(project.fiducials["TS_01"].points)
-    flat = shown["beads in tilt images"].reshape(*beads.shape[:2], 3)
-    assert flat[..., 0].tolist() == [[i] * beads.shape[1] for i in range(t.n_tilts)]
-    assert flat[..., :0:-1] == pytest.approx(beads)
+def test_what_napari_cannot_show_is_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("TS_01.mrc").unlink()
+    with pytest.warns(AssumptionWarning, match=r"not shown: .*TS_01\.mrc"):
+        space, tilts = by_window(project, StandIn, monkeypatch)
+    assert list(tilts.layers) == ["beads", "particles"]
+    assert list(space.layers) == ["tomogram", "beads", "particles"]
+    (alone,) = project.tomograms.with_tomograms(
+        [replace(t, reconstruction=None) for t in project.tomograms.values()][:1]
+    ).values()
+    bare = Project(tomograms=project.tomograms.with_tomograms([replace(alone, fiducials=None)]))
+    with pytest.warns(AssumptionWarning), pytest.raises(ModelError, match="can be shown"):
+        by_window(bare, StandIn, monkeypatch)

@@ -36,7 +36,9 @@ def view(path: str, name: str | None, port: int, opened: bool, napari: bool) -> 
     print_warnings(warned)
     answers = Answers(project, path, name)
     if napari:
-        show_in_napari(project, name or next(iter(project.tomograms)))
+        with collected_warnings(strict=False) as warned:
+            show_in_napari(project, name or next(iter(project.tomograms)))
+        print_warnings(warned)
         return 0
     with Server(answers, port) as server:
         say(server.address)

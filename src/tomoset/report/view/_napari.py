@@ -1,33 +1,58 @@
-"""A tilt series, its tomogram and its points as layers of napari."""
+"""A tilt series, its tomogram and its points as layers of napari, in a window each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.errors import TomosetError, UnsupportedError
+from tomoset.errors import AssumptionWarning, ModelError, TomosetError, UnsupportedError
+from tomoset.figures._style import grey_levels
 from tomoset.images.mrc import stack_path
-from tomoset.images.stack import open_stack
-from tomoset.model import Project
+from tomoset.images.stack import open_stack, read_header
+from tomoset.model import Project, Tomogram
+from tomoset.report._pictures import tilt_image
 from tomoset.report._points import Points
+
+#: Axes of tilt images and of volumes: they lie in windows of their own.
+TILTS, SPACE = ("tilt image", "y", "x"), ("z", "y", "x")
+#: Width of the circles of points [px].
+_WIDE = 10
+_COLOURS = {"beads": "orange", "particles": "deepskyblue"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer:
-    """A layer: ``image`` or ``points``, its name, its array, and what else napari is told."""
+    """A layer of napari.
+
+    Parameters
+    ----------
+    kind : {"image", "points"}
+        What it is.
+    name : str
+        What it is called.
+    axes : tuple of str
+        `TILTS` or `SPACE`.
+    data : array
+        Images (z or tilt, y, x), which may be read as they are looked at; or points in the same
+        order of axes.
+    more : dict
+        What else napari is told.
+    """
 
     kind: str
     name: str
-    data: npt.NDArray[Any]
-    more: dict[str, Any]
+    axes: tuple[str, ...]
+    data: Any
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 def layers(project: Project, name: str) -> Iterator[Layer]:
-    """What there is of a series: images (z or tilt, y, x), points in the same order of axes.
+    """What there is of a series; what cannot be read is warned of.
 
     Parameters
     ----------
@@ -37,46 +62,93 @@ def layers(project: Project, name: str) -> Iterator[Layer]:
         Of the tomogram.
     """
     t = project.tomograms[name]
-    with t.open_images() as images:
-        stack = np.stack([images.read(i) for i in range(len(images))])
-    yield Layer(kind="image", name=f"{name}: tilt images", data=stack, more={})
-    made = t.reconstruction
-    if made is not None and made.path is not None:
-        with open_stack(stack_path(made.path)) as volume:
-            scale = [made.binning or 1.0] * 3
-            more = {"visible": False, "scale": scale}
-            yield Layer(kind="image", name=f"{name}: tomogram", data=volume.read_all(), more=more)
+    for of in (_tilt_images, _volume):
+        try:
+            yield from of(t)
+        except (TomosetError, OSError) as problem:
+            warnings.warn(f"not shown: {problem}", AssumptionWarning, stacklevel=2)
     for kind, points in Points(project).of(name).items():
-        more = {"visible": False, "size": 10}
-        yield Layer(kind="points", name=f"{kind} in space", data=points[:, ::-1], more=more)
+        look = {"size": _WIDE, "face_color": "transparent", "border_color": _COLOURS[kind]}
         if t.projections is not None:
             at = t.project(points)[..., ::-1]
             tilt = np.broadcast_to(np.arange(t.n_tilts)[:, None, None], (*at.shape[:2], 1))
             flat = np.concatenate([tilt, at], axis=-1).reshape(-1, 3)
-            more = {"size": 10, "face_color": "transparent", "border_color": "orange"}
-            yield Layer(kind="points", name=f"{kind} in tilt images", data=flat, more=more)
+            yield Layer(kind="points", name=kind, axes=TILTS, data=flat, more=look)
+        # In space a point is seen in all sections that its circle, as a sphere, would meet.
+        look = {**look, "out_of_slice_display": True}
+        yield Layer(kind="points", name=kind, axes=SPACE, data=points[:, ::-1], more=look)
+
+
+def _tilt_images(t: Tomogram) -> Iterator[Layer]:
+    if t.n_tilts:
+        width, height = read_header(t.image_sections()[0][0]).size
+        stack = _looked_at(t.n_tilts, (height, width), lambda i: tilt_image(t, i))
+        yield _images("tilt images", TILTS, stack)
+
+
+def _volume(t: Tomogram) -> Iterator[Layer]:
+    made = t.reconstruction
+    path = None if made is None else made.path or made.half1
+    if made is None or path is None:
+        return
+
+    def section(i: int) -> npt.NDArray[np.generic]:
+        with open_stack(stack_path(path)) as volume:
+            return volume.read(i)
+
+    header = read_header(stack_path(path))
+    stack = _looked_at(header.n_images, header.size[::-1], section)
+    yield _images("tomogram", SPACE, stack, scale=[made.binning or 1.0] * 3)
+
+
+def _images(name: str, axes: tuple[str, ...], stack: Any, **more: Any) -> Layer:
+    """With the grey levels of the middle one: beads, and empty ends, would spoil all others."""
+    more["contrast_limits"] = grey_levels(np.asarray(stack[len(stack) // 2]))
+    return Layer(kind="image", name=name, axes=axes, data=stack, more=more)
+
+
+def _looked_at(
+    n: int, shape: tuple[int, ...], read: Callable[[int], npt.NDArray[np.generic]]
+) -> Any:
+    """Images of which each is read when it is looked at, as napari's own Dask does: (n, y, x)."""
+    from dask import array
+    from dask.delayed import delayed
+
+    def one(i: int) -> npt.NDArray[np.float32]:
+        return np.asarray(read(i), np.float32)
+
+    stacked: Any = array
+    return stacked.stack(
+        [stacked.from_delayed(delayed(one)(i), shape, np.float32) for i in range(n)]
+    )
 
 
 def show(project: Project, name: str) -> None:
-    """Open napari with a series, until it is closed.
+    """Open napari with a series, until its windows are closed.
 
     Raises
     ------
     UnsupportedError
         If napari is not installed.
-    TomosetError
-        If images cannot be read.
+    ModelError
+        If there is nothing to show.
     """
     try:
         import napari
     except ImportError as problem:
         raise UnsupportedError("napari is not installed: pip install 'tomoset[view]'") from problem
-    viewer = napari.Viewer(title=name)
-    try:
-        for layer in layers(project, name):
-            add = viewer.add_image if layer.kind == "image" else viewer.add_points
-            add(layer.data, name=layer.name, **layer.more)
-    except TomosetError:
-        viewer.close()
-        raise
+    windows: dict[tuple[str, ...], Any] = {}
+    for layer in layers(project, name):
+        if layer.axes not in windows:
+            what = "tilt images" if layer.axes == TILTS else "tomogram"
+            viewer = napari.Viewer(title=f"{name}: {what}", axis_labels=layer.axes)
+            # As in every MRC viewer: the first row is the lowest. From napari 0.9 on the camera is
+            # that of a scene.
+            getattr(viewer, "scene", viewer).camera.orientation2d = ("up", "right")
+            windows[layer.axes] = viewer
+        viewer = windows[layer.axes]
+        add = viewer.add_image if layer.kind == "image" else viewer.add_points
+        add(layer.data, name=layer.name, **layer.more)
+    if not windows:
+        raise ModelError(f"tomogram {name!r}: neither images nor points can be shown")
     napari.run()
