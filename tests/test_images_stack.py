@@ -41,6 +41,10 @@ def read_all(path: Path | str) -> np.ndarray:
         assert found.dtype == stack.dtype
         assert found.dtype.isnative
         assert found.shape == (stack.n_images, *stack.size[::-1])
+        some = np.arange(stack.size[1])[::-2]
+        rows = stack.read_rows(stack.n_images - 1, some)
+        assert rows.dtype == stack.dtype
+        assert rows.tobytes() == found[-1][some].tobytes()
         return found
 
 
@@ -224,6 +228,17 @@ def test_absent_files_are_refused(tmp_path: Path) -> None:
         open_stack(tmp_path / "a.st")
     with pytest.raises(FileFormatError, match="folder"):
         open_stack(tmp_path)
+
+
+def test_rows_of_a_file_that_became_shorter(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mrc", mrc_bytes(images("i2").tobytes(), 1))
+    with open_stack(path) as stack:
+        path.write_bytes(path.read_bytes()[:-3])
+        assert stack.read_rows(2, np.array([0, 3])).shape == (2, SIZE[0])
+        with pytest.raises(FileFormatError, match="image 3 is cut short"):
+            stack.read_rows(2, np.array([4]))
+        with pytest.raises(FileFormatError, match="image 4 is asked for"):
+            stack.read_rows(3, np.array([0]))
 
 
 def test_an_image_that_is_not_there(tmp_path: Path) -> None:

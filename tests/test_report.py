@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import tracemalloc
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +21,8 @@ from tests.builders.random_projects import random_project, write_random_project
 from tomoset.align.resolution import supported_resolution
 from tomoset.check.shown import FORMS
 from tomoset.errors import FileAccessError, printable, typed
-from tomoset.model import Fiducials, Observations, Project, TomogramSet
+from tomoset.figures._style import binned
+from tomoset.model import Fiducials, Observations, Project, Reconstruction, TomogramSet
 from tomoset.programs import program
 from tomoset.programs._program import Result
 from tomoset.programs._results import store
@@ -33,6 +35,7 @@ from tomoset.report import Options, _write, write_report
 from tomoset.report._columns import SERIES, TILTS, outlying
 from tomoset.report._page import Pages, named
 from tomoset.report._paths import Shortened
+from tomoset.report._pictures import tilt_images
 from tomoset.report._sight import on_plane
 
 HOSTILE = [
@@ -595,6 +598,40 @@ def test_images_are_as_asked(here: Path, images: _write.Images) -> None:
     strips = 2 if images == "all" else 0
     assert len([one for one in shown if one.tag == "img"]) == (0 if images == "none" else 4)
     assert len([one for one in shown if one.tag == "image"]) == strips
+
+
+@pytest.mark.parametrize("largest", [7, 12, 40])
+def test_pictures_are_means_of_blocks(largest: int) -> None:
+    """Against loops over blocks: all rows of them, or of large ones every so many."""
+    image = np.random.default_rng(1).normal(0, 1, (71, 60)).astype(np.float32)
+    found, width = binned(image, largest)
+    assert width == math.ceil(71 / largest)
+    step = max(1, width // 4)
+    for row, column in np.ndindex(found.shape):
+        block = image[row * width : (row + 1) * width, column * width : (column + 1) * width]
+        assert found[row, column] == pytest.approx(block[::step].mean(dtype=float), abs=1e-5)
+
+
+def test_large_images_are_not_in_memory(here: Path) -> None:
+    (t,) = random_project(1, series=1).tomograms.values()
+    side = 2048
+    write_stack(Path("large.mrc"), t.n_tilts, (side, side))
+    t = replace(t, stack="large.mrc", image_size=(side, side))
+    list(tilt_images(t, [0], 112))  # so that all is imported
+    tracemalloc.start()
+    shown = list(tilt_images(t, range(t.n_tilts), 112))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(shown) == t.n_tilts
+    assert peak < side * side  # one pixel takes more than a byte
+
+
+def test_volumes_of_zarr_are_said_not_to_be_shown(here: Path) -> None:
+    (t,) = random_project(1, series=1).tomograms.values()
+    made = replace(t, reconstruction=Reconstruction(path="rec.zarr", binning=2.0))
+    Project(tomograms=TomogramSet([made], format="relion5")).write("p", "relion5")
+    write_report("p", "r.html")
+    assert "rec.zarr: Zarr is written but not read" in page("r.html").root.text
 
 
 def test_what_stands_out_is_marked() -> None:

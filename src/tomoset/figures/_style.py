@@ -298,13 +298,34 @@ def binned(image: Image, largest: int) -> tuple[npt.NDArray[np.float32], int]:
 
     Of large blocks every second row, or fewer, are enough.
     """
-    factor = max(1, math.ceil(max(image.shape) / largest))
-    if factor == 1 or min(image.shape) < factor:
-        return np.asarray(image, np.float32), 1
-    height, width = (n // factor for n in image.shape)
-    cut = image[: height * factor, : width * factor]
-    blocks = cut.reshape(height, factor, width, factor)[:, :: max(1, factor // _ROWS)]
-    return blocks.mean(axis=(1, 3), dtype=np.float32), factor
+    return binned_rows(lambda rows: image[rows], image.shape, largest)
+
+
+def binned_rows(
+    read: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.generic]],
+    shape: Sequence[int],
+    largest: int,
+) -> tuple[npt.NDArray[np.float32], int]:
+    """The same of an image of which no other rows are read than are needed.
+
+    Parameters
+    ----------
+    read : callable
+        Gives rows by their numbers.
+    shape : sequence of int
+        Of the whole image.
+    largest : int
+        Blocks along a side, at most.
+    """
+    factor = max(1, math.ceil(max(shape) / largest))
+    if factor == 1 or min(shape) < factor:
+        return np.asarray(read(np.arange(shape[0])), np.float32), 1
+    height, width = (n // factor for n in shape)
+    of_block = np.arange(0, factor, max(1, factor // _ROWS))
+    rows = np.arange(height)[:, None] * factor + of_block
+    blocks = np.asarray(read(rows.ravel()))[:, : width * factor]
+    blocks = blocks.reshape(height, len(of_block), width, factor)
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32)), factor
 
 
 def grey_levels(*images: Image) -> tuple[float, float]:

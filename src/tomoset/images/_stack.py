@@ -77,11 +77,40 @@ class Stack(ABC):
         FileFormatError
             If there is no such image, or it is damaged.
         """
+        self._refuse_absent(i)
+        return self._image(i)
+
+    def read_rows(self, i: int, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        """Some rows of one image, in this order; no others are read where the format allows it.
+
+        Parameters
+        ----------
+        i : int
+            Which image, from 0.
+        rows : (n,) array
+            Which rows, from 0, the lowest.
+
+        Returns
+        -------
+        (n, w) array
+            As `read` has them.
+
+        Raises
+        ------
+        FileFormatError
+            As `read`.
+        """
+        self._refuse_absent(i)
+        return self._rows(i, rows)
+
+    def _refuse_absent(self, i: int) -> None:
         if not 0 <= i < self.n_images:
             raise FileFormatError(
                 f"image {i + 1} is asked for, there are {self.n_images}", path=self.path
             )
-        return self._image(i)
+
+    def _rows(self, i: int, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        return np.asarray(self._image(i)[rows])
 
     def read_all(self) -> npt.NDArray[Any]:
         """All images, or the sections of a volume: (n, h, w), as `read` gives them."""

@@ -309,12 +309,33 @@ class MrcStack(Stack):
         except OSError as problem:
             raise FileAccessError(f"{self.path}: {problem.strerror}") from None
         if flat.size != count:
-            raise FileFormatError(
-                f"image {i + 1} is cut short: the file has changed since it was opened",
-                path=self.path,
-            )
-        image = flat.astype(self.dtype, copy=False).reshape(self.size[1], -1)
-        return image if header.mode != 101 else _unpacked(image)[:, : self.size[0]].copy()
+            raise self._cut_short(i)
+        return self._pixels(flat.reshape(self.size[1], -1))
+
+    def _rows(self, i: int, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+        header = self.header
+        length = header.image_bytes // self.size[1]
+        offset = header.data_offset + i * header.image_bytes
+        found = np.empty((len(rows), length), np.uint8)
+        try:
+            with open(self.path, "rb") as stream:
+                for row, into in zip(rows.tolist(), found, strict=True):
+                    stream.seek(offset + row * length)
+                    if stream.readinto(into.data) != length:
+                        raise self._cut_short(i)
+        except OSError as problem:
+            raise FileAccessError(f"{self.path}: {problem.strerror}") from None
+        return self._pixels(found.view(self._stored))
+
+    def _cut_short(self, i: int) -> FileFormatError:
+        return FileFormatError(
+            f"image {i + 1} is cut short: the file has changed since it was opened", path=self.path
+        )
+
+    def _pixels(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Rows as they are stored, as `read` gives them."""
+        image = stored.astype(self.dtype, copy=False)
+        return image if self.header.mode != 101 else _unpacked(image)[:, : self.size[0]].copy()
 
     def mrc_header(self, n_images: int, values: Values, label: str) -> bytes:
         return header_like(self.header, n_images, values, label)

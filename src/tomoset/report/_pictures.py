@@ -7,15 +7,17 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
 from tomoset.errors import ModelError, TomosetError, UnsupportedError
-from tomoset.figures._style import binned, grey_levels
+from tomoset.figures._style import binned, binned_rows, grey_levels
 from tomoset.images.mrc import stack_path
-from tomoset.images.stack import open_stack
+from tomoset.images.stack import Stack, open_stack
 from tomoset.model import Tomogram
 
 Grey = npt.NDArray[np.uint8]
@@ -79,9 +81,21 @@ class Small:
 def small(image: npt.NDArray[np.generic], largest: int) -> Small:
     """An image of no more than so many pixels along a side."""
     with np.errstate(over="ignore", invalid="ignore"):
-        means, factor = binned(np.asarray(image, np.float32), largest)
-        low, high = grey_levels(means)
-        grey = np.nan_to_num((means - low) / (high - low) * 255, nan=0.0).clip(0, 255)
+        return _grey(*binned(np.asarray(image, np.float32), largest))
+
+
+def small_section(stack: Stack, sections: Sequence[int], largest: int) -> Small:
+    """The mean of some sections of a file, small: no more of it is read than is needed."""
+    width, height = stack.size
+    with np.errstate(over="ignore", invalid="ignore"):
+        read = (partial(stack.read_rows, i) for i in sections)
+        means, factors = zip(*(binned_rows(r, (height, width), largest) for r in read), strict=True)
+        return _grey(np.mean(means, axis=0, dtype=np.float32), factors[0])
+
+
+def _grey(means: Pixels, factor: int) -> Small:
+    low, high = grey_levels(means)
+    grey = np.nan_to_num((means - low) / (high - low) * 255, nan=0.0).clip(0, 255)
     return Small(grey=grey.astype(np.uint8), factor=factor)
 
 
@@ -107,17 +121,19 @@ def thumbnail(of: Picture | Missing | None, largest: int) -> Picture | Missing |
     return picture(small(of.grey, largest)) if isinstance(of, Picture) else of
 
 
-def tilt_image(t: Tomogram, i: int) -> npt.NDArray[np.generic]:
-    """Tilt image i, from 0, as its file has it.
+def tilt_images(t: Tomogram, order: Sequence[int], largest: int) -> Iterator[Small]:
+    """Tilt images, from 0, in this order, as their files have them, small.
 
     Raises
     ------
     TomosetError
-        If it is not there, or is no image.
+        If one is not there, or is no image.
     """
-    path, section = t.image_sections()[i]
-    with open_stack(path) as stack:
-        return stack.read(section)
+    places = t.image_sections()
+    for path, some in groupby((places[i] for i in order), key=lambda place: place[0]):
+        with open_stack(path) as stack:
+            for _, section in some:
+                yield small_section(stack, [section], largest)
 
 
 def tilt_picture(t: Tomogram, i: int | None, largest: int) -> Picture | Missing:
@@ -125,31 +141,44 @@ def tilt_picture(t: Tomogram, i: int | None, largest: int) -> Picture | Missing:
     if i is None:
         return Missing(reason="there are no tilt images")
     try:
-        return picture(small(tilt_image(t, i), largest))
+        return picture(next(tilt_images(t, [i], largest)))
     except (TomosetError, OSError, ValueError) as problem:
         return Missing(reason=str(problem))
 
 
-def volume_slice(t: Tomogram, i: int | None = None, slices: int = 1) -> npt.NDArray[np.generic]:
-    """A section of the tomogram's volume across z: slice i from 0, or the mean of the middle ones.
+def volume_path(t: Tomogram) -> str:
+    """The file of the tomogram's volume.
 
     Raises
     ------
-    TomosetError
-        If there is no volume, or it cannot be read.
+    ModelError
+        If there is none.
+    UnsupportedError
+        If it is Zarr, which is written and not read.
     """
     made = t.reconstruction
     path = None if made is None else made.path or made.half1
     if path is None:
         raise ModelError(f"tomogram {t.name!r} names no volume")
     if path.endswith(".zarr"):
-        raise UnsupportedError(f"{path}: sections of Zarr are not shown")
-    with open_stack(stack_path(path)) as stack:
-        if i is not None:
-            return stack.read(i)
-        first = max(0, (stack.n_images - slices) // 2)
+        raise UnsupportedError(
+            f"{path}: Zarr is written but not read; reconstruct as MRC to see it here"
+        )
+    return stack_path(path)
+
+
+def volume_slice(t: Tomogram, largest: int, at: int | None = None, slices: int = 1) -> Small:
+    """A section of the tomogram's volume across z, small: slice `at` from 0, or the middle ones.
+
+    Raises
+    ------
+    TomosetError
+        If there is no volume, or it cannot be read.
+    """
+    with open_stack(volume_path(t)) as stack:
+        first = max(0, (stack.n_images - slices) // 2) if at is None else at
         some = range(first, min(first + slices, stack.n_images))
-        return np.asarray(np.mean([stack.read(k) for k in some], axis=0, dtype=np.float32))
+        return small_section(stack, some or [first], largest)
 
 
 def volume_picture(t: Tomogram, largest: int) -> Picture | Missing | None:
@@ -157,7 +186,7 @@ def volume_picture(t: Tomogram, largest: int) -> Picture | Missing | None:
     if t.reconstruction is None or not (t.reconstruction.path or t.reconstruction.half1):
         return None
     try:
-        return picture(small(volume_slice(t, slices=_SLICES), largest))
+        return picture(volume_slice(t, largest, slices=_SLICES))
     except (TomosetError, OSError, ValueError) as problem:
         return Missing(reason=str(problem))
 
@@ -189,7 +218,7 @@ def strip(t: Tomogram, order: Sequence[int], room: int) -> Strip | Missing:
     fits = math.sqrt(room / (len(order) * _BYTES))
     largest = min(max(round(fits), _NARROW), _TILE)
     try:
-        tiles = [small(tilt_image(t, i), largest) for i in order]
+        tiles = list(tilt_images(t, order, largest))
     except (TomosetError, OSError, ValueError) as problem:
         return Missing(reason=str(problem))
     if len({one.grey.shape for one in tiles}) != 1:

@@ -17,7 +17,7 @@ from tomoset.model import Project, Tomogram
 from tomoset.report._drawings import some
 from tomoset.report._page import Pages, asset, policy
 from tomoset.report._paths import Shortened
-from tomoset.report._pictures import jpeg, montage, small, tilt_image, volume_slice
+from tomoset.report._pictures import jpeg, montage, small, tilt_images, volume_slice
 from tomoset.report._points import Points
 from tomoset.report._sight import on_plane
 from tomoset.run import VERSION
@@ -128,7 +128,7 @@ class Answers:
     def tilt(self, asked: Asked) -> Answer:
         """A tilt image."""
         t = self._asked_for(asked)
-        return _jpeg(small(tilt_image(t, _whole(asked, "i", t.n_tilts)), _LARGEST).grey)
+        return _jpeg(next(tilt_images(t, [_whole(asked, "i", t.n_tilts)], _LARGEST)).grey)
 
     def slice(self, asked: Asked) -> Answer:
         """A section of the volume, at a z of the tomogram."""
@@ -138,7 +138,7 @@ class Answers:
             raise ModelError(f"tomogram {t.name!r} names no volume")
         depth = max(1, round(size[2] / (made.binning or 1.0)))
         at = int(_number(asked, "z") / (made.binning or 1.0))
-        return _jpeg(small(volume_slice(t, min(max(at, 0), depth - 1)), _LARGEST).grey)
+        return _jpeg(volume_slice(t, _LARGEST, min(max(at, 0), depth - 1)).grey)
 
     def follow(self, asked: Asked) -> Answer:
         """A point of the specimen, and where it is in every image.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, ModelError, TomosetError, UnsupportedError
 from tomoset.figures._style import grey_levels
-from tomoset.images.mrc import stack_path
 from tomoset.images.stack import open_stack, read_header
 from tomoset.model import Project, Tomogram
-from tomoset.report._pictures import tilt_image
+from tomoset.report._pictures import volume_path
 from tomoset.report._points import Points
 
 #: Axes of tilt images and of volumes: they lie in windows of their own.
@@ -81,24 +80,15 @@ def layers(project: Project, name: str) -> Iterator[Layer]:
 
 def _tilt_images(t: Tomogram) -> Iterator[Layer]:
     if t.n_tilts:
-        width, height = read_header(t.image_sections()[0][0]).size
-        stack = _looked_at(t.n_tilts, (height, width), lambda i: tilt_image(t, i))
-        yield _images("tilt images", TILTS, stack)
+        yield _images("tilt images", TILTS, _looked_at(t.image_sections()))
 
 
 def _volume(t: Tomogram) -> Iterator[Layer]:
-    made = t.reconstruction
-    path = None if made is None else made.path or made.half1
-    if made is None or path is None:
-        return
-
-    def section(i: int) -> npt.NDArray[np.generic]:
-        with open_stack(stack_path(path)) as volume:
-            return volume.read(i)
-
-    header = read_header(stack_path(path))
-    stack = _looked_at(header.n_images, header.size[::-1], section)
-    yield _images("tomogram", SPACE, stack, scale=[made.binning or 1.0] * 3)
+    if t.reconstruction is not None:
+        path = volume_path(t)
+        sections = [(path, i) for i in range(read_header(path).n_images)]
+        scale = [t.reconstruction.binning or 1.0] * 3
+        yield _images("tomogram", SPACE, _looked_at(sections), scale=scale)
 
 
 def _images(name: str, axes: tuple[str, ...], stack: Any, **more: Any) -> Layer:
@@ -107,20 +97,21 @@ def _images(name: str, axes: tuple[str, ...], stack: Any, **more: Any) -> Layer:
     return Layer(kind="image", name=name, axes=axes, data=stack, more=more)
 
 
-def _looked_at(
-    n: int, shape: tuple[int, ...], read: Callable[[int], npt.NDArray[np.generic]]
-) -> Any:
-    """Images of which each is read when it is looked at, as napari's own Dask does: (n, y, x)."""
+def _looked_at(sections: Sequence[tuple[str, int]]) -> Any:
+    """Sections of files, each read when it is looked at, as napari's own Dask does: (n, y, x)."""
     from dask import array
     from dask.delayed import delayed
 
-    def one(i: int) -> npt.NDArray[np.float32]:
-        return np.asarray(read(i), np.float32)
+    def read(path: str, i: int) -> npt.NDArray[np.float32]:
+        with open_stack(path) as stack:
+            return np.asarray(stack.read(i), np.float32)
 
+    shape = read_header(sections[0][0]).size[::-1]
     stacked: Any = array
-    return stacked.stack(
-        [stacked.from_delayed(delayed(one)(i), shape, np.float32) for i in range(n)]
-    )
+    images = [
+        stacked.from_delayed(delayed(read)(path, i), shape, np.float32) for path, i in sections
+    ]
+    return stacked.stack(images)
 
 
 def show(project: Project, name: str) -> None:
