@@ -280,7 +280,7 @@ def test_thon_rings_are_shown(here: Path, capsys: pytest.CaptureFixture[str]) ->
     told = np.arange(n) != 1
     result = EstimatedCtf(
         defocus=np.linspace(25000, 26000, n),
-        defocus_error=np.full(n, 84.0),
+        defocus_error=np.where(np.arange(n) == 2, 1e5, 84.0),
         astigmatism=np.full(n, 300.0),
         astigmatism_error=np.full(n, 40.0),
         angle=np.full(n, 20.0),
@@ -306,10 +306,15 @@ def test_thon_rings_are_shown(here: Path, capsys: pytest.CaptureFixture[str]) ->
     made = page("r.html")
     whole, tilts = made.table("set"), made.table("by-tilt")
     assert whole["show_rings"] == [str(n - 1)]
-    assert whole["inclination"] == ["1.00"]
-    assert whole["error_inclination"] == ["0.05"]
+    assert whole["inclination_rings"] == ["1.00"]
+    assert whole["error_inclination_rings"] == ["0.05"]
     assert tilts["defocus_rings"] == [f"{x / 1e4:.3f}" for x in result.defocus]
-    assert tilts["error_defocus_rings"] == ["0.008"] * n
+    assert tilts["error_defocus_rings"] == ["0.008", "0.008", "10.000", *["0.008"] * (n - 3)]
+    bars = " ".join(one.attributes["d"] for one in made.root.all("path", class_="bars"))
+    ends = np.array(re.findall(r"M\S+ ([\d.]+)V([\d.]+)", bars), float)
+    assert len(ends) == n  # and none leaves the frame
+    assert ends.min() >= 8
+    assert ends.max() <= 156
     assert tilts["ctf_max_resolution"] == [
         f"{x:.1f}" if np.isfinite(x) else "-" for x in result.resolution
     ]
@@ -397,6 +402,20 @@ def test_a_series_has_the_history_that_concerns_it(
     record = json.loads(next(Path("c").glob("*conversion.json")).read_text())["tomograms"]["TS_01"]
     assert f"{record['verified_points']} points" in " ".join(steps[0][1][1])
     assert "warning odd beads" in made.root.all("article")[0].text
+
+
+def test_a_history_that_is_damaged_elsewhere_is_shown_as_far_as_it_goes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion4", "p")
+    run(capsys, "select", "p", "--tn", "TS_0[12]", "-o", "a")
+    run(capsys, "select", "a", "--tn", "TS_01", "-o", "b")
+    with (here / "a/.tomoset/history.jsonl").open("a") as stream:
+        stream.write("no history\n")
+    made = write_report("b", "r.html")
+    (command,) = page("r.html").root.all("section", class_="overview")[0].all("code")[-1:]
+    assert command.text == "tomoset select a --tn TS_01 -o b"
+    assert any("a/.tomoset/history.jsonl:2" in remark for remark in made.remarks)
 
 
 def test_an_older_set_is_shown_beside(here: Path) -> None:

@@ -178,16 +178,19 @@ def _all_known(values: Array) -> bool:
 
 def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, Array]) -> Drawn:
     across = _Scale(*_padded([x], from_zero=False), _LEFT, WIDTH - _RIGHT)
-    up = _Scale(*_padded(list(values.values()), from_zero=chart.from_zero), HEIGHT - _BOTTOM, _TOP)
+    errors = {k: series.values(f"error_{k}") * _COLUMNS[k].form.scale for k in values}
+    spread = [_with_errors(v, errors[k]) for k, v in values.items()]
+    up = _Scale(*_padded(spread, from_zero=chart.from_zero), HEIGHT - _BOTTOM, _TOP)
     order = np.argsort(x, kind="stable")
     styles = {name: style for style, name in enumerate(chart.keys)}
     curves = []
     for column, y in ((_COLUMNS[k], v) for k, v in values.items()):
-        errors = series.values(f"error_{column.key}") * column.form.scale
+        e = errors[column.key]
+        ends = np.clip([y - e, y + e], *up.range)
         bars = [
-            f"M{across(a)} {up(b - e)}V{up(b + e)}"
-            for a, b, e in zip(x.tolist(), y.tolist(), errors.tolist(), strict=True)
-            if math.isfinite(b) and math.isfinite(e)
+            f"M{across(a)} {up(low)}V{up(high)}"
+            for a, low, high in zip(x.tolist(), *ends.tolist(), strict=True)
+            if math.isfinite(low)
         ]
         curves.append(
             Curve(
@@ -204,11 +207,18 @@ def _drawn(series: Series, chart: Chart, key: str, x: Array, values: dict[str, A
         x_key=key,
         curves=curves,
         x_ticks=across.ticks(6),
-        y_ticks=up.ticks(4),
+        y_ticks=up.ticks(5),
         x_range=across.range,
         y_range=up.range,
         keyed=len(chart.keys) > 1,
     )
+
+
+def _with_errors(values: Array, errors: Array) -> Array:
+    """Values as far as their usual standard deviation reaches: few large ones are cut off."""
+    known = errors[np.isfinite(errors)]
+    usual = float(np.median(known)) if len(known) else 0.0
+    return np.concatenate([values - usual, values + usual])
 
 
 def _line(x: Array, y: Array, across: _Scale, up: _Scale) -> str:

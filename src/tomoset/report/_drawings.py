@@ -117,7 +117,9 @@ def field_of_view(series: Series) -> Drawing | None:
     size = " x ".join(map(str, t.size)) + " voxels"
     if pixel is not None:
         size += f", {' x '.join(length(n * pixel) for n in t.size)}"
-    words = f"{size}. Broken line: the middle of the image at least tilt; thin line: the tilt axis."
+    words = f"{size}."
+    if seen is not None:
+        words += " Broken line: the middle of the image at least tilt; thin line: the tilt axis."
     width, height = (high - low) * unit
     return Drawing(
         title="The tomogram from above",

@@ -266,7 +266,7 @@ class Gathered:
 _LATEST = frozenset(
     {
         *("residual", "leave_out", "expected", "expected_length", "resolution"),
-        *("inclination", "error_inclination"),
+        *("inclination", "error_inclination", "inclination_rings", "error_inclination_rings"),
     }
 )
 
@@ -338,8 +338,11 @@ def _folders(steps: Sequence[Step]) -> Iterator[str]:
 
 
 def _history(path: str, remarks: list[str]) -> list[Step]:
-    try:
-        return ancestry(path)
-    except (TomosetError, OSError) as problem:
-        remarks.append(str(problem))
-        return []
+    """What was done to make a set; where that is damaged in another folder, what was done here."""
+    for of in (path, os.path.dirname(path) or "."):
+        try:
+            return ancestry(of)
+        except (TomosetError, OSError) as problem:
+            if str(problem) not in remarks:
+                remarks.append(str(problem))
+    return []

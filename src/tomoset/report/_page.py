@@ -57,6 +57,17 @@ def verbatim(text: str) -> Markup:
     return escape(printable(text))
 
 
+def minute(time: str) -> str:
+    """A time of the history, to the minute.
+
+    Examples
+    --------
+    >>> minute("2026-01-31T10:20:30.123+00:00")
+    '2026-01-31 10:20 UTC'
+    """
+    return f"{time[:16].replace('T', ' ')} UTC"
+
+
 class Pages:
     """Templates of pages.
 
@@ -83,7 +94,9 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(named=named, verbatim=verbatim, typed=shlex.join)
+        self._environment.filters.update(
+            named=named, verbatim=verbatim, typed=shlex.join, minute=minute
+        )
         self._environment.globals.update(common)
 
     def part(self, template: str, **given: Any) -> Markup:

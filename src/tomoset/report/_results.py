@@ -90,7 +90,8 @@ def _by_images(result: Any, t: Tomogram) -> Said:
         "ice_thickness": fit.thickness,
         "error_thickness": fit.thickness_error,
         "doubtful": len(result.doubtful),
-        **_inclined(fit.inclination, fit.inclination_error),
+        "inclination": float(np.hypot(*fit.inclination)),
+        "error_inclination": float(np.hypot(*fit.inclination_error)),
         **_known_to(fit.expected, t),
     }
     verdicts = ["confirmed"] * len(result.support)
@@ -99,14 +100,6 @@ def _by_images(result: Any, t: Tomogram) -> Said:
             verdicts[int(number) - 1] = f"{said}: {why}"
     tilts = {"verdict": verdicts, "support": result.support, "rival": result.rival}
     return Said(row=row, tilts={**tilts, "predicted": result.predicted})
-
-
-def _inclined(about: Sequence[float] | Array, errors: Sequence[float] | Array) -> dict[str, float]:
-    """The inclination about both axes as one angle, and its standard deviation [deg]."""
-    return {
-        "inclination": float(np.hypot(*about)),
-        "error_inclination": float(np.hypot(*errors)),
-    }
 
 
 def _by_particles(result: Any, t: Tomogram) -> Said:
@@ -139,8 +132,8 @@ def _hand(result: Any, _: Tomogram) -> Said:
         "defocus_rings": result.defocus,
         "error_defocus_rings": result.error,
     }
-    row = {"hand_log_odds": result.log_odds, "inclination": float(np.hypot(*result.inclined))}
-    return Said(row=row, tilts=tilts)
+    row = {"hand_log_odds": result.log_odds}
+    return Said(row={**row, "inclination_rings": float(np.hypot(*result.inclined))}, tilts=tilts)
 
 
 def _ctf(result: Any, _: Tomogram) -> Said:
@@ -149,7 +142,8 @@ def _ctf(result: Any, _: Tomogram) -> Said:
         "show_rings": int(result.told.sum()),
         "ctf_max_resolution": float(np.median(result.resolution)),
         "ctf_figure_of_merit": float(np.median(result.merit)),
-        **_inclined(result.inclined, result.inclined_error),
+        "inclination_rings": float(np.hypot(*result.inclined)),
+        "error_inclination_rings": float(np.hypot(*result.inclined_error)),
     }
     tilts = {
         "defocus_rings": result.defocus,

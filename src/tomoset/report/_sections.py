@@ -138,13 +138,30 @@ def _change(series: Series, _: Pictures) -> list[tuple[str, str]]:
         said.append(("cannot be compared", one.problem))
     spreads = dict(one.values)
     if one.geometry is not None:
-        spreads = {"images (px)": one.geometry.pixels, **one.geometry.values, **spreads}
+        spreads = {"images": one.geometry.pixels, **one.geometry.values, **spreads}
     said += [
-        (what.replace("_", " "), f"{short(spread.median)}, {short(spread.worst)}")
+        (_titled(what), f"{short(spread.median)}, {short(spread.worst)}")
         for what, spread in spreads.items()
     ]
-    fields = ((k.replace("_", " "), f"{a} → {b}") for k, (a, b) in one.fields.items())
-    return [*said, *fields]
+    known = {
+        k: ["not known" if x is None else str(x) for x in both] for k, both in one.fields.items()
+    }
+    return [*said, *((_titled(what), " → ".join(both)) for what, both in known.items())]
+
+
+#: Of differences, where they have one.
+_UNITS = {
+    **dict.fromkeys(("images", "shift_x", "shift_y"), "px"),
+    **dict.fromkeys(("tilt", "x_tilt", "axis", "phase_shift"), "°"),
+    **dict.fromkeys(("defocus", "astigmatism"), "Å"),
+    "b_factor": "Å²",
+    "dose": "e/Å²",
+}
+
+
+def _titled(what: str) -> str:
+    """What differs, with its unit."""
+    return what.replace("_", " ") + (f" ({_UNITS[what]})" if what in _UNITS else "")
 
 
 #: The page of a series, from above.

@@ -90,7 +90,7 @@ class SeriesTable {
   test(text) {
     const parts = text.trim().toLowerCase().split(/\s+and\s+/);
     const tests = parts.map((part) => {
-      const found = /^([\w ,-]+?)\s*(<=|>=|<|>|=)\s*(-?[\d.]+(?:e-?\d+)?)$/.exec(part);
+      const found = /^([\w ,±-]+?)\s*(<=|>=|<|>|=)\s*(-?[\d.]+(?:e-?\d+)?)$/.exec(part);
       const key = found && this.key(found[1]);
       if (!key) return null;
       const limit = +found[3];
