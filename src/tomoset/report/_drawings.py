@@ -20,7 +20,9 @@ Array = npt.NDArray[np.float64]
 
 #: Points that are drawn of one kind, at most: evenly taken.
 _MOST = 1500
-_MOST_IN_STRIP = 60
+#: Thin arrows of a drawing, and circles on each image of a strip, at most: where there is little
+#: room, and where there is enough.
+ARROWS, CIRCLES = (300, 4000), (10, 60)
 #: Nodes of the field of deformation along a side.
 _NODES = 9
 #: Width of a drawing [px of the page].
@@ -158,8 +160,18 @@ def scene(series: Series) -> str | None:
     return json.dumps(said, separators=(",", ":"))
 
 
-def residual_vectors(series: Series, behind: Picture | None) -> Drawing | None:
-    """Where beads were seen against where they should be, in the image at least tilt and in all."""
+def residual_vectors(series: Series, behind: Picture | None, most: int) -> Drawing | None:
+    """Where beads were seen against where they should be, in the image at least tilt and others.
+
+    Parameters
+    ----------
+    series : Series
+        Of which beads are known.
+    behind : Picture or None
+        The image at least tilt.
+    most : int
+        Arrows of other images: of every so many of these.
+    """
     t, off, central = series.tomogram, series.off, series.central
     if off is None or central is None or not np.isfinite(off).any() or t.image_size is None:
         return None
@@ -168,19 +180,30 @@ def residual_vectors(series: Series, behind: Picture | None) -> Drawing | None:
     frame = _Frame(t.image_size, behind)
     lengths = np.hypot(*np.moveaxis(off, -1, 0))
     factor = arrow_factor(lengths, t.image_size[0])
-    every = "".join(frame.arrows(at, one, factor, head=False) for one in off)
+    step = _step(off, most)
+    every = "".join(frame.arrows(at, one, factor, head=False) for one in off[::step])
     here = frame.arrows(at, off[central], factor)
     return frame.drawing(
         "Residuals of beads",
         f"Arrows are {number(factor)} times as long as what they stand for. Strong: the image at "
-        "least tilt; thin: all others, at the same bead.",
+        f"least tilt; thin: {_others(step)}, at the same bead.",
         [Mark("faint", every), Mark("arrow", here)],
         _key(factor, t.image_size[0], t.optics.pixel_size),
     )
 
 
-def deformation(series: Series) -> Drawing | None:
-    """The field by which an image is bent."""
+def _step(vectors: Array, most: int) -> int:
+    """Of how many images one is drawn, so that there are no more arrows than these."""
+    arrows: int = math.prod(vectors.shape[:2])
+    return max(1, -(-arrows // most))
+
+
+def _others(step: int) -> str:
+    return "all others" if step == 1 else f"one of {step} of the others"
+
+
+def deformation(series: Series, most: int) -> Drawing | None:
+    """The field by which images are bent; of others than that at least tilt, so many arrows."""
     t, central = series.tomogram, series.central
     if t.deformation is None or central is None or t.image_size is None:
         return None
@@ -190,14 +213,17 @@ def deformation(series: Series) -> Drawing | None:
         np.broadcast_to(nodes, (t.n_tilts, *nodes.shape)), image_size=t.image_size
     )
     factor = arrow_factor(np.hypot(*np.moveaxis(moved, -1, 0)), t.image_size[0])
-    frame = _Frame(t.image_size, None)
+    frame, step = _Frame(t.image_size, None), _step(moved, most)
     rms = float(np.sqrt((moved**2).sum(axis=-1).mean()))
     return frame.drawing(
         f"Deformation of images ({t.deformation.kind})",
         f"{number(rms)} px rms over all images; arrows are {number(factor)} times as long. Strong: "
-        "the image at least tilt; thin: all others.",
+        f"the image at least tilt; thin: {_others(step)}.",
         [
-            Mark("faint", "".join(frame.arrows(nodes, one, factor, head=False) for one in moved)),
+            Mark(
+                "faint",
+                "".join(frame.arrows(nodes, one, factor, head=False) for one in moved[::step]),
+            ),
             Mark("arrow", frame.arrows(nodes, moved[central], factor)),
         ],
         _key(factor, t.image_size[0], t.optics.pixel_size),
@@ -268,8 +294,8 @@ def _arrow(start: list[float], end: list[float], head: bool) -> str:
     return f"{line}M{left}L{u:.1f} {v:.1f}L{right}"
 
 
-def through_tilts(series: Series, of: Strip) -> Drawing:
-    """All tilt images, and where points of the specimen should be on them."""
+def through_tilts(series: Series, of: Strip, most: int) -> Drawing:
+    """All tilt images, and where so many points of the specimen should be on them."""
     t = series.tomogram
     angles = series.angles
     labels, marks = [], list[Mark]()
@@ -280,7 +306,7 @@ def through_tilts(series: Series, of: Strip) -> Drawing:
     for kind, points in (("bead", _points(series)), ("particle", series.particles)):
         if points is None or not len(points) or not series.aligned or marks:
             continue
-        chosen = some(points, _MOST_IN_STRIP)
+        chosen = some(points, most)
         try:
             at = t.project(chosen)
         except TomosetError:

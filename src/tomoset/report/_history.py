@@ -45,7 +45,7 @@ class History:
     """
 
     def __init__(self, steps: Sequence[Step], names: Sequence[str], results: Results) -> None:
-        self._by_record = {file_name(name): name for name in names}
+        self._names = frozenset(names)
         self._records = {folder: results.recorded(folder) for folder in {s.folder for s in steps}}
         known = [(step, self._program(step)) for step in steps]
         self._steps = [(step, program, self._meant(step, program)) for step, program in known]
@@ -89,12 +89,13 @@ class History:
 
         Names that no series has now, for example as it was renamed since, say nothing.
         """
-        patterns = list(_values("--tn", step.entry.command))
-        if program is not None and not patterns:
+        given = set(_values("--tn", step.entry.command))
+        if program is not None and not given:
             there = self._records[step.folder][program]
-            return frozenset(self._by_record[one] for one in there if one in self._by_record)
-        names = self._by_record.values()
-        return frozenset(n for n in names for p in patterns if n == p or fnmatch.fnmatchcase(n, p))
+            return frozenset(name for name in self._names if file_name(name) in there)
+        patterns = [one for one in given if any(sign in one for sign in "*?[")]
+        fits = (n for p in patterns for n in self._names if fnmatch.fnmatchcase(n, p))
+        return frozenset([*(given & self._names), *fits])
 
     def _said(self, step: Step, name: str) -> Iterator[str]:
         """What a command said of a series."""
@@ -118,7 +119,7 @@ def _by_conversion(row: Mapping[str, Any]) -> Iterator[str]:
     for text in row.get("lost", ()):
         yield f"lost: {text}"
     if row.get("verified_points"):
-        far = short(float(row.get("verified_px", 0.0)))
+        far = short(row["verified_px"])
         yield f"read back: {row['verified_points']} points within {far} px of where they were"
     for text in row.get("differs", ()):
         yield f"another than in the source: {text}"

@@ -25,7 +25,8 @@ Pixels = npt.NDArray[np.float32]
 
 #: Slices of a volume of which the picture is the mean, at most.
 _SLICES = 5
-_QUALITY = 62
+#: Of JPEG; pictures that are small anyway, as there are many, take the second.
+_QUALITY, _ROUGH, _SMALL = 62, 45, 200
 #: Tiles of a strip are this wide where there is room, and no narrower than the second [px]; a pixel
 #: of noise takes this part of a byte in a page, about.
 _TILE, _NARROW, _BYTES = 112, 28, 0.4
@@ -108,8 +109,9 @@ def jpeg(grey: Grey, quality: int = _QUALITY) -> bytes:
     return out.getvalue()
 
 
-def picture(of: Small, quality: int = _QUALITY) -> Picture:
+def picture(of: Small, quality: int | None = None) -> Picture:
     """What a page shows of an image."""
+    quality = quality or (_QUALITY if max(of.grey.shape) > _SMALL else _ROUGH)
     file = base64.b64encode(jpeg(of.grey, quality)).decode("ascii")
     height, width = of.grey.shape
     uri = Markup("data:image/jpeg;base64,") + Markup(file)

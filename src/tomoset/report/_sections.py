@@ -17,6 +17,8 @@ from tomoset.check.shown import short
 from tomoset.report._charts import CHARTS, Chart, Drawn, charts
 from tomoset.report._columns import SERIES, TILTS, known_columns, table
 from tomoset.report._drawings import (
+    ARROWS,
+    CIRCLES,
     deformation,
     field_of_view,
     residual_vectors,
@@ -51,6 +53,11 @@ class Pictures:
     slice: Picture | Missing | None
     strip: Strip | Missing | None
     large: bool
+
+    @property
+    def strip_bytes(self) -> int:
+        """What the strip takes of a page."""
+        return len(self.strip.picture.uri) if isinstance(self.strip, Strip) else 0
 
 
 def pictures(
@@ -111,12 +118,14 @@ def _charts(some: Sequence[Chart], series: Series, _: Pictures) -> list[Drawn]:
 def _fields(series: Series, shown: Pictures) -> list[Any]:
     # Where a file holds many series, the same picture is not in it twice.
     behind = shown.tilt if isinstance(shown.tilt, Picture) and shown.large else None
-    return [one for one in (residual_vectors(series, behind), deformation(series)) if one]
+    most = ARROWS[shown.large]
+    both = residual_vectors(series, behind, most), deformation(series, most)
+    return [one for one in both if one]
 
 
 def _strip(series: Series, shown: Pictures) -> Any:
     of = shown.strip
-    return through_tilts(series, of) if isinstance(of, Strip) else of
+    return through_tilts(series, of, CIRCLES[shown.large]) if isinstance(of, Strip) else of
 
 
 def _results(series: Series, _: Pictures) -> list[Found]:

@@ -27,14 +27,14 @@ from tomoset.run import VERSION
 
 #: Up to so many series all is one file; with more, each has a page beside the overview.
 ONE_FILE = 200
-#: Bytes that one file of many series may have, what a series takes of them besides its strip of all
-#: tilt images, and what a strip takes at least and at most.
-_FILE, _REST, _LEAST, _MOST = 9_400_000, 72_000, 10_000, 400_000
+#: Bytes that one file of many series may have, what a strip of all tilt images takes of them at
+#: least and at most, what the first series is taken to need besides, and a row of the table takes.
+_FILE, _LEAST, _MOST, _REST, _ROW = 9_400_000, 8_000, 400_000, 72_000, 6_000
 #: Tilt images, and bytes of them, that are read without being asked for.
 _IMAGES, _READ = 20_000, 8 << 30
 #: With more series than these pictures are smaller: of the table, and of the page of a series [px].
 _MANY = 40
-_THUMBS, _LARGE = ((_MANY, 80), (1000, 64), (10**9, 44)), (320, 160)
+_THUMBS, _LARGE = ((_MANY, 80), (1000, 64), (10**9, 44)), (320, 144)
 #: Rows of the table that are shown at once, as the script has it.
 _PAGE = 100
 #: By this a report is known as ours, in the first bytes of a page.
@@ -188,8 +188,7 @@ class _Maker:
         )
         self._thumb = next(size for most, size in _THUMBS if self._n <= most)
         self._crowded = folder is None and self._n > _MANY
-        room = _FILE // max(self._n, 1) - _REST
-        self._room = min(max(room, _LEAST), _MOST) if folder is None else _MOST
+        self._rest = _REST
 
     def overview(self) -> str:
         """The page that is opened; pages of single series are written on the way."""
@@ -202,6 +201,7 @@ class _Maker:
                 for i, series in enumerate(self._found.series(), 1):
                     shown = self._pictures(series)
                     article = self._article(series, i, shown)
+                    self._rest = _ROW + len(article) - shown.strip_bytes
                     rows.append(self._row(series, i, shown))
                     if place is None:
                         articles.append(article)
@@ -225,6 +225,12 @@ class _Maker:
             page=_PAGE,
             images=self._images,
         )
+
+    @property
+    def _room(self) -> int:
+        """Bytes that a strip may take, if the rest of a series takes what it took before."""
+        room = _FILE // max(self._n, 1) - self._rest
+        return min(max(room, _LEAST), _MOST) if self._folder is None else _MOST
 
     def _pictures(self, series: Series) -> Pictures:
         return pictures(
