@@ -34,6 +34,7 @@ from tomoset.project.metrics import series_table, tilt_table
 from tomoset.report import Options, _write, write_report
 from tomoset.report._columns import SERIES, TILTS, outlying
 from tomoset.report._page import Pages, named
+from tomoset.report._page import typed as typed_as
 from tomoset.report._paths import Shortened
 from tomoset.report._pictures import tilt_images
 from tomoset.report._sight import on_plane
@@ -435,6 +436,18 @@ def test_an_older_set_is_shown_beside(here: Path) -> None:
     assert "Before and after" in made.root.text
 
 
+def test_images_that_were_taken_out_are_compared_with_the_right_ones(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_random_project(2, "relion4", "p", series=1)
+    run(capsys, "exclude", "p", "--tn", "TS_01", "--index", "2", "-o", "q")
+    write_report("q", "r.html", Options(compare="p", images="none"))
+    tilts, left = page("r.html").table("by-tilt"), open_project("q").tomograms["TS_01"].n_tilts
+    for key in ("shift_x", "axis", "defocus"):
+        assert tilts[f"{key}_before"][:left] == tilts[key][:left]
+        assert tilts[f"{key}_before"][left:] == ["-"]
+
+
 @pytest.mark.parametrize("name", HOSTILE, ids=lambda name: name[:12])
 def test_hostile_names_are_text(here: Path, name: str) -> None:
     write_hostile([name, "TS_01"])
@@ -452,6 +465,7 @@ def test_what_no_file_can_hold_is_text_too() -> None:
     pages = Pages(Shortened())
     template = pages._environment.from_string("<p title='{{ name|verbatim }}'>{{ name|named }}</p>")
     made = Page(template.render(name="a\nb\x00'<i>\u202e"))
+    assert typed_as(["tomoset", "select", "\u202e<i>"]) == r"tomoset select '\u202e<i>'"
     assert [one.tag for one in made.everything] == ["", "p", "bdi"]
     assert made.root.text == made.root.within[0].attributes["title"] == r"a\nb\x00'<i>\u202e"
     assert named("<") == "<bdi>&lt;</bdi>"

@@ -14,7 +14,7 @@ from tomoset.check import check_reading
 from tomoset.check.overview import overview
 from tomoset.errors import TomosetError, said_of, some_of
 from tomoset.fiducials.outputs import residuals, rms
-from tomoset.formats import open_parts
+from tomoset.formats import common_tilts, open_parts
 from tomoset.model import Fiducials, Project, Tomogram
 from tomoset.model.io import StrPath
 from tomoset.model.rules import Problem
@@ -222,16 +222,27 @@ class Gathered:
             more["seen"] = np.isfinite(off[..., 0]).sum(axis=1).tolist()
         for one in found:
             more |= one.said.tilts
-        old = None if self.before is None else self.before.tomograms.get(t.name)
-        if self.before is not None and old is not None and old.n_tilts == t.n_tilts:
-            earlier = _rows_of_tilts(self.before, old)
-            more |= {
-                f"{key}_before": [row.get(key) for row in earlier[: t.n_tilts]] for key in _BEFORE
-            }
+        more |= self._earlier(t)
         for key, values in more.items():
             for row, value in zip(rows, values, strict=False):
                 row[key] = None if value != value else value  # NaN
         return rows
+
+    def _earlier(self, t: Tomogram) -> dict[str, list[Any]]:
+        """What the older set says of the same tilt images."""
+        old = None if self.before is None else self.before.tomograms.get(t.name)
+        if self.before is None or old is None:
+            return {}
+        try:
+            common = common_tilts(old, t)
+        except TomosetError:  # which is said where both are compared
+            return {}
+        rows = _rows_of_tilts(self.before, old)
+        found: dict[str, list[Any]] = {f"{key}_before": [None] * t.n_tilts for key in _BEFORE}
+        for earlier, now in zip(common.rows, common.lines, strict=True):
+            for key in _BEFORE:
+                found[f"{key}_before"][now] = rows[earlier].get(key)
+        return found
 
     def _row(
         self,

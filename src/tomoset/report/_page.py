@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,11 @@ def verbatim(text: str) -> Markup:
     return escape(printable(text))
 
 
+def typed(words: Sequence[str]) -> str:
+    """A command as a shell takes it, on one line."""
+    return printable(shlex.join(words))
+
+
 def minute(time: str) -> str:
     """A time of the history, to the minute.
 
@@ -94,9 +99,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(
-            named=named, verbatim=verbatim, typed=shlex.join, minute=minute
-        )
+        self._environment.filters.update(named=named, verbatim=verbatim, typed=typed, minute=minute)
         self._environment.globals.update(common)
 
     def part(self, template: str, **given: Any) -> Markup:

@@ -137,10 +137,11 @@ def _hand(result: Any, _: Tomogram) -> Said:
 
 
 def _ctf(result: Any, _: Tomogram) -> Said:
-    resolution = np.where(np.isfinite(result.resolution), result.resolution, np.nan)
+    seen = np.isfinite(result.resolution)
+    middle = float(np.median(result.resolution))
     row = {
         "show_rings": int(result.told.sum()),
-        "ctf_max_resolution": float(np.median(result.resolution)),
+        "ctf_max_resolution": middle if np.isfinite(middle) else None,
         "ctf_figure_of_merit": float(np.median(result.merit)),
         "inclination_rings": float(np.hypot(*result.inclined)),
         "error_inclination_rings": float(np.hypot(*result.inclined_error)),
@@ -150,7 +151,7 @@ def _ctf(result: Any, _: Tomogram) -> Said:
         "error_defocus_rings": result.defocus_error,
         "defocus_from": np.where(result.told, "its rings", "the others"),
         "rings": result.rings,
-        "ctf_max_resolution": resolution,
+        "ctf_max_resolution": np.where(seen, result.resolution, np.nan),
         "ctf_figure_of_merit": result.merit,
     }
     return Said(row=row, tilts=tilts)
