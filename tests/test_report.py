@@ -667,6 +667,14 @@ def test_volumes_of_zarr_are_said_not_to_be_shown(here: Path) -> None:
     assert "rec.zarr: Zarr is written but not read" in page("r.html").root.text
 
 
+def test_nothing_is_minus_zero() -> None:
+    assert (FORMS["degrees"](-0.001), FORMS["odds"](-0.01), FORMS["tilt"](-60.04)) == (
+        "0.00",
+        "+0.0",
+        "-60.0",
+    )
+
+
 def test_what_stands_out_is_marked() -> None:
     rng = np.random.default_rng(3)
     numbers = [*rng.normal(0, 1, 50).tolist(), 9.0, -9.0, None]

@@ -42,26 +42,26 @@ class Form:
         return format(value * self.scale, self.digits)
 
 
-#: By quantity; a range shows its ends so.
+#: By quantity; a range shows its ends so. Nothing is minus zero (``z``).
 FORMS = {
-    "angle": Form(".0f", unit="°"),
-    "tilt": Form(".1f", unit="°"),
-    "axis": Form(".1f", unit="°"),
-    "dose": Form(".0f", unit="e/Å²"),
-    "defocus": Form(".1f", 1e-4, "µm"),
-    "fine_defocus": Form(".3f", 1e-4, "µm"),
-    "pixel_size": Form(".3g", unit="Å"),
+    "angle": Form("z.0f", unit="°"),
+    "tilt": Form("z.1f", unit="°"),
+    "axis": Form("z.1f", unit="°"),
+    "dose": Form("z.0f", unit="e/Å²"),
+    "defocus": Form("z.1f", 1e-4, "µm"),
+    "fine_defocus": Form("z.3f", 1e-4, "µm"),
+    "pixel_size": Form("z.3g", unit="Å"),
     "hand": Form("+d"),
     "count": Form("d"),
-    "length_px": Form(".2f", unit="px"),
-    "length": Form(".2f", unit="Å"),
-    "resolution": Form(".1f", unit="Å"),
-    "degrees": Form(".2f", unit="°"),
-    "thickness": Form(".0f", unit="Å"),
-    "factor": Form(".4f"),
-    "scale": Form(".2f"),
-    "b_factor": Form(".0f", unit="Å²"),
-    "odds": Form("+.1f", unit="ln"),
+    "length_px": Form("z.2f", unit="px"),
+    "length": Form("z.2f", unit="Å"),
+    "resolution": Form("z.1f", unit="Å"),
+    "degrees": Form("z.2f", unit="°"),
+    "thickness": Form("z.0f", unit="Å"),
+    "factor": Form("z.4f"),
+    "scale": Form("z.2f"),
+    "b_factor": Form("z.0f", unit="Å²"),
+    "odds": Form("+z.1f", unit="ln"),
     "text": Form(""),
 }
 

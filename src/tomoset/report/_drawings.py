@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tomoset.errors import ModelError, TomosetError
 from tomoset.figures._style import arrow_factor, length, nice, number
 from tomoset.report._gather import Series
-from tomoset.report._pictures import Picture, Strip
+from tomoset.report._pictures import TILE, Picture, Strip
 from tomoset.report._sight import on_plane
 
 Array = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 _MOST = 1500
 #: Thin arrows of a drawing, and circles on each image of a strip, at most: where there is little
 #: room, and where there is enough.
-ARROWS, CIRCLES = (300, 4000), (10, 60)
+ARROWS, CIRCLES = (200, 4000), (10, 60)
 #: Nodes of the field of deformation along a side.
 _NODES = 9
 #: Width of a drawing [px of the page].
@@ -51,6 +51,8 @@ class Drawing:
         From behind to the front.
     picture : Picture, optional
         Behind them.
+    zoom : float
+        Units of the drawing for a pixel of that.
     labels : list of (float, float, str)
         Where words stand, and which.
     wide : bool
@@ -63,6 +65,7 @@ class Drawing:
     height: float
     marks: list[Mark]
     picture: Picture | None = None
+    zoom: float = 1.0
     labels: list[tuple[float, float, str]]
     wide: bool = False
 
@@ -299,9 +302,10 @@ def through_tilts(series: Series, of: Strip, most: int) -> Drawing:
     t = series.tomogram
     angles = series.angles
     labels, marks = [], list[Mark]()
+    zoom = TILE / max(of.tile)
     for (x, y), i in zip(of.corners, of.order, strict=True):
         if angles is not None:
-            labels.append((x + 2.0, y + 9.0, f"{angles[i]:.0f}"))
+            labels.append((x * zoom + 2.0, y * zoom + 9.0, f"{angles[i]:.0f}"))
     words = "In the order of tilt angles."
     for kind, points in (("bead", _points(series)), ("particle", series.particles)):
         if points is None or not len(points) or not series.aligned or marks:
@@ -311,21 +315,22 @@ def through_tilts(series: Series, of: Strip, most: int) -> Drawing:
             at = t.project(chosen)
         except TomosetError:
             continue
-        marks.append(Mark(f"ring {kind}", _in_tiles(at, of)))
+        marks.append(Mark(f"ring {kind}", _in_tiles(at, of, zoom)))
         words += f" Circles: where {len(chosen)} of {len(points)} {kind}s should be."
     return Drawing(
         title="All tilt images",
         words=words,
-        width=of.picture.width,
-        height=of.picture.height,
+        width=round(of.picture.width * zoom, 1),
+        height=round(of.picture.height * zoom, 1),
         marks=marks,
         picture=of.picture,
+        zoom=zoom,
         labels=labels,
         wide=True,
     )
 
 
-def _in_tiles(at: Array, of: Strip) -> str:
+def _in_tiles(at: Array, of: Strip, zoom: float) -> str:
     """A path through points in the tiles that show them; marks of the page are drawn at each."""
     width, height = of.tile
     placed = []
@@ -333,7 +338,7 @@ def _in_tiles(at: Array, of: Strip) -> str:
         place = (at[i] + 0.5) / of.picture.factor
         inside = ((place >= 0) & (place <= [width, height])).all(axis=1)
         placed.append(place[inside] * [1, -1] + [0, height] + corner)
-    return polygon(np.concatenate(placed), close=False)
+    return polygon(np.concatenate(placed) * zoom, close=False)
 
 
 def polygon(points: Array, *, close: bool = True) -> str:

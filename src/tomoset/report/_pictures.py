@@ -29,7 +29,7 @@ _SLICES = 5
 _QUALITY, _ROUGH, _SMALL = 62, 45, 200
 #: Tiles of a strip are this wide where there is room, and no narrower than the second [px]; a pixel
 #: of noise takes this part of a byte in a page, about.
-_TILE, _NARROW, _BYTES = 112, 28, 0.4
+TILE, _NARROW, _BYTES = 112, 28, 0.4
 _COLUMNS = 14
 
 
@@ -218,7 +218,7 @@ class Strip:
 def strip(t: Tomogram, order: Sequence[int], room: int) -> Strip | Missing:
     """All tilt images, in this order, in no more bytes of a page than there is room."""
     fits = math.sqrt(room / (len(order) * _BYTES))
-    largest = min(max(round(fits), _NARROW), _TILE)
+    largest = min(max(round(fits), _NARROW), TILE)
     try:
         tiles = list(tilt_images(t, order, largest))
     except (TomosetError, OSError, ValueError) as problem:
