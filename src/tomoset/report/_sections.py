@@ -31,6 +31,14 @@ from tomoset.report._results import Found
 
 #: From here on a picture is large [px].
 _LARGE = 300
+#: Of differences between two sets, where they have one.
+_UNITS = {
+    **dict.fromkeys(("images", "shift_x", "shift_y"), "px"),
+    **dict.fromkeys(("tilt", "x_tilt", "axis", "phase_shift"), "°"),
+    **dict.fromkeys(("defocus", "astigmatism"), "Å"),
+    "b_factor": "Å²",
+    "dose": "e/Å²",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,16 +164,6 @@ def _change(series: Series, _: Pictures) -> list[tuple[str, str]]:
         k: ["not known" if x is None else str(x) for x in both] for k, both in one.fields.items()
     }
     return [*said, *((_titled(what), " → ".join(both)) for what, both in known.items())]
-
-
-#: Of differences, where they have one.
-_UNITS = {
-    **dict.fromkeys(("images", "shift_x", "shift_y"), "px"),
-    **dict.fromkeys(("tilt", "x_tilt", "axis", "phase_shift"), "°"),
-    **dict.fromkeys(("defocus", "astigmatism"), "Å"),
-    "b_factor": "Å²",
-    "dose": "e/Å²",
-}
 
 
 def _titled(what: str) -> str:
