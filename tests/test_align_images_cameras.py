@@ -73,14 +73,14 @@ def test_rows_are_how_far_windows_move_on_the_plane(slope: tuple[float, float]) 
     np.testing.assert_allclose(of.by_cameras(values), of.displacements(flat))
 
 
-def blank_terms(n: int, log_likelihood: float = -3.0) -> Terms:
+def blank_terms(n: int) -> Terms:
     windows = len(MIDDLES)
     rng = np.random.default_rng(6)
     root = rng.normal(size=(windows, 2 * n, 2 * n))
     information = (root @ root.transpose(0, 2, 1)).reshape(windows, n, 2, n, 2)
     nothing = np.zeros((windows, n, 1))
     return Terms(
-        log_likelihood=log_likelihood,
+        by_window=np.full(windows, -3.0 / windows),
         gradient=rng.normal(size=(windows, n, 2)),
         information=information,
         residual=nothing.astype(np.complex64),
@@ -159,6 +159,7 @@ def state(start: np.ndarray, thick: float = THICK) -> State:
         scatter=SCATTER,
         plane=Plane(centre=CENTRE),
         slab=Slab(thickness=thick),
+        thicker=np.ones(len(Windows.over((EDGE, EDGE), EDGE // 2).first)),
     )
 
 
@@ -218,6 +219,32 @@ def test_the_thickness_is_found_from_far(bettered: Bettered, start: float) -> No
     found = thickness(there, 0.2, 1, Search.FAR)
     assert found.slab.thickness == pytest.approx(THICK, rel=0.15)
     assert 0 < found.error < 0.2
+
+
+def test_parts_of_a_specimen_may_be_thicker() -> None:
+    """Of a field of which one half is three times as thick as the other."""
+    truth = tilted(TILTS, 0.0, CENTRE, EDGE)
+    x = np.arange(EDGE) < EDGE / 2
+    thin, thick = (slab_images(truth, EDGE, t, CENTRE, seed) for t, seed in ((9.0, 3), (27.0, 4)))
+    images = np.where(x[:, None], thin, thick)
+    images += np.random.default_rng(9).normal(0, 0.5, images.shape).astype(np.float32)
+    smooth = [scipy.ndimage.spline_filter(image, 3, output=np.float32) for image in images]
+    windows = Windows.over((EDGE, EDGE), EDGE // 2)
+    made = Aligning(
+        images=np.stack(smooth),
+        valid=np.ones_like(images),
+        windows=windows,
+        lowest=3 / windows.size,
+        threads=1,
+    )
+    there = better(made, state(truth, 16.0), 0.2)
+    found = thickness(there, 0.2, 1, Search.FAR)
+    again = replace(there.state, slab=found.slab, thicker=found.thicker)
+    found = thickness(replace(there, state=again), 0.2, 1, Search.NEAR)
+    y = windows.middles[:, 1]
+    low, high = (np.median(found.thicker[y * sign > 5]) for sign in (-1, 1))
+    assert low * found.slab.thickness == pytest.approx(9.0, rel=0.35)
+    assert high * found.slab.thickness == pytest.approx(27.0, rel=0.35)
 
 
 def test_a_thickness_that_is_known_stays(bettered: Bettered) -> None:

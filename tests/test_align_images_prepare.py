@@ -9,7 +9,8 @@ import pytest
 import scipy.ndimage
 
 from tests.builders.slab_images import Stack
-from tomoset.align.images.prepare import Prepared, prepare, without_fixed
+from tomoset.align.images.prepare import Prepared, prepare, undeformed, without_fixed
+from tomoset.model import Deformation
 
 N, EDGE = 15, 96
 TILTS = np.linspace(-56.0, 56.0, N)
@@ -169,3 +170,27 @@ def test_what_the_specimen_shows_along_its_axis_is_not_of_the_camera() -> None:
     found = without_fixed(striped, TILTS)
     taken = (striped.images - found.images)[plain.used]
     assert taken.std() < 0.1
+
+
+def test_a_deformation_that_is_known_is_undone() -> None:
+    """Images show at p + d(p) what belongs at p; here of waves, at half the pixels."""
+    rng = np.random.default_rng(4)
+    size, (height, width) = (2 * EDGE, EDGE), (EDGE // 2, EDGE)
+    bent = Deformation(kind="spline", grid=(3, 3), coefficients=rng.normal(0, 2, (N, 72)))
+    y, x = np.mgrid[:height, :width] * 2.0
+    grid = np.stack([x.ravel(), y.ravel()], axis=1)
+
+    def shows(points: np.ndarray) -> np.ndarray:
+        seen = np.sin(points[..., 0] / 9) * np.cos(points[..., 1] / 7)
+        return seen.reshape(N, height, width).astype(np.float32)
+
+    flat = shows(np.tile(grid, (N, 1, 1)))
+    images = shows(bent.undo(np.tile(grid, (N, 1, 1)), image_size=size))
+    assert np.abs(images - flat).max() > 0.3
+    prepared = Prepared(images=images, valid=np.ones_like(images), binning=2.0, unused={2: "dark"})
+    found = undeformed(prepared, bent, size)
+    used, inner = found.used, (slice(None), slice(9, -9), slice(9, -9))
+    np.testing.assert_allclose(found.images[used][inner], flat[used][inner], atol=0.01)
+    assert found.valid[used][inner].all()
+    # What an image does not show is not made up.
+    assert not found.valid[used].all()

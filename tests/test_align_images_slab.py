@@ -21,7 +21,7 @@ from tomoset.align.images.slab import (
 TILTS = np.deg2rad([-50.0, -30.0, -12.0, 0.0, 9.0, 27.0, 45.0])
 
 
-def model(n_k: int = 30, **changes: object) -> Model:
+def model(n_k: int = 30, n_windows: int = 4, **changes: object) -> Model:
     """Images tilted about y, and a little about x; frequencies of half the plane."""
     rng = np.random.default_rng(3)
     n = len(TILTS)
@@ -31,6 +31,8 @@ def model(n_k: int = 30, **changes: object) -> Model:
         "k": k,
         "parallax": np.column_stack([np.tan(TILTS), 0.05 * np.arange(n)]),
         "coherent": rng.uniform(0.3, 0.9, (n, n_k)),
+        "level": np.ones(n_windows),
+        "thicker": np.ones(n_windows),
         "band": np.ones((n, n_k), bool),
         "slab": Slab(thickness=20.0, surface=0.2, rough=0.05),
         "independent": 0.4,
@@ -38,15 +40,15 @@ def model(n_k: int = 30, **changes: object) -> Model:
     return Model(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def covariance(of: Model, q: int) -> np.ndarray:
+def covariance(of: Model, q: int, w: int = 0) -> np.ndarray:
     """As the module says, with the integrals over depth in place of their formulas."""
-    x = of.slab.thickness * (of.parallax[:, None] - of.parallax) @ of.k[q]
+    x = of.slab.thickness * of.thicker[w] * (of.parallax[:, None] - of.parallax) @ of.k[q]
     z = (np.arange(400) + 0.5) / 400 - 0.5
     inside = np.cos(2 * np.pi * x[..., None] * z).mean(axis=-1)
     surface = np.cos(2 * np.pi * x[..., None] * np.array([-0.5, 0.5])).mean(axis=-1)
     p = (1 - of.slab.surface) * inside + of.slab.surface * surface
     p *= np.exp(-0.5 * (2 * np.pi * of.slab.rough * x) ** 2)
-    c = of.coherent[:, q]
+    c = of.within(of.level[w])[:, q]
     return np.outer(c, c) * p + np.diag(1 - c**2)
 
 
@@ -67,7 +69,7 @@ def likelihood(of: Model, spectra: np.ndarray, used: np.ndarray) -> float:
         for q in range(len(of.k)):
             at = np.flatnonzero(used[w] & of.band[:, q])
             if len(at) > 1:
-                C, V = covariance(of, q)[np.ix_(at, at)], spectra[w, at, q]
+                C, V = covariance(of, q, w)[np.ix_(at, at)], spectra[w, at, q]
                 quad = np.real(V.conj() @ np.linalg.solve(C, V))
                 total -= (FREEDOM + len(at)) * np.log1p(quad / FREEDOM)
                 total -= np.linalg.slogdet(C)[1]
@@ -77,7 +79,11 @@ def likelihood(of: Model, spectra: np.ndarray, used: np.ndarray) -> float:
 def some() -> tuple[Model, np.ndarray, np.ndarray]:
     """A model of which images miss windows and frequencies, and spectra."""
     rng = np.random.default_rng(8)
-    of = model(band=rng.random((len(TILTS), 30)) > 0.2)
+    of = model(
+        band=rng.random((len(TILTS), 30)) > 0.2,
+        level=np.array([1.0, 2.0, 0.5, 2.0]),
+        thicker=np.array([1.4, 1.0, 1.4, 0.7]),
+    )
     of.band[1:, 4] = False
     used = np.ones((4, len(TILTS)), bool)
     used[1, 2] = used[3, 2] = used[2, 1:] = False
@@ -130,7 +136,7 @@ def test_content_that_is_moved_is_moved_back() -> None:
 
 def test_information_is_the_expected_square_of_the_gradient() -> None:
     n_windows, n_images = 6000, len(TILTS)
-    of = model(8, independent=1.0)
+    of = model(8, n_windows, independent=1.0)
     strength = np.random.default_rng(2).gamma(FREEDOM, 1 / FREEDOM, (n_windows, 1, 8))
     spectra = (drawn(of, n_windows) / np.sqrt(strength)).astype(np.complex64)
     used = np.ones((n_windows, n_images), bool)

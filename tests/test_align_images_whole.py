@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from tests.builders.slab_images import Stack, series, slab_images, tilted
 from tomoset.align import AlignmentError
 from tomoset.align.images.align import align
 from tomoset.align.images.result import UNKNOWN, ImageFit, ImageOptions
 from tomoset.errors import AssumptionWarning, ModelError
-from tomoset.model import Optics, Tomogram
+from tomoset.model import Deformation, Optics, Tomogram
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -110,6 +111,30 @@ def test_the_order_of_the_table_does_not_matter(
     np.testing.assert_allclose(other.projections, fit.projections[taken], atol=0.02)
     np.testing.assert_allclose(other.support, fit.support[taken], rtol=0.02)
     assert dict(other.unused) == {int(np.flatnonzero(taken == 7)[0]): "blank"}
+
+
+def test_a_deformation_of_the_images_is_taken_into_account(
+    random_matter: tuple[np.ndarray, np.ndarray, ImageFit],
+) -> None:
+    images, _, fit = random_matter
+    bent = Deformation(
+        kind="spline", grid=(2, 2), coefficients=np.random.default_rng(3).normal(0, 1, (N, 32))
+    )
+    x, y = bent.field((EDGE, EDGE), (1.0, 1.0), image_size=(EDGE, EDGE)).swapaxes(0, 1)
+    grid = np.stack(np.meshgrid(np.arange(EDGE), np.arange(EDGE)), axis=-1).reshape(1, -1, 2)
+    back = bent.undo(np.tile(grid, (N, 1, 1)), image_size=(EDGE, EDGE)).reshape(N, EDGE, EDGE, 2)
+    shown = [
+        scipy.ndimage.map_coordinates(image, at.transpose(2, 0, 1)[::-1], order=3, mode="nearest")
+        for image, at in zip(images, back, strict=True)
+    ]
+    assert np.hypot(x, y).max() > 2.5
+    known = ImageOptions(thickness=10 * THICK)
+    start = series(tilted(TILTS, 20.0, CENTRE, EDGE), EDGE, DEPTH, 10.0)
+    stack = Stack(np.array(shown, np.float32))
+    found = align(replace(start, deformation=bent), stack, known)
+    points = CENTRE + np.random.default_rng(1).uniform(-1, 1, (40, 3)) * [35, 35, THICK / 2]
+    used = np.arange(N) != 7
+    assert np.median(judge(fit.projections, found.projections, points, used).projection) < 0.2
 
 
 def test_tiny_images_are_refused() -> None:

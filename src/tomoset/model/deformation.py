@@ -83,6 +83,34 @@ class Deformation:
         moved = [basis.displacement(c, at) for c, at in zip(self.coefficients, p, strict=True)]
         return np.array(moved).reshape(p.shape)
 
+    def field(
+        self, shape: tuple[int, int], factors: npt.ArrayLike, *, image_size: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        """Displacements at all pixels of images that are smaller.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width of the smaller images [their px].
+        factors : (2,) array
+            Pixels of a tilt image in one of theirs, along x and y; the first ones coincide.
+        image_size : (int, int)
+            Width and height of the tilt images [px].
+
+        Returns
+        -------
+        (n_tilts, 2, height, width) float32 array
+            Along x and y [px of the smaller images].
+        """
+        basis, (height, width) = self.basis(image_size), shape
+        by_image = np.swapaxes(basis.matrix(self.coefficients), 1, 2)
+        found = np.empty((len(self.coefficients), 2, height, width), dtype=np.float32)
+        scale = np.asarray(factors, dtype=np.float64)
+        for y in range(height):  # row by row: the functions need much memory for each point
+            points = np.stack([np.arange(width), np.full(width, y)], axis=1) * scale
+            found[:, :, y] = np.swapaxes(basis.values(points) @ by_image / scale, 1, 2)
+        return found
+
     def undo(
         self, points: npt.ArrayLike, *, image_size: tuple[int, int], tolerance: float = 1e-9
     ) -> Array:

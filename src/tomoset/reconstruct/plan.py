@@ -165,17 +165,10 @@ class Plan:
     @cached_property
     def _displacements(self) -> npt.NDArray[np.float32] | None:
         """The tomogram's 2D deformation on the smaller images: (n, 2, y, x) [their px]."""
-        deformation, n = self.tomogram.deformation, self.tomogram.n_tilts
+        deformation, (width, height) = self.tomogram.deformation, self.image_size
         if deformation is None:
             return None
-        (width, height), factors = self.image_size, self._factors
-        basis = deformation.basis(self.cropping.size)
-        by_image = np.swapaxes(basis.matrix(deformation.coefficients), 1, 2)
-        displaced = np.empty((n, 2, height, width), dtype=np.float32)
-        for y in range(height):  # row by row: the functions need much memory for each point
-            points = np.stack([np.arange(width), np.full(width, y)], axis=1) * factors
-            displaced[:, :, y] = np.swapaxes(basis.values(points) @ by_image / factors, 1, 2)
-        return displaced
+        return deformation.field((height, width), self._factors, image_size=self.cropping.size)
 
     def ctf(self, i: int, depth: float) -> Ctf:
         """The CTF of image i at a depth along the beam from the table's own [Å]."""

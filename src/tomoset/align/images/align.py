@@ -13,7 +13,7 @@ from tomoset.align.images.certainty import certainty
 from tomoset.align.images.fit import Aligning, Bettered, State, better
 from tomoset.align.images.outcome import Outcome
 from tomoset.align.images.plane import Plane
-from tomoset.align.images.prepare import Images, Prepared, prepare, without_fixed
+from tomoset.align.images.prepare import Images, Prepared, prepare, undeformed, without_fixed
 from tomoset.align.images.result import UNKNOWN, ImageFit, ImageOptions
 from tomoset.align.images.slab import Slab
 from tomoset.align.images.start import (
@@ -38,9 +38,10 @@ Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 #: Bands, one after the other: highest frequencies in the images [cycles per working px], each for
-#: so many rounds at most, or until windows move by less than a part of the shortest wave.
-BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 2), (0.25, 2))
-_SETTLED = 0.02
+#: so many rounds at most, or until windows move by less than a part of the shortest wave, and the
+#: thickness changes by less than that part.
+BANDS = ((0.06, 4), (0.1, 4), (0.15, 4), (0.25, 4))
+_SETTLED, _ALIKE = 0.02, 0.01
 #: Waves of a window, at least; bands that hold fewer than twice as many are left out.
 _LOWEST = 2.5
 #: The smallest windows that the last band fits in [working px].
@@ -138,6 +139,8 @@ class _Series:
                 "show anything; the others are dark, blank or blocked"
             )
         prepared = without_fixed(prepared, tomogram.tilt_angles)
+        if tomogram.deformation is not None:
+            prepared = undeformed(prepared, tomogram.deformation, images.size)
         return cls(
             tomogram=tomogram,
             projections=tomogram.need_projections(),
@@ -166,8 +169,8 @@ class _Series:
 
     def aligned(self) -> ImageFit:
         """Align it."""
-        state = self._start()
         aligning = self._aligning()
+        state = self._start(len(aligning.windows.first))
         bettered, slab = self._fit(aligning, state)
         sure, seen = certainty(bettered, self.threads), predict(bettered)
         outcome = Outcome(
@@ -181,7 +184,7 @@ class _Series:
         )
         return outcome.fit()
 
-    def _start(self) -> State:
+    def _start(self, windows: int) -> State:
         """The axis, the pre-tilt, and a place for every image."""
         doing("comparing images that are near in tilt")
         used, size = self.used, self.tomogram.need_size()
@@ -207,6 +210,7 @@ class _Series:
             scatter=SCATTER,
             plane=plane,
             slab=Slab(thickness=thick),
+            thicker=np.ones(windows),
         )
 
     def _say_axis(self, by: float) -> None:
@@ -250,7 +254,7 @@ class _Series:
     def _fit(self, aligning: Aligning, state: State) -> tuple[Bettered, Thickness]:
         known = self.options.thickness is not None
         search = Search.KNOWN if known else Search.FAR
-        slab = Thickness(slab=state.slab, error=0.0)
+        slab = Thickness(slab=state.slab, thicker=state.thicker, error=0.0)
         for band, rounds in BANDS:
             if band < 2 * aligning.lowest:
                 continue
@@ -261,11 +265,12 @@ class _Series:
                     state = _relocated(bettered)
                 else:
                     state = bettered.state
-                if bettered.moved < _SETTLED / band:
+                slab = thickness(bettered, band, self.threads, search)
+                changed = abs(np.log(slab.slab.thickness / state.slab.thickness))
+                state = replace(state, slab=slab.slab, thicker=slab.thicker)
+                search = Search.KNOWN if known else Search.NEAR
+                if bettered.moved < _SETTLED / band and changed < _ALIKE:
                     break
-            slab = thickness(bettered, band, self.threads, search)
-            state = replace(state, slab=slab.slab)
-            search = Search.KNOWN if known else Search.NEAR
         return bettered, slab
 
 

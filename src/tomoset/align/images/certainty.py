@@ -55,9 +55,10 @@ def certainty(bettered: Bettered, threads: int) -> Certainty:
     covariance = inverse(numbers.information(rough))
     n, count = numbers.n, len(FREE)
     images = np.arange(count * n).reshape(n, count)
+    shifts = images[:, :2].ravel()
     by_shift = bettered.state.projections[:, :2, :3].reshape(-1, 3)
-    free = _without(covariance, images[:, :2].ravel(), by_shift)
-    inflation = _inflation(bettered, free, images[:, :2].ravel())
+    free = _without(covariance, shifts, by_shift)
+    inflation = _inflation(bettered, _without(bettered.covariance, shifts, by_shift), shifts)
     deviations = np.sqrt(np.maximum(free.diagonal(), 0)) * inflation
     mean = np.zeros(len(free))
     mean[images[:, 2]] = 1 / n
@@ -84,7 +85,7 @@ def _inflation(bettered: Bettered, free: Array, shifts: npt.NDArray[np.int64]) -
     """By how much windows contradict each other more than the likelihood says, at least 1.
 
     What each window alone wants (the sandwich estimate) is far too few for single numbers, but
-    enough for all together; the median, as a window may hold what moves or has no depth.
+    enough for all together. `free` is by the likelihood of which windows want the most.
     """
     by_window = np.einsum(
         "wnap,wna->wp", bettered.numbers.rows, bettered.terms.gradient, optimize=True
@@ -94,7 +95,7 @@ def _inflation(bettered: Bettered, free: Array, shifts: npt.NDArray[np.int64]) -
     said = free.diagonal()[shifts].sum() / number
     if not said > 0:
         return 1.0
-    return float(np.sqrt(max(np.median(wanted) / said * number / max(number - 1, 1), 1.0)))
+    return float(np.sqrt(max(np.mean(wanted) / said * number / max(number - 1, 1), 1.0)))
 
 
 def _of_windows(bettered: Bettered, covariance: Array) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.images.cameras import Numbers
-from tomoset.align.images.coherent import Whitened, whiten
+from tomoset.align.images.coherent import Whitened, shares, whiten
 from tomoset.align.images.plane import Plane, mapped
 from tomoset.align.images.slab import Model, Slab, Terms, displaced, terms
 from tomoset.align.images.windows import Seen, Windows, transformed
@@ -59,6 +59,8 @@ class State:
     plane : Plane
         The middle of the specimen.
     slab : Slab
+    thicker : (W,) array
+        Factor by which it is thicker in each window.
     """
 
     projections: Array
@@ -66,6 +68,7 @@ class State:
     scatter: Array
     plane: Plane
     slab: Slab
+    thicker: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,14 +137,17 @@ def look(series: Aligning, state: State, highest: float) -> Looked:
 
 def _looked(seen: Seen, frequencies: Array, state: State, limits: tuple[float, float]) -> Looked:
     parallax = state.plane.parallax(state.projections)
-    white = whiten(seen, frequencies, parallax, state.slab, limits)
+    white = whiten(seen, frequencies, limits)
+    share = shares(white, parallax, state.slab, state.thicker, highest=limits[1])
     model = Model(
         k=seen.k,
         parallax=parallax,
-        coherent=white.coherent,
+        coherent=share.coherent,
+        level=share.level,
+        thicker=state.thicker,
         band=white.band,
         slab=state.slab,
-        independent=seen.windows.independent,
+        independent=white.independent,
     )
     return Looked(seen=seen, frequencies=frequencies, whitened=white, model=model)
 

@@ -221,7 +221,7 @@ def _mean_direction(degrees: Array) -> float:
 
 def _signal(bettered: Bettered) -> float:
     """Ratio of signal to noise, of all of the band."""
-    white = bettered.looked.whitened
-    share = (white.coherent**2 * white.power * white.band).sum(axis=1)
-    noise = ((1 - white.coherent**2) * white.power * white.band).sum(axis=1)
+    white, coherent = bettered.looked.whitened, bettered.looked.model.coherent
+    share = (coherent**2 * white.power * white.band).sum(axis=1)
+    noise = ((1 - coherent**2) * white.power * white.band).sum(axis=1)
     return float(np.median(share / np.maximum(noise, 1e-30)))

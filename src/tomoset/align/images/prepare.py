@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tomoset.images.device import open_device
 from tomoset.images.fourier import Cropping
+from tomoset.model import Deformation
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]
@@ -265,6 +266,33 @@ def without_fixed(prepared: Prepared, tilts: Array) -> Prepared:
     changed = prepared.images.copy()
     changed[used] = (images - fixed) * (prepared.valid[used] > 0)
     return replace(prepared, images=changed)
+
+
+def undeformed(prepared: Prepared, deformation: Deformation, size: tuple[int, int]) -> Prepared:
+    """Images as projections alone have them, without a 2D deformation that is known.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    deformation : Deformation
+        Of the tilt images.
+    size : (int, int)
+        Their width and height [px].
+    """
+    import scipy.ndimage
+
+    shape = prepared.images.shape[1:]
+    height, width = shape
+    factors = (size[0] / width, size[1] / height)
+    x, y = deformation.field((height, width), factors, image_size=size).swapaxes(0, 1)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    images, valid = np.zeros_like(prepared.images), np.zeros_like(prepared.valid)
+    for i in prepared.used:
+        at = (rows + y[i], columns + x[i])
+        images[i] = scipy.ndimage.map_coordinates(prepared.images[i], at, order=3)
+        shown = scipy.ndimage.map_coordinates(prepared.valid[i], at, order=1, cval=0)
+        valid[i] = shown > 0.999
+    return replace(prepared, images=images * valid, valid=valid)
 
 
 def _polar(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

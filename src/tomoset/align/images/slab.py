@@ -14,7 +14,7 @@ strong the specimen is at a frequency of a window is not known beforehand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ Spectra = npt.NDArray[np.complex64]
 
 #: Degrees of freedom of the likelihood: few, as powers differ much from window to window.
 FREEDOM = 4.0
+#: The specimen's share is not taken to be more: windows cut off its edges differently.
+MOST = 0.9
 
 
 def coherence(x: npt.ArrayLike, surface: float = 0.0, rough: float = 0.0) -> Array:
@@ -67,6 +69,10 @@ class Slab:
     surface: float = 0.0
     rough: float = 0.0
 
+    def times(self, factor: float) -> Slab:
+        """One so many times as thick."""
+        return replace(self, thickness=self.thickness * float(factor))
+
     def coherence(self, depths: npt.ArrayLike) -> Array:
         """Of images that see depth frequencies so far apart [cycles per px]."""
         at = self.thickness * np.asarray(depths, dtype=np.float64)
@@ -85,6 +91,10 @@ class Model:
         a_i: displacement in the plane of what lies 1 px above it.
     coherent : (n, K) array
         c: the root of the specimen's share in the power of each image.
+    level : (W,) array
+        By how much that share is larger in each window, up to `MOST`.
+    thicker : (W,) array
+        Factor by which the specimen is thicker there.
     band : (n, K) bool array
         Where images say something.
     slab : Slab
@@ -96,9 +106,15 @@ class Model:
     k: Array
     parallax: Array
     coherent: Array
+    level: Array
+    thicker: Array
     band: npt.NDArray[np.bool_]
     slab: Slab
     independent: float
+
+    def within(self, level: Array) -> Array:
+        """Roots of the share in a window of this level: as `coherent`."""
+        return np.asarray(np.sqrt(np.minimum(level * self.coherent**2, MOST)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +123,8 @@ class Terms:
 
     Parameters
     ----------
-    log_likelihood : float
+    by_window : (W,) array
+        The log-likelihood of each window.
     gradient : (W, n, 2) array
         By the displacement of each image in each window [1/px].
     information : (W, n, 2, n, 2) array
@@ -115,23 +132,31 @@ class Terms:
     residual : (W, n, K) complex array
         C^-1 V.
     precision : (W, n, K) array
-        Diagonal of C^-1: V - residual / precision is what the other images predict.
+        Diagonal of C^-1: V - residual / precision is what the other images predict. Of no
+        frequency if the information was not asked for.
     weights : (W, K) array
         Of frequencies: low where the model does not hold.
     """
 
-    log_likelihood: float
+    by_window: Array
     gradient: Array
     information: Array
     residual: Spectra
     precision: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
 
+    @property
+    def log_likelihood(self) -> float:
+        """Of all windows."""
+        return float(self.by_window.sum())
+
 
 def displaced(spectra: Spectra, k: Array, by: Array) -> Spectra:
     """Spectra of images whose content is moved back by displacements, (n, 2) or (W, n, 2) [px]."""
-    phase = np.exp((2j * np.pi) * (by @ k.T)).astype(np.complex64)
-    return np.asarray(spectra * phase)
+    from tomoset.align.images import _kernels
+
+    by = np.ascontiguousarray(np.broadcast_to(by, (*spectra.shape[:2], 2)))
+    return np.asarray(_kernels.displace(np.ascontiguousarray(spectra), k, by))
 
 
 def terms(
@@ -156,24 +181,29 @@ def terms(
     """
     from tomoset.align.images import _kernels
 
-    patterns, which = np.unique(used, axis=0, return_inverse=True)
-    along = np.ascontiguousarray(model.k @ model.parallax.T)
-    shape = np.array([model.slab.thickness, model.slab.surface, model.slab.rough])
-    which = which.reshape(-1)
+    # Windows of which the same images show something, as much and as deep, have one covariance.
+    kinds, which = np.unique(
+        np.column_stack([model.thicker, model.level, used]), axis=0, return_inverse=True
+    )
+    along = (model.parallax @ model.k.T).astype(np.float32)
+    slab, which = model.slab, which.reshape(-1)
+    shapes = [[slab.times(factor).thickness, slab.surface, slab.rough] for factor in kinds[:, 0]]
     U, quad, count, log_det, precision, parts = _kernels.solve(
         np.ascontiguousarray(spectra),
-        patterns,
+        kinds[:, 2:] > 0,
         which,
         model.band,
         along,
-        model.coherent.astype(np.float32),
-        shape,
+        np.array([model.within(level) for level in kinds[:, 1]], np.float32),
+        np.array(shapes, np.float32),
         model.k,
         FREEDOM,
         informed,
         threads,
     )
-    solved = _Solved(U, quad, count[which], log_det[which], precision[which], parts.sum(axis=0))
+    n = len(model.parallax)
+    information = parts.sum(axis=0).transpose(2, 0, 1).reshape(-1, 3, n, n)
+    solved = _Solved(U, quad, count[which], log_det[which], precision[which], information)
     return _terms(model, spectra, solved)
 
 
@@ -195,16 +225,19 @@ class _Solved:
 def _terms(model: Model, spectra: Spectra, solved: _Solved) -> Terms:
     m, quad = solved.count, solved.quad
     weights = (FREEDOM + m) / (FREEDOM + quad)
-    likelihood = ((FREEDOM + m) * np.log1p(quad / FREEDOM) + solved.log_det)[m > 0]
+    likelihood = ((FREEDOM + m) * np.log1p(quad / FREEDOM) + solved.log_det) * (m > 0)
     slope = 2 * np.real(np.conj(2j * np.pi * spectra) * solved.residual) * weights[:, None]
     gradient = -model.independent * (slope.astype(np.float64) @ model.k)
-    both = solved.information + np.swapaxes(np.tril(solved.information, -1), 2, 3)
+    below = np.tril(solved.information, -1)
+    both = below + np.swapaxes(below, 2, 3)
+    # A displacement of all images alike is not seen: of C and its inverse, rows sum to 1.
     n = len(model.parallax)
+    both[..., range(n), range(n)] = -both.sum(axis=3)
     information = np.empty((len(spectra), n, 2, n, 2))
     for a, b, part in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
         information[:, :, a, :, b] = both[:, part]
     return Terms(
-        log_likelihood=-model.independent * float(likelihood.sum(dtype=np.float64)),
+        by_window=-model.independent * likelihood.sum(axis=1, dtype=np.float64),
         gradient=gradient,
         information=information * (2 * (2 * np.pi) ** 2 * model.independent),
         residual=solved.residual,
@@ -220,13 +253,14 @@ def terms_slowly(model: Model, spectra: Spectra, used: npt.NDArray[np.bool_]) ->
     count, log_det = np.zeros((n_windows, n_k)), np.zeros((n_windows, n_k))
     precision, parts = np.zeros((n_windows, n, n_k), np.float32), np.zeros((n_windows, 3, n, n))
     for w in range(n_windows):
+        slab = model.slab.times(model.thicker[w])
         for q, k in enumerate(model.k):
             at = np.flatnonzero(used[w] & model.band[:, q])
             if len(at) < 2:
                 continue
             along = model.parallax[at] @ k
-            c = model.coherent[at, q]
-            C = np.outer(c, c) * model.slab.coherence(along[:, None] - along)
+            c = model.within(model.level[w])[at, q]
+            C = np.outer(c, c) * slab.coherence(along[:, None] - along)
             C[np.diag_indices(len(at))] = 1.0
             inverse = np.linalg.inv(C)
             V = spectra[w, at, q]

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+import numpy.typing as npt
 
-from tomoset.align.images.coherent import whiten
+from tomoset.align.images.coherent import shares, whiten
 from tomoset.align.images.fit import Bettered
 from tomoset.align.images.slab import Model, Slab, terms
+
+Array = npt.NDArray[np.float64]
 
 #: Thicknesses that are tried first [working px]; shares of matter on the surfaces.
 _TRIED = 30.0 * 1.5 ** np.arange(8)
@@ -22,18 +25,28 @@ _LEAST, _MOST = 8.0, 2500.0
 _LOWEST, _ENOUGH = 0.03, 2500
 
 
-@dataclass(frozen=True, kw_only=True)
+#: Windows: factors that are tried, by which they are thicker than usual; how much such a factor
+#: scatters, in its logarithm, before it is seen; steps in which it is used; where it ends.
+_FACTORS = 2.0 ** np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+_SCATTER, _STEP, _FARTHEST = 0.35, np.sqrt(2.0), 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Thickness:
     """The slab that makes the images most likely.
 
     Parameters
     ----------
     slab : Slab
+        As half of the windows have it thicker, half thinner.
+    thicker : (W,) array
+        Factor by which it is thicker in each window, in steps.
     error : float
-        Standard deviation of the logarithm of its thickness, by the likelihood's own account.
+        Standard deviation of the logarithm of its thickness.
     """
 
     slab: Slab
+    thicker: Array
     error: float
 
 
@@ -53,36 +66,38 @@ class _Likelihood:
         k = np.hypot(*looked.model.k.T)
         kept = np.flatnonzero((k <= highest) & (k >= min(_LOWEST, highest / 3)))
         kept = kept[:: max(1, round(len(kept) / _ENOUGH))]
-        self._spectra = bettered.spectra[..., kept] * np.sqrt(looked.whitened.power[:, kept])
-        self._seen = replace(
-            looked.seen, k=looked.seen.k[kept], spectra=self._spectra.astype(np.complex64)
-        )
-        self._frequencies = looked.frequencies[:, kept]
-        self._parallax = looked.model.parallax
+        spectra = bettered.spectra[..., kept] * np.sqrt(looked.whitened.power[:, kept])
+        seen = replace(looked.seen, k=looked.seen.k[kept], spectra=spectra.astype(np.complex64))
         lowest = float(looked.frequencies[looked.model.band].min())
-        self._limits = (lowest, highest)
-        self._threads = threads
-        self._known: dict[Slab, float] = {}
+        self._white = whiten(seen, looked.frequencies[:, kept], (lowest, highest))
+        self._model, self._used = looked.model, looked.seen.used
+        self._highest, self._threads = highest, threads
+        self._known: dict[tuple[Slab, tuple[float, ...]], Array] = {}
 
-    def __call__(self, slab: Slab) -> float:
-        if slab not in self._known:
-            white = whiten(self._seen, self._frequencies, self._parallax, slab, self._limits)
+    def by_window(self, slab: Slab, thicker: Array) -> Array:
+        """Of each window: (W,)."""
+        key = (slab, tuple(thicker))
+        if key not in self._known:
+            white, parallax = self._white, self._model.parallax
+            share = shares(white, parallax, slab, thicker, highest=self._highest)
             model = Model(
-                k=self._seen.k,
-                parallax=self._parallax,
-                coherent=white.coherent,
+                k=white.k,
+                parallax=parallax,
+                coherent=share.coherent,
+                level=share.level,
+                thicker=thicker,
                 band=white.band,
                 slab=slab,
-                independent=self._seen.windows.independent,
+                independent=white.independent,
             )
-            used = self._seen.used
-            found = terms(model, white.spectra, used, informed=False, threads=self._threads)
-            self._known[slab] = found.log_likelihood
-        return self._known[slab]
+            threads = self._threads
+            found = terms(model, white.spectra, self._used, informed=False, threads=threads)
+            self._known[key] = found.by_window
+        return self._known[key]
 
 
 def thickness(bettered: Bettered, highest: float, threads: int, search: Search) -> Thickness:
-    """The thickness of the slab, and the share of matter on its surfaces.
+    """The thickness of the slab, by window, and the share of matter on its surfaces.
 
     Parameters
     ----------
@@ -94,8 +109,11 @@ def thickness(bettered: Bettered, highest: float, threads: int, search: Search) 
     search : Search
         How far from what it was.
     """
-    value = _Likelihood(bettered, highest, threads)
-    slab = bettered.state.slab
+    likelihood = _Likelihood(bettered, highest, threads)
+    slab, thicker = bettered.state.slab, bettered.state.thicker
+
+    def value(of: Slab) -> float:
+        return float(likelihood.by_window(of, thicker).sum())
 
     def best(*slabs: Slab) -> Slab:
         return max(slabs, key=value)
@@ -113,13 +131,39 @@ def thickness(bettered: Bettered, highest: float, threads: int, search: Search) 
         ) is not slab and _LEAST < there.thickness < _MOST:
             slab = there
     slab = surfaces(slab)
+    if search is Search.KNOWN:
+        return Thickness(slab=slab, thicker=thicker, error=0.0)
     before, here, after = map(value, _beside(slab, _FINER[-1]))
     curvature = max(2 * here - before - after, 1e-3)
-    off = (
-        0.0 if search is Search.KNOWN else float(np.clip(0.5 * (after - before) / curvature, -1, 1))
+    off = float(np.clip(0.5 * (after - before) / curvature, -1, 1))
+    thicker, scatter = _by_windows(likelihood, slab, thicker)
+    return Thickness(
+        slab=slab.times(np.exp(off * _FINER[-1])),
+        thicker=thicker,
+        error=max(_FINER[-1] / float(np.sqrt(curvature)), scatter),
     )
-    slab = replace(slab, thickness=slab.thickness * float(np.exp(off * _FINER[-1])))
-    return Thickness(slab=slab, error=float(_FINER[-1] / np.sqrt(curvature)))
+
+
+def _by_windows(likelihood: _Likelihood, slab: Slab, thicker: Array) -> tuple[Array, float]:
+    """Factors by which windows say one by one that it is thicker, in steps.
+
+    An edge, a wedge, or matter at one surface is no even slab. And by how much they scatter: the
+    standard deviation of the median of their logarithms.
+    """
+    tried = np.log(np.multiply.outer(_FACTORS, thicker))
+    values = np.array([likelihood.by_window(slab, np.exp(at)) for at in tried])
+    values -= 0.5 * (tried / _SCATTER) ** 2
+    each = np.arange(len(thicker))
+    top = np.clip(values.argmax(axis=0), 1, len(_FACTORS) - 2)
+    before, here, after = (values[top + d, each] for d in (-1, 0, 1))
+    curvature = np.maximum(2 * here - before - after, 1e-6)
+    step = np.log(_FACTORS[1] / _FACTORS[0])
+    found = tried[top, each] + step * np.clip(0.5 * (after - before) / curvature, -1, 1)
+    usual = float(np.median(found))
+    steps = np.clip(np.rint((found - usual) / np.log(_STEP)), -_FARTHEST, _FARTHEST)
+    # A median of n normal numbers is known to 1.25 standard deviations over the root of n.
+    scatter = 1.4826 * float(np.median(np.abs(found - usual)))
+    return np.asarray(_STEP**steps), 1.25 * scatter / float(np.sqrt(len(found)))
 
 
 def _as_deep(slab: Slab, other: Slab) -> Slab:
