@@ -332,7 +332,7 @@ def test_exact_observations_give_the_exact_projections() -> None:
     np.testing.assert_allclose(again[case.seen], case.places[case.seen], atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in (2, 3))])
 def test_error_is_near_the_cramer_rao_bound(seed: int) -> None:
     case = Case(seed)
     points = case.within(200)
@@ -352,7 +352,7 @@ def test_error_is_near_the_cramer_rao_bound(seed: int) -> None:
     assert fit.effective <= fit.n_parameters
 
 
-@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize("far", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("how", ["replaced", "neighbours", "added"])
 def test_false_observations_do_not_change_the_fit(how: str, far: bool) -> None:
     errors = {"shift": 10.0, "rotation": 1.0, "offset": 3.0} if far else {}

@@ -194,7 +194,11 @@ def test_the_motion_prior_is_chosen_by_marginal_likelihood():
 @pytest.mark.parametrize(
     ("moving", "expected"),
     # Of Brownian motion, the first images, which are hardly tilted, do not show how it begins along z.
-    [({"velocity": 0.7}, 0.7), ({"linear": 0.4}, 0.2), ({"velocity": 0.5, "linear": 0.3}, 0.3)],
+    [
+        pytest.param({"velocity": 0.7}, 0.7, marks=pytest.mark.slow),
+        pytest.param({"linear": 0.4}, 0.2, marks=pytest.mark.slow),
+        ({"velocity": 0.5, "linear": 0.3}, 0.3),
+    ],
 )
 def test_motion_is_found_from_where_particles_were_picked(moving, expected):
     case = Case(particles=100, half=16, picked=True, position_error=0.2, shift=0.5, **moving)

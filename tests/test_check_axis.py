@@ -63,7 +63,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("axis", [0.0, 35.0, 85.0, -60.0])
+@pytest.mark.parametrize(
+    "axis",
+    [
+        0.0,
+        85.0,
+        pytest.param(35.0, marks=pytest.mark.slow),
+        pytest.param(-60.0, marks=pytest.mark.slow),
+    ],
+)
 def test_only_a_wrong_axis_is_contradicted(axis: float) -> None:
     t, images = blobs(axis)
     write_images("b.mrc", images.astype(np.float32))
