@@ -124,7 +124,8 @@ def test_images_that_are_no_counts_are_used_as_they_are() -> None:
 def contrast(seed: int) -> Prepared:
     rng = np.random.default_rng(seed)
     images = rng.normal(size=(N, EDGE, EDGE)).astype(np.float32)
-    return Prepared(images=images, valid=np.ones_like(images), binning=1.0, unused={2: "dark"})
+    valid = np.ones_like(images)
+    return Prepared(images=images, valid=valid, plain=images, binning=1.0, unused={2: "dark"})
 
 
 def pattern(seed: int = 5) -> np.ndarray:
@@ -187,10 +188,12 @@ def test_a_deformation_that_is_known_is_undone() -> None:
     flat = shows(np.tile(grid, (N, 1, 1)))
     images = shows(bent.undo(np.tile(grid, (N, 1, 1)), image_size=size))
     assert np.abs(images - flat).max() > 0.3
-    prepared = Prepared(images=images, valid=np.ones_like(images), binning=2.0, unused={2: "dark"})
+    valid = np.ones_like(images)
+    prepared = Prepared(images=images, valid=valid, plain=images, binning=2.0, unused={2: "dark"})
     found = undeformed(prepared, bent, size)
     used, inner = found.used, (slice(None), slice(9, -9), slice(9, -9))
     np.testing.assert_allclose(found.images[used][inner], flat[used][inner], atol=0.01)
+    np.testing.assert_array_equal(found.plain, found.images)
     assert found.valid[used][inner].all()
     # What an image does not show is not made up.
     assert not found.valid[used].all()

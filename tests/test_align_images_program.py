@@ -286,6 +286,27 @@ def test_a_gpu_is_refused_before_anything_begins(here: Path) -> None:
     assert not Path("A").exists()
 
 
+def test_a_body_seen_whole_is_told_from_a_slab(here: Path, found: dict[str, Any]) -> None:
+    """Its tilts are not fitted, and it has no inclination about the axis that it is round about."""
+    sure = {"shift_x": np.full(5, 0.1), "shift_y": np.full(5, 0.1), "rotation": np.full(5, 0.2)}
+    found.update(inclination=(np.nan, -2.0), inclination_error=(np.nan, 0.3), deviations=sure)
+    done = tomoset.align_images(small(), "A", **QUIET)
+    assert not done.report.failed
+    said = "a body seen whole, 148 nm thick (+- 6), inclined by -2.00 degrees (+- 0.30) across"
+    assert said in "\n".join(done.lines())
+    assert sorted(tomoset.read("A/tomograms.star")["TS_01"].deviations) == sorted(sure)
+    assert json.loads(Path("A/summary.json").read_text())["results"]["TS_01"]["fit"][
+        "inclination"
+    ] == [None, -2.0]
+    t = rigid_tomogram()
+    fit = image_fit(t, **found)
+    with t.open_images() as images:
+        figure = figures.alignment_by_images(replace(t, projections=fit.projections), fit, images)
+    assert "a body seen whole, 148 nm ± 5.5 nm thick, inclined by −2.00° ± 0.30°" in in_words(
+        figure
+    )
+
+
 def in_words(figure: Any) -> str:
     return " ".join(" ".join(text.get_text() for text in figure.texts).split())
 

@@ -88,6 +88,8 @@ def _facts(tomogram: Tomogram, fit: ImageFit) -> list[str]:
     """What the whole series says, in words."""
     px, n = tomogram.need_pixel_size(), tomogram.n_tilts
     (about_y, about_x), (error_y, error_x) = fit.inclination, fit.inclination_error
+    whole = math.isnan(about_y)
+    about_axis = "" if whole else f"{_angle(about_y)} ± {error_y:.2f}° about the tilt axis, by "
     before = f", {number(fit.axis_before)}° before" if math.isfinite(fit.axis_before) else ""
     facts = [
         f"{count(n, 'tilt image')}, {number(px, 4)} Å/px, compared at "
@@ -95,8 +97,8 @@ def _facts(tomogram: Tomogram, fit: ImageFit) -> list[str]:
         f"known to {fit.expected:.2f} px ({fit.expected * px:.2f} Å), but for a common motion; "
         f"moved by {fit.moved:.2f} px; tilt axis at {_angle(fit.axis)} ± {fit.axis_error:.2f}°"
         f"{before}",
-        f"specimen {length(fit.thickness)} ± {length(fit.thickness_error)} thick, inclined by "
-        f"{_angle(about_y)} ± {error_y:.2f}° about the tilt axis, by {_angle(about_x)} ± "
+        f"{'a body seen whole,' if whole else 'specimen'} {length(fit.thickness)} ± "
+        f"{length(fit.thickness_error)} thick, inclined by {about_axis}{_angle(about_x)} ± "
         f"{error_x:.2f}° across",
     ]
     for what, which in (("not used", fit.unused), ("in doubt", fit.doubtful)):

@@ -115,7 +115,7 @@ class ImageNumbers:
         Of the specimen, and its standard deviation [Å].
     inclination, inclination_error : (float, float)
         Of its middle plane in the tomogram before it is made level, about y and about x, and
-        standard deviations [deg].
+        standard deviations [deg]; NaN about y for a body that is seen whole.
     predicted : float
         Correlation coefficient of an image and what the others predict of it: median.
     working_pixel : float
@@ -347,11 +347,15 @@ def _lines(result: AlignedByImages) -> Iterator[str]:
     before = "not known before" if fit.axis_before is None else f"{fit.axis_before:.2f} before"
     yield f"tilt axis at {fit.axis:.2f} degrees (+- {fit.axis_error:.2f}; {before})"
     (about_y, about_x), (error_y, error_x) = fit.inclination, fit.inclination_error
-    yield (
-        f"specimen {fit.thickness / 10:.0f} nm thick (+- {fit.thickness_error / 10:.0f}), inclined "
-        f"by {about_y:.2f} degrees (+- {error_y:.2f}) about the axis, {about_x:.2f} "
-        f"(+- {error_x:.2f}) across"
-    )
+    thick = f"{fit.thickness / 10:.0f} nm thick (+- {fit.thickness_error / 10:.0f})"
+    across = f"{about_x:.2f} degrees (+- {error_x:.2f}) across"
+    if np.isnan(about_y):
+        yield f"a body seen whole, {thick}, inclined by {across}"
+    else:
+        yield (
+            f"specimen {thick}, inclined by {about_y:.2f} degrees (+- {error_y:.2f}) about the "
+            f"axis, {across}"
+        )
     yield (
         f"an image correlates to {fit.predicted:.2f} with what the others predict; signal to "
         f"noise {fit.signal:.2g} at {fit.working_pixel:.3g} Å/px"

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.align.images.body_fit import fitted
+from tomoset.align.images.body_outcome import BodyOutcome
+from tomoset.align.images.body_views import Working, emptiness
 from tomoset.align.images.cameras import SCATTER
 from tomoset.align.images.certainty import certainty
 from tomoset.align.images.fit import Aligning, Bettered, State, better
@@ -50,6 +53,9 @@ _SMALLEST = 20
 _RELOCATING, _RELOCATE = 0.15, 1.1
 #: A specimen is not taken to be thicker, at first, than this part of the field.
 _THICKEST = 0.4
+#: A body leaves its background free at both sides: less is to be seen there than this part of
+#: what is seen in all, of so many images.
+_EMPTY, _SOME = 0.2, 9
 #: Images that an alignment needs.
 _FEWEST = 5
 
@@ -138,9 +144,6 @@ class _Series:
                 f"tomogram {tomogram.name!r}: {len(prepared.used)} of {len(images)} tilt images "
                 "show anything; the others are dark, blank or blocked"
             )
-        prepared = without_fixed(prepared, tomogram.tilt_angles)
-        if tomogram.deformation is not None:
-            prepared = undeformed(prepared, tomogram.deformation, images.size)
         return cls(
             tomogram=tomogram,
             projections=tomogram.need_projections(),
@@ -168,7 +171,46 @@ class _Series:
         return np.asarray(self._scale @ projections @ np.linalg.inv(self._scale))
 
     def aligned(self) -> ImageFit:
-        """Align it."""
+        """Align it, as a body that is seen whole across the axis, or else as a slab."""
+        some = self.used[:: max(1, len(self.used) // _SOME)]
+        working, projections = self._working(some)
+        # Nobody sees from a round body where its axis is.
+        unknown = self.options.axis == UNKNOWN
+        if unknown or emptiness(*working.seen(projections)) > _EMPTY:
+            return self._as_slab()
+        series = replace(self, prepared=self._undeformed(self.prepared))
+        found = fitted(*series._working(self.used))
+        return BodyOutcome(tomogram=self.tomogram, prepared=series.prepared, fitted=found).fit()
+
+    def _undeformed(self, prepared: Prepared) -> Prepared:
+        deformation = self.tomogram.deformation
+        if deformation is None:
+            return prepared
+        return undeformed(prepared, deformation, self.tomogram.need_image_size())
+
+    def _working(self, which: Ints) -> tuple[Working, Array]:
+        """Some of the images, as of a body, and their projections."""
+        projections = self.small(self.projections)[which]
+        working = Working.of(
+            plain=self.prepared.plain[which],
+            valid=self.prepared.valid[which],
+            shape=self._shape,
+            centre=self._centre,
+            threads=self.threads,
+        )
+        return working.levelled(projections), projections
+
+    @property
+    def _centre(self) -> Array:
+        """Of the tomogram [working voxels]."""
+        return (np.array(self.tomogram.need_size(), np.float64) - 1) / 2 / self.prepared.binning
+
+    def _as_slab(self) -> ImageFit:
+        # A body would look like what is fixed in the camera.
+        prepared = without_fixed(self.prepared, self.tomogram.tilt_angles)
+        return replace(self, prepared=self._undeformed(prepared))._slab_fit()
+
+    def _slab_fit(self) -> ImageFit:
         aligning = self._aligning()
         state = self._start(len(aligning.windows.first))
         bettered, slab = self._fit(aligning, state)
@@ -187,8 +229,7 @@ class _Series:
     def _start(self, windows: int) -> State:
         """The axis, the pre-tilt, and a place for every image."""
         doing("comparing images that are near in tilt")
-        used, size = self.used, self.tomogram.need_size()
-        centre = (np.array(size, np.float64) - 1) / 2 / self.prepared.binning
+        used, centre = self.used, self._centre
         shape = self._shape
         tilts = self.tomogram.tilt_angles[used]
         usual = min(USUAL / self.pixel, _THICKEST * min(shape))

@@ -36,6 +36,53 @@ _FLAT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """Images, and what the others say of their places.
+
+    Parameters
+    ----------
+    used : (n,) int array
+        From 0.
+    support, rival : (n,) arrays
+        How many standard deviations of chance each agrees with the others, and at the best other
+        place.
+    deviation : (n,) array
+        Standard deviation of its shift [working px].
+    """
+
+    used: Ints
+    support: Array
+    rival: Array
+    deviation: Array
+
+    def doubts(self, name: str) -> dict[int, str]:
+        """Images whose place is not confirmed, and why.
+
+        Raises
+        ------
+        AlignmentError
+            If they are too many, with the tomogram's name.
+        """
+        doubtful = dict(self._each())
+        if len(doubtful) > (1 - _NEEDED) * len(self.used):
+            raise AlignmentError(
+                f"tomogram {name!r}: these images do not support an alignment: "
+                f"{len(doubtful)} of {len(self.used)} are not confirmed by the others"
+            )
+        return doubtful
+
+    def _each(self) -> Iterator[tuple[int, str]]:
+        each = zip(self.used, self.support, self.rival, self.deviation, strict=True)
+        for image, support, rival, deviation in each:
+            if support < CONFIRMED:
+                yield int(image), f"shows nothing of what the others do ({support:.1f} sd)"
+            elif rival > _RIVAL * support:
+                yield int(image), f"agrees better elsewhere ({rival:.1f} against {support:.1f} sd)"
+            elif deviation > _KNOWN:
+                yield int(image), "its shift is not known"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
     """An alignment in working pixels, and what is known of it.
 
@@ -69,12 +116,11 @@ class Outcome:
             If too many images are not confirmed.
         """
         used, binning = self.prepared.used, self.prepared.binning
-        doubtful = dict(self._doubts())
-        if len(doubtful) > (1 - _NEEDED) * len(used):
-            raise AlignmentError(
-                f"tomogram {self.tomogram.name!r}: these images do not support an alignment: "
-                f"{len(doubtful)} of {len(used)} are not confirmed by the others"
-            )
+        known = self.sure.columns[:, :2].max(axis=1)
+        judged = Judged(
+            used=used, support=self.seen.support, rival=self.seen.rival, deviation=known
+        )
+        doubtful = judged.doubts(self.tomogram.name)
         found, windows = self._placed(np.array([i not in doubtful for i in used]))
         was = self.before[used]
         moved = np.linalg.norm(_images(found, windows) - _images(was, windows), axis=2)
@@ -82,7 +128,7 @@ class Outcome:
         pixel, sure = self.tomogram.need_pixel_size() * binning, self.sure
         thickness = self.slab.slab.thickness * pixel
         return ImageFit(
-            projections=_with_unused(self.before, found, used, self._middle),
+            projections=with_unused(self.before, found, used, self._middle),
             deviations=self._deviations(),
             unused=self.prepared.unused,
             doubtful=doubtful,
@@ -98,25 +144,13 @@ class Outcome:
             inclination_error=(_degrees(sure.slope[0]), _degrees(sure.slope[1])),
             plane=plane,
             # In a frame that a motion has turned about z, y is no longer along the axis.
-            axis=_mean_direction(self._rotation(self._full)),
+            axis=mean_direction(self._rotation(self._full)),
             axis_error=float(np.rad2deg(sure.axis)),
-            axis_before=_mean_direction(self._rotation(self.before)),
+            axis_before=mean_direction(self._rotation(self.before)),
             working_pixel=pixel,
             signal=_signal(self.bettered),
             moved=float(np.median(moved)),
         )
-
-    def _doubts(self) -> Iterator[tuple[int, str]]:
-        """Images whose place is not confirmed, and why."""
-        known = self.sure.columns[:, :2].max(axis=1)
-        each = zip(self.prepared.used, self.seen.support, self.seen.rival, known, strict=True)
-        for image, support, rival, deviation in each:
-            if support < CONFIRMED:
-                yield int(image), f"shows nothing of what the others do ({support:.1f} sd)"
-            elif rival > _RIVAL * support:
-                yield int(image), f"agrees better elsewhere ({rival:.1f} against {support:.1f} sd)"
-            elif deviation > _KNOWN:
-                yield int(image), "its shift is not known"
 
     @property
     def _middle(self) -> Array:
@@ -183,7 +217,7 @@ def _images(projections: Array, points: Array) -> Array:
     return np.asarray(seen)
 
 
-def _with_unused(before: Array, found: Array, used: Ints, middle: Array) -> Array:
+def with_unused(before: Array, found: Array, used: Ints, middle: Array) -> Array:
     """Projections of all images: those not used keep their angles, and shift as neighbours do."""
     projections = before.copy()
     projections[used] = found
@@ -214,7 +248,7 @@ def _residuals(bettered: Bettered, n: int, used: Ints) -> Array:
     return found
 
 
-def _mean_direction(degrees: Array) -> float:
+def mean_direction(degrees: Array) -> float:
     away = (degrees - degrees[0] + 180) % 360 - 180
     return float((degrees[0] + np.mean(away) + 180) % 360 - 180)
 

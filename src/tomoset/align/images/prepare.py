@@ -50,6 +50,8 @@ class Prepared:
         Contrast: intensity over background, less 1, or less background where that is near 0.
     valid : (n, h, w) float32 array
         1 where they show the specimen.
+    plain : (n, h, w) float32 array
+        Intensity as it is: no background is taken off.
     binning : float
         Pixels of the files in a pixel here. Pixel 0 stays where it is.
     unused : mapping of int to str
@@ -58,6 +60,7 @@ class Prepared:
 
     images: Image
     valid: Image
+    plain: Image
     binning: float
     unused: Mapping[int, str]
 
@@ -86,20 +89,20 @@ def prepare(images: Images, pixel_size: float, threads: int = 1) -> Prepared:
     cropping = Cropping.of(images.size, max(1.0, WORKING / pixel_size))
     device = open_device("cpu")
 
-    def one(i: int) -> tuple[Image, Image, float]:
+    def one(i: int) -> tuple[Image, Image, Image, float]:
         image = images.read(i)
         level = float(image.mean())
         small = cropping.image_of(cropping.transform(image, device), device) + np.float32(level)
-        return *_even(small), level
+        return *_even(small), small, level
 
     with ThreadPoolExecutor(threads) as pool:
         made = list(pool.map(one, range(len(images))))
-    levels = np.array([level for *_, level in made])
-    valid = np.stack([part for _, part, _ in made])
-    unused = _unused(np.stack([image for image, *_ in made]), valid, levels)
+    contrast, valid, plain = (np.stack([each[k] for each in made]) for k in range(3))
+    unused = _unused(contrast, valid, np.array([level for *_, level in made]))
     return Prepared(
-        images=np.stack([image for image, *_ in made]),
+        images=contrast,
         valid=valid,
+        plain=plain,
         binning=float(np.mean(cropping.factors)),
         unused=unused,
     )
@@ -287,12 +290,14 @@ def undeformed(prepared: Prepared, deformation: Deformation, size: tuple[int, in
     x, y = deformation.field((height, width), factors, image_size=size).swapaxes(0, 1)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     images, valid = np.zeros_like(prepared.images), np.zeros_like(prepared.valid)
+    plain = np.zeros_like(prepared.plain)
     for i in prepared.used:
         at = (rows + y[i], columns + x[i])
         images[i] = scipy.ndimage.map_coordinates(prepared.images[i], at, order=3)
+        plain[i] = scipy.ndimage.map_coordinates(prepared.plain[i], at, order=3)
         shown = scipy.ndimage.map_coordinates(prepared.valid[i], at, order=1, cval=0)
         valid[i] = shown > 0.999
-    return replace(prepared, images=images * valid, valid=valid)
+    return replace(prepared, images=images * valid, plain=plain * valid, valid=valid)
 
 
 def _polar(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

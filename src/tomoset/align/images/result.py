@@ -61,6 +61,7 @@ class ImageFit:
     deviations : mapping of str to (n,) array
         Standard deviations of ``shift_x``, ``shift_y`` [px], ``rotation``, ``tilt`` [deg] and
         ``magnification``, but for common motions of the specimen; NaN where an image was not used.
+        Of a body that is seen whole across the axis, tilts and magnifications are not fitted.
     unused : mapping of int to str
         Images, from 0, that show nothing to align by, and why: dark, blank, blocked.
     doubtful : mapping of int to str
@@ -79,10 +80,11 @@ class ImageFit:
     expected : float
         How well projections are known, but for a common motion of the specimen: rms [px].
     thickness, thickness_error : float
-        Of the specimen, and its standard deviation [Å].
+        Of the specimen, and its standard deviation [Å]; the diameter of a body.
     inclination, inclination_error : (float, float)
         Of the specimen's middle plane in the tomogram: about y (the tilt axis) and about x, and
-        standard deviations [deg].
+        standard deviations [deg]. NaN about y for a body that is seen whole across the axis: only
+        its long axis is inclined.
     plane : (3,) array
         z = plane[0] + plane[1] x + plane[2] y of the middle of the specimen [0-based voxels].
     axis, axis_error, axis_before : float
