@@ -24,7 +24,7 @@ import numpy.typing as npt
 from twins_faults import bad_images, gradients, heat, jumps, spoiled
 from twins_images import Floats, Optics, camera, form, reach, shot, signal
 from twins_recipes import KINDS, Recipe, changed
-from twins_specimen import build
+from twins_specimen import Density, build
 from twins_views import STRATA, Views, random_views, rotation
 
 Array = npt.NDArray[np.float64]
@@ -113,22 +113,14 @@ class Twin:
         z = np.array([-0.45, 0, 0.45]) * self.thickness / self.pixel_size
         flat = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)])
         at = (flat[:, None] + z[:, None] * [0, 0, 1]).reshape(-1, 3)
-        slab = rotation("y", self.inclination[0]) @ rotation("x", self.inclination[1])
-        return np.asarray(at @ slab.T + np.array(self.size) // 2)
+        return np.asarray(at @ slab(self).T + np.array(self.size) // 2)
 
 
 def make(kind: str, seed: int, **changes: Any) -> Twin:
     """Simulate a series of a kind; fields of its recipe, of all parts, may be changed."""
     recipe = changed(KINDS[kind], changes)
-    rng = np.random.default_rng([seed, 3])
-    thickness = float(rng.uniform(*recipe.thickness))
-    about = float(rng.uniform(-recipe.pretilt, recipe.pretilt))
-    inclination = (about, float(rng.normal(0, recipe.across or 1e-9)))
-    views = random_views(recipe.course, inclination, seed)
-    views = replace(views, shifts=views.shifts + jumps(recipe, rng))
-    low, high = reach(views, recipe.optics, thickness / 2 + 500)
-    contents = replace(recipe.contents, thickness=thickness)
-    density = build(contents, low, high, recipe.pitch, seed)
+    rng, thickness, inclination, views = _drawn(recipe, seed)
+    density = _built(recipe, thickness, views, seed)
     clean = form(density, views, recipe.optics)
     strength = signal(clean, recipe.optics.pixel_size, WORKING)
     if "empty" in recipe.faults:
@@ -164,6 +156,36 @@ def make(kind: str, seed: int, **changes: Any) -> Twin:
         bad=bad_images(recipe, len(clean), rng),
     )
     return renoised(twin, recipe.snr)
+
+
+def specimen(kind: str, seed: int, **changes: Any) -> Density:
+    """The specimen of a series that `make` makes, in the slab's frame."""
+    recipe = changed(KINDS[kind], changes)
+    _, thickness, _, views = _drawn(recipe, seed)
+    return _built(recipe, thickness, views, seed)
+
+
+def slab(twin: Twin) -> Array:
+    """How the slab lies in the tomogram: (3, 3)."""
+    return np.asarray(rotation("y", twin.inclination[0]) @ rotation("x", twin.inclination[1]))
+
+
+def _drawn(
+    recipe: Recipe, seed: int
+) -> tuple[np.random.Generator, float, tuple[float, float], Views]:
+    """What is drawn first, the generator after that, thickness and inclination, and the views."""
+    rng = np.random.default_rng([seed, 3])
+    thickness = float(rng.uniform(*recipe.thickness))
+    about = float(rng.uniform(-recipe.pretilt, recipe.pretilt))
+    inclination = (about, float(rng.normal(0, recipe.across or 1e-9)))
+    views = random_views(recipe.course, inclination, seed)
+    return rng, thickness, inclination, replace(views, shifts=views.shifts + jumps(recipe, rng))
+
+
+def _built(recipe: Recipe, thickness: float, views: Views, seed: int) -> Density:
+    """The specimen, as far as any image sees it."""
+    low, high = reach(views, recipe.optics, thickness / 2 + 500)
+    return build(replace(recipe.contents, thickness=thickness), low, high, recipe.pitch, seed)
 
 
 def renoised(twin: Twin, snr: float) -> Twin:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tomoset.images.device import Device, DeviceArray
 from tomoset.images.projector import Projector
+from tomoset.reconstruct.agreement import agreement
 from tomoset.reconstruct.coverage import Coverage
 from tomoset.reconstruct.depths import Batch, batches
 from tomoset.reconstruct.filters import Filters
@@ -43,7 +44,8 @@ def back_projection(
         Slabs along z, in image units per voxel of depth.
     """
     some = list(batches(plan, tilts))
-    filters, whole = Filters(plan, tilts), plan.projector(device)
+    found = agreement(plan, transforms, tilts, device) if plan.options.method == "wbp" else None
+    filters, whole = Filters(plan, tilts, found), plan.projector(device)
     coverage = Coverage(plan, tilts, device)
     scale = np.float32(plan.pixel_size * plan.binning / plan.thickness)
     ready = (

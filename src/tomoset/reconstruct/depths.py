@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tomoset.images.ctf import wavelength
 from tomoset.images.projector import Projector
+from tomoset.reconstruct.agreement import PATCH
 from tomoset.reconstruct.plan import Plan
 from tomoset.run import Need
 
@@ -89,12 +90,13 @@ def needs(plan: Plan) -> Need:
     some = list(batches(plan, range(plan.tomogram.n_tilts)))
     images = max(len(batch.tilts) * batch.levels for batch in some) * width * height
     transforms = plan.tomogram.n_tilts * math.prod(plan.cropping.kept)
+    planes = plan.tomogram.n_tilts * min(PATCH, max(plan.size[:2])) ** 2
     # SIRT keeps the volume, how much it meets, and what is projected; bytes need all of it first.
     volumes = 3 if options.method == "sirt" else int(len(some) > 1)
     volumes += 2 * (options.data_type == "int8")
     cure = ", or --ctf 2d" if options.ctf == "3d" else ""
     return Need(
-        memory=4 * (3 * images + transforms + volumes * voxels),
+        memory=4 * (3 * images + transforms + 3 * planes + volumes * voxels),
         disk=np.dtype(options.data_type).itemsize * voxels * (3 if options.halves else 1),
         cure=f"take larger voxels (--bin){cure}",
     )

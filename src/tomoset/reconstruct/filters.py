@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.images.ctf import dose_weight
 from tomoset.images.weighting import overlaps
+from tomoset.reconstruct.agreement import Agreement
 from tomoset.reconstruct.plan import Plan
 
 Images = npt.NDArray[np.float32]
@@ -17,17 +17,24 @@ Images = npt.NDArray[np.float32]
 #: Depths over which a mean is taken of what an image transfers.
 _DEPTHS = 5
 
+#: For weighted back-projection slices are this much thinner than the specimen's transform is: what
+#: two images have in common falls with the square of how far they agree. Noise counts as much less.
+_THINNER = 1.5
+
 
 class Filters:
     """The filters of some images of a plan.
 
     With w the dose weight and c the CTF (each 1 if not asked for), image i is multiplied by
 
-    - weighted back-projection: w sign(c) / sum over j of overlap(i, j)
+    - weighted back-projection: w sign(c) a_i (1 + n) / (sum over j of overlap(i, j) a_j + n)
     - Wiener filter: w c / (sum over j of overlap(i, j) w² c² + 1 / SNR)
     - SIRT: w sign(c), as it finds the weights itself
 
     where c is that of the voxel's depth in image i; in other images, it is a mean over depths.
+    The noise n in units of the signal and what images count, a, are measured
+    (`Agreement`). Without noise this is the exact filter; with very much, there is none at all:
+    what several images show alike is then worth more than what only one shows.
 
     Parameters
     ----------
@@ -35,58 +42,51 @@ class Filters:
         Geometry and choices.
     tilts : sequence of int
         The images that are back-projected together.
+    agreement : Agreement, optional
+        Of these images, for weighted back-projection; all alike and without noise if not given.
     """
 
-    def __init__(self, plan: Plan, tilts: Sequence[int]) -> None:
+    def __init__(
+        self, plan: Plan, tilts: Sequence[int], agreement: Agreement | None = None
+    ) -> None:
         self._plan, self._tilts = plan, list(tilts)
-        self._frequencies = plan.cropping.frequencies(plan.pixel_size)
-        x, y = self._frequencies
-        self._k = np.sqrt(x * x + y * y)
+        self._agreement = Agreement.perfect(len(self._tilts)) if agreement is None else agreement
+        self._noise = self._agreement.noise(plan.k) / np.float32(_THINNER)
         self._others = self._sums()
 
     def _sums(self) -> Images | None:
         """What is measured besides by each image itself; of weighted back-projection, in all."""
         plan, method = self._plan, self._plan.options.method
+        projections = plan.projections[self._tilts]
         if method == "sirt":
             return None
-        powers = None
         if method == "wiener":
             powers = np.stack([self._power(i) for i in self._tilts])
-        projections = plan.projections[self._tilts]
-        sums = overlaps(projections, self._frequencies, plan.thickness, powers)
-        return np.maximum(sums, 1) if powers is None else np.maximum(sums - powers, 0)
+            sums = overlaps(projections, plan.frequencies, plan.thickness, powers)
+            return np.asarray(np.maximum(sums - powers, 0))
+        weights = self._agreement.weights[:, None, None]
+        return overlaps(projections, plan.frequencies, _THINNER * plan.thickness, weights)
 
     def _power(self, i: int) -> Images:
         """What image i transfers, squared, as a mean over the depths that are told apart."""
         lowest, highest = self._plan.depths[i]
         told_apart = self._plan.options.ctf == "3d"
         depths = np.linspace(lowest, highest, _DEPTHS) if told_apart else [(lowest + highest) / 2]
-        powers = [self._transfer(i, float(depth)) ** 2 for depth in depths]
+        powers = [self._plan.transfer(i, float(depth)) ** 2 for depth in depths]
         return np.asarray(np.mean(powers, axis=0, dtype=np.float32))
-
-    def _transfer(self, i: int, depth: float) -> Images:
-        """Dose weight and CTF of image i at a depth [Å]; its CTF's sign alone for phase flips."""
-        plan = self._plan
-        options, t = plan.options, plan.tomogram
-        weight = np.ones(self._k.shape, dtype=np.float32)
-        if options.dose:
-            weight *= dose_weight(
-                self._k, float(t.need_pre_exposure()[i]), t.optics.need("voltage")
-            )
-        if options.ctf != "none":
-            ctf = plan.ctf(i, depth).at(*self._frequencies)
-            weight *= ctf if options.method == "wiener" else np.sign(ctf)
-        return weight
 
     def of(self, i: int, depth: float) -> Images:
         """The filter of image i (a member of `tilts`) for a depth along the beam [Å]: (h, w).
 
         Depth counts from where the table's defocus holds.
         """
-        transfer = self._transfer(i, depth)
+        transfer, at = self._plan.transfer(i, depth), self._tilts.index(i)
         if self._others is None:
             return transfer
-        others = self._others[self._tilts.index(i)]
+        others = self._others[at]
         if self._plan.options.method == "wiener":
-            others = others + transfer**2 + np.float32(1 / self._plan.options.snr)
-        return np.asarray(transfer / others)
+            return np.asarray(
+                transfer / (others + transfer**2 + np.float32(1 / self._plan.options.snr))
+            )
+        weight = np.float32(self._agreement.weights[at])
+        return np.asarray(transfer * weight * (1 + self._noise) / (others + self._noise))

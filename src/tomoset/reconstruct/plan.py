@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.errors import ModelError
-from tomoset.images.ctf import Ctf
+from tomoset.images.ctf import Ctf, dose_weight
 from tomoset.images.device import Device
 from tomoset.images.fourier import Cropping
 from tomoset.images.projector import Projector
@@ -169,6 +169,31 @@ class Plan:
         if deformation is None:
             return None
         return deformation.field((height, width), self._factors, image_size=self.cropping.size)
+
+    @cached_property
+    def frequencies(self) -> tuple[Array, Array]:
+        """x and y of a cropped transform [1/Å], as `Cropping.frequencies` gives them."""
+        return self.cropping.frequencies(self.pixel_size)
+
+    @cached_property
+    def k(self) -> Array:
+        """Their length: (h, w) [1/Å]."""
+        x, y = self.frequencies
+        return np.sqrt(x * x + y * y)
+
+    def transfer(self, i: int, depth: float) -> npt.NDArray[np.float32]:
+        """Dose weight and CTF of image i at a depth [Å], each 1 if not asked for: (h, w).
+
+        Of the CTF, the sign alone, but for the Wiener filter.
+        """
+        options, t = self.options, self.tomogram
+        weight = np.ones(self.k.shape, dtype=np.float32)
+        if options.dose:
+            weight *= dose_weight(self.k, float(t.need_pre_exposure()[i]), t.optics.need("voltage"))
+        if options.ctf != "none":
+            ctf = self.ctf(i, depth).at(*self.frequencies)
+            weight *= ctf if options.method == "wiener" else np.sign(ctf)
+        return weight
 
     def ctf(self, i: int, depth: float) -> Ctf:
         """The CTF of image i at a depth along the beam from the table's own [Å]."""
