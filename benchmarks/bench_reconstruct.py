@@ -57,7 +57,7 @@ def simulate() -> None:
     import tomoset
 
     one = tomoset.read("P/tomograms.star")["TS_01"]
-    stack = str(Path("P", str(one.stack)).resolve())
+    stack = str(Path(str(one.stack)).resolve())
     tomoset.TomogramSet([replace(one, stack=stack)]).write("one.star")
     many = []
     for i in range(SERIES):  # a name of its own for each: an image may not show two tomograms

@@ -35,6 +35,9 @@ _NEAR = 0.3
 #: gained by a flatter filter, and noise that is common to all directions would stand out.
 _SHARES = (0.2, 0.98)
 
+#: Cosine of a tilt that is taken for one of 90 degrees.
+_STEEPEST = 1e-3
+
 #: What an image that shows nothing is still believed.
 _LEAST = 1e-3
 
@@ -80,7 +83,7 @@ class Agreement:
 def agreement(
     plan: Plan, transforms: Sequence[DeviceArray], tilts: Sequence[int], device: Device
 ) -> Agreement:
-    """Measure it.
+    """Signal and noise of some images, from what those next to each other in tilt show alike.
 
     Parameters
     ----------
@@ -92,6 +95,11 @@ def agreement(
         The images to take.
     device : Device
         Where they are.
+
+    Returns
+    -------
+    Agreement
+        That of perfect images where there are too few of them, or too few voxels.
     """
     waves = _Waves(plan, tilts, np.stack(list(_planes(plan, transforms, tilts, device))))
     pairs = waves.pairs()
@@ -100,6 +108,7 @@ def agreement(
         return Agreement.perfect(len(tilts))
     alike, modes = (np.array(values) for values in zip(*found, strict=True))
     share = (alike * modes).sum(axis=0) / np.maximum(modes.sum(axis=0), 1)
+    # Of each pair one number: how far it agrees in units of the mean, rings with signal first.
     seen = np.clip(share, 0, _SHARES[1])
     known = (modes * seen**2).sum(axis=1)
     relative = (alike * modes * seen).sum(axis=1) / np.maximum(known, 1e-9)
@@ -117,19 +126,21 @@ def _planes(
 ) -> Iterator[Images]:
     """What each image shows on the middle plane of the volume: (y, x), at most a patch."""
     whole, (width, height, depth) = plan.projector(device), plan.size
-    first = [max(0, (n - PATCH) // 2) for n in (height, width)]
-    patch = tuple(slice(start, start + PATCH) for start in first)
+    corner = [max(0, (n - PATCH) // 2) for n in (height, width)]
+    patch = tuple(slice(start, start + PATCH) for start in corner)
 
     def image(i: int) -> DeviceArray:
         transfer = device.xp.asarray(plan.transfer(i, float(plan.depths[i].mean())))
         return plan.cropping.image_of(transforms[i] * transfer, device, plan.finer)
 
-    with ThreadPoolExecutor(plan.threads) as pool:
-        # One thread for a GPU: each has its own plans of transforms there, and their memory.
-        images = pool.map(image, tilts) if device.name == "cpu" else map(image, tilts)
-        for i, shown in zip(tilts, images, strict=True):
-            plane = whole.of([i]).part(depth // 2, depth // 2 + 1).back(shown[None])[0]
-            yield np.asarray(device.to_host(plane[patch]))
+    # One thread for a GPU: each has its own plans of transforms there, and their memory.
+    threads = plan.threads if device.name == "cpu" else 1
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(tilts), threads):  # few at a time: they may be large
+            some = tilts[first : first + threads]
+            for i, shown in zip(some, pool.map(image, some), strict=True):
+                plane = whole.of([i]).part(depth // 2, depth // 2 + 1).back(shown[None])[0]
+                yield np.asarray(device.to_host(plane[patch]))
 
 
 class _Waves:
@@ -152,7 +163,8 @@ class _Waves:
         self.rings = (np.arange(self._n_rings) + 0.5) * step
         beams = slices(plan.projections[list(tilts)])[1]
         #: Where the slices lie: z = -(x, y) @ slope.
-        self._slopes = beams[:, :2] / beams[:, 2:]
+        steep = np.maximum(np.abs(beams[:, 2:]), _STEEPEST)
+        self._slopes = beams[:, :2] / np.copysign(steep, beams[:, 2:])
         self._thickness = plan.thickness
 
     @cached_property
