@@ -69,18 +69,20 @@ def show(name: str, values: Array, rest: str = "") -> None:
     print(name.ljust(22), *(f"{v:6.3f}" for v in values), rest, flush=True)
 
 
-def aligned(twin: Twin, folder: str, format: str) -> str:
-    """The set of a series with its true alignment; its path."""
+def aligned(twin: Twin, folder: str) -> str:
+    """The set of a series with its true alignment, for RELION 4; its path."""
     import tomoset
 
-    given = tomoset.read(write(replace(twin, start=twin.truth), folder))[twin.name]
-    path = str(Path(folder) / f"{format}.star")
+    given = tomoset.read(write(twin, folder))[twin.name]
+    path = str(Path(folder) / "aligned.star")
     # RELION wants a defocus even where it is to ignore it.
     optics = replace(given.optics, voltage=300.0, spherical_aberration=2.7, amplitude_contrast=0.07)
     n = given.n_tilts
     fields = {"defocus_u": np.full(n, 3e4), "defocus_v": np.full(n, 3e4)}
-    known = replace(given, optics=optics, defocus_angle=np.zeros(n), **fields)
-    tomoset.TomogramSet([known]).write(path, format)
+    known = replace(
+        given, optics=optics, projections=twin.truth, defocus_angle=np.zeros(n), **fields
+    )
+    tomoset.TomogramSet([known]).write(path, "relion4")
     return path
 
 
@@ -89,7 +91,7 @@ def ours(twin: Twin, by: int, folder: str) -> Floats:
     import tomoset
 
     path = str(Path(folder) / "T")
-    given = tomoset.read(aligned(twin, folder, "relion4"))
+    given = tomoset.read(aligned(twin, folder))
     done = tomoset.reconstruct(given, path, binning=by, quiet=True, figures="none")
     return read(done.results[twin.name].path)
 
@@ -98,10 +100,10 @@ def theirs(twin: Twin, by: int, folder: str, relion: str | None) -> Floats:
     """The peer's volume."""
     if relion is None:
         return preweight.reconstruct(twin.images, twin.truth, twin.size, by)
-    given, made = aligned(twin, folder, "relion4"), str(Path(folder) / "relion.mrc")
+    given, made = aligned(twin, folder), str(Path(folder) / "relion.mrc")
     files = ["--t", given, "--tn", twin.name, "--o", made]
     how = ["--bin", str(by), "--noctf", "--pre_weight", "--j", "2"]
-    subprocess.run([relion, *files, *how], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([relion, *files, *how], check=True, capture_output=True)
     return read(made)
 
 

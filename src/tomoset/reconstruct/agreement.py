@@ -117,7 +117,6 @@ def agreement(
     usual = _around(amplitude, waves.order)
     best = np.minimum(amplitude + _SURE * error, usual)
     weights = _signal_to_noise(mean * best**2) / _signal_to_noise(mean * usual**2)
-    # The ring about zero shows what the images' edges do to it.
     return Agreement(waves.rings[1:], share[1:], weights)
 
 
@@ -153,14 +152,17 @@ class _Waves:
         window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
         window = window.astype(np.float32)
         planes -= (planes * window).sum(axis=(1, 2), keepdims=True) / window.sum()
-        self._waves = scipy.fft.rfft2(planes * window, workers=plan.threads)
+        waves = scipy.fft.rfft2(planes * window, workers=plan.threads)
         voxel = plan.pixel_size * plan.binning
         y, x = np.fft.fftfreq(height, voxel)[:, None], np.fft.rfftfreq(width, voxel)
-        self._k = np.stack(np.broadcast_arrays(x, y))
         step = _RING / (max(height, width) * voxel)
-        self._ring = (np.hypot(x, y) / step).astype(np.int64)
+        ring = (np.hypot(x, y) / step).astype(np.int64)
         self._n_rings = max(1, int(0.5 / voxel / step))
         self.rings = (np.arange(self._n_rings) + 0.5) * step
+        # The ring about zero shows what the images' edges do to it.
+        inside = (ring > 0) & (ring < self._n_rings)
+        self._waves, self._ring = waves[:, inside], ring[inside]
+        self._k = np.stack(np.broadcast_arrays(x, y))[:, inside].astype(np.float32)
         beams = slices(plan.projections[list(tilts)])[1]
         #: Where the slices lie: z = -(x, y) @ slope.
         steep = np.maximum(np.abs(beams[:, 2:]), _STEEPEST)
@@ -184,9 +186,9 @@ class _Waves:
 
     def compare(self, i: int, j: int) -> tuple[Array, Array]:
         """What part of two images' power they have in common, and from how many waves: rings."""
-        difference = self._slopes[i] - self._slopes[j]
-        apart = self._thickness * np.abs(np.tensordot(difference, self._k, axes=1))
-        near = (apart < _NEAR) & (self._ring < self._n_rings) & (self._ring > 0)
+        difference = self._thickness * (self._slopes[i] - self._slopes[j])
+        apart = np.abs(difference.astype(np.float32) @ self._k)
+        near = np.flatnonzero(apart < _NEAR)
         # A uniform slab has the transform of a box along z.
         expected, ring = np.sinc(apart[near]), self._ring[near]
         one, other = self._waves[i][near], self._waves[j][near]

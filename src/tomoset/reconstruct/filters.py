@@ -19,7 +19,7 @@ _DEPTHS = 5
 
 #: For weighted back-projection slices are this much thinner than the specimen's transform is: what
 #: two images have in common falls with the square of how far they agree. Noise counts as much less.
-_THINNER = 1.5
+_THINNER = 1.3
 
 
 class Filters:
