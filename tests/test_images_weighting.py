@@ -19,9 +19,9 @@ def projections(n: int, axis: float = 85.0) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(40, 40), (40, 36)])
 @pytest.mark.parametrize("with_powers", [False, True])
-@pytest.mark.parametrize("thickness", [100.0, 800.0])
+@pytest.mark.parametrize("thickness", [100.0, 800.0, np.linspace(100, 900, 7)])
 def test_the_filter_agrees_with_the_slow_form(
-    size: tuple[int, int], with_powers: bool, thickness: float
+    size: tuple[int, int], with_powers: bool, thickness: float | np.ndarray
 ) -> None:
     cropping = Cropping(size, size, size)
     frequencies = cropping.frequencies(5.0)

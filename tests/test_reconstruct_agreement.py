@@ -15,7 +15,7 @@ from tomoset.model import Optics, Tomogram
 from tomoset.reconstruct import Options, Plan
 from tomoset.reconstruct.agreement import Agreement, agreement
 from tomoset.reconstruct.back_projection import back_projection
-from tomoset.reconstruct.filters import _THINNER, Filters
+from tomoset.reconstruct.filters import COUNTED, THINNER, Filters
 
 PIXEL, SIZE, BAND, NOISE = 10.0, (112, 120, 20), 0.2, 2.0
 CPU: Device = open_device("cpu")
@@ -133,9 +133,10 @@ def test_the_filter_is_what_its_formula_says() -> None:
     f = Agreement(rings, np.array([0.8, 0.3]), weights)
     filters = Filters(plan, range(7), f)
     powers = np.broadcast_to(weights[:, None, None], (7, *plan.k.shape))
-    sums = overlaps_slowly(plan.projections, plan.frequencies, _THINNER * plan.thickness, powers)
+    paths = THINNER * plan.thickness / np.cos(np.deg2rad(np.linspace(-60, 60, 7)))
+    sums = overlaps_slowly(plan.projections, plan.frequencies, paths, powers)
     share = np.interp(plan.k, rings, f.share)
-    noise = (1 / share - 1) / _THINNER
+    noise = COUNTED * (1 / share - 1)
     for i in range(7):
         expected = weights[i] * (1 + noise) / (sums[i] + noise)
         # At the border of the half plane one pixel may count as known or not.

@@ -46,7 +46,7 @@ def _pairs(axes: Array, beams: Array) -> tuple[Array, Array]:
 def overlaps(
     projections: npt.ArrayLike,
     frequencies: tuple[Array, Array],
-    thickness: float,
+    thickness: npt.ArrayLike,
     powers: npt.ArrayLike | None = None,
 ) -> Images:
     """How often each frequency of each image is measured, by all images together.
@@ -57,15 +57,15 @@ def overlaps(
         As `slices` has them.
     frequencies : ((1, w), (h, 1)) arrays
         x and y of a half plane [1/Å], from 0, as `Cropping.frequencies` gives them.
-    thickness : float
-        Of the specimen along z [Å]. Slices are 1 / thickness thick.
+    thickness : float or (n,) array
+        Of the specimen along the beam of each image [Å]. Slices are 1 / thickness thick.
     powers : (n, h, w) array, optional
         What each image transfers of a frequency, squared; 1 if not given.
 
     Returns
     -------
     (n, h, w) float32 array
-        sum over j of powers[j] max(0, 1 - thickness |distance from slice j|).
+        sum over j of powers[j] max(0, 1 - thickness[j] |distance from slice j|).
     """
     from tomoset.images import _kernels
 
@@ -75,25 +75,27 @@ def overlaps(
     given = np.ones((n, 1, 1)) if powers is None else np.asarray(powers)
     out = np.zeros((n, y.size, x.size), dtype=np.float32)
     steps = (float(x[0, 1]), float(y[1, 0]))
-    _kernels.add_overlaps(pairs, maps, given.astype(np.float32), steps, 1 / thickness, out)
+    pairs *= np.broadcast_to(thickness, n)[:, None]
+    _kernels.add_overlaps(pairs, maps, given.astype(np.float32), steps, 1.0, out)
     return out
 
 
 def overlaps_slowly(
     projections: npt.ArrayLike,
     frequencies: tuple[Array, Array],
-    thickness: float,
+    thickness: npt.ArrayLike,
     powers: npt.ArrayLike | None = None,
 ) -> Array:
     """`overlaps`, written out."""
     x, y = frequencies
     axes, beams = slices(projections)
     inverse = np.linalg.pinv(np.swapaxes(axes, 1, 2))
+    thick = np.broadcast_to(thickness, len(axes))
     total = np.zeros((len(axes), y.size, x.size))
     for i, axis in enumerate(axes):
         in_volume = x[..., None] * axis[0] + y[..., None] * axis[1]
         for j, beam in enumerate(beams):
-            near = np.maximum(0, 1 - thickness * np.abs(in_volume @ beam))
+            near = np.maximum(0, 1 - thick[j] * np.abs(in_volume @ beam))
             power = 1.0 if powers is None else _nearest(powers, j, in_volume @ inverse[j].T, x, y)
             total[i] += near * power
     return total

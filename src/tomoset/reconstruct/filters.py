@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.images.weighting import overlaps
+from tomoset.images.weighting import overlaps, slices
 from tomoset.reconstruct.agreement import Agreement
 from tomoset.reconstruct.plan import Plan
 
@@ -18,8 +18,14 @@ Images = npt.NDArray[np.float32]
 _DEPTHS = 5
 
 #: For weighted back-projection slices are this much thinner than the specimen's transform is: what
-#: two images have in common falls with the square of how far they agree. Noise counts as much less.
-_THINNER = 1.3
+#: two images have in common falls faster than how far they agree.
+THINNER = 1.3
+
+#: So much of the noise counts: a filter that is too flat costs more than one that is too steep.
+COUNTED = 0.5
+
+#: Cosine of a tilt beyond which the specimen is no longer than there.
+_STEEPEST = 0.1
 
 
 class Filters:
@@ -51,7 +57,7 @@ class Filters:
     ) -> None:
         self._plan, self._tilts = plan, list(tilts)
         self._agreement = Agreement.perfect(len(self._tilts)) if agreement is None else agreement
-        self._noise = self._agreement.noise(plan.k) / np.float32(_THINNER)
+        self._noise = self._agreement.noise(plan.k) * np.float32(COUNTED)
         self._others = self._sums()
 
     def _sums(self) -> Images | None:
@@ -65,7 +71,10 @@ class Filters:
             sums = overlaps(projections, plan.frequencies, plan.thickness, powers)
             return np.asarray(np.maximum(sums - powers, 0))
         weights = self._agreement.weights[:, None, None]
-        return overlaps(projections, plan.frequencies, _THINNER * plan.thickness, weights)
+        # The specimen is a slab: the beam's way through it is longer where it is tilted.
+        cosines = np.maximum(np.abs(slices(projections)[1][:, 2]), _STEEPEST)
+        paths = THINNER * plan.thickness / cosines
+        return overlaps(projections, plan.frequencies, paths, weights)
 
     def _power(self, i: int) -> Images:
         """What image i transfers, squared, as a mean over the depths that are told apart."""
