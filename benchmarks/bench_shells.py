@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["shrec", "lamella60"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--snr", type=float, help="at 10 Å a pixel; default: that of the kind")
     parser.add_argument("--relion", help="relion_tomo_reconstruct_tomogram")
     parser.add_argument("--cache", default=str(Path(tempfile.gettempdir()) / "twins"))
     wanted = parser.parse_args()
@@ -50,7 +51,8 @@ def main() -> None:
 
 def compare(kind: str, seed: int, edges: Array, wanted: argparse.Namespace) -> Array:
     """Ratio of correlations in each shell, of one series."""
-    twin = cached(kind, seed, wanted.cache)
+    noise = {} if wanted.snr is None else {"snr": wanted.snr}
+    twin = cached(kind, seed, wanted.cache, **noise)
     by = max(1, round(VOXEL / twin.pixel_size))
     truth = known(twin, by, Path(wanted.cache))
     with tempfile.TemporaryDirectory() as folder:
