@@ -15,7 +15,7 @@ import numpy as np
 _LANES, _PIVOTS = 16, 4
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True)
 def _sine(r: Any) -> Any:
     """sin(pi r) / (pi r) for |r| <= 1/2, to 1e-7: its Taylor series."""
     s = np.float32(9.869604401) * r * r
@@ -27,7 +27,7 @@ def _sine(r: Any) -> Any:
     return np.float32(1.0) - s * value
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True)
 def _sinpi(x: Any) -> Any:
     """sin(pi x)."""
     turns = np.floor(x + np.float32(0.5))

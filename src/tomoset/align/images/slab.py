@@ -156,7 +156,7 @@ def displaced(spectra: Spectra, k: Array, by: Array) -> Spectra:
     from tomoset.align.images import _kernels
 
     by = np.ascontiguousarray(np.broadcast_to(by, (*spectra.shape[:2], 2)))
-    return np.asarray(_kernels.displace(np.ascontiguousarray(spectra), k, by))
+    return np.asarray(_kernels.displace(np.ascontiguousarray(spectra), np.ascontiguousarray(k), by))
 
 
 def terms(
@@ -188,15 +188,17 @@ def terms(
     along = (model.parallax @ model.k.T).astype(np.float32)
     slab, which = model.slab, which.reshape(-1)
     shapes = [[slab.times(factor).thickness, slab.surface, slab.rough] for factor in kinds[:, 0]]
+    c = np.array([model.within(level) for level in kinds[:, 1]], np.float32)
+    laid = np.ascontiguousarray  # arrays laid out in another way would be compiled for anew
     U, quad, count, log_det, precision, parts = _kernels.solve(
-        np.ascontiguousarray(spectra),
-        kinds[:, 2:] > 0,
+        laid(spectra),
+        laid(kinds[:, 2:] > 0),
         which,
-        model.band,
-        along,
-        np.array([model.within(level) for level in kinds[:, 1]], np.float32),
+        laid(model.band),
+        laid(along),
+        laid(c),
         np.array(shapes, np.float32),
-        model.k,
+        laid(model.k),
         FREEDOM,
         informed,
         threads,
