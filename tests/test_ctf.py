@@ -111,10 +111,10 @@ def test_a_table_is_compared_in_units_of_the_error() -> None:
     np.testing.assert_allclose(said.astigmatism, 0, atol=1e-6)
 
 
-def some_sectors() -> Sectors:
+def some_sectors(bands: int = 12) -> Sectors:
     """Noise about nothing."""
     rng = np.random.default_rng(0)
-    shape = 6, SECTORS, 12
+    shape = 6, SECTORS, bands
 
     def values(scale: float) -> np.ndarray:
         return (scale * (rng.normal(size=shape) + 1j * rng.normal(size=shape))).astype(np.complex64)
@@ -125,7 +125,7 @@ def some_sectors() -> Sectors:
         weight=rng.uniform(0.5, 1, 6),
         noise=values(0.4),
         mirrored=values(0.4),
-        k2=np.linspace(1e-4, 1e-2, 12),
+        k2=np.linspace(1e-4, 1e-2, bands),
         defocus=rng.uniform(19000, 21000, shape[:2]),
         phase_shift=0.3,
         voltage=300.0,
@@ -153,6 +153,48 @@ def test_derivatives_of_the_likelihood_are_those_of_differences() -> None:
         assert there.gradient[4 + i] == pytest.approx(difference, rel=0.02, abs=1e-2)
 
 
+def test_kernels_do_what_slow_code_does() -> None:
+    from tomoset.ctf import _kernels
+
+    rng = np.random.default_rng(7)
+    planes = rng.normal(size=(6, 40, 3, 5)).astype(np.float32)
+    weight, number = rng.uniform(0, 1, 40), rng.uniform(1, 9, (3, 5))
+    off, rate = rng.normal(0, 4000, (40, 4)), np.linspace(1e-4, 6e-3, 5)
+    off[:, 3] /= 4000
+    value, noise, mirrored = planes[::2] + 1j * planes[1::2].astype(np.complex128)
+    wave = np.exp(1j * (off[:, :3, None] * rate + off[:, 3, None, None]))
+    rings = -0.5 * (wave + mirrored * wave.conj())
+    share = weight[:, None, None] * number
+    of = [a.astype(np.float32) for a in (weight, number, off, rate)]
+    sums = np.zeros((4, 5))
+    _kernels.band_sums(planes, *of, sums)
+    common = (share * noise.conj() * rings).sum(axis=(0, 1))
+    expected = [(share * (rings.conj() * x).real).sum(axis=(0, 1)) for x in (value, rings)]
+    scale = share.sum()
+    np.testing.assert_allclose(
+        sums / scale, [*expected, common.real, common.imag] / scale, atol=1e-5
+    )
+
+    height, error, slopes = (
+        rng.uniform(0, 1, 5),
+        rng.normal(size=5) * (1 + 1j),
+        rng.normal(size=(40, 3)),
+    )
+    model = np.stack([height, error.real, error.imag]).astype(np.float32)
+    each, shared = np.empty((5, 40, 3)), np.zeros((3, 6, 5))
+    _kernels.change_sums(planes, *of, model, slopes.astype(np.float32), (each, shared))
+    change = share * -0.5j * height * (wave - mirrored * wave.conj())
+    pull = (change.conj() * (value - height * rings - noise * error)).real
+    stiff = np.abs(change) ** 2 / share
+    found = [pull @ rate, pull.sum(-1), stiff @ rate**2, stiff @ rate, stiff.sum(-1)]
+    for one, other in zip(each, found, strict=True):
+        np.testing.assert_allclose(one, other, atol=3e-5 * np.abs(other).max())
+    of_rings, of_noise = (change.conj() * rings).real, noise.conj() * change
+    for one, other in zip(shared, (of_rings, of_noise.real, of_noise.imag), strict=True):
+        by_slope = np.einsum("tq,tsb->qb", slopes, other)
+        np.testing.assert_allclose(one, [*other.sum(axis=0), *by_slope], atol=1e-3)
+
+
 def test_bands_say_what_the_likelihood_of_an_envelope_is() -> None:
     image, heights = ImageLikelihood(some_sectors()), np.linspace(-900, 900, 6)
     own, height = np.array([20200.0, 300.0, -200.0, 0.4]), np.linspace(0.4, 0.2, 12)
@@ -163,14 +205,16 @@ def test_bands_say_what_the_likelihood_of_an_envelope_is() -> None:
 
 
 def test_merged_bands_say_the_same() -> None:
-    sectors = some_sectors()
-    fine = replace(sectors, k2=np.linspace(1e-3, 1.02e-3, 12))  # of nearly the same frequency
-    merged = fine.merged(fine.defocus + 100.0, 0.1)
-    assert len(merged.k2) == 1
-    mean = (fine.values * fine.number).sum(axis=2) / fine.number.sum(axis=1)
+    sectors = some_sectors(96)
+    fine = replace(sectors, k2=np.linspace(1e-3, 1.02e-3, 96))  # of nearly the same frequency
+    merged = fine.merged(fine.defocus + 100.0, 0.1, 1000.0)
+    assert len(merged.k2) == 32
+    shape = 6, SECTORS, 32, 3
+    number = fine.number.reshape(shape[1:])
+    mean = (fine.values.reshape(shape) * number).sum(axis=3) / number.sum(axis=2)
     rate = 2 * np.pi * 0.0196876 * 1.01e-3
     expected = mean * np.exp(-1j * (100 * rate + 2 * (0.1 - 0.3)))
-    np.testing.assert_allclose(merged.values[..., 0], expected, atol=2e-3)
+    np.testing.assert_allclose(merged.values, expected, atol=2e-3)
 
 
 def test_what_others_predict_is_what_is_predicted_without_the_image() -> None:

@@ -256,6 +256,10 @@ def test_kernels_do_what_slow_code_does() -> None:
     np.testing.assert_allclose(squares[:, 1], (np.abs(product[:, 1:]) ** 2).sum(axis=1), rtol=1e-5)
     both = np.abs(spectra[:, at]) ** 2 + np.abs(spectra[:, mirrored]) ** 2
     np.testing.assert_allclose(power[:, 0], both[:, 0] / 2, rtol=1e-5)
+    power[:] = 0
+    _kernels.power_sums(spectra, at, cell, power)
+    expected = (np.abs(spectra[:, at]) ** 2)[:, 1:].sum(axis=1)
+    np.testing.assert_allclose(power[:, 1], expected, rtol=1e-5)
 
 
 @given(st.floats(-50, 50), st.floats(0.01, 100))

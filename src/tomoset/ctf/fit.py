@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -241,9 +242,14 @@ class SeriesFit:
         Where its tiles lie.
     known : Known
         What decides the priors.
+    threads : int
+        That are used.
     """
 
-    def __init__(self, images: Sequence[Sectors], geometry: Geometry, known: Known) -> None:
+    def __init__(
+        self, images: Sequence[Sectors], geometry: Geometry, known: Known, threads: int = 1
+    ) -> None:
+        self._threads = threads
         self._images = [ImageLikelihood(image) for image in images]
         self._geometry, self._known = geometry, known
         cosines = np.abs(np.cos(np.deg2rad(known.angles)))
@@ -259,7 +265,7 @@ class SeriesFit:
         rounds : int
             How often envelopes, parameters and noise are found in turn.
         """
-        at = self._with_astigmatism(start)
+        at = start
         hotter = np.ones(len(self._images))
         priors = self._known.priors(start)
         thickness = 0.0
@@ -268,10 +274,9 @@ class SeriesFit:
             at, information = self._newton(at, shapes, hotter, priors)
             if step < rounds - 1:
                 hotter = self._hotter(at, shapes)
-        heights = self._geometry.heights(at.pose)
         seen = [
-            (image.sectors.k2, *image.bands(own, height), hot)
-            for image, own, height, hot in zip(self._images, at.own, heights, hotter, strict=True)
+            (image.sectors.k2, *bands, hot)
+            for image, bands, hot in zip(self._images, self._bands(at), hotter, strict=True)
         ]
         return Fit(
             parameters=at,
@@ -295,7 +300,7 @@ class SeriesFit:
             "deviation": np.where(told, 1 / np.sqrt(stiff), np.inf),
         }
 
-    def _with_astigmatism(self, at: Parameters) -> Parameters:
+    def with_astigmatism(self, at: Parameters) -> Parameters:
         """The likeliest that all images have in common, coarsely."""
         if not self._known.astigmatism:
             return at
@@ -305,7 +310,8 @@ class SeriesFit:
         total = np.zeros(len(offsets))
         for i, image in enumerate(self._images):
             height, one = heights[i], image.sectors
-            seen = one.merged(at.own[i, 0] + height[:, None] + 0 * c[:, 0], at.own[i, 3])
+            defocus = at.own[i, 0] + height[:, None] + 0 * c[:, 0]
+            seen = one.merged(defocus, at.own[i, 3], _TRIED[-1])
             values = np.einsum("t,tsb->sb", one.weight, seen.values) * seen.number
             number = seen.number.sum(axis=0) * one.weight.sum()
             shapes = envelopes(seen.k2, one.voltage, 0.0)[::3]
@@ -321,11 +327,7 @@ class SeriesFit:
 
     def _envelopes(self, at: Parameters, hotter: Array) -> tuple[float, list[Envelope]]:
         """Thickness, and the envelope of each image."""
-        heights = self._geometry.heights(at.pose)
-        seen = [
-            image.bands(own, height)
-            for image, own, height in zip(self._images, at.own, heights, strict=True)
-        ]
+        seen = self._bands(at)
         apart = np.abs(self._known.angles[:, None] - self._known.angles)
         alike = np.exp(-0.5 * (apart / _ALIKE) ** 2)
         tried = []
@@ -355,10 +357,14 @@ class SeriesFit:
 
     def _terms(self, at: Parameters, shapes: Sequence[Envelope]) -> list[Terms]:
         heights, slopes = self._geometry.heights(at.pose), self._geometry.slopes(at.pose)
-        return [
-            image.terms(at.own[i], heights[i], slopes[i], shapes[i])
-            for i, image in enumerate(self._images)
-        ]
+        with ThreadPoolExecutor(self._threads) as pool:
+            found = pool.map(ImageLikelihood.terms, self._images, at.own, heights, slopes, shapes)
+            return list(found)
+
+    def _bands(self, at: Parameters) -> list[tuple[Array, Array]]:
+        heights = self._geometry.heights(at.pose)
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(ImageLikelihood.bands, self._images, at.own, heights))
 
     def _hotter(self, at: Parameters, shapes: Sequence[Envelope]) -> Array:
         """By how much noise of each image is more than that of counting."""

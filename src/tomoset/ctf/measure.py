@@ -38,6 +38,8 @@ _WITHIN = 10.0
 _FAR = 5.0
 #: Images whose tilts lie within so many degrees do not show a specimen's depth.
 _RANGE = 5.0
+#: Where tiles are expected may be so far from their defocus, before the first fit and after it [Å].
+_AT_FIRST, _AT_LAST = 4000.0, 1200.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +140,7 @@ def measure(
         common = _common(placed, images, options)
         axis_error = ALIGNED if is_aligned(tomogram) else NOMINAL
         near = _near(placed, images, common, axis_error)
-        fit, course = _fit(placed, near, common, options, axis_error)
+        fit, course = _fit(placed, near, common, options, threads)
     return _measured((tomogram, placed), near, fit, course, plate=options.phase_plate)
 
 
@@ -218,7 +220,7 @@ def _near(placed: Tomogram, images: TiltSeries, common: Common, axis_error: floa
 
 
 def _fit(
-    placed: Tomogram, near: Near, common: Common, options: CtfOptions, axis_error: float
+    placed: Tomogram, near: Near, common: Common, options: CtfOptions, threads: int
 ) -> tuple[Fit, Course]:
     known = Known(
         angles=placed.tilt_angles,
@@ -226,15 +228,18 @@ def _fit(
         alone=near.defoci.alone,
         astigmatism=options.astigmatism,
         phase_plate=options.phase_plate,
-        axis_error=axis_error,
+        axis_error=near.geometry.axis_error,
     )
     own = np.zeros((len(near.defoci.defocus), OWN))
     own[:, 0], own[:, 3] = near.defoci.defocus, math.radians(common.phase_shift)
     start = Parameters(own=own, pose=np.array([near.inclined, 0.0, 0.0]))
-    first = SeriesFit(_merged(near.sectors, near, start), near.geometry, known).fit(start, 2)
-    sectors = _merged(near.sectors, near, first.parameters)
+    sectors = _merged(near.sectors, near, start, _AT_FIRST)
+    begun = SeriesFit(sectors, near.geometry, known, threads)
+    first = begun.fit(begun.with_astigmatism(start), 2)
+    sectors = _merged(near.sectors, near, first.parameters, _AT_LAST)
     known = _known_better(known, near, first)
-    return SeriesFit(sectors, near.geometry, known).fit(first.parameters, 2), known.course
+    ended = SeriesFit(sectors, near.geometry, known, threads)
+    return ended.fit(first.parameters, 2), known.course
 
 
 def _known_better(known: Known, near: Near, fit: Fit) -> Known:
@@ -247,11 +252,13 @@ def _known_better(known: Known, near: Near, fit: Fit) -> Known:
     return replace(known, course=course, alone=told & away)
 
 
-def _merged(sectors: tuple[Sectors, ...], near: Near, at: Parameters) -> tuple[Sectors, ...]:
-    """Fewer bands, about these parameters."""
+def _merged(
+    sectors: tuple[Sectors, ...], near: Near, at: Parameters, off: float
+) -> tuple[Sectors, ...]:
+    """Fewer bands, about these parameters, which may be off by so much defocus [Å]."""
     heights = near.geometry.heights(at.pose)
     return tuple(
-        one.merged(expected(own, height), own[3])
+        one.merged(expected(own, height), own[3], off)
         for one, own, height in zip(sectors, at.own, heights, strict=True)
     )
 

@@ -19,9 +19,9 @@ SECTORS = 8
 #: Orders of polynomials in k: by which the background of an image differs from what its tiles show
 #: by themselves, and may still be off; and that of a direction from that of all.
 ORDER, _DIRECTION = 6, 2
-#: From one band to the next the phase may change by so much for a defocus that is off by so much
-#: [rad, Å].
-_PHASE, _OFF = 0.8, 9000.0
+#: From one band to the next the phase may change by so much for a defocus that is off [rad]; but so
+#: many bands are kept.
+_PHASE, _BANDS = 0.8, 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +73,7 @@ class Sectors:
         """Whether nothing is there."""
         return not self.weight.any()
 
-    def merged(self, defocus: Array, phase_shift: float) -> Sectors:
+    def merged(self, defocus: Array, phase_shift: float, off: float) -> Sectors:
         """Fewer bands, against rings of a defocus that is nearer.
 
         Parameters
@@ -82,9 +82,11 @@ class Sectors:
             [Å].
         phase_shift : float
             [rad].
+        off : float
+            How far it may still be from that of the image [Å].
         """
         width = float(np.diff(self.rate).mean())
-        join = max(1, int(_PHASE / (width * _OFF)))
+        join = max(1, min(int(_PHASE / (width * off)), len(self.k2) // _BANDS))
         first = np.arange(0, len(self.k2), join)
         number = np.add.reduceat(self.number, first, axis=1)
         whole = self.number.sum(axis=0) + 1e-9

@@ -128,43 +128,41 @@ class ImageLikelihood:
 
     def __init__(self, sectors: Sectors) -> None:
         self.sectors = sectors
-        number = sectors.number * sectors.weight[:, None, None]
-        self._weight = (2 * number).astype(np.float32)
+        shape = sectors.values.shape
+        parts = sectors.values, sectors.noise, sectors.mirrored
+        planes = [np.broadcast_to(f(one), shape) for one in parts for f in (np.real, np.imag)]
+        self._planes = np.stack(planes).astype(np.float32)
+        self._tiles = sectors.weight.astype(np.float32)
+        self._number = (2 * sectors.number).astype(np.float32)
+        self._rate = sectors.rate.astype(np.float32)
         terms = polynomials(sectors.k2, ORDER)
         self._terms, self._steep = terms, terms[:, :_STEEP]
-        power = self._added(_inner(self._weight * sectors.noise, sectors.noise))
+        weight = self._tiles[:, None, None] * self._number
+        power = (weight * np.abs(sectors.noise) ** 2).sum(axis=(0, 1), dtype=np.float64)
         square = np.zeros((ORDER + 1 + _STEEP,) * 2)
         square[: ORDER + 1, : ORDER + 1] = terms.T @ (power[:, None] * terms)
         square[ORDER + 1 :, ORDER + 1 :] = self._steep.T @ (power[:, None] * self._steep)
         before = np.r_[np.full(ORDER + 1, _OFF), np.full(_STEEP, _STEEP_OFF)]
         self._inverse = np.linalg.inv(square + np.diag(before**-2.0))
-        self._seen = self._with_noise(self._weight * sectors.values).sum(axis=0)
+        common = weight * sectors.noise.conj() * sectors.values
+        seen = common.sum(axis=(0, 1), dtype=np.complex128)
+        self._seen = self._of_noise(seen.real, seen.imag).sum(axis=0)
 
-    @staticmethod
-    def _added(values: npt.NDArray[np.floating]) -> Array:
-        """Over tiles and sectors: (n_bands,)."""
-        return np.asarray(values.sum(axis=(0, 1), dtype=np.float64))
+    def _of_noise(
+        self, real: npt.NDArray[np.floating], imaginary: npt.NDArray[np.floating]
+    ) -> Array:
+        """Sums of noise.conj() times something, as what that has in common with its errors.
 
-    def _with_noise(self, weighted: Complex) -> Array:
-        """What values of each band have in common with errors of the background: (n_bands, q)."""
-        common = self.sectors.noise.conj() * weighted
-        real, imaginary = self._added(common.real), self._added(common.imag)
-        return np.concatenate(
-            [real[:, None] * self._terms, imaginary[:, None] * self._steep], axis=1
-        )
+        Along the last axis: (..., n_bands) to (..., n_bands, q).
+        """
+        parts = real[..., None] * self._terms, imaginary[..., None] * self._steep
+        return np.concatenate(parts, axis=-1)
 
-    def _errors(self, size: Array) -> Complex:
-        """Errors of the background, of so much of each term."""
-        of = self._terms @ size[: ORDER + 1] + 1j * (self._steep @ size[ORDER + 1 :])
-        return self.sectors.noise * of.astype(np.complex64)
-
-    def _waves(self, own: Array, heights: Array) -> tuple[Complex, Complex]:
-        """Both waves of the rings: (n_tiles, n_sectors, n_bands)."""
-        s = self.sectors
-        psi = (expected(own, heights) - s.defocus)[..., None] * s.rate
-        psi += 2 * (own[3] - s.phase_shift)
-        wave = np.exp(1j * psi.astype(np.float32))
-        return wave, s.mirrored * wave.conj()
+    def _off(self, own: Array, heights: Array) -> Floats:
+        """Defocus of tiles from that of the values, and the phase: (n_tiles, n_sectors + 1)."""
+        defocus = expected(own, heights) - self.sectors.defocus
+        phase = np.full((len(defocus), 1), 2 * (own[3] - self.sectors.phase_shift))
+        return np.concatenate([defocus, phase], axis=1).astype(np.float32)
 
     def bands(self, own: Array, heights: Array) -> tuple[Array, Array]:
         """What each band says of the height of rings, E: the log-likelihood is y E - E A E / 2.
@@ -174,17 +172,19 @@ class ImageLikelihood:
         (n_bands,) array, (n_bands, n_bands) array
             y and A.
         """
-        y, square, _ = self._bands(*self._waves(own, heights))
+        y, square, *_ = self._bands(self._off(own, heights))
         return y, square
 
-    def _bands(self, one: Complex, other: Complex) -> tuple[Array, Array, Array]:
-        """The same of both waves; and what bands have in common with errors of the background."""
-        rings = -0.5 * (one + other)
-        weighted, values = self._weight * rings, self.sectors.values
-        along, square = self._added(_inner(weighted, values)), self._added(_inner(weighted, rings))
-        mixed = self._with_noise(weighted)
-        y = along - mixed @ (self._inverse @ self._seen)
-        return y, np.diag(square) - mixed @ self._inverse @ mixed.T, mixed
+    def _bands(self, off: Floats) -> tuple[Array, Array, Array, Array, Array]:
+        """The same; the first two as they are without errors of the background; and these's."""
+        from tomoset.ctf import _kernels
+
+        sums = np.zeros((4, len(self._rate)))
+        _kernels.band_sums(self._planes, self._tiles, self._number, off, self._rate, sums)
+        mixed = self._of_noise(sums[2], sums[3])
+        y = sums[0] - mixed @ (self._inverse @ self._seen)
+        square = np.diag(sums[1]) - mixed @ self._inverse @ mixed.T
+        return y, square, sums[0], sums[1], mixed
 
     def terms(self, own: Array, heights: Array, slopes: Array, envelope: Envelope) -> Terms:
         """What the image says.
@@ -200,59 +200,67 @@ class ImageLikelihood:
         envelope : Envelope
             Of rings.
         """
-        one, other = self._waves(own, heights)
-        half = (-0.5 * envelope.height).astype(np.complex64)
-        rings, moved = half * (one + other), 1j * half * (one - other)
-        values, weight = self.sectors.values, self._weight
-        projected = self._seen - self._with_noise(weight * rings).sum(axis=0)
-        left = values - rings - self._errors(self._inverse @ projected)
-        value = self._value(rings, projected)
-        steered = weight * moved
-        pull, stiff = _inner(steered, left), _inner(steered, moved)
-        rate = self.sectors.rate
-        by_defocus, by_phase = pull @ rate, pull.sum(axis=2) * 2
-        info = stiff @ rate**2, stiff @ (2 * rate), stiff.sum(axis=2) * 4
+        height, off = envelope.height, self._off(own, heights)
+        _, square, along, energy, mixed = self._bands(off)
+        projected = self._seen - height @ mixed
+        before = self._seen @ self._inverse @ self._seen
+        value = height @ along - height**2 @ energy / 2
+        value += (projected @ self._inverse @ projected - before) / 2
+        each, rings, noise = self._changes(off, slopes, height, self._inverse @ projected)
         design = _design(slopes)
-        gradient = np.einsum("ts,tsp->p", by_defocus, design)
-        gradient[3] = by_phase.sum()
-        information = np.einsum("tsp,ts,tsq->pq", design, info[0], design, optimize=True)
-        shared = np.einsum("tsp,ts->p", design, info[1])
+        gradient = np.einsum("ts,tsp->p", each[0], design)
+        gradient[3] = each[1].sum()
+        information = np.einsum("tsp,ts,tsq->pq", design, each[2], design, optimize=True)
+        shared = np.einsum("tsp,ts->p", design, 2 * each[3])
         information[3], information[:, 3] = shared, shared
-        information[3, 3] = info[2].sum()
-        lost = self._lost(steered, design)
+        information[3, 3] = 4 * each[4].sum()
+        lost = self._of_noise(noise.real, noise.imag).sum(axis=1)
         information -= lost @ self._inverse @ lost.T
         # Envelopes are not known either.
-        _, square, mixed = self._bands(one, other)
-        shared = self._shared(_inner(steered, -0.5 * (one + other)), design)
-        shared -= lost @ self._inverse @ mixed.T
-        information -= shared @ np.linalg.solve(square + envelope.precision, shared.T)
-        each, least = by_defocus.sum(axis=1), float((info[0].sum(axis=1)).sum())
-        hotter = float((each**2).sum() / least) if least > 0 else 1.0
-        return Terms(value, gradient, information, hotter)
+        rings = rings - lost @ self._inverse @ mixed.T
+        information -= rings @ np.linalg.solve(square + envelope.precision, rings.T)
+        by_tile, least = each[0].sum(axis=1), float(each[2].sum())
+        hotter = float((by_tile**2).sum() / least) if least > 0 else 1.0
+        return Terms(float(value), gradient, information, hotter)
 
-    def _value(self, rings: Complex, projected: Array) -> float:
-        """Log-likelihood of rings, against none."""
-        values, weight = self.sectors.values, self._weight
-        along = (weight * (rings.conj() * (values - rings / 2)).real).sum(dtype=np.float64)
-        before = self._seen @ self._inverse @ self._seen
-        return float(along + (projected @ self._inverse @ projected - before) / 2)
+    def _changes(
+        self, off: Floats, slopes: Array, height: Array, size: Array
+    ) -> tuple[Array, Array, Complex]:
+        """What changes of parameters have in common with the image.
 
-    def _lost(self, steered: Complex, design: Array) -> Array:
-        """What changes of parameters have in common with errors of the background: (7, q)."""
-        common = self.sectors.noise.conj() * steered
-        parts = (common.real, self._terms), (common.imag, self._steep)
-        return np.concatenate([self._shared(c, design) @ t for c, t in parts], axis=1)
+        Parameters
+        ----------
+        off : (n_tiles, n_sectors + 1) array
+            As `_off` gives it.
+        slopes : (n_tiles, 3) array
+            Of heights, by the pose.
+        height : (n_bands,) array
+            Of rings.
+        size : (q,) array
+            Of the errors of the background.
 
-    def _shared(self, common: npt.NDArray[np.floating], design: Array) -> Array:
-        """What they have in common with the height of rings in each band: (7, n_bands)."""
-        shared = np.einsum("tsp,tsb->pb", design, common, optimize=True) * self.sectors.rate
-        shared[3] = 2 * common.sum(axis=(0, 1))
-        return np.asarray(shared, np.float64)
+        Returns
+        -------
+        (5, n_tiles, n_sectors) array
+            As `_kernels.change_sums` has it, the second one twice, as phases shift rings.
+        (7, n_bands) array, (7, n_bands) complex array
+            With rings of height 1, and with noise.
+        """
+        from tomoset.ctf import _kernels
 
-
-def _inner(one: Complex, other: Complex) -> Floats:
-    """Product of two complex numbers as of vectors."""
-    return np.asarray(one.real * other.real + one.imag * other.imag, np.float32)
+        errors = self._terms @ size[: ORDER + 1], self._steep @ size[ORDER + 1 :]
+        model = np.stack([height, *errors]).astype(np.float32)
+        tiles, sectors, bands = self._planes.shape[1:]
+        each = np.empty((5, tiles, sectors))
+        shared = np.zeros((3, sectors + slopes.shape[1], bands))
+        of = self._planes, self._tiles, self._number, off, self._rate
+        _kernels.change_sums(*of, model, slopes.astype(np.float32), (each, shared))
+        each[1] *= 2
+        whole = shared[:, :sectors].sum(axis=1)
+        by_sector = np.einsum("ksb,sp->kpb", shared[:, :sectors], directions())
+        parts = whole[:, None], by_sector, 2 * whole[:, None] / self.sectors.rate
+        changes = np.concatenate([*parts, shared[:, sectors:]], axis=1) * self.sectors.rate
+        return each, changes[0], changes[1] + 1j * changes[2]
 
 
 def _design(slopes: Array) -> Array:

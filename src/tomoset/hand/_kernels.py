@@ -29,6 +29,15 @@ def tile_sums(spectra, indices, out):  # type: ignore[no-untyped-def]
             squares[tile, c] += product.real * product.real + product.imag * product.imag
 
 
+@_compiled
+def power_sums(spectra, at, cell, out):  # type: ignore[no-untyped-def]
+    """Sums of |J|^2 over the cells of each tile, for real J."""
+    for tile in prange(len(spectra)):
+        for i in range(len(at)):
+            a = spectra[tile, at[i]]
+            out[tile, cell[i]] += a.real * a.real + a.imag * a.imag
+
+
 @_inlined
 def _half_normal(x, y, s):  # type: ignore[no-untyped-def]
     """Logarithm of the mean of exp(a x - a^2 y / 2) over a > 0, normal about 0 with deviation s."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -217,6 +218,7 @@ class TileSpectra:
 
         self.sectors = sectors
         self._noise: tuple[Ctf, Complex] | None = None
+        self._turned: tuple[Ctf, tuple[Floats, Floats]] | None = None
         self.size, self.pixel_size, self.bands, self.tiles = size, pixel_size, bands, tiles
         self._padded = tuple(scipy.fft.next_fast_len(n, real=True) for n in size)
         ramp = np.sin(np.pi * (np.arange(tiles.edge) + 0.5) / tiles.edge) ** 2
@@ -263,8 +265,19 @@ class TileSpectra:
 
     def power(self, image: npt.NDArray[np.floating]) -> Array:
         """Sums of the power spectra of an image as it is: (n_tiles, n_bands)."""
-        sums = self._added(np.asarray(image - image.mean(), np.complex64))
-        return np.asarray(sums[1].sum(axis=1), np.float64)
+        import scipy.fft
+
+        from tomoset.hand import _kernels
+
+        flat = np.asarray(image - image.mean(), np.float32)
+        power = np.zeros((len(self.tiles.corners), self.sectors * self.bands.number), np.float32)
+        row, column = np.divmod(self._at, self.tiles.edge)
+        at = row * (self.tiles.edge // 2 + 1) + column
+        for part in self._parts():
+            spectra = scipy.fft.rfft2(self._windowed(flat, part), overwrite_x=True)
+            _kernels.power_sums(spectra.reshape(len(spectra), -1), at, self._cell, power[part])
+        apart = len(power), self.sectors, self.bands.number
+        return np.asarray(power.reshape(apart).sum(axis=1), np.float64)
 
     def sums(self, image: npt.NDArray[np.floating], ctf: Ctf) -> TileSums:
         """The same before it is divided by a background, sector by sector."""
@@ -286,9 +299,7 @@ class TileSpectra:
         shape = len(self.tiles.corners), self.sectors * self.bands.number
         sums = np.zeros(shape, np.complex64)
         power, squares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        step = max(1, _AT_ONCE // self.tiles.edge**2)
-        for first in range(0, len(sums), step):
-            part = slice(first, first + step)
+        for part in self._parts():
             self._add(image, part, (sums[part], power[part], squares[part]))
         apart = len(sums), self.sectors, self.bands.number
         return sums.reshape(apart), power.reshape(apart), squares.reshape(apart)
@@ -313,17 +324,27 @@ class TileSpectra:
         cells = np.bincount(self._cell, values, self.sectors * self.bands.number)
         return np.asarray(cells, np.float64).reshape(self.sectors, self.bands.number)
 
+    def _parts(self) -> list[slice]:
+        """Tiles that are transformed at once."""
+        step = max(1, _AT_ONCE // self.tiles.edge**2)
+        return [slice(i, i + step) for i in range(0, len(self.tiles.corners), step)]
+
+    def _windowed(self, image: npt.NDArray[Any], part: slice) -> npt.NDArray[Any]:
+        """Some of the tiles: (n, edge, edge)."""
+        edge, corners = self.tiles.edge, self.tiles.corners[part]
+        stack = np.empty((len(corners), edge, edge), image.dtype)
+        for tile, (x, y) in zip(stack, corners, strict=True):
+            np.multiply(image[y : y + edge, x : x + edge], self._window, out=tile)
+        return stack
+
     def _add(self, image: Complex, part: slice, out: tuple[Complex, Floats, Floats]) -> None:
         """Sums over the spectra of some of the tiles."""
         import scipy.fft
 
         from tomoset.hand import _kernels
 
-        edge, corners = self.tiles.edge, self.tiles.corners[part]
-        stack = np.empty((len(corners), edge, edge), np.complex64)
-        for tile, (x, y) in zip(stack, corners, strict=True):
-            np.multiply(image[y : y + edge, x : x + edge], self._window, out=tile)
-        spectra = scipy.fft.fft2(stack, overwrite_x=True).reshape(len(corners), -1)
+        spectra = scipy.fft.fft2(self._windowed(image, part), overwrite_x=True)
+        spectra = spectra.reshape(len(spectra), -1)
         _kernels.tile_sums(spectra, (self._at, self._mirrored, self._cell), out)
 
     def _ctf_corrected(self, image: npt.NDArray[np.floating], ctf: Ctf) -> Complex:
@@ -334,11 +355,18 @@ class TileSpectra:
         flat = np.zeros((self._padded[1], self._padded[0]), np.float32)
         flat[:height, :width] = image - image.mean()
         spectrum = scipy.fft.rfft2(flat)
-        phase = ctf.phase(*frequencies(self._padded, self.pixel_size)).astype(np.float32)
+        cosine, sine = self._phases(ctf)
         # cos and sin parts are real images, for gamma(k) = gamma(-k).
-        even = scipy.fft.irfft2(spectrum * np.cos(phase), s=flat.shape)
-        odd = scipy.fft.irfft2(spectrum * np.sin(phase), s=flat.shape)
+        even = scipy.fft.irfft2(spectrum * cosine, s=flat.shape, overwrite_x=True)
+        odd = scipy.fft.irfft2(spectrum * sine, s=flat.shape, overwrite_x=True)
         return np.asarray((even + 1j * odd)[:height, :width], np.complex64)
+
+    def _phases(self, ctf: Ctf) -> tuple[Floats, Floats]:
+        """cos and sin of the phase of a CTF, the same of all images that have it."""
+        if self._turned is None or self._turned[0] != ctf:
+            phase = ctf.phase(*frequencies(self._padded, self.pixel_size)).astype(np.float32)
+            self._turned = ctf, (np.cos(phase), np.sin(phase))
+        return self._turned[1]
 
     def _smeared(self, ctf: Ctf, times: int) -> Complex:
         """exp(i times gamma) as the window smears it; of 2, J(k) J(-k) for noise of power 1.
