@@ -30,44 +30,45 @@ def _cos_sin(angle):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def band_sums(planes, weight, number, off, rate, out):  # type: ignore[no-untyped-def]
+def band_sums(planes, off, rate, out):  # type: ignore[no-untyped-def]
     """What each band has in common with rings of height 1, their energy, and their noise.
 
-    planes (6, n_tiles, n_sectors, n_bands): real and imaginary parts of values, of noise, and of
-    the mirrored wave; weight (n_tiles,), number (n_sectors, n_bands); off (n_tiles, n_sectors + 1),
-    defocus from that of the values, the last one a phase; rate (n_bands,), all float32.
-    out (4, n_bands), float64: along, energy, and the sums of noise.conj() rings.
+    planes (9, n_tiles, n_sectors, n_bands): real and imaginary parts of values, of noise, and of
+    the mirrored wave; a phase to take from those of rings; the precisions of real and imaginary
+    parts. off (n_tiles, n_sectors + 1): defocus from that of the values, the last one a phase; rate
+    (n_bands,); all float32. out (4, n_bands), float64: along, energy, and what rings have in common
+    with noise, and with i times it.
     """
     _, tiles, sectors, bands = planes.shape
     sums = np.zeros((4, bands), np.float32)
     for t in range(tiles):
         for s in range(sectors):
-            d, p, w = off[t, s], off[t, sectors], weight[t]
+            d, p = off[t, s], off[t, sectors]
             for b in range(bands):
-                x, y = _cos_sin(d * rate[b] + p)
+                x, y = _cos_sin(d * rate[b] + p - planes[6, t, s, b])
                 u, v = planes[4, t, s, b], planes[5, t, s, b]
-                real = np.float32(-0.5) * (x + u * x + v * y)
-                imaginary = np.float32(-0.5) * (y + v * x - u * y)
-                share = w * number[s, b]
+                rx = np.float32(-0.5) * (x + u * x + v * y)
+                ry = np.float32(-0.5) * (y + v * x - u * y)
+                wx, wy = planes[7, t, s, b] * rx, planes[8, t, s, b] * ry
                 n, m = planes[2, t, s, b], planes[3, t, s, b]
-                sums[0, b] += share * (real * planes[0, t, s, b] + imaginary * planes[1, t, s, b])
-                sums[1, b] += share * (real * real + imaginary * imaginary)
-                sums[2, b] += share * (n * real + m * imaginary)
-                sums[3, b] += share * (n * imaginary - m * real)
+                sums[0, b] += wx * planes[0, t, s, b] + wy * planes[1, t, s, b]
+                sums[1, b] += wx * rx + wy * ry
+                sums[2, b] += n * wx + m * wy
+                sums[3, b] += n * wy - m * wx
         if t % 32 == 31 or t == tiles - 1:
             out += sums
             sums[:] = 0.0
 
 
 @_compiled
-def change_sums(planes, weight, number, off, rate, model, slopes, out):  # type: ignore[no-untyped-def]
+def change_sums(planes, off, rate, model, slopes, out):  # type: ignore[no-untyped-def]
     """What tiles have in common with a change of the phase of their rings.
 
     As `band_sums`; model (3, n_bands): height of rings, and what is added to the noise, real and
     imaginary; slopes (n_tiles, 3).
     out: (5, n_tiles, n_sectors), sums over bands of the pull times rate and 1, and of the stiffness
     times rate squared, rate, and 1; (3, n_sectors + 3, n_bands), what the change has in
-    common with rings of height 1, and with noise, of sectors and of the slopes.
+    common with rings of height 1, with noise and with i times it, of sectors and of the slopes.
     """
     _, tiles, sectors, bands = planes.shape
     each, shared = out
@@ -75,10 +76,10 @@ def change_sums(planes, weight, number, off, rate, model, slopes, out):  # type:
     for t in range(tiles):
         line[:] = 0.0
         for s in range(sectors):
-            d, p, w = off[t, s], off[t, sectors], weight[t]
+            d, p = off[t, s], off[t, sectors]
             a0 = a1 = b0 = b1 = b2 = np.float32(0.0)
             for b in range(bands):
-                x, y = _cos_sin(d * rate[b] + p)
+                x, y = _cos_sin(d * rate[b] + p - planes[6, t, s, b])
                 u, v = planes[4, t, s, b], planes[5, t, s, b]
                 ox, oy = u * x + v * y, v * x - u * y
                 h = np.float32(-0.5) * model[0, b]
@@ -89,8 +90,7 @@ def change_sums(planes, weight, number, off, rate, model, slopes, out):  # type:
                 ex, ey = model[1, b], model[2, b]
                 lx = planes[0, t, s, b] - model[0, b] * rx - (n * ex - m * ey)
                 ly = planes[1, t, s, b] - model[0, b] * ry - (n * ey + m * ex)
-                share = w * number[s, b]
-                sx, sy = share * mx, share * my
+                sx, sy = planes[7, t, s, b] * mx, planes[8, t, s, b] * my
                 pull, stiff = sx * lx + sy * ly, sx * mx + sy * my
                 r = rate[b]
                 a0 += pull * r

@@ -14,6 +14,10 @@ from tomoset.images.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 
+#: What stands out is seen at this resolution [Å], stands out from so many standard deviations, and
+#: is no more than this part of an image.
+_COARSE, _FAR, _MOST = 12.0, np.float32(5.0), 0.3
+
 
 class CroppedImages:
     """Reads images one by one, each with larger pixels if those still show what is looked for.
@@ -47,16 +51,43 @@ class CroppedImages:
         return len(self._images)
 
     def read(self, i: int) -> npt.NDArray[np.float32]:
-        """Image i, from 0."""
+        """Image i, from 0; what stands out far from the rest, such as beads, is taken out."""
         image = self._images.read(i)
-        if self._cropping is None:
-            return image
-        transform = self._cropping.transform(image, Cpu())
-        return np.asarray(self._cropping.image_of(transform, Cpu()), np.float32)
+        if self._cropping is not None:
+            transform = self._cropping.transform(image, Cpu())
+            image = np.asarray(self._cropping.image_of(transform, Cpu()), np.float32)
+        return without_beads(image, self.pixel_size)
 
     def before(self, points: Array) -> Array:
         """Where points lie in images as they are stored [px]."""
         return points * self.factor
+
+
+def without_beads(image: npt.NDArray[np.float32], pixel_size: float) -> npt.NDArray[np.float32]:
+    """An image in which what stands out far has the level of the rest: beads, ice crystals.
+
+    These have a spectrum of their own, with rings that are not those of the CTF.
+
+    Parameters
+    ----------
+    image : (h, w) array
+        As it was taken.
+    pixel_size : float
+        [Å].
+    """
+    from scipy.ndimage import gaussian_filter
+
+    width = _COARSE / pixel_size
+    smooth = gaussian_filter(image, width, mode="nearest", truncate=3.0)
+    middle = np.float32(np.median(smooth))
+    off = np.abs(smooth - middle)
+    far = off > _FAR * np.float32(1.4826 * np.median(off))
+    if not far.any() or far.mean() > _MOST:
+        return image
+    near = gaussian_filter(far.astype(np.float32), width, mode="nearest", truncate=3.0)
+    # All of what stands out, and about as much around it as is blurred here.
+    share = np.clip(8 * near, 0, 1)
+    return np.asarray(image + share * (middle - image), np.float32)
 
 
 def _cropping(size: tuple[int, int], binning: Fraction) -> Cropping:

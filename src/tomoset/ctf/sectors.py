@@ -40,6 +40,10 @@ class Sectors:
     noise : (n_tiles, n_sectors, n_bands) complex64 array
         Means of J(k) J(-k) of the background by itself, turned likewise: times a smooth function
         of k, an error of it.
+    lopsided : (n_tiles, n_sectors, n_bands) complex64 array
+        How much more values scatter along a direction than across it: variances of (1 + |l|) / 2
+        and (1 - |l|) / 2 over `number`; twice that direction is the phase. Where defocus displaces
+        waves by less than a tile, J(k) and J(-k) are nearly one value.
     mirrored : (n_tiles, n_sectors, n_bands) complex64 array
         What is left of the mirrored wave of rings, turned so that it belongs to exp(-i psi) where
         rings are exp(i psi).
@@ -57,6 +61,7 @@ class Sectors:
     number: Array
     weight: Array
     noise: Complex
+    lopsided: Complex
     mirrored: Complex
     k2: Array
     defocus: Array
@@ -105,6 +110,7 @@ class Sectors:
             number=number,
             weight=self.weight,
             noise=mean(self.noise * back),
+            lopsided=mean(self.lopsided * back * back),
             mirrored=mean(self.mirrored * back * back),
             k2=k2,
             defocus=defocus,
@@ -153,6 +159,7 @@ def sectors_of(
         number=number,
         weight=weight,
         noise=sums.of_noise.astype(np.complex64)[None],
+        lopsided=sums.of_noise_square.astype(np.complex64)[None],
         mirrored=mirrored.astype(np.complex64)[None],
         k2=spectra.bands.middles,
         defocus=np.full((tiles, n_sectors), ctf.defocus_u),

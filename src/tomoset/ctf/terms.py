@@ -32,6 +32,8 @@ _OFF = 0.1
 #: Where the background is steep, tiles show it with a phase of its own: of so many terms, of this
 #: deviation.
 _STEEP, _STEEP_OFF = 3, 0.02
+#: No values are trusted to scatter across by less than 1 minus this allows.
+_LOPSIDED = 0.75
 #: Envelopes differ from their shape by about this part of it and of its largest value, alike over
 #: so much of all frequencies.
 _ABOUT, _LEAST, _SMOOTH = 0.4, 0.01, 0.15
@@ -128,30 +130,32 @@ class ImageLikelihood:
 
     def __init__(self, sectors: Sectors) -> None:
         self.sectors = sectors
-        shape = sectors.values.shape
-        parts = sectors.values, sectors.noise, sectors.mirrored
-        planes = [np.broadcast_to(f(one), shape) for one in parts for f in (np.real, np.imag)]
-        self._planes = np.stack(planes).astype(np.float32)
-        self._tiles = sectors.weight.astype(np.float32)
-        self._number = (2 * sectors.number).astype(np.float32)
+        self._planes = _planes(sectors)
         self._rate = sectors.rate.astype(np.float32)
         terms = polynomials(sectors.k2, ORDER)
         self._terms, self._steep = terms, terms[:, :_STEEP]
-        weight = self._tiles[:, None, None] * self._number
-        power = (weight * np.abs(sectors.noise) ** 2).sum(axis=(0, 1), dtype=np.float64)
-        square = np.zeros((ORDER + 1 + _STEEP,) * 2)
-        square[: ORDER + 1, : ORDER + 1] = terms.T @ (power[:, None] * terms)
-        square[ORDER + 1 :, ORDER + 1 :] = self._steep.T @ (power[:, None] * self._steep)
-        before = np.r_[np.full(ORDER + 1, _OFF), np.full(_STEEP, _STEEP_OFF)]
+        values, (n, m), (one, other) = self._planes[:2], self._planes[2:4], self._planes[7:]
+
+        def added(products: Floats) -> Array:
+            return np.asarray(products.sum(axis=(0, 1), dtype=np.float64))
+
+        first, cut = self._terms.T, ORDER + 1
+        square = np.zeros((cut + _STEEP,) * 2)
+        square[:cut, :cut] = first @ (added(one * n * n + other * m * m)[:, None] * self._terms)
+        square[cut:, cut:] = self._steep.T @ (
+            added(one * m * m + other * n * n)[:, None] * self._steep
+        )
+        square[:cut, cut:] = first @ (added((other - one) * n * m)[:, None] * self._steep)
+        square[cut:, :cut] = square[:cut, cut:].T
+        before = np.r_[np.full(cut, _OFF), np.full(_STEEP, _STEEP_OFF)]
         self._inverse = np.linalg.inv(square + np.diag(before**-2.0))
-        common = weight * sectors.noise.conj() * sectors.values
-        seen = common.sum(axis=(0, 1), dtype=np.complex128)
-        self._seen = self._of_noise(seen.real, seen.imag).sum(axis=0)
+        x, y = one * values[0], other * values[1]
+        self._seen = self._of_noise(added(n * x + m * y), added(n * y - m * x)).sum(axis=0)
 
     def _of_noise(
         self, real: npt.NDArray[np.floating], imaginary: npt.NDArray[np.floating]
     ) -> Array:
-        """Sums of noise.conj() times something, as what that has in common with its errors.
+        """What something has in common with noise and i times it, as that with its errors.
 
         Along the last axis: (..., n_bands) to (..., n_bands, q).
         """
@@ -180,7 +184,7 @@ class ImageLikelihood:
         from tomoset.ctf import _kernels
 
         sums = np.zeros((4, len(self._rate)))
-        _kernels.band_sums(self._planes, self._tiles, self._number, off, self._rate, sums)
+        _kernels.band_sums(self._planes, off, self._rate, sums)
         mixed = self._of_noise(sums[2], sums[3])
         y = sums[0] - mixed @ (self._inverse @ self._seen)
         square = np.diag(sums[1]) - mixed @ self._inverse @ mixed.T
@@ -253,14 +257,40 @@ class ImageLikelihood:
         tiles, sectors, bands = self._planes.shape[1:]
         each = np.empty((5, tiles, sectors))
         shared = np.zeros((3, sectors + slopes.shape[1], bands))
-        of = self._planes, self._tiles, self._number, off, self._rate
-        _kernels.change_sums(*of, model, slopes.astype(np.float32), (each, shared))
+        steep = slopes.astype(np.float32)
+        _kernels.change_sums(self._planes, off, self._rate, model, steep, (each, shared))
         each[1] *= 2
         whole = shared[:, :sectors].sum(axis=1)
         by_sector = np.einsum("ksb,sp->kpb", shared[:, :sectors], directions())
         parts = whole[:, None], by_sector, 2 * whole[:, None] / self.sectors.rate
         changes = np.concatenate([*parts, shared[:, sectors:]], axis=1) * self.sectors.rate
         return each, changes[0], changes[1] + 1j * changes[2]
+
+
+def _planes(sectors: Sectors) -> Floats:
+    """All of an image as `_kernels.band_sums` takes it.
+
+    Turned so that values scatter most along their real parts, and least along the others.
+    """
+    much = np.abs(sectors.lopsided)
+    along = sectors.lopsided / np.where(much > 0, much, 1)
+    back = np.exp(-0.5j * np.angle(along)).astype(np.complex64)
+    precision = 2 * sectors.number * sectors.weight[:, None, None]
+    much = np.minimum(much, _LOPSIDED)
+    parts = (
+        *_both(sectors.values * back),
+        *_both(sectors.noise * back),
+        *_both(sectors.mirrored * back * back),
+        -np.angle(back),
+        precision / (1 + much),
+        precision / (1 - much),
+    )
+    shape = sectors.values.shape
+    return np.stack([np.broadcast_to(part, shape) for part in parts]).astype(np.float32)
+
+
+def _both(values: Complex) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    return values.real, values.imag
 
 
 def _design(slopes: Array) -> Array:

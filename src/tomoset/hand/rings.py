@@ -177,6 +177,8 @@ class TileSums:
         Coefficients that are added up.
     of_noise : (n_sectors, n_bands) complex128 array
         The products' mean for white noise of power 1.
+    of_noise_square : (n_sectors, n_bands) complex128 array
+        The mean of the square of that, single coefficient by single coefficient.
     noise_square : float
         Sum of the square of that over all coefficients.
     """
@@ -186,6 +188,7 @@ class TileSums:
     squares: Floats
     count: Array
     of_noise: npt.NDArray[np.complex128]
+    of_noise_square: npt.NDArray[np.complex128]
     noise_square: float
 
 
@@ -291,6 +294,7 @@ class TileSpectra:
             squares=squares,
             count=self._count,
             of_noise=self._mean(noise),
+            of_noise_square=self._mean(noise**2),
             noise_square=float((np.abs(noise) ** 2).sum()),
         )
 
