@@ -163,9 +163,9 @@ def test_each_rule_is_broken_once(sound: Tomogram) -> None:
         assert code in found, f"{code} was not found, only {found}"
         # A broken tomogram may break a second rule with the first, never many.
         assert len(set(found)) <= 2, f"{code} came with {found}"
-    # These ask of sets that were read from a file, F08 of every image: below. Those of linked sets
+    # These ask of sets that were read from a file, F08 and C07 of images: below, and test_ctf.py. Those of linked sets
     # and of what programs need: tests/test_check_projects.py.
-    of_files = {"S01", "S05", "R01", "R02", "F08"}
+    of_files = {"S01", "S05", "R01", "R02", "F08", "C07"}
     others = {rule.code for rule in RULES if rule.linked or rule.code[0] in "LN"}
     assert {rule.code for rule in RULES} == {*cases, *of_files, *others}
 

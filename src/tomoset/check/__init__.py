@@ -36,7 +36,8 @@ def check(tomograms: TomogramSet, *, images: bool = False) -> list[Problem]:
     tomograms : TomogramSet
         As it was read.
     images : bool
-        Whether every image is read too, which takes its time: outlier pixels, blank images.
+        Whether every image is read too, which takes its time: outlier pixels, blank images,
+        their defocus.
 
     Returns
     -------
@@ -313,6 +314,8 @@ _OF_PIXELS = (
     Rule("F08", "warning", "images show a specimen, no defects, the tilt axis (with --images)",
          "Programs limit outlier pixels; exclude what shows nothing; look at a wrong axis.",
          _files.odd_images),
+    Rule("C07", "warning", "images show the rings of the table's defocus (with --images)",
+         "Measure it again:", _files.odd_defocus, command="ctf SET --o DIR"),
 )  # fmt: skip
 
 #: All that is asked of sets of any format: each format's own, then those of all sets.

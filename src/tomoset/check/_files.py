@@ -6,6 +6,7 @@ import os
 from collections import Counter
 
 from tomoset.check._axis import contradicted_axis
+from tomoset.check._rings import contradicted_defocus
 from tomoset.errors import TomosetError, some_of
 from tomoset.formats import bare
 from tomoset.images.mrc import stack_path
@@ -106,6 +107,21 @@ def odd_images(tomograms: TomogramSet) -> Found:
         except TomosetError as problem:
             remarks = [str(problem)]
         yield from ((name, remark) for remark in remarks)
+
+
+def odd_defocus(tomograms: TomogramSet) -> Found:
+    """Some images of each series are read: whether their rings are those of the table."""
+    for name, t in tomograms.items():
+        if t.image_size is None:
+            continue
+        try:
+            with t.open_images() as series:
+                said = contradicted_defocus(t, series)
+                series.remarks()  # which another rule says
+        except TomosetError:
+            continue  # that too
+        if said is not None:
+            yield name, said
 
 
 def volumes(tomograms: TomogramSet) -> Found:

@@ -59,7 +59,9 @@ _SEVERITIES = ("error", "warning", "note")
 @click.option("--rules", is_flag=True, help="List the rules, with their codes.")
 @click.option("--notes", is_flag=True, help="Show notes too: what is good to know, and not wrong.")
 @click.option(
-    "--images", is_flag=True, help="Read every image too: outlier pixels, blank images, tilt axis."
+    "--images",
+    is_flag=True,
+    help="Read images too: outlier pixels, blank images, tilt axis, Thon rings.",
 )
 @click.option(
     "--for",

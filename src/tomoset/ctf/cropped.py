@@ -4,19 +4,59 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tomoset.images.device import Cpu
 from tomoset.images.fourier import MARGIN, Cropping
-from tomoset.images.tilt_series import TiltSeries
 
 Array = npt.NDArray[np.float64]
 
 #: What stands out is seen at this resolution [Å], stands out from so many standard deviations, and
 #: is no more than this part of an image.
-_COARSE, _FAR, _MOST = 12.0, np.float32(5.0), 0.3
+_COARSE, _FAR, _MOST = 12.0, np.float32(5.0), 0.6
+
+
+class Images(Protocol):
+    """What a `TiltSeries` is for."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height [px]."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, i: int) -> npt.NDArray[np.float32]:
+        """Image i, from 0: (h, w)."""
+
+
+class SomeImages:
+    """Some of the images of a series.
+
+    Parameters
+    ----------
+    images : Images
+        All of them.
+    rows : (n,) int array
+        Which.
+    """
+
+    def __init__(self, images: Images, rows: npt.NDArray[np.int64]) -> None:
+        self._images, self._rows = images, rows
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height [px]."""
+        return self._images.size
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, i: int) -> npt.NDArray[np.float32]:
+        """Image i of these, from 0."""
+        return self._images.read(int(self._rows[i]))
 
 
 class CroppedImages:
@@ -24,7 +64,7 @@ class CroppedImages:
 
     Parameters
     ----------
-    images : TiltSeries
+    images : Images
         The series.
     pixel_size : float
         Of its images [Å].
@@ -35,7 +75,7 @@ class CroppedImages:
     """
 
     def __init__(
-        self, images: TiltSeries, pixel_size: float, finest: float, edge: float = 0.46
+        self, images: Images, pixel_size: float, finest: float, edge: float = 0.46
     ) -> None:
         self._images = images
         # Halves, quarters and eighths only: both axes then have the very same factor.
@@ -78,13 +118,12 @@ def without_beads(image: npt.NDArray[np.float32], pixel_size: float) -> npt.NDAr
     from scipy.ndimage import gaussian_filter
 
     width = _COARSE / pixel_size
-    smooth = gaussian_filter(image, width, mode="nearest", truncate=3.0)
-    middle = np.float32(np.median(smooth))
-    off = np.abs(smooth - middle)
+    middle = np.float32(np.median(image))
+    off = np.abs(gaussian_filter(image - middle, width, mode="constant", truncate=3.0))
     far = off > _FAR * np.float32(1.4826 * np.median(off))
     if not far.any() or far.mean() > _MOST:
         return image
-    near = gaussian_filter(far.astype(np.float32), width, mode="nearest", truncate=3.0)
+    near = gaussian_filter(far.astype(np.float32), width, mode="constant", truncate=3.0)
     # All of what stands out, and about as much around it as is blurred here.
     share = np.clip(8 * near, 0, 1)
     return np.asarray(image + share * (middle - image), np.float32)

@@ -229,6 +229,8 @@ class Fit:
     thickness: float
     single: Array
     deviation: Array
+    rings: Array
+    value: float
 
 
 class SeriesFit:
@@ -284,6 +286,7 @@ class SeriesFit:
             seen=tuple(Bands(*one) for one in seen),
             thickness=thickness,
             **self._singles(at, shapes, hotter),
+            value=self._joint(at, shapes, hotter, priors)[0],
         )
 
     def _singles(
@@ -298,6 +301,7 @@ class SeriesFit:
         return {
             "single": at.own[:, 0] + np.where(told, pull / stiff, 0.0),
             "deviation": np.where(told, 1 / np.sqrt(stiff), np.inf),
+            "rings": np.array([one.value for one in found]) / hotter,
         }
 
     def with_astigmatism(self, at: Parameters) -> Parameters:

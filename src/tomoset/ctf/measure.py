@@ -9,37 +9,34 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.ctf.coarse import CoarseSearch, Common
-from tomoset.ctf.cropped import CroppedImages
-from tomoset.ctf.fit import Fit, Known, Parameters, SeriesFit
-from tomoset.ctf.near import REACH, Near, NearSearch
+from tomoset.ctf.cropped import CroppedImages, Images
 from tomoset.ctf.nominal import ALIGNED, NOMINAL, in_place, is_aligned
 from tomoset.ctf.options import CtfOptions
-from tomoset.ctf.prior import Course, course_of
-from tomoset.ctf.sectors import Sectors
+from tomoset.ctf.search import Search, Solved
 from tomoset.ctf.seen import seen_of
-from tomoset.ctf.terms import OWN, expected
+from tomoset.ctf.terms import OWN
 from tomoset.errors import ModelError
 from tomoset.hand.coarse import microscope
 from tomoset.hand.series import coarsest_pixel, least_defocus
-from tomoset.images.tilt_series import TiltSeries
 from tomoset.model import Tomogram
 from tomoset.run import one_thread
 
 Array = npt.NDArray[np.float64]
 
-#: The finest rings that are looked for, first and then [Å].
-_FIRST, _THEN = 6.0, 4.3
+#: The finest rings that are looked for, first [Å].
+_FIRST = 6.0
 #: Rings must be so much likelier than none [natural logarithm].
 _SEEN = 6.0
-#: Defoci that are this much less likely are tried too, if they are out of reach of the best
-#: [natural logarithm].
-_WITHIN = 10.0
-#: Images that are so many standard deviations from what the others predict do not follow them.
-_FAR = 5.0
+#: An image tells its defocus if its rings are so much likelier than none [natural logarithm].
+_TOLD = 4.0
+#: By chance, the best of all defoci makes them so much likelier in each image, on average.
+_ON_AVERAGE = 8.0
+_CURES = (
+    "take images that were not filtered, binned less, or not yet corrected for their CTF, or "
+    "another range (--defocus)"
+)
 #: Images whose tilts lie within so many degrees do not show a specimen's depth.
 _RANGE = 5.0
-#: Where tiles are expected may be so far from their defocus, before the first fit and after it [Å].
-_AT_FIRST, _AT_LAST = 4000.0, 1200.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,7 +105,7 @@ class MeasuredCtf:
 
 
 def measure(
-    tomogram: Tomogram, images: TiltSeries, options: CtfOptions, threads: int = 1
+    tomogram: Tomogram, images: Images, options: CtfOptions, threads: int = 1
 ) -> MeasuredCtf:
     """Find the CTF of each image of a tilt series.
 
@@ -116,7 +113,7 @@ def measure(
     ----------
     tomogram : Tomogram
         With its pixel size and microscope; aligned, or with the stage's angles.
-    images : TiltSeries
+    images : Images
         Its images.
     options : CtfOptions
         What is searched.
@@ -136,12 +133,24 @@ def measure(
     placed = in_place(tomogram, images.size)
     refuse_alike(placed)
     options = seen_range(placed, options)
+    axis_error = ALIGNED if is_aligned(tomogram) else NOMINAL
     with one_thread(), scipy.fft.set_workers(threads):
         common = _common(placed, images, options)
-        axis_error = ALIGNED if is_aligned(tomogram) else NOMINAL
-        near = _near(placed, images, common, axis_error)
-        fit, course = _fit(placed, near, common, options, threads)
-    return _measured((tomogram, placed), near, fit, course, plate=options.phase_plate)
+        search = Search(
+            tomogram=placed,
+            images=images,
+            options=options,
+            axis_error=axis_error,
+            threads=threads,
+        )
+        found = search.best(common)
+    if found.fit.rings.sum() < _ON_AVERAGE * (found.fit.rings != 0).sum():
+        raise ModelError(
+            f"tomogram {placed.name!r}: its images show Thon rings too faint to tell their "
+            f"defocus (likeliest: {np.median(found.fit.parameters.own[:, 0]) / 1e4:.1f} µm); "
+            f"{_CURES}"
+        )
+    return _measured((tomogram, placed), found, plate=options.phase_plate)
 
 
 def refuse_alike(tomogram: Tomogram) -> None:
@@ -181,7 +190,7 @@ def seen_range(tomogram: Tomogram, options: CtfOptions) -> CtfOptions:
     )
 
 
-def _common(placed: Tomogram, images: TiltSeries, options: CtfOptions) -> Common:
+def _common(placed: Tomogram, images: Images, options: CtfOptions) -> Common:
     """What all images have in common.
 
     Raises
@@ -197,77 +206,15 @@ def _common(placed: Tomogram, images: TiltSeries, options: CtfOptions) -> Common
     if common.odds < _SEEN:
         raise ModelError(
             f"tomogram {placed.name!r}: its images show no Thon rings of a defocus of "
-            f"{options.low / 1e4:.2g} to {options.high / 1e4:.2g} µm; take images that were not "
-            "filtered, binned less, or not yet corrected for their CTF, or another range "
-            "(--defocus)"
+            f"{options.low / 1e4:.2g} to {options.high / 1e4:.2g} µm; {_CURES}"
         )
     return common
 
 
-def _near(placed: Tomogram, images: TiltSeries, common: Common, axis_error: float) -> Near:
-    """The defocus of each image, about the likeliest that all have in common."""
-    cropped = CroppedImages(images, placed.need_pixel_size(), _THEN)
-    found = []
-    for defocus in [common.best, *common.others(0.8 * REACH, _WITHIN)]:
-        ctf = replace(
-            microscope(placed),
-            defocus_u=defocus,
-            defocus_v=defocus,
-            phase_shift=common.phase_shift,
-        )
-        found.append(NearSearch(placed, cropped, ctf, axis_error).look())
-    return max(found, key=lambda near: near.defoci.evidence)
-
-
-def _fit(
-    placed: Tomogram, near: Near, common: Common, options: CtfOptions, threads: int
-) -> tuple[Fit, Course]:
-    known = Known(
-        angles=placed.tilt_angles,
-        course=near.defoci.course,
-        alone=near.defoci.alone,
-        astigmatism=options.astigmatism,
-        phase_plate=options.phase_plate,
-        axis_error=near.geometry.axis_error,
-    )
-    own = np.zeros((len(near.defoci.defocus), OWN))
-    own[:, 0], own[:, 3] = near.defoci.defocus, math.radians(common.phase_shift)
-    start = Parameters(own=own, pose=np.array([near.inclined, 0.0, 0.0]))
-    sectors = _merged(near.sectors, near, start, _AT_FIRST)
-    begun = SeriesFit(sectors, near.geometry, known, threads)
-    first = begun.fit(begun.with_astigmatism(start), 2)
-    sectors = _merged(near.sectors, near, first.parameters, _AT_LAST)
-    known = _known_better(known, near, first)
-    ended = SeriesFit(sectors, near.geometry, known, threads)
-    return ended.fit(first.parameters, 2), known.course
-
-
-def _known_better(known: Known, near: Near, fit: Fit) -> Known:
-    """With the course that defoci take as they were fitted."""
-    told = (near.defoci.rings > _SEEN / 2) & np.isfinite(fit.deviation)
-    deviation = np.where(told, fit.deviation, np.inf)
-    course = course_of(known.angles, fit.single, deviation)
-    mean, error = course.predicted(known.angles, fit.single, deviation)
-    away = np.abs(fit.single - mean) > _FAR * np.hypot(error, fit.deviation)
-    return replace(known, course=course, alone=told & away)
-
-
-def _merged(
-    sectors: tuple[Sectors, ...], near: Near, at: Parameters, off: float
-) -> tuple[Sectors, ...]:
-    """Fewer bands, about these parameters, which may be off by so much defocus [Å]."""
-    heights = near.geometry.heights(at.pose)
-    return tuple(
-        one.merged(expected(own, height), own[3], off)
-        for one, own, height in zip(sectors, at.own, heights, strict=True)
-    )
-
-
-def _measured(
-    tomograms: tuple[Tomogram, Tomogram], near: Near, fit: Fit, course: Course, *, plate: bool
-) -> MeasuredCtf:
+def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: bool) -> MeasuredCtf:
     """All that follows; of the tomogram as it was, and in its place."""
     tomogram, placed = tomograms
+    near, fit, course = found.near, found.fit, found.course
     seen = seen_of(fit)
     own, n = fit.parameters.own, len(fit.parameters.own)
     errors = np.sqrt(fit.covariance.diagonal())
@@ -290,12 +237,10 @@ def _measured(
         angle_error=np.minimum(across, 52.0),
         phase_shift=np.degrees(own[:, 3]) % 180 if plate else None,
         phase_shift_error=np.degrees(each[:, 3]) if plate else None,
-        rings=near.defoci.rings,
+        rings=fit.rings,
         merit=seen.merit,
         resolution=seen.resolution,
-        told=(near.defoci.rings > _SEEN / 2)
-        & (near.defoci.certain > 0.99)
-        & np.isfinite(seen.resolution),
+        told=(fit.rings > _TOLD) & (near.defoci.certain > 0.99) & np.isfinite(seen.resolution),
         inclined=fit.parameters.pose[:2],
         inclined_error=errors[OWN * n : OWN * n + 2],
         axis_off=float(fit.parameters.pose[2]),

@@ -99,15 +99,22 @@ class NearSearch:
         Its images.
     ctf : Ctf
         Of the microscope, with a rough defocus.
+    least : float
+        Images have no less in common [Å].
     axis_error : float
         How well the direction of the tilt axis is known [deg].
     """
 
     def __init__(
-        self, tomogram: Tomogram, images: CroppedImages, ctf: Ctf, axis_error: float
+        self,
+        tomogram: Tomogram,
+        images: CroppedImages,
+        ctf: Ctf,
+        least: float,
+        axis_error: float,
     ) -> None:
         self._tomogram, self._images, self._ctf = tomogram, images, ctf
-        self._axis_error = axis_error
+        self._axis_error, self._least = axis_error, least - ctf.defocus_u
         tiles = Tiles.of(images.size, images.pixel_size)
         self._middles = images.before(tiles.middles)
         flat = Slab.of(tomogram).depths(tomogram, self._middles, np.zeros((1, 2)))
@@ -183,11 +190,10 @@ class NearSearch:
         """The defocus of each image, of how likely each is: (n_tilts, n_offsets)."""
         values, angles = self._offsets.values, self._tomogram.tilt_angles
         # What is common to all, first.
-        near = np.stack(
-            [_mean(scores, _normal(values, c, _BETTER)).sum() + 0 * c for c in values[::8]]
-        )
-        centre = float(values[::8][np.argmax(near)])
-        evidence = float(near.max())
+        centres = values[::8][values[::8] >= min(self._least, values[-8])]
+        near = [_mean(scores, _normal(values, c, _BETTER)).sum() for c in centres]
+        centre = float(centres[np.argmax(near)])
+        evidence = float(max(near))
         own = _normal(values, centre, _ROUGH)
         mean, deviation = _moments(scores, values, own)
         told = (_mean(scores, own) > _RINGS) & (deviation < _TOLD)
