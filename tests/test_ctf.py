@@ -17,6 +17,7 @@ from tests.builders.image_stacks import Images, write_images
 from tomoset import TomogramSet, star
 from tomoset.check import check
 from tomoset.cli import main
+from tomoset.ctf.absorbed import absorbed
 from tomoset.ctf.compare import compare
 from tomoset.ctf.cropped import CroppedImages, without_beads
 from tomoset.ctf.measure import MeasuredCtf, measure
@@ -247,6 +248,23 @@ def test_cropped_images_keep_waves_and_places() -> None:
     inner = cropped.read(0)[20:40, 20:60]
     places = cropped.before(np.arange(20, 60))
     np.testing.assert_allclose(inner, np.cos(2 * np.pi * places / 20)[None] + 0 * inner, atol=0.05)
+
+
+def test_thickness_is_told_by_levels_where_these_say_it() -> None:
+    rng = np.random.default_rng(8)
+    tilts = np.linspace(-60, 60, 31)
+    path = 2000 / np.cos(np.deg2rad(tilts + 10))
+    levels = 50 * np.exp(-path / 3300) * rng.normal(1, 0.01, 31)
+    levels[[4, 20]] *= 0.01
+    found = absorbed(tilts, levels, 300.0)
+    assert found is not None
+    assert abs(found.thickness - 2000) < 400
+    assert 400 < found.deviation < 900
+    thinner = absorbed(tilts, levels, 200.0)
+    assert thinner is not None
+    assert thinner.thickness / found.thickness == pytest.approx(0.806, abs=0.01)  # (v/c)^2
+    for odd in (levels - levels.mean(), rng.uniform(1, 9, 31), np.full(31, 7.0), levels[:4]):
+        assert absorbed(tilts[: len(odd)], odd, 300.0) is None
 
 
 def test_beads_are_taken_out_and_the_rest_stays() -> None:

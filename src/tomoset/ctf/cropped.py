@@ -78,6 +78,8 @@ class CroppedImages:
         self, images: Images, pixel_size: float, finest: float, edge: float = 0.46
     ) -> None:
         self._images = images
+        #: Medians of the images that were read.
+        self.levels = np.full(len(images), np.nan)
         # Halves, quarters and eighths only: both axes then have the very same factor.
         eighths = math.floor(8 * edge * finest / pixel_size)
         self._cropping = _cropping(images.size, Fraction(eighths, 8)) if eighths > 9 else None
@@ -93,6 +95,7 @@ class CroppedImages:
     def read(self, i: int) -> npt.NDArray[np.float32]:
         """Image i, from 0; what stands out far from the rest, such as beads, is taken out."""
         image = self._images.read(i)
+        self.levels[i] = np.median(image[::4, ::4])
         if self._cropping is not None:
             transform = self._cropping.transform(image, Cpu())
             image = np.asarray(self._cropping.image_of(transform, Cpu()), np.float32)

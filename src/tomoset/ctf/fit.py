@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.ctf.absorbed import Absorbed
 from tomoset.ctf.prior import Course
 from tomoset.ctf.sectors import Sectors
 from tomoset.ctf.terms import FADING, OWN, Envelope, ImageLikelihood, Terms, directions, envelopes
@@ -22,7 +23,10 @@ _ASTIGMATISM = (1500.0, 60.0, 15.0)
 #: The same of the phase shift [rad].
 _PHASE = (1.5, 0.15, 0.02)
 #: Without a phase plate, the phase is known as well as amplitude contrast is [rad].
-_CONTRAST = 0.04
+_CONTRAST = 0.025
+#: Where tiles show both waves of rings, and the background with them, its model is off by so much
+#: of a phase; measured on simulations of another kind [rad].
+_MODEL = 0.07
 #: Over so many degrees of tilt these change.
 _SLOW = 40.0
 #: What is not free has this deviation.
@@ -149,6 +153,8 @@ class Known:
         Whether these are free.
     axis_error : float
         [deg].
+    absorbed : Absorbed or None
+        What the levels of images say of the thickness.
     """
 
     angles: Array
@@ -157,6 +163,7 @@ class Known:
     astigmatism: bool
     phase_plate: bool
     axis_error: float
+    absorbed: Absorbed | None = None
 
     def priors(self, start: Parameters) -> Priors:
         """About some parameters."""
@@ -175,6 +182,13 @@ class Known:
         own = np.zeros_like(start.own)
         own[:, 0], own[:, 3] = np.median(start.own[:, 0]), np.median(start.own[:, 3])
         return Priors(precision=precision, mean=np.concatenate([own.ravel(), np.zeros(3)]))
+
+    def of_thickness(self, thickness: float) -> float:
+        """Logarithm of how likely a thickness is, by the levels of images [Å]."""
+        if self.absorbed is None:
+            return 0.0
+        off = (thickness - self.absorbed.thickness) / self.absorbed.deviation
+        return -0.5 * off**2
 
     def _slow(self, deviations: tuple[float, float, float]) -> Array:
         """Covariance of what is common, changes slowly, and scatters by so much."""
@@ -280,14 +294,27 @@ class SeriesFit:
             (image.sectors.k2, *bands, hot)
             for image, bands, hot in zip(self._images, self._bands(at), hotter, strict=True)
         ]
+        covariance = np.asarray(np.linalg.inv(information), np.float64)
+        each = np.arange(0, at.own.size, OWN)
+        covariance[each, each] += self._of_model(shapes) ** 2
         return Fit(
             parameters=at,
-            covariance=np.asarray(np.linalg.inv(information), np.float64),
+            covariance=covariance,
             seen=tuple(Bands(*one) for one in seen),
             thickness=thickness,
             **self._singles(at, shapes, hotter),
             value=self._joint(at, shapes, hotter, priors)[0],
         )
+
+    def _of_model(self, shapes: Sequence[Envelope]) -> Array:
+        """Error of defocus by what the model of each image lacks: (n_tilts,) [Å]."""
+        found = np.zeros(len(shapes))
+        for i, (image, shape) in enumerate(zip(self._images, shapes, strict=True)):
+            s = image.sectors
+            weight = shape.height**2 * s.number.sum(axis=0) + 1e-30
+            both = np.average(np.abs(s.lopsided).mean(axis=(0, 1)), weights=weight)
+            found[i] = _MODEL * both / np.sqrt(np.average(s.rate**2, weights=weight))
+        return found
 
     def _singles(
         self, at: Parameters, shapes: Sequence[Envelope], hotter: Array
@@ -349,6 +376,7 @@ class SeriesFit:
                 found.append((amplitude[:, None], shapes))
             best = np.argmax(alike @ scores, axis=1)
             total = float(scores[np.arange(len(seen)), best].sum())
+            total += self._known.of_thickness(thickness)
             chosen = [(a * s)[k] for (a, s), k in zip(found, best, strict=True)]
             tried.append((total, thickness, chosen))
         _, thickness, chosen = max(tried, key=lambda one: one[0])

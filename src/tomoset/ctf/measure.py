@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.ctf.absorbed import absorbed
 from tomoset.ctf.coarse import CoarseSearch, Common
 from tomoset.ctf.cropped import CroppedImages, Images
 from tomoset.ctf.nominal import ALIGNED, NOMINAL, in_place, is_aligned
@@ -135,22 +136,25 @@ def measure(
     options = seen_range(placed, options)
     axis_error = ALIGNED if is_aligned(tomogram) else NOMINAL
     with one_thread(), scipy.fft.set_workers(threads):
-        common = _common(placed, images, options)
+        common, levels = _common(placed, images, options)
         search = Search(
             tomogram=placed,
             images=images,
             options=options,
             axis_error=axis_error,
+            absorbed=absorbed(placed.tilt_angles, levels, placed.optics.need("voltage")),
             threads=threads,
         )
         found = search.best(common)
-    if found.fit.rings.sum() < _ON_AVERAGE * (found.fit.rings != 0).sum():
+    measured = _measured((tomogram, placed), found, plate=options.phase_plate)
+    faint = found.fit.rings.sum() < _ON_AVERAGE * (found.fit.rings != 0).sum()
+    if faint or not measured.told.any():
         raise ModelError(
             f"tomogram {placed.name!r}: its images show Thon rings too faint to tell their "
             f"defocus (likeliest: {np.median(found.fit.parameters.own[:, 0]) / 1e4:.1f} µm); "
             f"{_CURES}"
         )
-    return _measured((tomogram, placed), found, plate=options.phase_plate)
+    return measured
 
 
 def refuse_alike(tomogram: Tomogram) -> None:
@@ -190,8 +194,8 @@ def seen_range(tomogram: Tomogram, options: CtfOptions) -> CtfOptions:
     )
 
 
-def _common(placed: Tomogram, images: Images, options: CtfOptions) -> Common:
-    """What all images have in common.
+def _common(placed: Tomogram, images: Images, options: CtfOptions) -> tuple[Common, Array]:
+    """What all images have in common, and their levels.
 
     Raises
     ------
@@ -208,7 +212,7 @@ def _common(placed: Tomogram, images: Images, options: CtfOptions) -> Common:
             f"tomogram {placed.name!r}: its images show no Thon rings of a defocus of "
             f"{options.low / 1e4:.2g} to {options.high / 1e4:.2g} µm; {_CURES}"
         )
-    return common
+    return common, cropped.levels
 
 
 def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: bool) -> MeasuredCtf:

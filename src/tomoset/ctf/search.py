@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.ctf.absorbed import Absorbed
 from tomoset.ctf.coarse import Common
 from tomoset.ctf.cropped import CroppedImages, Images, SomeImages
 from tomoset.ctf.fit import Fit, Known, Parameters, SeriesFit
@@ -89,6 +90,8 @@ class Search:
         What is searched.
     axis_error : float
         How well the direction of the tilt axis is known [deg].
+    absorbed : Absorbed or None
+        What the levels of images say of the thickness.
     threads : int
         That are used.
     """
@@ -97,6 +100,7 @@ class Search:
     images: Images
     options: CtfOptions
     axis_error: float
+    absorbed: Absorbed | None
     threads: int
 
     def best(self, common: Common) -> Solved:
@@ -154,6 +158,7 @@ class Search:
             astigmatism=self.options.astigmatism,
             phase_plate=self.options.phase_plate,
             axis_error=self.axis_error,
+            absorbed=self.absorbed,
         )
         own = np.zeros((len(near.defoci.defocus), OWN))
         own[:, 0], own[:, 3] = near.defoci.defocus, math.radians(start.phase_shift)
