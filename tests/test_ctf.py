@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
 from functools import cache
@@ -19,7 +20,7 @@ from tomoset.check import check
 from tomoset.cli import main
 from tomoset.ctf.absorbed import absorbed
 from tomoset.ctf.compare import compare
-from tomoset.ctf.cropped import CroppedImages, without_beads
+from tomoset.ctf.cropped import CroppedImages, KeptImages, without_beads
 from tomoset.ctf.measure import MeasuredCtf, measure
 from tomoset.ctf.options import CtfOptions
 from tomoset.ctf.prior import Course, course_of
@@ -248,6 +249,56 @@ def test_cropped_images_keep_waves_and_places() -> None:
     inner = cropped.read(0)[20:40, 20:60]
     places = cropped.before(np.arange(20, 60))
     np.testing.assert_allclose(inner, np.cos(2 * np.pi * places / 20)[None] + 0 * inner, atol=0.05)
+
+
+def test_images_are_read_once_and_kept_as_far_as_memory_goes() -> None:
+    rng = np.random.default_rng(4)
+    images = Images(rng.normal(30, 4, (5, 330, 300)))
+    asked: list[int] = []
+
+    class Counted(Images):
+        def read(self, i: int) -> np.ndarray:
+            asked.append(i)
+            return images.read(i)
+
+    size = 2 * math.prod(CroppedImages(images, 1.0, 4.3).size)  # type: ignore[arg-type]
+    kept = KeptImages(Counted(images.images), 1.0, 4.3, 2, 3 * size)  # type: ignore[arg-type]
+    for _ in range(2):
+        for i in range(5):
+            image = kept.read(i)
+            plain = CroppedImages(images, 1.0, 4.3).read(i)  # type: ignore[arg-type]
+            plain -= plain.mean()
+            np.testing.assert_allclose(image, plain / plain.std(), atol=2e-3)
+    assert sorted(asked) == [0, 1, 2, 3, 3, 4, 4]
+    np.testing.assert_allclose(kept.levels, [np.median(i[::4, ::4]) for i in images.images])
+    coarser = kept.coarser(8.0)
+    assert coarser.factor == pytest.approx(kept.factor * coarser.pixel_size / kept.pixel_size)
+    some = coarser.some(np.array([4, 1]))
+    assert (some.size, some.factor, len(some)) == (coarser.size, coarser.factor, 2)
+    np.testing.assert_array_equal(some.read(1), coarser.read(1))
+    blank = KeptImages(Images(np.full((1, 64, 64), 9.0)), 4.0, 4.3, 1)  # type: ignore[arg-type]
+    assert not blank.read(0).any()
+
+
+def test_beads_are_found_in_coarse_pixels_as_in_all() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(5)
+    y, x = np.indices((401, 430))
+    away = np.hypot(x - 200, y - 150)
+    image = (rng.normal(100, 10, away.shape) - 40 * (away < 30)).astype(np.float32)
+    found = without_beads(image, 1.6)
+
+    width, middle = 12 / 1.6, np.median(image)
+    off = np.abs(gaussian_filter(image - middle, width, mode="constant", truncate=3.0))
+    far = (off > 5 * 1.4826 * np.median(off)).astype(np.float32)
+    share = np.clip(8 * gaussian_filter(far, width, mode="constant", truncate=3.0), 0, 1)
+    np.testing.assert_array_equal(found[away > 85], image[away > 85])
+    taken = (found - image) / (100 - image)
+    clear = np.abs(image - 100) > 5
+    np.testing.assert_allclose(taken[clear & (share == 1)], 1, atol=0.25)
+    assert np.abs(taken - share)[clear].max() < 0.5
+    assert np.abs(taken - share)[clear].mean() < 0.01
 
 
 def test_thickness_is_told_by_levels_where_these_say_it() -> None:

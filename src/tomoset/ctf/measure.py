@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from tomoset.ctf.absorbed import absorbed
 from tomoset.ctf.coarse import CoarseSearch, Common
-from tomoset.ctf.cropped import CroppedImages, Images
+from tomoset.ctf.cropped import Images, KeptImages
 from tomoset.ctf.nominal import ALIGNED, NOMINAL, in_place, is_aligned
 from tomoset.ctf.options import CtfOptions
-from tomoset.ctf.search import Search, Solved
+from tomoset.ctf.search import FINEST, Search, Solved
 from tomoset.ctf.seen import seen_of
 from tomoset.ctf.terms import OWN
 from tomoset.errors import ModelError
@@ -136,13 +136,14 @@ def measure(
     options = seen_range(placed, options)
     axis_error = ALIGNED if is_aligned(tomogram) else NOMINAL
     with one_thread(), scipy.fft.set_workers(threads):
-        common, levels = _common(placed, images, options)
+        kept = KeptImages(images, placed.need_pixel_size(), FINEST, threads)
+        common = _common(placed, kept, options)
         search = Search(
             tomogram=placed,
-            images=images,
+            images=kept,
             options=options,
             axis_error=axis_error,
-            absorbed=absorbed(placed.tilt_angles, levels, placed.optics.need("voltage")),
+            absorbed=absorbed(placed.tilt_angles, kept.levels, placed.optics.need("voltage")),
             threads=threads,
         )
         found = search.best(common)
@@ -194,15 +195,15 @@ def seen_range(tomogram: Tomogram, options: CtfOptions) -> CtfOptions:
     )
 
 
-def _common(placed: Tomogram, images: Images, options: CtfOptions) -> tuple[Common, Array]:
-    """What all images have in common, and their levels.
+def _common(placed: Tomogram, images: KeptImages, options: CtfOptions) -> Common:
+    """What all images have in common.
 
     Raises
     ------
     ModelError
         If no rings are seen.
     """
-    cropped = CroppedImages(images, placed.need_pixel_size(), _FIRST)
+    cropped = images.coarser(_FIRST)
     search = CoarseSearch(placed, cropped, microscope(placed), options)
     for i in range(len(cropped)):
         search.add(cropped.read(i))
@@ -212,7 +213,7 @@ def _common(placed: Tomogram, images: Images, options: CtfOptions) -> tuple[Comm
             f"tomogram {placed.name!r}: its images show no Thon rings of a defocus of "
             f"{options.low / 1e4:.2g} to {options.high / 1e4:.2g} µm; {_CURES}"
         )
-    return common, cropped.levels
+    return common
 
 
 def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: bool) -> MeasuredCtf:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tomoset.ctf.absorbed import Absorbed
 from tomoset.ctf.coarse import Common
-from tomoset.ctf.cropped import CroppedImages, Images, SomeImages
+from tomoset.ctf.cropped import CroppedImages
 from tomoset.ctf.fit import Fit, Known, Parameters, SeriesFit
 from tomoset.ctf.near import REACH, Near, NearSearch
 from tomoset.ctf.options import CtfOptions
@@ -25,7 +25,7 @@ from tomoset.model import Tomogram
 Array = npt.NDArray[np.float64]
 
 #: The finest rings that are looked for [Å].
-_FINEST = 4.3
+FINEST = 4.3
 #: Defoci that are this much less likely are tried too, if they are out of reach of the best
 #: [natural logarithm].
 _WITHIN = 10.0
@@ -84,8 +84,8 @@ class Search:
     ----------
     tomogram : Tomogram
         With projections.
-    images : Images
-        Its images.
+    images : CroppedImages
+        Its images, for rings of up to `FINEST`.
     options : CtfOptions
         What is searched.
     axis_error : float
@@ -97,7 +97,7 @@ class Search:
     """
 
     tomogram: Tomogram
-    images: Images
+    images: CroppedImages
     options: CtfOptions
     axis_error: float
     absorbed: Absorbed | None
@@ -115,9 +115,7 @@ class Search:
     def _few(self) -> Search:
         """The same of some of the images."""
         rows = np.unique(np.linspace(0, len(self.images) - 1, _SOME).round().astype(int))
-        return replace(
-            self, tomogram=self.tomogram.select(rows), images=SomeImages(self.images, rows)
-        )
+        return replace(self, tomogram=self.tomogram.select(rows), images=self.images.some(rows))
 
     def scanned(self) -> Start:
         """The likeliest start in the whole range.
@@ -137,14 +135,13 @@ class Search:
         return replace(start, defocus=float(np.median(best.fit.parameters.own[:, 0])))
 
     def _near(self, start: Start) -> Near:
-        images = CroppedImages(self.images, self.tomogram.need_pixel_size(), _FINEST)
         ctf = replace(
             microscope(self.tomogram),
             defocus_u=start.defocus,
             defocus_v=start.defocus,
             phase_shift=start.phase_shift,
         )
-        return NearSearch(self.tomogram, images, ctf, self.options.low, self.axis_error).look()
+        return NearSearch(self.tomogram, self.images, ctf, self.options.low, self.axis_error).look()
 
     def _solved(self, start: Start) -> Solved:
         return self._fitted(self._near(start), start)
