@@ -358,6 +358,26 @@ def test_tables_are_written_as_they_are_read(tmp_path: Path, *, phase: bool) -> 
     assert not agree(str(one), str(other))
 
 
+def test_tables_have_the_score_and_the_resolution_of_rings() -> None:
+    t = tomoset.Tomogram(
+        name="a",
+        n_tilts=2,
+        optics=tomoset.Optics(pixel_size=1.0),
+        defocus_u=[2e4, 1e4],
+        defocus_v=[2e4, 1e4],
+    )
+
+    def ends(t: tomoset.Tomogram) -> list[list[float]]:
+        table = defocus_of(t)
+        assert table is not None
+        lines = ctffind_text(table.take([1, 0]), t.optics, "x.st").splitlines()[5:]
+        return [[float(word) for word in line.split()[5:]] for line in lines]
+
+    assert ends(t) == [[0.1, 12.0]] * 2
+    known = replace(t, ctf_figure_of_merit=[0.4, 0.25], ctf_max_resolution=[9.5, 999.0])
+    assert ends(known) == [[0.25, 999.0], [0.4, 9.5]]
+
+
 def test_the_larger_defocus_comes_first() -> None:
     t = tomoset.Tomogram(name="a", n_tilts=2, optics=tomoset.Optics(pixel_size=1.0))
     assert defocus_of(t) is None

@@ -203,4 +203,12 @@ def defocus_of(t: Tomogram) -> DefocusTable | None:
         return None
     angles = np.zeros(t.n_tilts) if t.defocus_angle is None else t.defocus_angle
     u, v, angles = larger_first(t.defocus_u, t.defocus_v, angles)
-    return DefocusTable(path="", u=u, v=v, angle=angles, phase_shift=t.phase_shift)
+    return DefocusTable(
+        path="",
+        u=u,
+        v=v,
+        angle=angles,
+        phase_shift=t.phase_shift,
+        score=t.ctf_figure_of_merit,
+        resolution=t.ctf_max_resolution,
+    )

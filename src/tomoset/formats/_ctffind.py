@@ -34,6 +34,9 @@ class DefocusTable:
         Defocus along and across the angle [Å], and the angle [deg].
     phase_shift : (n,) array or None
         Of a phase plate [deg]; None where the file says nothing of it.
+    score, resolution : (n,) arrays or None
+        Correlation with the rings, and the finest period at which they are seen [Å], to be
+        written; None where they are not known.
     """
 
     path: str
@@ -41,6 +44,8 @@ class DefocusTable:
     v: Array
     angle: Array
     phase_shift: Array | None
+    score: Array | None = None
+    resolution: Array | None = None
 
     def __len__(self) -> int:
         return len(self.u)
@@ -48,9 +53,18 @@ class DefocusTable:
     def take(self, rows: Sequence[int]) -> DefocusTable:
         """The values of some views."""
         index = np.asarray(rows, dtype=np.int64)
-        phase = None if self.phase_shift is None else self.phase_shift[index]
+
+        def of(values: Array | None) -> Array | None:
+            return None if values is None else values[index]
+
         return replace(
-            self, u=self.u[index], v=self.v[index], angle=self.angle[index], phase_shift=phase
+            self,
+            u=self.u[index],
+            v=self.v[index],
+            angle=self.angle[index],
+            phase_shift=of(self.phase_shift),
+            score=of(self.score),
+            resolution=of(self.resolution),
         )
 
     def fields(self) -> dict[str, Any]:
@@ -117,7 +131,9 @@ def read_ctffind(path: str | os.PathLike[str]) -> DefocusTable:
 
 
 def ctffind_text(table: DefocusTable, optics: Optics, stack: str) -> str:
-    """A table as of CTFFIND 4, its numbers of images from 1; resolutions and scores are made up.
+    """A table as of CTFFIND 4, its numbers of images from 1.
+
+    Programs expect a score and a resolution: where these are not known they are made up.
 
     Parameters
     ----------
@@ -128,11 +144,14 @@ def ctffind_text(table: DefocusTable, optics: Optics, stack: str) -> str:
     stack : str
         Of which it is.
     """
-    shifts = np.zeros(len(table)) if table.phase_shift is None else np.deg2rad(table.phase_shift)
-    rows = zip(table.u, table.v, table.angle, shifts, strict=True)
+    n = len(table)
+    shifts = np.zeros(n) if table.phase_shift is None else np.deg2rad(table.phase_shift)
+    scores = np.full(n, 0.1) if table.score is None else table.score
+    finest = np.full(n, 12.0) if table.resolution is None else table.resolution
+    rows = zip(table.u, table.v, table.angle, shifts, scores, finest, strict=True)
     return f"""\
 # Output as of CTFFind version 4.1.14, written by tomoset
-# Input file: {stack} ; Number of micrographs: {len(table)}
+# Input file: {stack} ; Number of micrographs: {n}
 # Pixel size: {optics.pixel_size or 0.0:.3f} Angstroms ; acceleration voltage: \
 {optics.voltage:.1f} keV ; spherical aberration: {optics.spherical_aberration:.2f} mm ; \
 amplitude contrast: {optics.amplitude_contrast:.2f}
@@ -142,8 +161,8 @@ min. def.: 5000.0 um; max. def. 50000.0 um
 #4 - azimuth of astigmatism; #5 - additional phase shift [radians]; #6 - cross correlation; \
 #7 - spacing (in Angstroms) up to which CTF rings were fit successfully
 """ + "".join(
-        f"{i:.6f} {u:.6f} {v:.6f} {angle:.6f} {shift:.6f} 0.100000 12.000000\n"
-        for i, (u, v, angle, shift) in enumerate(rows, 1)
+        f"{i:.6f} {u:.6f} {v:.6f} {angle:.6f} {shift:.6f} {score:.6f} {fine:.6f}\n"
+        for i, (u, v, angle, shift, score, fine) in enumerate(rows, 1)
     )
 
 
