@@ -27,6 +27,7 @@ from tomoset.ctf.prior import Course, course_of
 from tomoset.ctf.sectors import SECTORS, Sectors
 from tomoset.ctf.terms import Envelope, ImageLikelihood
 from tomoset.errors import ModelError
+from tomoset.formats import defocus_texts
 from tomoset.images.ctf import Ctf
 from tomoset.model import Tomogram
 
@@ -399,10 +400,36 @@ def test_a_set_gets_its_defocus_with_errors_and_keeps_all_else(
     )
     assert Path("Ctf/TS_01.png").stat().st_size > 5000
 
-    for table in ("Ctf/TS_01_ctf.txt", "Ctf/{name}.defocus"):
-        args = ("ctf", "tomograms.star", "--o", "Again", "--compare", table, "--overwrite")
-        assert run(*args) == 0
-        assert "it contradicts 0 images" in capsys.readouterr().out
+
+def test_tables_of_any_program_are_compared_and_what_differs_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m, t = found(), tomoset.read("tomograms.star")["TS_01"]
+    monkeypatch.setattr("tomoset.programs.estimate_ctf.measure", lambda *_: m)
+    off = replace(
+        t, defocus_u=m.defocus_u + 700, defocus_v=m.defocus_v + 500, defocus_angle=m.angle
+    )
+    Path("TS_01.txt").write_text(defocus_texts(off)[0])
+    Path("TS_01.defocus").write_text(defocus_texts(off)[1])
+    TomogramSet([replace(t, name="TS_00"), off]).write("four.star", "relion4")
+    middle = np.array(off.need_size()) / 2  # where defocus holds in RELION 5
+    TomogramSet([replace(off, depth_origin=middle)]).write("five.star", "relion5")
+    rms = np.sqrt(np.mean((600 / m.defocus_error[m.told]) ** 2))
+    for table in ("TS_01.txt", "{name}.defocus", "four.star", "tilt_series/{name}.star"):
+        args = ("ctf", "tomograms.star", "--o", "Ctf", "--overwrite", "--figures", "none")
+        assert run(*args, "--compare", table) == 0, capsys.readouterr()
+        said = capsys.readouterr()
+        assert f"off by +600 Å (median; {rms:.1f} standard" in said.out, said.out
+        assert "its astigmatism by 200 Å" in said.out
+        wrong = m.told & (4 * m.defocus_error < 600)
+        assert f"contradicts {wrong.sum()} images" in said.out
+        assert "the table contradicts the Thon rings of" in said.err
+        report = star.read("Ctf/ctf_TS_01.star")["tilts"]
+        np.testing.assert_allclose(report.floats("tomosetTableDefocusOff"), 600, atol=0.2)
+        deviations = report.floats("tomosetTableDeviations")
+        np.testing.assert_allclose(deviations, 600 / m.defocus_error, rtol=1e-3)
+    assert run("ctf", "tomograms.star", "--o", "New", "--compare", "five.star") == 1
+    assert "give one of these" in capsys.readouterr().err
 
 
 def test_wrong_options_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,13 @@ import tomoset
 from tests.builders.imod_folder import ctffind, make_folder
 from tests.builders.mutations import mutated
 from tomoset.formats import format_named
-from tomoset.formats._ctf_tables import agree, defocus_of, kind_of, read_defocus
+from tomoset.formats._ctf_tables import (
+    agree,
+    defocus_of,
+    kind_of,
+    read_defocus,
+    read_defocus_of,
+)
 from tomoset.formats._ctffind import DefocusTable, ctffind_text, read_ctffind
 from tomoset.formats._ctfplotter import ctfplotter_text, read_imod
 from tomoset.formats._gctf import read_gctf_log
@@ -376,6 +382,60 @@ def test_tables_have_the_score_and_the_resolution_of_rings() -> None:
     assert ends(t) == [[0.1, 12.0]] * 2
     known = replace(t, ctf_figure_of_merit=[0.4, 0.25], ctf_max_resolution=[9.5, 999.0])
     assert ends(known) == [[0.25, 999.0], [0.4, 9.5]]
+
+
+def of(path: Path, n: int = 4, rows: list[int] | None = None) -> list[float]:
+    """The larger defocus of the images of a tomogram, of the slices of a stack if that is said."""
+    t = tomoset.Tomogram(
+        name="TS_02",
+        n_tilts=n,
+        optics=tomoset.Optics(pixel_size=1.0),
+        nominal_tilts=np.arange(n) * 20.0 - 40 if rows is None else np.array(rows) * 20.0 - 40,
+        image_index=rows,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tomoset.AssumptionWarning)
+        return read_defocus_of(t, str(path)).u.tolist()
+
+
+def test_a_tomogram_finds_its_images_in_tables_of_the_whole_stack_or_of_itself(
+    tmp_path: Path,
+) -> None:
+    one, other = tmp_path / "x.txt", tmp_path / "x.defocus"
+    one.write_text(ctffind(5))
+    for line_of in (
+        lambda i: f"{i} {i} {20 * i - 60} {20 * i - 60} {1999.9 + i / 10:.1f}",
+        lambda i: f"{6 - i} {6 - i} {60 - 20 * i} {60 - 20 * i} {2000.5 - i / 10:.1f}",
+    ):
+        other.write_text("0 0 0. 0. 0 3\n" + "".join(line_of(i) + "\n" for i in range(1, 6)))
+        for table in (one, other):
+            assert of(table, 5) == [20000, 20001, 20002, 20003, 20004]
+            assert of(table, 3, [1, 0, 2]) == [20001, 20000, 20002]  # the last ones are excluded
+            assert of(table, 2, [4, 2]) == [20004, 20002]
+    one.write_text(ctffind(2))
+    other.write_text("0 0 0. 0. 0 3\n1 1 40 40 2000\n2 2 0 0 2001\n")
+    assert of(one, 2, [4, 2]) == [20000, 20001]
+    with pytest.raises(tomoset.FileFormatError, match="expected defocus of the 5 images of tomo"):
+        of(one, 3, [4, 2, 1])
+    other.write_text("0 0 0. 0. 0 3\n1 1 0 0 2000\n1 9000000 0 0 2000\n")
+    with pytest.raises(tomoset.FileFormatError, match="are not among"):
+        of(other, 5)
+
+
+def test_a_set_of_relion_4_is_asked_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "tomograms.star"
+    columns = "loop_\n_rlnDefocusU\n_rlnDefocusV\n_rlnDefocusAngle\n"
+    tables = [f"data_TS_0{i}\n\n{columns}" + f"{i}0000 9000 0\n" * 4 + "\n" for i in (1, 2)]
+    path.write_text("\n".join(tables))
+    assert of(path) == [20000] * 4
+    path.write_text(tables[0])  # one alone has any name
+    assert of(path) == [10000] * 4
+    path.write_text(tables[0] + tables[0].replace("TS_01", "TS_03"))
+    with pytest.raises(tomoset.FileFormatError, match="'TS_02' or of one series alone, found 2"):
+        of(path)
+    path.write_text("data_global\n\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesStarFile\nTS_02 x\n")
+    with pytest.raises(tomoset.FileFormatError, match="names tables of single series"):
+        of(path)
 
 
 def test_the_larger_defocus_comes_first() -> None:

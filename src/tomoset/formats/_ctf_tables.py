@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tomoset.errors import AssumptionWarning, FileFormatError
 from tomoset.formats._ctffind import DefocusTable, ctffind_text, read_ctffind
-from tomoset.formats._ctfplotter import ctfplotter_text, looks_like_imod, read_imod
+from tomoset.formats._ctfplotter import ctfplotter_text, last_view, looks_like_imod, read_imod
 from tomoset.formats._gctf import FINAL, read_defocus_star, read_gctf_log
 from tomoset.formats._importing import larger_first, of_kept
 from tomoset.formats._text_tables import read_text
@@ -22,6 +22,8 @@ Array = npt.NDArray[np.float64]
 
 #: How far into a file one looks to see what it is, and how large a log is [bytes].
 _HEAD, _LOG = 4096, 1 << 20
+#: No stack has so many images more than the tomogram.
+_MORE = 1000
 #: ctfplotter's last digit [Å].
 _DIGIT = 1.0
 
@@ -58,6 +60,7 @@ def read_defocus(
     kept: Sequence[int] | None = None,
     tilts: Array | None = None,
     stack: str = "the stack",
+    name: str | None = None,
 ) -> DefocusTable:
     """The defocus of the images of a series, by a table of any program.
 
@@ -76,6 +79,8 @@ def read_defocus(
         Tilt angles of those [deg], by which the numbers of views in ``.defocus`` are checked.
     stack : str
         How messages call the stack.
+    name : str, optional
+        Of the series, by which a set of RELION 4 is asked.
 
     Returns
     -------
@@ -100,7 +105,7 @@ def read_defocus(
     if kind == "imod":
         return read_imod(paths, n_views, angles).take(views)
     if kind == "star":
-        return of_kept(read_defocus_star(paths, angles), views, n_views, stack)
+        return of_kept(read_defocus_star(paths, angles, name), views, n_views, stack)
     return of_kept(read_defocus_table(paths), views, n_views, stack)
 
 
@@ -175,12 +180,27 @@ def read_defocus_of(t: Tomogram, path: str) -> DefocusTable:
         If it is damaged, or of another number of images.
     """
     rows = list(range(t.n_tilts)) if t.image_index is None else t.image_index.tolist()
-    if kind_of(path) != "imod" and len(read_defocus_table(path)) == t.n_tilts:
-        rows = list(range(t.n_tilts))  # it has those of the tomogram alone
-    n = max(rows, default=-1) + 1
-    if kind_of(path) != "imod":
-        n = max(n, len(read_defocus_table(path)) if rows != list(range(t.n_tilts)) else n)
-    return read_defocus(path, n, kept=rows, stack=f"tomogram {t.name!r}")
+    n, kind = max(rows, default=-1) + 1, kind_of(path)
+    if kind == "imod":
+        n = max(n, min(last_view(path), n + _MORE))
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AssumptionWarning)  # said where it is read
+            star_table = kind == "star"
+            whole = read_defocus_star(path, name=t.name) if star_table else read_defocus_table(path)
+        if len(whole) == t.n_tilts:  # it has those of the tomogram alone
+            rows = list(range(t.n_tilts))
+        n = t.n_tilts if len(whole) == t.n_tilts else max(n, len(whole))
+    return read_defocus(
+        path, n, kept=rows, tilts=_tilts(t), stack=f"tomogram {t.name!r}", name=t.name
+    )
+
+
+def _tilts(t: Tomogram) -> Array | None:
+    """The stage's angles, or those of the alignment, if any are known [deg]."""
+    if t.nominal_tilts is not None or (t.projections is None and t.alignment is None):
+        return t.nominal_tilts
+    return t.tilt_angles
 
 
 def defocus_texts(t: Tomogram) -> tuple[str, str]:

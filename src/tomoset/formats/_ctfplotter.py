@@ -76,11 +76,7 @@ def read_imod(
         If a line has too few or too many values, or a view that there is not.
     """
     name = os.fspath(path)
-    lines = [(n, words) for n, line in enumerate(read_lines(name), 1) if (words := line.split())]
-    if not lines:
-        raise FileFormatError("the table of defocus is empty", path=name)
-    flags, version, body = _header(name, lines)
-    rows = np.array([_numbers(name, n, words, flags) for n, words in body])
+    flags, version, rows = _read(name)
     views = _views(rows, n_views, tilts, version, flags, name)
     u = rows[:, 4] * 10
     v, angle, next_column = u, np.zeros(len(rows)), 5
@@ -107,6 +103,28 @@ def read_imod(
         )
     wanted = np.ones(n_views, bool) if tilts is None else np.isfinite(tilts)
     return _spread(name, views, wanted, (u, v, angle, phase))
+
+
+def last_view(path: str) -> int:
+    """The largest number of a view in a ``.defocus`` file.
+
+    Raises
+    ------
+    FileFormatError
+        As `read_imod`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)  # said where it is read
+        return int(_read(path)[2][:, :2].max())
+
+
+def _read(path: str) -> tuple[_Flags, int, Array]:
+    """What the header announces, the version, and the numbers of all lines."""
+    lines = [(n, words) for n, line in enumerate(read_lines(path), 1) if (words := line.split())]
+    if not lines:
+        raise FileFormatError("the table of defocus is empty", path=path)
+    flags, version, body = _header(path, lines)
+    return flags, version, np.array([_numbers(path, n, words, flags) for n, words in body])
 
 
 def ctfplotter_text(table: DefocusTable, tilts: Array) -> str:

@@ -23,29 +23,27 @@ Array = npt.NDArray[np.float64]
 
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 _TILT = "rlnTomoNominalStageTiltAngle"
+#: In a set of RELION 5: the table of each series.
+_SERIES = "rlnTomoTiltSeriesStarFile"
 #: How the line of a log ends that has the result.
 FINAL = "Final Values"
 
 
-def read_defocus_star(path: str | os.PathLike[str], tilts: Array | None = None) -> DefocusTable:
+def read_defocus_star(
+    path: str | os.PathLike[str], tilts: Array | None = None, name: str | None = None
+) -> DefocusTable:
     """Defocus of a table with a row for each image, in the order of the images.
 
     Rows of ``number@stack`` are in the order of the numbers, and rows with the nominal tilts of
     RELION 5 where those are `tilts`, of all images [deg]; others are in the order of the table,
-    which is said.
+    which is said. A set of RELION 4 has a table for each tomogram: that of `name` is taken.
 
     Raises
     ------
     FileFormatError
         If there is no such table, or a value is no number or an impossible one.
     """
-    file = star.read(path)
-    table = next((t for t in file if _DEFOCUS[0] in t), None)
-    if table is None:
-        raise MissingFieldError(
-            "expected a table of defocus, with rlnDefocusU, rlnDefocusV and rlnDefocusAngle",
-            path=path,
-        )
+    table = _table_of(star.read(path), path, name)
     for label in _DEFOCUS:
         if label not in table:
             raise table.error(f"expected a column {label}, found {', '.join(table.labels)}")
@@ -61,6 +59,26 @@ def read_defocus_star(path: str | os.PathLike[str], tilts: Array | None = None) 
         phase_shift=possible_floats(table, "rlnPhaseShift", "phase_shift") if phase else None,
     )
     return made.take(_order(table, os.fspath(path), tilts))
+
+
+def _table_of(file: star.StarFile, path: str | os.PathLike[str], name: str | None) -> star.Table:
+    """The table that has the defocus of this series."""
+    tables = [t for t in file if _DEFOCUS[0] in t]
+    if not tables:
+        several = any(_SERIES in t for t in file)
+        raise MissingFieldError(
+            "expected a table of defocus, with rlnDefocusU, rlnDefocusV and rlnDefocusAngle"
+            + f"; this names tables of single series ({_SERIES}): give one of these" * several,
+            path=path,
+        )
+    own = next((t for t in tables if t.name == name), tables[0])
+    if name is not None and own.name != name and len(tables) > 1:
+        raise FileFormatError(
+            f"expected defocus of {name!r} or of one series alone, found {len(tables)} tables, "
+            f"such as that of {own.name!r}",
+            path=path,
+        )
+    return own
 
 
 def _order(table: star.Table, path: str, tilts: Array | None) -> list[int]:

@@ -215,12 +215,19 @@ def _lines(r: EstimatedCtf) -> Iterator[str]:
         f"axis, {r.inclined[1]:.1f} +- {r.inclined_error[1]:.1f}° across"
     )
     if r.compared is not None:
-        c = r.compared
-        yield (
-            f"the table is off by {np.median(c.defocus):+.0f} Å (median), "
-            f"{np.sqrt(np.mean(c.deviations[r.told] ** 2)) if r.told.any() else np.nan:.1f} "
-            f"standard deviations rms; it contradicts {c.contradicts.sum()} images"
-        )
+        yield _difference(r, r.compared)
+
+
+def _difference(r: EstimatedCtf, c: Compared) -> str:
+    """What a table has that the images do not, of those images that tell."""
+    if not r.told.any():
+        return "no image tells its defocus: the table cannot be compared"
+    off, deviations = c.defocus[r.told], c.deviations[r.told]
+    return (
+        f"the table's defocus is off by {np.median(off):+.0f} Å (median; "
+        f"{np.sqrt(np.mean(deviations**2)):.1f} standard deviations rms), its astigmatism by "
+        f"{np.median(c.astigmatism[r.told]):.0f} Å; it contradicts {c.contradicts.sum()} images"
+    )
 
 
 def _optics(_: object) -> tuple[str, ...]:
