@@ -29,6 +29,8 @@ class Wanted:
     inclined: float = 0.0
     thickness: float = 500.0
     ctf: bool = True
+    #: Which the tomogram says to be 0.1; more is as a phase plate makes it.
+    amplitude_contrast: float = 0.1
     seed: int = 1
 
 
@@ -46,6 +48,7 @@ def hand_series(wanted: Wanted) -> tuple[Tomogram, Images]:
         magnification_error=0.0,  # which RELION 5 cannot say
         noise=wanted.noise,
         ctf=wanted.ctf,
+        amplitude_contrast=wanted.amplitude_contrast,
     )
     contents = sim.Contents(
         beads=wanted.beads,

@@ -80,7 +80,7 @@ class Geometry:
         """
         middle = (np.array(self.tomogram.need_image_size()) - 1) / 2
         c, s = np.cos(np.deg2rad(pose[2])), np.sin(np.deg2rad(pose[2]))
-        points = (self.middles - middle) @ np.array([[c, s], [-s, c]]) + middle
+        points = (self.middles - middle) @ np.array([[c, -s], [s, c]]) + middle
         scale = self.hand * self.tomogram.need_pixel_size() * self.tomogram.defocus_slope
         slab = Slab.of(self.tomogram)
         return np.asarray(scale * slab.depths(self.tomogram, points, pose[None, :2])[:, 0])
