@@ -15,6 +15,7 @@ import tomoset
 from tests.builders.command import run
 from tests.builders.tomograms import rigid_tomogram
 from tomoset.check import RULES, Rule, check
+from tomoset.cli._main import root
 from tomoset.cli._spelling import command_named, every_command, spelled
 from tomoset.errors import joined
 from tomoset.formats import FORMATS
@@ -68,7 +69,9 @@ def parsed(line: str) -> None:
     name = next(
         name for name, there in every_command() if there is command or there.name == command.name
     )
-    command.make_context(name, words[len(name.split()) - 1 :])
+    # As of the root: click remembers the names of a command's help for the whole process.
+    whole = click.Context(root, **root.context_settings)
+    command.make_context(name, words[len(name.split()) - 1 :], parent=whole)
 
 
 @pytest.mark.parametrize("rule", [r for r in RULES if r.command], ids=lambda r: r.code)

@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import tomoset
@@ -98,10 +99,12 @@ def test_help_of_functions_has_their_options() -> None:
 
 
 def test_simulating_has_the_defaults_of_its_command() -> None:
+    from tomoset.cli._main import root
     from tomoset.cli.simulate import simulate
     from tomoset.simulate.write import ProjectOptions
 
-    given = simulate.make_context("simulate", ["somewhere"]).params
+    whole = click.Context(root, **root.context_settings)
+    given = simulate.make_context("simulate", ["somewhere"], parent=whole).params
     others = ("target", "output", "overwrite", "j", "lamella")
     defaults = {name: value for name, value in given.items() if name not in others}
     assert ProjectOptions(**defaults) == ProjectOptions()
