@@ -79,6 +79,7 @@ def test_what_is_said_of_a_body_is_in_the_frame_and_units_of_the_tomogram(
     assert motion is None or np.array_equal(motion[:3, :3], np.eye(3))
 
 
+@pytest.mark.slow
 def test_the_tomogram_stays_where_it_was_if_images_are_aligned_already() -> None:
     images, truth, points = needle(seed=3, axis=20.0)
     fit = align(series(truth, EDGE, 64, 10.0), Stack(images))

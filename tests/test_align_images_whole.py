@@ -113,6 +113,7 @@ def test_the_order_of_the_table_does_not_matter(
     assert dict(other.unused) == {int(np.flatnonzero(taken == 7)[0]): "blank"}
 
 
+@pytest.mark.slow
 def test_a_deformation_of_the_images_is_taken_into_account(
     random_matter: tuple[np.ndarray, np.ndarray, ImageFit],
 ) -> None:
@@ -200,7 +201,7 @@ def test_an_axis_that_nobody_knows_is_found() -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        "normal",
+        pytest.param("normal", marks=pytest.mark.slow),
         "fixed in the camera",
         pytest.param("electrons", marks=pytest.mark.slow),
         pytest.param("few electrons", marks=pytest.mark.slow),

@@ -197,7 +197,7 @@ def test_the_motion_prior_is_chosen_by_marginal_likelihood():
     [
         pytest.param({"velocity": 0.7}, 0.7, marks=pytest.mark.slow),
         pytest.param({"linear": 0.4}, 0.2, marks=pytest.mark.slow),
-        ({"velocity": 0.5, "linear": 0.3}, 0.3),
+        pytest.param({"velocity": 0.5, "linear": 0.3}, 0.3, marks=pytest.mark.slow),
     ],
 )
 def test_motion_is_found_from_where_particles_were_picked(moving, expected):

@@ -268,6 +268,7 @@ def test_changes_say_shifts_at_the_middle_and_strains_less_one():
     np.testing.assert_allclose(changes_between(old, new, SIZE), columns, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_misplaced_particles_do_little_harm():
     case = Case(particles=60, half=16, far=0.2)
     clean = residual_of(replace(case, far=0.0))

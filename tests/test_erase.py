@@ -83,7 +83,14 @@ def powers(image: np.ndarray, centres: np.ndarray, side: int) -> np.ndarray:
     return np.array([found[band].mean() for band in bands]) / len(centres)
 
 
-@pytest.mark.parametrize("kind", ["white", "detector", "ice", "rings", "lines"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "white",
+        "detector",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("ice", "rings", "lines")),
+    ],
+)
 def test_erased_discs_have_the_statistics_of_their_surroundings(kind: str) -> None:
     """Mean, variance and spectrum inside are those of the same places before there was a bead."""
     clean = noise(820, kind)

@@ -206,7 +206,7 @@ def test_too_few_beads_change_nothing(here: Path, capsys: pytest.CaptureFixture[
     assert not Path("A/tomograms.star").exists()
 
 
-@pytest.mark.parametrize("dialect", ["relion4", "relion5"])
+@pytest.mark.parametrize("dialect", [pytest.param("relion4", marks=pytest.mark.slow), "relion5"])
 def test_alignment_by_beads_works_in_both_dialects(here: Path, dialect: str) -> None:
     errors = sim.AlignmentErrors(shift=2.0, rotation=0.15, tilt=0.15)
     of = series(replace(SMALL, errors=errors, seed=14))
@@ -269,6 +269,7 @@ def test_images_of_unequal_size_are_refused(here: Path, capsys: pytest.CaptureFi
         shutil.rmtree("F", ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_deformation_where_beads_support_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     of = series(replace(SMALL, seed=15, beads=14, molecules=0, deformation=1.5))
     TomogramSet([of.write(here, "TS_02")]).write("bent.star", "relion4")

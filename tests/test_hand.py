@@ -48,11 +48,15 @@ def told(wanted: Wanted) -> Measured:
     [
         Wanted(hand=1),
         Wanted(hand=-1, seed=2),
-        Wanted(hand=-1, tilt_axis=0.0, seed=3),
+        pytest.param(Wanted(hand=-1, tilt_axis=0.0, seed=3), marks=pytest.mark.slow),
         Wanted(hand=1, tilt_axis=90.0, seed=4),
         Wanted(hand=-1, inclined=12.0, seed=5),
-        Wanted(hand=1, pixel_size=2.0, defocus=45000.0, seed=6),
-        Wanted(hand=-1, pixel_size=6.0, defocus=20000.0, seed=7),
+        pytest.param(
+            Wanted(hand=1, pixel_size=2.0, defocus=45000.0, seed=6), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            Wanted(hand=-1, pixel_size=6.0, defocus=20000.0, seed=7), marks=pytest.mark.slow
+        ),
         Wanted(hand=1, highest=40.0, thickness=100.0, noise=2.0, seed=8),
     ],
     ids=str,

@@ -582,6 +582,7 @@ def test_real_picks_keep_every_text(shared: Path, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_many_particles_follow_the_same_rules(tmp_path: Path) -> None:
     """200,000 in the packed columns of a big file: the same rules, and unchanged ones unread."""
     n, rng = 200_000, np.random.default_rng(3)

@@ -18,6 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+# GNU OpenMP ends a process that forks after it has been used.
+os.environ["NUMBA_THREADING_LAYER"] = "workqueue"
+
 from tests.fuzzing.damage import damage
 from tests.fuzzing.subjects import Subject, make
 from tests.fuzzing.verdict import faults
