@@ -406,6 +406,7 @@ def test_five_beads_correct_shifts_with_few_parameters(seed: int) -> None:
     assert fit.effective < 2 * 41 + 15 + 10
 
 
+@pytest.mark.slow
 def test_declared_deviations_are_those_of_many_fits() -> None:
     case = Case(7, noise=0.0, tilt=0.0)
     exact = case.places.copy()

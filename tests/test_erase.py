@@ -493,6 +493,7 @@ def test_a_stop_leaves_no_half_stack(two: Path, monkeypatch: pytest.MonkeyPatch)
     assert [t.stack for t in made.values()] == ["E/stacks/TS_01.mrc", "images/TS_02.mrcs"]
 
 
+@pytest.mark.slow
 def test_relion5_with_single_images_and_halves(two: Path) -> None:
     s = tomoset.read("tomograms.star")
     images = []

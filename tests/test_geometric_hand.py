@@ -318,6 +318,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 ASKED = ("hand", "--geometric", "--t", "tomograms.star", "--p", "particles.star", "--j", "2")
 
 
+@pytest.mark.slow
 def test_a_tomogram_that_contradicts_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
     """Two series as they are, and one whose tilt angles were read with the other sign."""
     s = series()

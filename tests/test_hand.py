@@ -129,6 +129,7 @@ def test_nothing_is_told_where_nothing_can_be(wanted: Wanted) -> None:
     assert abs(found.log_odds) < 3
 
 
+@pytest.mark.slow
 def test_faint_rings_tell_as_much_as_they_can() -> None:
     """In the noise, odds are small; where signal is added, they grow the right way."""
     odds = [told(Wanted(hand=-1, noise=n, seed=9)).log_odds for n in (8.0, 4.0, 2.0)]

@@ -379,6 +379,7 @@ def test_what_is_asked_for_is_done(here, capsys):
     assert (moved.defocus_u != before.defocus_u).any()
 
 
+@pytest.mark.slow
 def test_a_true_table_of_a_series_that_is_not_aligned_stays(tmp_path, monkeypatch, capsys):
     """Images that are 1.5 px off show little, and what that little says is chance."""
     monkeypatch.chdir(tmp_path)
