@@ -17,7 +17,8 @@ from tomoset.align.images.body_fit import Compared, Slopes
 from tomoset.align.images.body_start import shifted
 from tomoset.align.images.body_views import Cut, Working, emptiness, frames, guessed
 from tomoset.align.images.level import levelled
-from tomoset.align.images.result import ImageFit
+from tomoset.align.images.result import ImageFit, ImageOptions
+from tomoset.errors import AssumptionWarning
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -45,7 +46,9 @@ def needle(
 def found() -> tuple[np.ndarray, np.ndarray, ImageFit]:
     images, truth, points = needle()
     start = tilted(TILTS, 90.0, CENTRE, EDGE)
-    return truth, points, align(series(start, EDGE, 64, 10.0), Stack(images))
+    with pytest.warns(AssumptionWarning, match="the thickness that was given"):
+        fit = align(series(start, EDGE, 64, 10.0), Stack(images), ImageOptions(thickness=90.0))
+    return truth, points, fit
 
 
 def test_a_needle_is_aligned_though_no_slab_is_like_it(

@@ -178,6 +178,14 @@ class _Series:
         unknown = self.options.axis == UNKNOWN
         if unknown or emptiness(*working.seen(projections)) > _EMPTY:
             return self._as_slab()
+        if self.options.thickness is not None:
+            warnings.warn(
+                f"tomogram {self.tomogram.name!r}: images show a body whole across the tilt axis, "
+                "as a needle, and no slab: its diameter is found, and the thickness that was given "
+                "(`thickness`) does not count",
+                AssumptionWarning,
+                stacklevel=4,
+            )
         series = replace(self, prepared=self._undeformed(self.prepared))
         found = fitted(*series._working(self.used))
         return BodyOutcome(tomogram=self.tomogram, prepared=series.prepared, fitted=found).fit()
