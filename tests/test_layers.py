@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,9 +80,15 @@ def modules() -> list[Path]:
     return sorted(p for p in SOURCE.rglob("*.py") if p not in doors)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> list[tuple[str, bool]]:
     """Absolute names that a module imports, ``tomoset.model.Tomogram``, and whether at its top."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     package = ["tomoset", *path.relative_to(SOURCE).parent.parts]
     found = []
     for node in ast.walk(tree):
@@ -123,7 +130,7 @@ def outside_formats() -> list[Path]:
 
 def strings(path: Path) -> list[str]:
     """Texts in a module that are not docstrings."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = list(ast.walk(parsed(path)))
     prose = {node.value for node in nodes if isinstance(node, ast.Expr)}
     constants = [n for n in nodes if isinstance(n, ast.Constant) and n not in prose]
     return [n.value for n in constants if isinstance(n.value, str)]
@@ -243,7 +250,7 @@ def code(path: Path, *left_out: Callable[[ast.AST], bool]) -> list[tuple[int, st
     """Numbers and texts of lines that are neither blank, nor comments, nor of what is left out."""
     source = path.read_text()
     skipped: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.stmt) and any(leave(node) for leave in left_out):
             skipped |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = [(i, line.strip()) for i, line in enumerate(source.splitlines(), 1)]
