@@ -13,7 +13,8 @@ from tests.builders.body_images import needle_images, needle_points
 from tests.builders.slab_images import Stack, series, slab_images, tilted
 from tomoset.align.images.align import align
 from tomoset.align.images.body import Body, Section
-from tomoset.align.images.body_fit import Compared, Slopes
+from tomoset.align.images.body_compare import Compared, Slopes
+from tomoset.align.images.body_places import Elsewhere
 from tomoset.align.images.body_start import shifted
 from tomoset.align.images.body_views import Cut, Working, emptiness, frames, guessed
 from tomoset.align.images.level import levelled
@@ -211,17 +212,49 @@ def test_a_point_is_seen_where_it_lies() -> None:
         np.testing.assert_allclose(seen[0, :, at], waves, atol=2e-3)
 
 
+def compared_at(
+    images: np.ndarray, truth: np.ndarray, band: float = 0.12
+) -> tuple[Working, Cut, Compared]:
+    working = looked_at(images).levelled(truth, 24.0)
+    seen, weights = working.seen(truth)
+    cut = Cut(band=band, radius=24.0, shares=guessed(seen))
+    lines = cut.lines(seen, weights)
+    _, rows, samples = lines.values.shape
+    section = Section(directions=frames(truth)[1], samples=samples, radius=24.0 / lines.step[1])
+    body = Body.of(section, rows, cut.spectrum, 0.4).as_noisy_as(lines.values)
+    return working, cut, Compared.of(lines, body)
+
+
+def test_an_image_that_lies_elsewhere_along_a_needle_is_seen_to() -> None:
+    """By the period of its bands, so that it fits well where it lies."""
+    images, truth, _ = needle(seed=3, noise=0.1)
+    by = np.zeros((N, 2))
+    by[14, 1] = 2 * np.pi / 25 * EDGE
+    wrong = shifted(truth, by)
+    working, cut, compared = compared_at(images, wrong, 0.2)
+    found = Elsewhere.of(working, wrong, cut, compared, 8.0)
+    np.testing.assert_allclose(found.by[14], -by[14], atol=3)
+    better = found.there - found.here
+    assert better[14] > 100
+    assert np.delete(better, 14).max() < -100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, 11, 15, 21])
+def test_no_image_lies_one_band_of_a_noisy_needle_off_unsaid(seed: int) -> None:
+    images, truth, points = needle(seed, noise=0.2)
+    start = tilted(TILTS, 90.0, CENTRE, EDGE)
+    fit = align(series(start, EDGE, 64, 10.0), Stack(images))
+    off = np.linalg.norm(judge(truth, fit.projections, points).shift, axis=1)
+    assert {*np.flatnonzero(off > 2)} <= {*fit.doubtful}
+    assert len(fit.doubtful) < 4
+
+
 def test_slopes_are_those_of_the_likelihood() -> None:
     """By differences, if one image looks a little further across, or along."""
     images, truth, _ = needle(noise=0.01)
-    working = looked_at(images).levelled(truth, 24.0)
-    seen, weights = working.seen(truth)
-    cut = Cut(band=0.12, radius=24.0, shares=guessed(seen))
-    lines, directions = cut.lines(seen, weights), frames(truth)[1]
-    _, rows, samples = lines.values.shape
-    section = Section(directions=directions, samples=samples, radius=24.0 / lines.step[1])
-    body = Body.of(section, rows, cut.spectrum, 0.4).as_noisy_as(lines.values)
-    compared = Compared.of(lines, body)
+    working, cut, compared = compared_at(images, truth)
+    body, lines = compared.body, compared.lines
     slopes = Slopes.of(compared)
     scale = float(np.mean(lines.values * compared.weighted))
     for kind in (0, 1):

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.images.body import MOST_POINTS, Body, Section
+from tomoset.align.images.body_compare import Compared, Slopes
+from tomoset.align.images.body_places import Elsewhere
 from tomoset.align.images.body_start import EDGE, begun, radius_of, shifted
-from tomoset.align.images.body_views import SAMPLES, Cut, Lines, Working, frames, guessed
+from tomoset.align.images.body_views import SAMPLES, Cut, Working, frames, guessed
 from tomoset.run import doing
 
 Array = npt.NDArray[np.float64]
@@ -22,121 +24,12 @@ _ROUNDS, _SETTLED = 6, 0.004
 #: An image moves by so much in one round, at most [shortest waves]; it is looked for further away
 #: in so many rounds of the first band, and one of the others, if it agrees so much better there.
 _STEP, _LOOKING, _BETTER = 0.25, 3, 1.1
-#: Places elsewhere at which less than this part of an image shows what is predicted do not count.
-_OVERLAP = 0.3
+#: Other places are those so far away [px, parts of the length that is seen].
+_NEAR, _FAR = 3.0, 0.04
 #: How weakly the direction of the axis [rad] and the body's place [parts of its radius] are held.
 _AXIS, _PLACE = 0.2, 1.0
 #: What images have to look across, along, and rotated about the middle.
 _KINDS = 3
-#: Sections of the body that are compared with each other.
-SECTIONS = 8
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Compared:
-    """All images against what the others predict of them, at one alignment.
-
-    Parameters
-    ----------
-    lines : Lines
-    body : Body
-    predicted, weighted : (n, rows, samples) arrays
-        What the others say of each image, and C^-1 times the lines.
-    """
-
-    lines: Lines
-    body: Body
-    predicted: Image
-    weighted: Image
-
-    @classmethod
-    def of(cls, lines: Lines, body: Body) -> Compared:
-        weighted = body.weighted(lines.values)
-        predicted = body.predicted(lines.values, weighted)
-        return cls(lines=lines, body=body, predicted=predicted, weighted=weighted)
-
-    @property
-    def coefficients(self) -> Array:
-        """Correlation of each image with its prediction: (n,)."""
-        seen, expected = self.lines.values, self.predicted
-        both = np.einsum("ivu,ivu->i", seen, expected, dtype=np.float64)
-        power = [np.einsum("ivu,ivu->i", x, x, dtype=np.float64) for x in (seen, expected)]
-        return np.asarray(both / np.sqrt(power[0] * power[1] + 1e-30))
-
-    def scores(self) -> Image:
-        """Correlations by how far images lie elsewhere, against chance: (n, rows, 2 samples)."""
-        import scipy.fft
-
-        _, rows, samples = self.lines.values.shape
-        size = (2 * rows, 2 * samples)
-        seen = scipy.fft.rfft2(self.lines.values, size)
-        scores = scipy.fft.irfft2(seen * scipy.fft.rfft2(self.predicted, size).conj(), size)
-        # Elsewhere along the axis less of an image lies on what is predicted.
-        both = np.correlate(self.lines.shown, self.lines.shown, "full") / (
-            self.lines.shown @ self.lines.shown
-        )
-        overlap = np.fft.ifftshift(np.append(0.0, both)).astype(np.float32)[:, None]
-        scores = np.where(overlap > _OVERLAP, scores / np.sqrt(np.maximum(overlap, _OVERLAP)), 0)
-        spread = np.sqrt((scores**2).mean(axis=(1, 2), keepdims=True))
-        return np.asarray(scores / np.maximum(spread, 1e-30), dtype=np.float32)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Slopes:
-    """How the likelihood changes with shifts of the images, and rotations of them.
-
-    Parameters
-    ----------
-    gradient : (SECTIONS, n, 3) array
-        Across, along [1/px], by rotation [1/rad], of each section.
-    information : (n, 3, n, 3) array
-        Of the whole body.
-    own : (SECTIONS, n, 2, 2) array
-        Of shifts of one image alone.
-    """
-
-    gradient: Array
-    information: Array
-    own: Array
-
-    @classmethod
-    def of(cls, compared: Compared) -> Slopes:
-        """By what the others predict: the noise of an image says nothing of its shift."""
-        body, lines, weighted = compared.body, compared.lines, compared.weighted
-        changes = _changes(compared)
-        scale = float(np.mean(lines.values * weighted))
-        by_row = -np.einsum("kivu,ivu->vik", changes, weighted) / scale
-        own = np.einsum("kivu,livu->vikl", changes[:2], body.alone(changes[:2]), optimize=True)
-        return cls(
-            gradient=_in_sections(by_row),
-            information=body.products(changes) / scale,
-            own=_in_sections(own) / scale,
-        )
-
-
-def _in_sections(by_row: Image) -> Array:
-    """Sums over the rows of each section."""
-    parts = np.array_split(by_row.astype(np.float64), SECTIONS)
-    return np.stack([part.sum(axis=0) for part in parts])
-
-
-def _changes(compared: Compared) -> Image:
-    """Of predicted images by looking across, along, and by rotating them: (3, n, rows, samples)."""
-    import scipy.fft
-
-    lines, expected = compared.lines, compared.predicted
-    _, rows, samples = expected.shape
-    wide = 2 * samples
-    spectra = scipy.fft.rfft2(expected, (rows, wide)) * np.complex64(2j * np.pi)
-    k = np.fft.rfftfreq(wide, lines.step[1]), np.fft.fftfreq(rows, lines.step[0])[:, None]
-    across, along = (
-        scipy.fft.irfft2(spectra * part.astype(np.float32), (rows, wide))[..., :samples]
-        for part in k
-    )
-    along -= lines.fading[:, None].astype(np.float32) * expected
-    v, u = lines.places
-    turned = along * u.astype(np.float32) - across * v[:, None].astype(np.float32)
-    return np.stack([across, along, turned]).astype(np.float32)
 
 
 def free_of(slopes: Slopes, directions: Array, radius: float) -> tuple[Array, Array]:
@@ -185,17 +78,28 @@ class Fitted:
     compared : Compared
         Of the last band.
     slopes : Slopes
-    radius : float
-        Of the body [working px].
+    cut : Cut
+        By which lines were made.
     working : Working
-        Its images.
+        The images.
     """
 
     projections: Array
     compared: Compared
     slopes: Slopes
-    radius: float
+    cut: Cut
     working: Working
+
+    @property
+    def radius(self) -> float:
+        """Of the body [working px]."""
+        return self.cut.radius
+
+    def elsewhere(self) -> Elsewhere:
+        """The best other place of each image."""
+        rows, (down, right) = self.compared.lines.values.shape[1], self.compared.lines.step
+        near = max(_NEAR, _FAR * rows * down, 2 * max(down, right))
+        return Elsewhere.of(self.working, self.projections, self.cut, self.compared, near)
 
 
 def fitted(working: Working, projections: Array) -> Fitted:
@@ -214,12 +118,20 @@ def fitted(working: Working, projections: Array) -> Fitted:
         highest = min(band, _finest(radius))
         doing(f"aligning a body, to {1 / highest:.0f} px")
         cut = Cut(band=highest, radius=radius, shares=shares)
-        found = _in_band(working, projections, cut, first=number == 0)
+        found = _in_band(working, projections, cut, _LOOKING if number == 0 else 1)
         projections = found.projections
         shares = cut.measured(found.compared.lines, found.compared.predicted).shares
         if highest < band:
             break
-    return _in_band(working, projections, replace(cut, shares=shares), first=False)
+    cut = replace(cut, shares=shares)
+    found = _in_band(working, projections, cut, 1)
+    other = found.elsewhere()
+    gain = np.where(other.rival > _BETTER * other.support, other.there - other.here, 0.0)
+    if not gain.any():
+        return found
+    # The others of those that gain may do so because the worst are where they are.
+    far = np.where((gain > gain.max() / 2)[:, None], other.by, 0.0)
+    return _in_band(working, shifted(found.projections, far), cut, 0)
 
 
 def _finest(radius: float) -> float:
@@ -227,7 +139,7 @@ def _finest(radius: float) -> float:
     return float(np.sqrt(MOST_POINTS / np.pi) / radius / SAMPLES)
 
 
-def _in_band(working: Working, projections: Array, cut: Cut, *, first: bool) -> Fitted:
+def _in_band(working: Working, projections: Array, cut: Cut, looking: int) -> Fitted:
     """With one set of lines; the axis stays where it is in the first band, which hardly sees it."""
     body = None
     for number in range(_ROUNDS):
@@ -246,16 +158,16 @@ def _in_band(working: Working, projections: Array, cut: Cut, *, first: bool) -> 
             projections=projections,
             compared=compared,
             slopes=slopes,
-            radius=cut.radius,
+            cut=cut,
             working=working,
         )
         information, gradient = free_of(slopes, directions, cut.radius)
-        if first:
+        if looking == _LOOKING:
             information, gradient = information[:-1, :-1], gradient[:-1]
         by = np.append(np.linalg.solve(information, gradient), 0.0)[: 2 * len(directions) + 1]
         most = _STEP / cut.band
         shifts = np.clip(by[:-1].reshape(-1, 2), -most, most)
-        if number < (_LOOKING if first else 1):
+        if number < looking:
             far = _elsewhere(compared, most)
             shifts = np.where(np.any(far, axis=1)[:, None], far, shifts)
         projections = rotated(shifted(projections, shifts), by[-1], working.centre)

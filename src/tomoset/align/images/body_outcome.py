@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from tomoset import geometry
 from tomoset.align.gauge import Gauge, find
-from tomoset.align.images.body_fit import SECTIONS, Fitted, Slopes, free_of, motions_of
+from tomoset.align.images.body_compare import SECTIONS, Slopes
+from tomoset.align.images.body_fit import Fitted, free_of, motions_of
 from tomoset.align.images.body_views import Working, frames
 from tomoset.align.images.outcome import Judged, mean_direction, with_unused
 from tomoset.align.images.prepare import Prepared
@@ -19,8 +20,6 @@ from tomoset.model import Tomogram
 
 Array = npt.NDArray[np.float64]
 
-#: Other places are those so far away [px, parts of the width].
-_NEAR, _ELSEWHERE = 3.0, 0.04
 #: What all sections have wrong alike, as no body is a disc of random density: errors of twins are
 #: so many times what sections say, of shifts and of the axis.
 _ALIKE, _ALIKE_AXIS = 2.0, 8.0
@@ -139,17 +138,6 @@ class Shape:
         return np.array([height, 0.0, slope]), spread / max(lever, 1.0)
 
 
-def verdict(fitted: Fitted) -> tuple[Array, Array]:
-    """Support of each image by the others, and that of the best other place: (n,), (n,)."""
-    scores, (down, right) = fitted.compared.scores(), fitted.compared.lines.step
-    _, rows, samples = scores.shape
-    v, u = np.fft.fftfreq(rows, 1 / rows) * down, np.fft.fftfreq(samples, 1 / samples) * right
-    distance = np.hypot(v[:, None], u)
-    shortest = 1 / (2 * max(down, right))
-    far = distance > max(_NEAR, _ELSEWHERE * rows * down / 2, 1 / shortest)
-    return scores[:, 0, 0].astype(np.float64), scores[:, far].max(axis=1).astype(np.float64)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BodyOutcome:
     """A body's alignment in working pixels, and what is known of it.
@@ -178,7 +166,8 @@ class BodyOutcome:
         before = self.tomogram.need_projections()
         linear, directions = frames(fitted.projections)
         known = Known.of(fitted.slopes, directions, fitted.radius)
-        support, rival = verdict(fitted)
+        other = fitted.elsewhere()
+        support, rival = other.support, other.rival
         deviation = np.sqrt(np.maximum(np.einsum("nii->ni", known.shifts), 0)).max(axis=1)
         judged = Judged(used=used, support=support, rival=rival, deviation=deviation)
         doubtful = judged.doubts(self.tomogram.name)

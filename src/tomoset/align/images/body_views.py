@@ -223,10 +223,13 @@ class Cut:
 
     def lines(self, seen: Image, weights: Image) -> Lines:
         """Of images that `Working.seen` has made."""
+        return self.faded(seen, shown_by_all(weights))
+
+    def faded(self, seen: Image, shown: Image) -> Lines:
+        """The same, faded in along the axis as is given: (rows,)."""
         import scipy.fft
 
         _, rows, width = seen.shape
-        shown = _shown(weights)
         spectra = scipy.fft.rfft2(seen * shown[:, None])
         v, u = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(width)[None]
         k = np.hypot(u, v)
@@ -293,7 +296,7 @@ def _by_ring(k: Array, values: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
     return np.asarray(total / np.maximum(number, 1)), number > 0
 
 
-def _shown(weights: Image) -> Image:
+def shown_by_all(weights: Image) -> Image:
     """Fades out the lines that not all images show: (rows,)."""
     rows = weights.shape[1]
     everywhere = (weights.max(axis=2) >= 1).all(axis=0)

@@ -24,9 +24,9 @@ from tomoset.model import Tomogram
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: A place is confirmed if the correlation with the prediction is above that of any other place by
-#: this factor, and its shift is known so well [working px].
-_RIVAL, _KNOWN = 1.0, 2.0
+#: A place is confirmed if the support of any other place is below this part of its own, and its
+#: shift is known so well [working px].
+_RIVAL, _KNOWN = 0.95, 2.0
 #: An alignment needs this share of confirmed images.
 _NEEDED = 0.6
 #: An axis that was farther off did not say how the tomogram lay [deg].
@@ -77,7 +77,7 @@ class Judged:
             if support < CONFIRMED:
                 yield int(image), f"shows nothing of what the others do ({support:.1f} sd)"
             elif rival > _RIVAL * support:
-                yield int(image), f"agrees better elsewhere ({rival:.1f} against {support:.1f} sd)"
+                yield int(image), f"agrees as well elsewhere ({rival:.1f} against {support:.1f} sd)"
             elif deviation > _KNOWN:
                 yield int(image), "its shift is not known"
 
