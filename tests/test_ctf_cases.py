@@ -66,6 +66,18 @@ def test_dark_and_blocked_images_are_named_and_doses_may_differ() -> None:
     assert (np.abs(m.defocus - truth) < 4 * m.defocus_error).all()
 
 
+def test_what_a_grid_bar_leaves_of_an_image_tells_its_defocus() -> None:
+    """Behind it are no electrons, so what is seen stands out far from most of the image."""
+    tomogram, images, truth = series()
+    noise = 0.02 * images.std() * np.random.default_rng(3).standard_normal(images.shape)
+    behind = np.zeros(images.shape, np.bool_)
+    behind[1, :, :270], behind[5, 100:], behind[6, :, :375] = True, True, True
+    m = found(tomogram, np.where(behind, noise - 3 * images.std(), images))
+    assert m.told[:6].all()
+    assert (np.abs(m.defocus - truth) < 4 * m.defocus_error).all()
+    assert (np.abs(m.defocus - truth)[:6] < 200).all()
+
+
 def test_halves_of_the_frames_say_the_same_within_their_errors() -> None:
     tomogram, images, _ = series()
     noise = images.std() * np.random.default_rng(5).standard_normal(images.shape)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.hand.trust import is_lit
 from tomoset.images.device import Cpu
 from tomoset.images.fourier import MARGIN, Cropping
 
@@ -18,6 +19,8 @@ Array = npt.NDArray[np.float64]
 #: What stands out is seen at this resolution [Å], stands out from so many standard deviations, and
 #: is no more than this part of an image.
 _COARSE, _FAR, _MOST = 12.0, np.float32(5.0), 0.6
+#: Parts of an image of so many of these resolutions see electrons or not.
+_PARTS = 12
 #: Up to this part of the sampling rate pixels show what is looked for.
 _EDGE = 0.46
 #: Images are kept in this much memory [bytes].
@@ -186,10 +189,11 @@ def without_beads(image: npt.NDArray[np.float32], pixel_size: float) -> npt.NDAr
     bins = max(1, int(_COARSE / pixel_size / 2))
     width = _COARSE / pixel_size / bins
     coarse = _binned(image, bins)
-    middle = np.float32(np.median(coarse))
+    lit = _lit(coarse, width)
+    middle = np.float32(np.median(coarse[lit]))
     off = np.abs(gaussian_filter(coarse - middle, width, mode="constant", truncate=3.0))
-    far = off > _FAR * np.float32(1.4826 * np.median(off))
-    if not far.any() or far.mean() > _MOST:
+    far = off > _FAR * np.float32(1.4826 * np.median(off[lit]))
+    if not far.any() or far[lit].mean() > _MOST:
         return image
     near = gaussian_filter(far.astype(np.float32), width, mode="constant", truncate=3.0)
     # All of what stands out, and about as much around it as is blurred here.
@@ -197,6 +201,25 @@ def without_beads(image: npt.NDArray[np.float32], pixel_size: float) -> npt.NDAr
     for axis, n in enumerate(image.shape):
         share = _spread(share, bins, n, axis)
     return np.asarray(image + share * (middle - image), np.float32)
+
+
+def _lit(coarse: npt.NDArray[np.float32], width: float) -> npt.NDArray[np.bool_]:
+    """Pixels of an image that lie in parts which see electrons: others have no noise.
+
+    Parameters
+    ----------
+    coarse : (h, w) array
+        The image.
+    width : float
+        Of what beads are blurred by [px].
+    """
+    # Neighbours differ by noise, whatever the level; and medians do not see beads.
+    noise = np.abs(np.diff(coarse, axis=1, append=coarse[:, -1:]))
+    rows, columns = (np.arange(n) // max(1, int(_PARTS * width)) for n in coarse.shape)
+    medians = np.empty((rows[-1] + 1, columns[-1] + 1))
+    for y, x in np.ndindex(medians.shape):
+        medians[y, x] = np.median(noise[rows == y][:, columns == x])
+    return is_lit(medians**2)[np.ix_(rows, columns)]
 
 
 def _binned(image: npt.NDArray[np.float32], bins: int) -> npt.NDArray[np.float32]:

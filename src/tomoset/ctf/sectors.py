@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.hand.rings import HANN, TileSpectra, TileSums
+from tomoset.hand.trust import trust
 from tomoset.images.ctf import Ctf, wavelength
 
 Array = npt.NDArray[np.float64]
@@ -153,11 +154,10 @@ def sectors_of(
     values = sums.products / count / each - sums.of_noise * (not blank)
     excess = (sums.squares / each**2).sum(axis=(1, 2)) - sums.noise_square
     excess = np.maximum(excess / sums.count.sum(), 1.0)
-    weight = np.zeros(tiles) if blank else np.minimum(np.median(excess) / excess, 1.0)
     return Sectors(
         values=values.astype(np.complex64),
         number=number,
-        weight=weight,
+        weight=np.zeros(tiles) if blank else trust(excess, background),
         noise=sums.of_noise.astype(np.complex64)[None],
         lopsided=sums.of_noise_square.astype(np.complex64)[None],
         mirrored=mirrored.astype(np.complex64)[None],

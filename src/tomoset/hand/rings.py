@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.errors import ModelError
+from tomoset.hand.trust import trust
 from tomoset.images.ctf import Ctf, frequencies, wavelength
 
 Array = npt.NDArray[np.float64]
@@ -153,14 +154,14 @@ class CorrectedSpectra:
         That of noise: the direction of an error of the background.
     number : (n_bands,) float64 array
         Independent values that each is the mean of.
-    excess : (n_tiles,) array
-        Variance of single values against what noise would have; 1 or a little more.
+    weight : (n_tiles,) array
+        1, or less where single values vary more than noise should, or nothing is seen.
     """
 
     values: Complex
     of_noise: Complex
     number: Array
-    excess: Array
+    weight: Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -400,7 +401,7 @@ class TileSpectra:
             values=(sums.products.sum(axis=1) / count / background - mean).astype(np.complex64),
             of_noise=mean.astype(np.complex64),
             number=np.asarray(whole * HANN, np.float64),
-            excess=np.maximum(excess / whole.sum(), 1.0),
+            weight=trust(np.maximum(excess / whole.sum(), 1.0), background),
         )
 
     def background(self, power: Array, count: Array) -> Array:

@@ -160,8 +160,7 @@ class Table:
             As `noise_near` gives it.
         """
         values, energy = frame.compare(corrected)
-        weight = np.minimum(np.median(corrected.excess) / corrected.excess, 1.0).astype(np.float32)
-        return cls.cooled(values, energy, weight, near)
+        return cls.cooled(values, energy, corrected.weight.astype(np.float32), near)
 
     @classmethod
     def cooled(
