@@ -19,8 +19,9 @@ from tomoset import TomogramSet, star
 from tomoset.check import check
 from tomoset.cli import main
 from tomoset.ctf.absorbed import absorbed
+from tomoset.ctf.beads import without_beads
 from tomoset.ctf.compare import compare
-from tomoset.ctf.cropped import CroppedImages, KeptImages, without_beads
+from tomoset.ctf.cropped import CroppedImages, KeptImages
 from tomoset.ctf.measure import MeasuredCtf, measure
 from tomoset.ctf.options import CtfOptions
 from tomoset.ctf.prior import Course, course_of
@@ -294,12 +295,24 @@ def test_beads_are_found_in_coarse_pixels_as_in_all() -> None:
     off = np.abs(gaussian_filter(image - middle, width, mode="constant", truncate=3.0))
     far = (off > 5 * 1.4826 * np.median(off)).astype(np.float32)
     share = np.clip(8 * gaussian_filter(far, width, mode="constant", truncate=3.0), 0, 1)
-    np.testing.assert_array_equal(found[away > 85], image[away > 85])
+    np.testing.assert_allclose(found[away > 85], image[away > 85], atol=0.01)
     taken = (found - image) / (100 - image)
     clear = np.abs(image - 100) > 5
     np.testing.assert_allclose(taken[clear & (share == 1)], 1, atol=0.25)
-    assert np.abs(taken - share)[clear].max() < 0.5
-    assert np.abs(taken - share)[clear].mean() < 0.01
+    assert (taken - share)[clear].min() > -0.5  # and the rim, seen in coarser pixels
+
+
+def test_faint_beads_are_taken_out_where_most_of_the_field_is_near_one() -> None:
+    rng = np.random.default_rng(6)
+    image = rng.normal(100, 10, (480, 512)).astype(np.float32)
+    y, x = np.indices(image.shape)
+    places = [(v, u) for v in range(60, 480, 120) for u in range(60, 512, 125)]
+    away = np.min([np.hypot(x - u, y - v) for v, u in places], axis=0)
+    assert (away < 50).mean() > 0.5
+    found = without_beads(image - 6 * (away < 32), 1.6)
+    inside = np.array([found[np.hypot(x - u, y - v) < 32] for v, u in places])
+    assert (inside.std(axis=1) < 3).mean() > 0.9
+    assert (np.abs(found - image)[away > 65] < 0.5).mean() > 0.95
 
 
 def test_thickness_is_told_by_levels_where_these_say_it() -> None:

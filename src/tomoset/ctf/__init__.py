@@ -5,6 +5,7 @@ One likelihood of the whole series, in two looks at its images:
 ==============  ==================================================================================
 ``options``     what is wanted
 ``nominal``     where the specimen lies in series that are not aligned
+``beads``       images without what has rings of its own
 ``coarse``      the defocus that all images have in common, by power spectra of large tiles
 ``sectors``     spectra of small tiles, focused back, band by band and direction by direction
 ``terms``       what they say of the parameters of one image, and their derivatives

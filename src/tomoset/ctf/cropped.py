@@ -10,17 +10,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.hand.trust import is_lit
+from tomoset.ctf.beads import without_beads
 from tomoset.images.device import Cpu
 from tomoset.images.fourier import MARGIN, Cropping
 
 Array = npt.NDArray[np.float64]
 
-#: What stands out is seen at this resolution [Å], stands out from so many standard deviations, and
-#: is no more than this part of an image.
-_COARSE, _FAR, _MOST = 12.0, np.float32(5.0), 0.6
-#: Parts of an image of so many of these resolutions see electrons or not.
-_PARTS = 12
 #: Up to this part of the sampling rate pixels show what is looked for.
 _EDGE = 0.46
 #: Images are kept in this much memory [bytes].
@@ -169,76 +164,6 @@ class KeptImages(CroppedImages):
         # No value is more deviations away than the root of the number of pixels: all can be kept.
         image /= np.float32(image.std(dtype=np.float64) or 1.0)
         return np.asarray(image, np.float16)
-
-
-def without_beads(image: npt.NDArray[np.float32], pixel_size: float) -> npt.NDArray[np.float32]:
-    """An image in which what stands out far has the level of the rest: beads, ice crystals.
-
-    These have a spectrum of their own, with rings that are not those of the CTF.
-
-    Parameters
-    ----------
-    image : (h, w) array
-        As it was taken.
-    pixel_size : float
-        [Å].
-    """
-    from scipy.ndimage import gaussian_filter
-
-    # What is blurred so much needs no pixels that are finer than half of the blur.
-    bins = max(1, int(_COARSE / pixel_size / 2))
-    width = _COARSE / pixel_size / bins
-    coarse = _binned(image, bins)
-    lit = _lit(coarse, width)
-    middle = np.float32(np.median(coarse[lit]))
-    off = np.abs(gaussian_filter(coarse - middle, width, mode="constant", truncate=3.0))
-    far = off > _FAR * np.float32(1.4826 * np.median(off[lit]))
-    if not far.any() or far[lit].mean() > _MOST:
-        return image
-    near = gaussian_filter(far.astype(np.float32), width, mode="constant", truncate=3.0)
-    # All of what stands out, and about as much around it as is blurred here.
-    share = np.clip(8 * near, 0, 1)
-    for axis, n in enumerate(image.shape):
-        share = _spread(share, bins, n, axis)
-    return np.asarray(image + share * (middle - image), np.float32)
-
-
-def _lit(coarse: npt.NDArray[np.float32], width: float) -> npt.NDArray[np.bool_]:
-    """Pixels of an image that lie in parts which see electrons: others have no noise.
-
-    Parameters
-    ----------
-    coarse : (h, w) array
-        The image.
-    width : float
-        Of what beads are blurred by [px].
-    """
-    # Neighbours differ by noise, whatever the level; and medians do not see beads.
-    noise = np.abs(np.diff(coarse, axis=1, append=coarse[:, -1:]))
-    rows, columns = (np.arange(n) // max(1, int(_PARTS * width)) for n in coarse.shape)
-    medians = np.empty((rows[-1] + 1, columns[-1] + 1))
-    for y, x in np.ndindex(medians.shape):
-        medians[y, x] = np.median(noise[rows == y][:, columns == x])
-    return is_lit(medians**2)[np.ix_(rows, columns)]
-
-
-def _binned(image: npt.NDArray[np.float32], bins: int) -> npt.NDArray[np.float32]:
-    """Means of so many pixels along both axes; what is left over at the end is left out."""
-    height, width = (n // bins for n in image.shape)
-    rows = image[: height * bins, : width * bins].reshape(height, bins, -1).sum(axis=1)
-    return np.asarray(rows.reshape(height, width, bins).sum(axis=2) / np.float32(bins**2))
-
-
-def _spread(
-    values: npt.NDArray[np.float32], bins: int, n: int, axis: int
-) -> npt.NDArray[np.float32]:
-    """From means of pixels to n pixels along an axis, linear between."""
-    last = values.shape[axis] - 1
-    at = np.clip((np.arange(n, dtype=np.float32) - (bins - 1) / 2) / bins, 0, last)
-    below = np.minimum(at.astype(np.int64), max(last - 1, 0))
-    part = np.expand_dims((at - below).astype(np.float32), 1 - axis)
-    lower, upper = values.take(below, axis), values.take(np.minimum(below + 1, last), axis)
-    return np.asarray(lower + part * (upper - lower), np.float32)
 
 
 def _cropping(size: tuple[int, int], binning: Fraction) -> Cropping:
