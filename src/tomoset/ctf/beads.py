@@ -6,11 +6,15 @@ These have a spectrum of their own, with rings that are not those of the CTF: th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.hand.rings import Tiles
 from tomoset.hand.trust import is_lit
 
+Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -23,12 +27,41 @@ _FAR, _RIM, _MOST = np.float32(5.0), np.float32(2.5), 0.85
 #: It is left out of the standard deviation so often, which is that of what is near the level: a
 #: quarter of normal values lie within so many.
 _ROUNDS, _QUARTER = 4, 0.31864
+#: How much less white noise differs from its surroundings, of twice the width, than from its level.
+_DIFFERENT = 0.6708
+#: Median of how two normal values differ, in standard deviations.
+_DIFFERENCE = 0.95387
 #: Parts of an image of so many of these resolutions see electrons or not.
 _PARTS = 12
 
 
-def without_beads(image: Floats, pixel_size: float) -> Floats:
-    """An image in which what stands out far has the level of the rest.
+@dataclass(frozen=True, eq=False)
+class Left:
+    """What is left of an image without what stands out far, and what sees no electrons.
+
+    Parameters
+    ----------
+    seen : (h', w') array
+        How much of its parts is left, 0 to 1.
+    bins : int
+        Pixels along each edge of such a part.
+    """
+
+    seen: Floats
+    bins: int
+
+    def part(self, tiles: Tiles) -> Array:
+        """How much of each tile is left: (n_tiles,)."""
+        first, last = tiles.corners // self.bins, (tiles.corners + tiles.edge) // self.bins
+        whole = [self.seen[y:v, x:u].mean() for (x, y), (u, v) in zip(first, last, strict=True)]
+        return np.array(whole, np.float64)
+
+
+def cleared(image: Floats, pixel_size: float) -> tuple[Floats, Left]:
+    """An image without what stands out far, and without what sees no electrons.
+
+    In their place is noise, of the level and the power that the image has elsewhere: of tiles that
+    are partly empty, waves at k and -k would have in common what is not there.
 
     Parameters
     ----------
@@ -37,31 +70,48 @@ def without_beads(image: Floats, pixel_size: float) -> Floats:
     pixel_size : float
         [Å].
     """
-    from scipy.ndimage import gaussian_filter
-
     # What is blurred so much needs no pixels that are finer than half of the blur.
     bins = max(1, int(_COARSE / pixel_size / 2))
     width = _COARSE / pixel_size / bins
     coarse = _binned(image, bins)
-    lit = _lit(coarse, width)
-    middle = np.float32(np.median(coarse[lit]))
-    share = np.zeros_like(coarse)
-    for i, wider in enumerate(_WIDER):
-        if i == len(_WIDER) - 1 and not share.any():
-            return image
-        left = lit & (share == 0)
-        far = _standing_out((1 - share) * (coarse - middle), left, width, wider)
-        # All of what stands out, and about as much around it as is blurred here.
-        near = gaussian_filter(far.astype(np.float32), width, mode="constant", truncate=3.0)
-        share = np.maximum(share, np.clip(8 * near, 0, 1))
-    left = lit & (share == 0)
-    middle = np.float32(np.median(coarse[left if left.any() else lit]))
+    noise, lit = _lit(coarse, width)
+    seen = _seen(coarse, lit, width, noise)
+    if (seen == 1).all():
+        return image, Left(seen, bins)
+    level = _level(coarse, lit, seen)
+    share = 1 - seen
     for axis, n in enumerate(image.shape):
         share = _spread(share, bins, n, axis)
-    return np.asarray(image + share * (middle - image), np.float32)
+    new = np.random.default_rng(0).standard_normal(image.shape, np.float32)
+    new *= np.float32(noise * bins)
+    new += level - image
+    return np.asarray(image + share * new, np.float32), Left(seen, bins)
 
 
-def _standing_out(image: Floats, lit: Mask, width: float, wider: int) -> Mask:
+def _level(coarse: Floats, lit: Mask, seen: Floats) -> np.float32:
+    """Median of what is left, if something is."""
+    left = lit & (seen == 1)
+    return np.float32(np.median(coarse[left if left.any() else lit]))
+
+
+def _seen(coarse: Floats, lit: Mask, width: float, noise: float) -> Floats:
+    """How much of each pixel of a coarse image neither stands out nor lies in the dark."""
+    from scipy.ndimage import gaussian_filter
+
+    seen = lit.astype(np.float32)
+    for wider in _WIDER:
+        rest = seen * (coarse - _level(coarse, lit, seen))
+        # Blurred, noise is no less than this, whatever the few values of a small image say.
+        least = (1 if wider == 1 else _DIFFERENT) * noise / wider / (2 * np.sqrt(np.pi) * width)
+        far = _standing_out(rest, seen == 1, (width, least), wider)
+        if far.any():
+            # About as much around it as is blurred here, too.
+            near = gaussian_filter(far.astype(np.float32), width, mode="constant", truncate=3.0)
+            seen = np.minimum(seen, 1 - np.clip(8 * near, 0, 1))
+    return seen
+
+
+def _standing_out(image: Floats, lit: Mask, blur: tuple[float, float], wider: int) -> Mask:
     """Pixels that are far from the level of the rest; none if most are.
 
     Parameters
@@ -70,14 +120,15 @@ def _standing_out(image: Floats, lit: Mask, width: float, wider: int) -> Mask:
         Coarse; about 0 inside, for 0 lies around it.
     lit : (h, w) bool array
         What sees electrons, and was not yet taken out.
-    width : float
-        By which it is blurred [px], times `wider`.
+    blur : (float, float)
+        By which it is blurred [px], times `wider`; and the least deviation of noise then.
     wider : int
         From 2 on what differs from its surroundings is looked for: the level of a specimen that
         is thicker here than there may be far from its mean, seen so coarsely.
     """
     from scipy.ndimage import gaussian_filter
 
+    width, least = blur
     binned, counted = _binned(image, wider), _binned(lit.astype(np.float32), wider) > 0.5
     blurred = gaussian_filter(binned, width, mode="constant", truncate=3.0)
     if wider > 1:
@@ -88,7 +139,7 @@ def _standing_out(image: Floats, lit: Mask, width: float, wider: int) -> Mask:
         if not len(rest):
             break
         level = np.median(rest)
-        deviation = np.quantile(np.abs(rest - level), 0.25) / _QUARTER
+        deviation = max(np.quantile(np.abs(rest - level), 0.25) / _QUARTER, least)
         off, before = np.abs(blurred - level), far
         far = _about(off > _FAR * deviation, off > _RIM * deviation)
         if (far == before).all():
@@ -113,8 +164,8 @@ def _about(sure: Mask, maybe: Mask) -> Mask:
     return np.asarray(held[parts])
 
 
-def _lit(coarse: Floats, width: float) -> Mask:
-    """Pixels of an image that lie in parts which see electrons: others have no noise.
+def _lit(coarse: Floats, width: float) -> tuple[float, Mask]:
+    """Deviation of the noise of an image, and pixels in parts that see electrons: others have none.
 
     Parameters
     ----------
@@ -124,12 +175,14 @@ def _lit(coarse: Floats, width: float) -> Mask:
         Of what beads are blurred by [px].
     """
     # Neighbours differ by noise, whatever the level; and medians do not see beads.
-    noise = np.abs(np.diff(coarse, axis=1, append=coarse[:, -1:]))
-    rows, columns = (np.arange(n) // max(1, int(_PARTS * width)) for n in coarse.shape)
+    noise = np.abs(np.diff(coarse, axis=1, append=coarse[:, -2:-1]))
+    edge = max(1, int(_PARTS * width))
+    rows, columns = (np.arange(n) * max(1, n // edge) // n for n in coarse.shape)
     medians = np.empty((rows[-1] + 1, columns[-1] + 1))
     for y, x in np.ndindex(medians.shape):
         medians[y, x] = np.median(noise[rows == y][:, columns == x])
-    return is_lit(medians**2)[np.ix_(rows, columns)]
+    lit = is_lit(medians**2)
+    return float(np.median(medians[lit])) / _DIFFERENCE, lit[np.ix_(rows, columns)]
 
 
 def _binned(image: Floats, bins: int) -> Floats:

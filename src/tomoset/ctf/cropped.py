@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.ctf.beads import without_beads
+from tomoset.ctf.beads import Left, cleared
+from tomoset.hand.rings import Tiles
 from tomoset.images.device import Cpu
 from tomoset.images.fourier import MARGIN, Cropping
 
@@ -113,14 +114,30 @@ class CroppedImages:
 
     def some(self, rows: npt.NDArray[np.int64]) -> CroppedImages:
         """Some of them."""
-        return CroppedImages(SomeImages(self, rows), self.pixel_size, self._finest, self.factor)
+        return _SomeCropped(self, rows, self._finest)
+
+    def part(self, i: int, tiles: Tiles) -> Array:  # noqa: ARG002
+        """How much of each tile of image i shows the specimen, 0 to 1: (n_tiles,)."""
+        return np.ones(len(tiles.corners))
+
+
+class _SomeCropped(CroppedImages):
+    """Some of these, as they are."""
+
+    def __init__(self, images: CroppedImages, rows: npt.NDArray[np.int64], finest: float) -> None:
+        super().__init__(SomeImages(images, rows), images.pixel_size, finest, images.factor)
+        self._all, self._rows = images, rows
+
+    def part(self, i: int, tiles: Tiles) -> Array:
+        """As `CroppedImages.part`."""
+        return self._all.part(int(self._rows[i]), tiles)
 
 
 class KeptImages(CroppedImages):
     """Images that are read and cropped once and kept, at half of the precision.
 
-    They have a standard deviation of 1, and what stands out far from the rest, such as beads, is
-    taken out. Images of a series that is too large to be kept are read again.
+    They have a standard deviation of 1, without what stands out far, such as beads, and what sees
+    no electrons. Images of a series that is too large to be kept are read again.
 
     Parameters
     ----------
@@ -147,6 +164,7 @@ class KeptImages(CroppedImages):
         super().__init__(images, pixel_size, finest)
         #: Medians of the images that were read.
         self.levels = np.full(len(images), np.nan)
+        self._left: dict[int, Left] = {}
         fitting = min(len(images), memory // (2 * math.prod(self.size)))
         with ThreadPoolExecutor(threads) as pool:
             self._kept = tuple(pool.map(self._prepared, range(fitting)))
@@ -156,10 +174,14 @@ class KeptImages(CroppedImages):
         half = self._kept[i] if i < len(self._kept) else self._prepared(i)
         return half.astype(np.float32)
 
+    def part(self, i: int, tiles: Tiles) -> Array:
+        """As `CroppedImages.part`, of an image that was read before."""
+        return self._left[i].part(tiles)
+
     def _prepared(self, i: int) -> npt.NDArray[np.float16]:
         image = self._images.read(i)
         self.levels[i] = np.median(image[::4, ::4])
-        image = without_beads(self._cropped(image), self.pixel_size)
+        image, self._left[i] = cleared(self._cropped(image), self.pixel_size)
         image = image - image.mean(dtype=np.float64).astype(np.float32)
         # No value is more deviations away than the root of the number of pixels: all can be kept.
         image /= np.float32(image.std(dtype=np.float64) or 1.0)

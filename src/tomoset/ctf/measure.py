@@ -14,7 +14,7 @@ from tomoset.ctf.cropped import Images, KeptImages
 from tomoset.ctf.nominal import ALIGNED, NOMINAL, in_place, is_aligned
 from tomoset.ctf.options import CtfOptions
 from tomoset.ctf.search import FINEST, Search, Solved
-from tomoset.ctf.seen import seen_of
+from tomoset.ctf.seen import evidence, seen_of
 from tomoset.ctf.terms import OWN
 from tomoset.errors import ModelError
 from tomoset.hand.coarse import microscope
@@ -28,10 +28,12 @@ Array = npt.NDArray[np.float64]
 _FIRST = 6.0
 #: Rings must be so much likelier than none [natural logarithm].
 _SEEN = 6.0
-#: An image tells its defocus if its rings are so much likelier than none [natural logarithm].
-_TOLD = 4.0
-#: By chance, the best of all defoci makes them so much likelier in each image, on average.
-_ON_AVERAGE = 8.0
+#: An image tells its defocus if its rings are so much likelier than none [natural logarithm], it
+#: is known so well [Å], and no other one is likelier.
+_TOLD, _KNOWN, _CERTAIN = 6.0, 600.0, 0.5
+#: By chance, the best of all defoci makes rings four times likelier, as a logarithm, in each image;
+#: they must be so much on average, of which no image counts for more than a few.
+_ON_AVERAGE, _FEW = 5.5, 5.0
 _CURES = (
     "take images that were not filtered, binned less, or not yet corrected for their CTF, or "
     "another range (--defocus)"
@@ -55,7 +57,8 @@ class MeasuredCtf:
     phase_shift, phase_shift_error : (n_tilts,) arrays or None
         Of a phase plate, if there is one [deg].
     rings : (n_tilts,) array
-        Natural logarithm of how much likelier the rings that the others predict are than none.
+        Natural logarithm of how much likelier rings are than none, of all defoci that the others
+        predict.
     merit : (n_tilts,) array
         Correlation of what the image shows with its rings.
     resolution : (n_tilts,) array
@@ -148,8 +151,8 @@ def measure(
         )
         found = search.best(common)
     measured = _measured((tomogram, placed), found, plate=options.phase_plate)
-    faint = found.fit.rings.sum() < _ON_AVERAGE * (found.fit.rings != 0).sum()
-    if faint or not measured.told.any():
+    some = measured.rings[found.fit.rings != 0] / _ON_AVERAGE
+    if np.minimum(some, _FEW).sum() < len(some) or not measured.told.any():
         raise ModelError(
             f"tomogram {placed.name!r}: its images show Thon rings too faint to tell their "
             f"defocus (likeliest: {np.median(found.fit.parameters.own[:, 0]) / 1e4:.1f} µm); "
@@ -220,7 +223,7 @@ def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: boo
     """All that follows; of the tomogram as it was, and in its place."""
     tomogram, placed = tomograms
     near, fit, course = found.near, found.fit, found.course
-    seen = seen_of(fit)
+    seen, rings = seen_of(fit), evidence(fit, course, placed.tilt_angles)
     own, n = fit.parameters.own, len(fit.parameters.own)
     errors = np.sqrt(fit.covariance.diagonal())
     each = errors[: OWN * n].reshape(n, OWN)
@@ -242,10 +245,13 @@ def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: boo
         angle_error=np.minimum(across, 52.0),
         phase_shift=np.degrees(own[:, 3]) % 180 if plate else None,
         phase_shift_error=np.degrees(each[:, 3]) if plate else None,
-        rings=fit.rings,
+        rings=rings,
         merit=seen.merit,
         resolution=seen.resolution,
-        told=(fit.rings > _TOLD) & (near.defoci.certain > 0.99) & np.isfinite(seen.resolution),
+        told=(rings > _TOLD)
+        & (each[:, 0] < _KNOWN)
+        & (near.defoci.certain > _CERTAIN)
+        & np.isfinite(seen.resolution),
         inclined=fit.parameters.pose[:2],
         inclined_error=errors[OWN * n : OWN * n + 2],
         axis_off=float(fit.parameters.pose[2]),

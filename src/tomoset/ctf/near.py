@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -129,15 +129,20 @@ class NearSearch:
         """At all images."""
         near = noise_near([self._noise()], self._frame)
         mirrored = self._spectra.smeared(self._ctf, 4)
-        sectors, tables = [], []
+        sectors: list[Sectors] = []
+        tables: list[Table | None] = []
         for i in range(len(self._images)):
             image = self._images.read(i)
             sums = self._spectra.sums(image, self._ctf)
-            sectors.append(sectors_of(sums, self._spectra, self._ctf, mirrored))
-            blank = sectors[-1].blank
-            tables.append(
-                None if blank else Table.of(self._spectra.normalized(sums), self._frame, near)
-            )
+            # Rings are so much lower, and their square tells how much a tile says.
+            part = self._images.part(i, self._spectra.tiles) ** 2
+            one = sectors_of(sums, self._spectra, self._ctf, mirrored)
+            sectors.append(replace(one, weight=one.weight * part))
+            if sectors[-1].blank:
+                tables.append(None)
+            else:
+                whole = self._spectra.normalized(sums).weighted(part)
+                tables.append(Table.of(whole, self._frame, near))
         return self._found(tuple(sectors), tables)
 
     def _noise(self) -> CorrectedSpectra:

@@ -18,6 +18,7 @@ from tomoset.ctf.near import REACH, Near, NearSearch
 from tomoset.ctf.options import CtfOptions
 from tomoset.ctf.prior import Course, course_of
 from tomoset.ctf.sectors import Sectors
+from tomoset.ctf.seen import SAYS
 from tomoset.ctf.terms import OWN, expected
 from tomoset.hand.coarse import microscope
 from tomoset.model import Tomogram
@@ -34,9 +35,8 @@ _WITHIN = 10.0
 _AGREE, _SOME, _PLACES = 0.5, 6, 4
 #: Phase shifts that are tried there [deg].
 _PHASES = np.arange(0.0, 180.0, 45.0)
-#: Images whose rings are this much likelier than none say something of the others' defocus; those
-#: that are so many standard deviations from what the others predict do not follow them.
-_SEEN, _FAR = 3.0, 5.0
+#: Images that are so many standard deviations from what the others predict do not follow them.
+_FAR = 5.0
 #: Where tiles are expected may be so far from their defocus, before the first fit and after it [Å].
 _AT_FIRST, _AT_LAST = 4000.0, 1200.0
 
@@ -182,7 +182,7 @@ def _apart(found: Iterable[tuple[Near, Start]]) -> list[tuple[Near, Start]]:
 
 def _known_better(known: Known, fit: Fit) -> Known:
     """With the course that defoci take as they were fitted."""
-    told = (fit.rings > _SEEN) & np.isfinite(fit.deviation)
+    told = (fit.rings > SAYS) & np.isfinite(fit.deviation)
     deviation = np.where(told, fit.deviation, np.inf)
     course = course_of(known.angles, fit.single, deviation)
     mean, error = course.predicted(known.angles, fit.single, deviation)

@@ -1,4 +1,4 @@
-"""How fine the rings are that each image shows, and how well it shows them."""
+"""How sure it is that each image shows rings, how fine ones, and how well."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.ctf.fit import Bands, Fit
+from tomoset.ctf.prior import Course
 
 Array = npt.NDArray[np.float64]
 
+#: Images whose rings are this much likelier than none say something of the others' defocus.
+SAYS = 3.0
 #: Rings are seen where those of so many standard deviations lie about a frequency, and all coarser
 #: ones are.
 _CLEAR = 3.0
@@ -45,6 +48,26 @@ def seen_of(fit: Fit) -> Seen:
         merit[i] = max(0.0, float(np.mean(height) / np.sqrt(np.mean(height**2) + 1e-12)))
         resolution[i] = _resolution(bands)
     return Seen(merit, resolution)
+
+
+def evidence(fit: Fit, course: Course, angles: Array) -> Array:
+    """Natural logarithms of how much likelier rings are in each image than none: (n_tilts,).
+
+    Of the likeliest defocus, less what it gains by being chosen of all that the others predict
+    (Laplace's approximation).
+
+    Parameters
+    ----------
+    fit : Fit
+        Of the series.
+    course : Course
+        Of its defocus.
+    angles : (n_tilts,) array
+        Tilts [deg].
+    """
+    told = (fit.rings > SAYS) & np.isfinite(fit.deviation)
+    _, error = course.predicted(angles, fit.single, np.where(told, fit.deviation, np.inf))
+    return np.asarray(fit.rings - 0.5 * np.log1p((error / fit.deviation) ** 2))
 
 
 def _resolution(bands: Bands) -> float:

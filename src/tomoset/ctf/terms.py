@@ -30,8 +30,8 @@ OWN = 4
 #: Standard deviation of each term of the background's error, before.
 _OFF = 0.1
 #: Where the background is steep, tiles show it with a phase of its own: of so many terms, of this
-#: deviation.
-_STEEP, _STEEP_OFF = 3, 0.02
+#: deviation. Fewer, or less of it, and strong rings shift all phases by 0.05 rad.
+_STEEP, _STEEP_OFF = 4, 0.05
 #: No values are trusted to scatter across by less than 1 minus this allows.
 _LOPSIDED = 0.75
 #: Envelopes differ from their shape by about this part of it and of its largest value, alike over

@@ -16,7 +16,7 @@ hold all information. The background itself has the phase 2 gamma0, and averages
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,10 @@ class CorrectedSpectra:
     of_noise: Complex
     number: Array
     weight: Array
+
+    def weighted(self, by: Array) -> CorrectedSpectra:
+        """The same with tiles of other weights, which are multiplied by these."""
+        return replace(self, weight=self.weight * by)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
