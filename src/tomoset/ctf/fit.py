@@ -24,9 +24,9 @@ _ASTIGMATISM = (1500.0, 60.0, 15.0)
 _PHASE = (1.5, 0.15, 0.02)
 #: Without a phase plate, the phase is known as well as amplitude contrast is [rad].
 _CONTRAST = 0.025
-#: Where tiles show both waves of rings, and the background with them, its model is off by so much
-#: of a phase; measured on simulations of another kind [rad].
-_MODEL = 0.07
+#: The model is off by so much of a phase, and by so much more where tiles show both waves of rings,
+#: and the background with them; measured on simulations of another kind [rad].
+_MODEL, _OF_BOTH = 0.03, 0.1
 #: Over so many degrees of tilt these change.
 _SLOW = 40.0
 #: What is not free has this deviation.
@@ -43,6 +43,9 @@ _THICKNESS = (0.0, 500.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 4000.0)
 _ALIKE = 12.0
 #: Neighbouring tiles share pixels, so scatter between them says a little less than there is.
 _SHARED = 1.1
+#: The likeliest rings are so much likelier than none by chance [natural logarithm], which says
+#: nothing of where they are.
+_CHANCE = 6.0
 #: An image that knows its defocus no better than this says nothing of the others' [Å].
 _SAYS = 2000.0
 _STEPS = 6
@@ -287,13 +290,16 @@ class SeriesFit:
         thickness = 0.0
         for step in range(rounds):
             thickness, shapes = self._envelopes(at, hotter)
-            at, information = self._newton(at, shapes, hotter, priors)
+            at = self._newton(at, shapes, hotter, priors)
             if step < rounds - 1:
                 hotter = self._hotter(at, shapes)
         seen = [
             (image.sectors.k2, *bands, hot)
             for image, bands, hot in zip(self._images, self._bands(at), hotter, strict=True)
         ]
+        singles = self._singles(at, shapes, hotter)
+        certain = np.clip(1 - _CHANCE / np.maximum(singles["rings"], 1e-9), 0.1, 1.0)
+        information = self._joint(at, shapes, hotter / certain, priors)[2]
         covariance = np.asarray(np.linalg.inv(information), np.float64)
         each = np.arange(0, at.own.size, OWN)
         covariance[each, each] += self._of_model(shapes) ** 2
@@ -302,7 +308,7 @@ class SeriesFit:
             covariance=covariance,
             seen=tuple(Bands(*one) for one in seen),
             thickness=thickness,
-            **self._singles(at, shapes, hotter),
+            **singles,
             value=self._joint(at, shapes, hotter, priors)[0],
         )
 
@@ -313,7 +319,8 @@ class SeriesFit:
             s = image.sectors
             weight = shape.height**2 * s.number.sum(axis=0) + 1e-30
             both = np.average(np.abs(s.lopsided).mean(axis=(0, 1)), weights=weight)
-            found[i] = _MODEL * both / np.sqrt(np.average(s.rate**2, weights=weight))
+            phase = np.hypot(_MODEL, _OF_BOTH * both)
+            found[i] = phase / np.sqrt(np.average(s.rate**2, weights=weight))
         return found
 
     def _singles(
@@ -407,8 +414,8 @@ class SeriesFit:
 
     def _newton(
         self, at: Parameters, shapes: Sequence[Envelope], hotter: Array, priors: Priors
-    ) -> tuple[Parameters, Array]:
-        """The likeliest parameters with these envelopes, and the information there."""
+    ) -> Parameters:
+        """The likeliest parameters with these envelopes."""
         now = self._joint(at, shapes, hotter, priors)
         for _ in range(_STEPS):
             value, gradient, information = now
@@ -423,7 +430,7 @@ class SeriesFit:
             at, now = there, new
             if new[0] - value < 0.01:
                 break
-        return at, now[2]
+        return at
 
     def _joint(
         self, at: Parameters, shapes: Sequence[Envelope], hotter: Array, priors: Priors

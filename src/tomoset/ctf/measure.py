@@ -248,10 +248,7 @@ def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: boo
         rings=rings,
         merit=seen.merit,
         resolution=seen.resolution,
-        told=(rings > _TOLD)
-        & (each[:, 0] < _KNOWN)
-        & (near.defoci.certain > _CERTAIN)
-        & np.isfinite(seen.resolution),
+        told=(rings > _TOLD) & (each[:, 0] < _KNOWN) & (near.defoci.certain > _CERTAIN),
         inclined=fit.parameters.pose[:2],
         inclined_error=errors[OWN * n : OWN * n + 2],
         axis_off=float(fit.parameters.pose[2]),

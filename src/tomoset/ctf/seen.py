@@ -17,8 +17,8 @@ SAYS = 3.0
 #: Rings are seen where those of so many standard deviations lie about a frequency, and all coarser
 #: ones are.
 _CLEAR = 3.0
-#: Over this part of all bands what is seen is averaged.
-_WINDOW = 0.12
+#: Over this part of all bands what is seen is averaged; over more if rings are too faint for that.
+_WINDOWS = (0.12, 0.25, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +73,14 @@ def evidence(fit: Fit, course: Course, angles: Array) -> Array:
 def _resolution(bands: Bands) -> float:
     """The finest period to which means over neighbouring bands are clear without a gap [Å]."""
     n = len(bands.k2)
-    kernel = np.ones(2 * max(1, round(_WINDOW * n / 2)) + 1)
-    along = np.convolve(bands.along, kernel, "same") / bands.hotter
-    whole = np.convolve(bands.square.diagonal(), kernel, "same") / bands.hotter
-    clear = along > _CLEAR * np.sqrt(whole)
-    if not clear.any():
-        return float("inf")
-    first = int(clear.argmax())
-    dark = np.flatnonzero(~clear[first:])
-    last = first + int(dark[0]) - 1 if len(dark) else n - 1
-    return float(1 / np.sqrt(bands.k2[last]))
+    for window in _WINDOWS:
+        kernel = np.ones(min(2 * max(1, round(window * n / 2)) + 1, n))
+        along = np.convolve(bands.along, kernel, "same") / bands.hotter
+        whole = np.convolve(bands.square.diagonal(), kernel, "same") / bands.hotter
+        clear = along > _CLEAR * np.sqrt(whole)
+        if clear.any():
+            first = int(clear.argmax())
+            dark = np.flatnonzero(~clear[first:])
+            last = first + int(dark[0]) - 1 if len(dark) else n - 1
+            return float(1 / np.sqrt(bands.k2[last]))
+    return float("inf")

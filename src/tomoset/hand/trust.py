@@ -9,7 +9,7 @@ Array = npt.NDArray[np.float64]
 
 #: Tiles that have less noise than this part of that of the brightest tenth see no electrons: they
 #: lie behind a grid bar, or outside of the field.
-DARK = 1 / 16
+DARK = 1 / 8
 
 
 def is_lit(power: Array) -> npt.NDArray[np.bool_]:
