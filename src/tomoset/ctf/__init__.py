@@ -11,6 +11,7 @@ One likelihood of the whole series, in two looks at its images:
 ``terms``       what they say of the parameters of one image, and their derivatives
 ``prior``       what images of a series have in common, learnt from them
 ``absorbed``    thickness, by how dark images are
+``known``       parameters of a series, and what is known of them before
 ``fit``         all parameters of the series at once, and how sure they are
 ``seen``        which images show rings, and how fine
 ``search``      these, about the defoci that may be right, and which of them is

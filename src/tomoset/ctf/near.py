@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.ctf.cropped import CroppedImages
-from tomoset.ctf.fit import Geometry
+from tomoset.ctf.known import Geometry
 from tomoset.ctf.prior import Course, course_of, with_strays
 from tomoset.ctf.sectors import SECTORS, Sectors, sectors_of
 from tomoset.hand.field import Slab

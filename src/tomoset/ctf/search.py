@@ -13,7 +13,8 @@ import numpy.typing as npt
 from tomoset.ctf.absorbed import Absorbed
 from tomoset.ctf.coarse import Common
 from tomoset.ctf.cropped import CroppedImages
-from tomoset.ctf.fit import Fit, Known, Parameters, SeriesFit
+from tomoset.ctf.fit import Fit, SeriesFit
+from tomoset.ctf.known import Known, Parameters
 from tomoset.ctf.near import REACH, Near, NearSearch
 from tomoset.ctf.options import CtfOptions
 from tomoset.ctf.prior import Course, course_of
