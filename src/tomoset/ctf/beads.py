@@ -31,6 +31,8 @@ _ROUNDS, _QUARTER = 4, 0.31864
 _DIFFERENT = 0.6708
 #: Median of how two normal values differ, in standard deviations.
 _DIFFERENCE = 0.95387
+#: So many values tell a median.
+_ENOUGH = 1 << 16
 #: Parts of an image of so many of these resolutions see electrons or not.
 _PARTS = 12
 
@@ -70,8 +72,8 @@ def cleared(image: Floats, pixel_size: float) -> tuple[Floats, Left]:
     pixel_size : float
         [Å].
     """
-    # What is blurred so much needs no pixels that are finer than half of the blur.
-    bins = max(1, int(_COARSE / pixel_size / 2))
+    # What is blurred so much needs no pixels that are finer than two thirds of the blur.
+    bins = max(1, int(_COARSE / pixel_size / 1.5))
     width = _COARSE / pixel_size / bins
     coarse = _binned(image, bins)
     noise, lit = _lit(coarse, width)
@@ -82,16 +84,23 @@ def cleared(image: Floats, pixel_size: float) -> tuple[Floats, Left]:
     share = 1 - seen
     for axis, n in enumerate(image.shape):
         share = _spread(share, bins, n, axis)
-    new = np.random.default_rng(0).standard_normal(image.shape, np.float32)
-    new *= np.float32(noise * bins)
-    new += level - image
-    return np.asarray(image + share * new, np.float32), Left(seen, bins)
+    found, at = image.copy(), np.nonzero(share)
+    new = np.random.default_rng(0).standard_normal(len(at[0]), np.float32) * np.float32(
+        noise * bins
+    )
+    found[at] += share[at] * (new + level - image[at])
+    return found, Left(seen, bins)
 
 
 def _level(coarse: Floats, lit: Mask, seen: Floats) -> np.float32:
     """Median of what is left, if something is."""
     left = lit & (seen == 1)
-    return np.float32(np.median(coarse[left if left.any() else lit]))
+    return np.float32(np.median(_some(coarse[left if left.any() else lit])))
+
+
+def _some(values: Floats) -> Floats:
+    """As many of them as tell a median."""
+    return values[:: 1 + len(values) // _ENOUGH]
 
 
 def _seen(coarse: Floats, lit: Mask, width: float, noise: float) -> Floats:
@@ -135,7 +144,7 @@ def _standing_out(image: Floats, lit: Mask, blur: tuple[float, float], wider: in
         blurred -= gaussian_filter(binned, 2 * width, mode="constant", truncate=3.0)
     far = np.zeros_like(counted)
     for _ in range(_ROUNDS):
-        rest = blurred[counted & ~far]
+        rest = _some(blurred[counted & ~far])
         if not len(rest):
             break
         level = np.median(rest)
@@ -179,8 +188,9 @@ def _lit(coarse: Floats, width: float) -> tuple[float, Mask]:
     edge = max(1, int(_PARTS * width))
     rows, columns = (np.arange(n) * max(1, n // edge) // n for n in coarse.shape)
     medians = np.empty((rows[-1] + 1, columns[-1] + 1))
-    for y, x in np.ndindex(medians.shape):
-        medians[y, x] = np.median(noise[rows == y][:, columns == x])
+    for y, row in enumerate(medians):
+        across = noise[rows == y].T
+        row[:] = [np.median(across[columns == x]) for x in range(len(row))]
     lit = is_lit(medians**2)
     return float(np.median(medians[lit])) / _DIFFERENCE, lit[np.ix_(rows, columns)]
 
