@@ -19,8 +19,9 @@ Array = npt.NDArray[np.float64]
 ASTIGMATISM = (1500.0, 60.0, 15.0)
 #: The same of the phase shift [rad].
 _PHASE = (1.5, 0.15, 0.02)
-#: Without a phase plate, the phase is known as well as amplitude contrast is [rad].
-_CONTRAST = 0.025
+#: Without a phase plate, the phase is that of the amplitude contrast that the set has, about [rad]:
+#: with more freedom, what the model lacks in coarse rings shifts all defoci.
+_CONTRAST = 0.01
 #: Over so many degrees of tilt these change.
 _SLOW = 40.0
 #: What is not free has this deviation.
