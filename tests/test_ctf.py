@@ -19,13 +19,15 @@ from tomoset import TomogramSet, star
 from tomoset.check import check
 from tomoset.cli import main
 from tomoset.ctf.absorbed import absorbed
-from tomoset.ctf.beads import cleared
 from tomoset.ctf.compare import compare
 from tomoset.ctf.cropped import CroppedImages, KeptImages
+from tomoset.ctf.fit import Fit
+from tomoset.ctf.known import Parameters
 from tomoset.ctf.measure import MeasuredCtf, measure
 from tomoset.ctf.options import CtfOptions
 from tomoset.ctf.prior import Course, course_of
 from tomoset.ctf.sectors import SECTORS, Sectors
+from tomoset.ctf.seen import evidence
 from tomoset.ctf.terms import Envelope, ImageLikelihood
 from tomoset.errors import ModelError
 from tomoset.formats import defocus_texts
@@ -235,6 +237,27 @@ def test_what_others_predict_is_what_is_predicted_without_the_image() -> None:
     assert error[4] == pytest.approx(np.sqrt(whole[4, 4] - across @ whole[rest, 4]), rel=1e-3)
 
 
+def test_odds_of_rings_are_means_over_what_others_predict() -> None:
+    angles, course = np.linspace(-60, 60, 9), Course(800.0, 300.0)
+    single, deviation = np.full(9, 30000.0), np.linspace(60, 140, 9)
+    fit = Fit(
+        parameters=Parameters(own=np.zeros((9, 4)), pose=np.zeros(3)),
+        covariance=np.eye(39),
+        seen=(),
+        thickness=0.0,
+        single=single,
+        deviation=deviation,
+        rings=np.full(9, 12.0),
+        value=0.0,
+    )
+    odds = evidence(fit, course, angles)
+    mean, error = course.predicted(angles, single, deviation)
+    defoci = np.arange(20000.0, 40000.0, 5.0)
+    prior = np.exp(-0.5 * ((defoci - mean[4]) / error[4]) ** 2)
+    likely = np.exp(12 - 0.5 * ((defoci - single[4]) / deviation[4]) ** 2)
+    assert odds[4] == pytest.approx(np.log((prior * likely).sum() / prior.sum()), abs=1e-3)
+
+
 def test_an_image_that_jumps_does_not_loosen_the_others() -> None:
     angles = np.linspace(-60, 60, 41)
     means = 30000.0 + np.random.default_rng(1).normal(0, 40, 41)
@@ -283,46 +306,6 @@ def test_images_are_read_once_and_kept_as_far_as_memory_goes() -> None:
     assert not blank.read(0).any()
 
 
-def test_beads_are_found_in_coarse_pixels_as_in_all() -> None:
-    from scipy.ndimage import gaussian_filter
-
-    rng = np.random.default_rng(5)
-    y, x = np.indices((401, 430))
-    away = np.hypot(x - 200, y - 150)
-    image = (rng.normal(100, 10, away.shape) - 40 * (away < 30)).astype(np.float32)
-    found = cleared(image, 1.6)[0]
-
-    width, middle = 12 / 1.6, np.median(image)
-    off = np.abs(gaussian_filter(image - middle, width, mode="constant", truncate=3.0))
-    far = (off > 5 * 1.4826 * np.median(off)).astype(np.float32)
-    share = np.clip(8 * gaussian_filter(far, width, mode="constant", truncate=3.0), 0, 1)
-    assert (np.abs(found - image) < 0.5)[away > 85].all()
-    inside = share == 1
-    assert abs(found[inside].mean() - 100) < 1
-    assert abs(found[inside].std() - 10) < 1
-    # Noise is new wherever half or more is to be taken out, and the same where nothing is.
-    assert (found != image)[share > 0.5].all()
-
-
-def test_faint_beads_are_taken_out_where_most_of_the_field_is_near_one() -> None:
-    rng = np.random.default_rng(6)
-    image = rng.normal(100, 10, (480, 512)).astype(np.float32)
-    y, x = np.indices(image.shape)
-    places = [(v, u) for v in range(60, 480, 120) for u in range(60, 512, 125)]
-    away = np.min([np.hypot(x - u, y - v) for v, u in places], axis=0)
-    assert (away < 50).mean() > 0.5
-    found, left = cleared(image - 6 * (away < 32), 1.6)
-    inside = np.array([found[np.hypot(x - u, y - v) < 32].mean() for v, u in places])
-    assert (np.abs(inside - 100) < 1).mean() > 0.9
-    assert abs(found.std() - 10) < 0.5  # with noise in their place
-    corners = np.array([(u - 15, v - 15) for v, u in places] + [(108, 105), (98, 60)])
-    part = left.part(Tiles(30, corners))
-    assert np.median(part[:-2]) == 0
-    assert part[-2] > 0.9
-    assert 0.2 < part[-1] < 0.9
-    assert (np.abs(found - image)[away > 65] < 0.5).mean() > 0.95
-
-
 def test_thickness_is_told_by_levels_where_these_say_it() -> None:
     rng = np.random.default_rng(8)
     tilts = np.linspace(-60, 60, 31)
@@ -338,18 +321,6 @@ def test_thickness_is_told_by_levels_where_these_say_it() -> None:
     assert thinner.thickness / found.thickness == pytest.approx(0.806, abs=0.01)  # (v/c)^2
     for odd in (levels - levels.mean(), rng.uniform(1, 9, 31), np.full(31, 7.0), levels[:4]):
         assert absorbed(tilts[: len(odd)], odd, 300.0) is None
-
-
-def test_beads_are_taken_out_and_the_rest_stays() -> None:
-    rng = np.random.default_rng(2)
-    image = rng.normal(100, 10, (200, 240)).astype(np.float32)
-    np.testing.assert_array_equal(cleared(image, 4.0)[0], image)
-    y, x = np.indices(image.shape)
-    bead = np.hypot(x - 60, y - 90) < 12
-    found = cleared(image - 40 * bead, 4.0)[0]
-    assert abs(found[bead].mean() - 100) < 2
-    far = np.hypot(x - 60, y - 90) > 36
-    np.testing.assert_allclose(found[far], image[far], atol=1e-4)
 
 
 def test_a_table_that_images_contradict_is_a_finding_of_check(
@@ -461,7 +432,7 @@ def test_wrong_options_are_refused(here: Path, capsys: pytest.CaptureFixture[str
 
 def test_smeared_phases_are_means_over_windows() -> None:
     """By the sum over all pairs of pixels of a small tile."""
-    from tomoset.hand.rings import Bands, Tiles, TileSpectra
+    from tomoset.hand.rings import Bands, TileSpectra
 
     bands, tiles = Bands(0.0005, 0.012, 5), Tiles(32, np.array([[0, 0]]))
     spectra = TileSpectra((64, 64), 4.0, bands, tiles, 2)

@@ -34,6 +34,8 @@ _TOLD, _KNOWN, _CERTAIN = 6.0, 600.0, 0.5
 #: By chance, the best of all defoci makes rings four times likelier, as a logarithm, in each image;
 #: they must be so much on average, of which no image counts for more than a few.
 _ON_AVERAGE, _FEW = 5.5, 5.0
+#: So many images must tell, for nothing confirms a defocus that fewer show.
+_LEAST = 3
 _CURES = (
     "take images that were not filtered, binned less, or not yet corrected for their CTF, or "
     "another range (--defocus)"
@@ -152,7 +154,7 @@ def measure(
         found = search.best(common)
     measured = _measured((tomogram, placed), found, plate=options.phase_plate)
     some = measured.rings[found.fit.rings != 0] / _ON_AVERAGE
-    if np.minimum(some, _FEW).sum() < len(some) or not measured.told.any():
+    if np.minimum(some, _FEW).sum() < len(some) or measured.told.sum() < _LEAST:
         raise ModelError(
             f"tomogram {placed.name!r}: its images show Thon rings too faint to tell their "
             f"defocus (likeliest: {np.median(found.fit.parameters.own[:, 0]) / 1e4:.1f} µm); "
@@ -228,6 +230,8 @@ def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: boo
     errors = np.sqrt(fit.covariance.diagonal())
     each = errors[: OWN * n].reshape(n, OWN)
     half = np.hypot(own[:, 1], own[:, 2])
+    # With the other hand the specimen is inclined to the other side.
+    other = math.exp(-0.5 * np.logaddexp(0, abs(near.hand_log_odds)))
     # Errors along the astigmatism and across it, as if both components had the same.
     spread = np.hypot(each[:, 1], each[:, 2]) / math.sqrt(2)
     across = np.degrees(np.arctan2(spread, np.maximum(half, 1e-9))) / 2
@@ -250,7 +254,7 @@ def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: boo
         resolution=seen.resolution,
         told=(rings > _TOLD) & (each[:, 0] < _KNOWN) & (near.defoci.certain > _CERTAIN),
         inclined=fit.parameters.pose[:2],
-        inclined_error=errors[OWN * n : OWN * n + 2],
+        inclined_error=np.hypot(errors[OWN * n : OWN * n + 2], 2 * other * fit.parameters.pose[:2]),
         axis_off=float(fit.parameters.pose[2]),
         axis_off_error=float(errors[OWN * n + 2]),
         thickness=fit.thickness,
