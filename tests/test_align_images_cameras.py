@@ -11,11 +11,12 @@ import scipy.ndimage
 from tests.builders.slab_images import slab_images, tilted
 from tomoset import geometry
 from tomoset.align.images.cameras import FREE, SCATTER, Numbers
-from tomoset.align.images.certainty import certainty
+from tomoset.align.images.certainty import certainty, without_each
 from tomoset.align.images.fit import Aligning, Bettered, State, better
+from tomoset.align.images.outcome import Judged
 from tomoset.align.images.plane import Plane
 from tomoset.align.images.slab import Slab, Terms
-from tomoset.align.images.thickness import Search, thickness
+from tomoset.align.images.thickness import Search, in_steps, thickness
 from tomoset.align.images.verdict import predict
 from tomoset.align.images.windows import Windows
 from tomoset.align.parameters import MAGNIFICATION, ROTATION, TILT, compose, decompose
@@ -213,12 +214,43 @@ def test_shifts_are_found_as_well_as_they_are_said_to_be(
     assert abs(turned) < max(0.3, 3 * np.rad2deg(sure.axis))
 
 
+def test_without_each_window_numbers_are_what_the_others_say() -> None:
+    """Against a solution without it, where the likelihood is a parabola."""
+    made, _, _ = numbers(Plane(centre=CENTRE))
+    of, terms = made.expecting(np.array([2e-3, 1e-3, 5e-4]), THICK), blank_terms(made.n)
+    flat = of.rows.reshape(len(MIDDLES), 2 * of.n, -1)
+    blocks = terms.information.reshape(len(MIDDLES), 2 * of.n, 2 * of.n)
+    known = np.stack([r.T @ b @ r for r, b in zip(flat, blocks, strict=True)])
+    wanted = np.einsum("wap,wa->wp", flat, terms.gradient.reshape(len(MIDDLES), -1))
+    prior = np.diag(of.precision)
+    best = np.linalg.solve(known.sum(axis=0) + prior, wanted.sum(axis=0))
+    # Slopes where all windows together are best.
+    left = [b @ (r @ best) for r, b in zip(flat, blocks, strict=True)]
+    there = replace(terms, gradient=terms.gradient - np.reshape(left, terms.gradient.shape))
+    off = without_each(of, there) * np.sqrt(len(MIDDLES) / (len(MIDDLES) - 1))
+    for w in range(len(MIDDLES)):
+        others = np.arange(len(MIDDLES)) != w
+        without = np.linalg.solve(known[others].sum(axis=0) + prior, wanted[others].sum(axis=0))
+        np.testing.assert_allclose(off[w], without - best, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("start", [10.0, 30.0])
 def test_the_thickness_is_found_from_far(bettered: Bettered, start: float) -> None:
     there = replace(bettered, state=replace(bettered.state, slab=Slab(thickness=start)))
     found = thickness(there, 0.2, 1, Search.FAR)
     assert found.slab.thickness == pytest.approx(THICK, rel=0.15)
     assert 0 < found.error < 0.2
+
+
+def test_windows_are_thicker_where_they_show_more_than_an_even_slab_would() -> None:
+    even = np.random.default_rng(4).normal(0.3, 0.1, 11)
+    np.testing.assert_array_equal(in_steps(even, 0.1**2), 1)
+    wide = np.linspace(-0.9, 0.9, 11)
+    np.testing.assert_allclose(np.log(in_steps(wide, 0.0)), wide, atol=0.12)
+    # Half of the variance by chance: half of the way.
+    scatter = 1.4826 * np.median(np.abs(wide))
+    there = np.log(in_steps(wide, scatter**2 / 2 - 0.07**2))
+    np.testing.assert_allclose(there, wide / 2, atol=0.1)
 
 
 def test_parts_of_a_specimen_may_be_thicker() -> None:
@@ -290,3 +322,18 @@ def test_a_misplaced_image_is_not_supported_and_belongs_elsewhere(
         axis=0,
     )
     np.testing.assert_allclose(seen.elsewhere[which], shift - moved, atol=2.0)
+
+
+def test_images_that_agree_elsewhere_and_those_beyond_them_are_in_doubt() -> None:
+    support, rival = np.full(20, 20.0), np.full(20, 10.0)
+    rival[[2, 3, 4]] = 18.0
+    rival[15] = 21.0
+    judged = Judged(
+        used=np.arange(20) + 5, support=support, rival=rival, deviation=np.full(20, 0.1)
+    )
+    doubts = judged.doubts("a")
+    assert sorted(doubts) == [5, 6, 7, 8, 9, 20]
+    assert "in doubt alone" in doubts[5]
+    assert "as well elsewhere" in doubts[7]
+    # A body's stripes agree elsewhere as well, and nothing better is known.
+    assert sorted(replace(judged, most=1.0).doubts("a")) == [20]

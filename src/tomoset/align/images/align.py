@@ -43,7 +43,7 @@ Ints = npt.NDArray[np.int64]
 #: Bands, one after the other: highest frequencies in the images [cycles per working px], each for
 #: so many rounds at most, or until windows move by less than a part of the shortest wave, and the
 #: thickness changes by less than that part.
-BANDS = ((0.06, 4), (0.1, 4), (0.15, 4), (0.25, 4))
+BANDS = ((0.06, 3), (0.1, 3), (0.15, 3), (0.25, 3))
 _SETTLED, _ALIKE = 0.02, 0.01
 #: Waves of a window, at least; bands that hold fewer than twice as many are left out.
 _LOWEST = 2.5

@@ -23,6 +23,8 @@ Array = npt.NDArray[np.float64]
 #: What all sections have wrong alike, as no body is a disc of random density: errors of twins are
 #: so many times what sections say, of shifts and of the axis.
 _ALIKE, _ALIKE_AXIS = 2.0, 8.0
+#: A place is confirmed if the support of any other place is below this part of its own.
+_RIVAL = 0.95
 #: A diameter is not known better than this: bodies are not round [fraction].
 _ROUND = 0.02
 
@@ -169,7 +171,7 @@ class BodyOutcome:
         other = fitted.elsewhere()
         support, rival = other.support, other.rival
         deviation = np.sqrt(np.maximum(np.einsum("nii->ni", known.shifts), 0)).max(axis=1)
-        judged = Judged(used=used, support=support, rival=rival, deviation=deviation)
+        judged = Judged(used=used, support=support, rival=rival, deviation=deviation, most=_RIVAL)
         doubtful = judged.doubts(self.tomogram.name)
         shape = Shape.of(fitted.working, fitted.projections, fitted.radius)
         good = np.array([i not in doubtful for i in used])

@@ -8,14 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tomoset.align.gauge import motions
-from tomoset.align.images.cameras import FREE
+from tomoset.align.images.cameras import FREE, Numbers
 from tomoset.align.images.fit import Bettered, inverse
-from tomoset.align.images.slab import terms
+from tomoset.align.images.slab import Terms, terms
 
 Array = npt.NDArray[np.float64]
 
 #: Surfaces are never as flat as a model, whose flatness would tell shifts too well [thicknesses].
 ROUGH = 0.07
+
+
+#: Images, in the order of their tilts, to each side: windows contradict each other about as much.
+_NEAR = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +37,7 @@ class Certainty:
     expected : float
         Of where windows are projected: rms [working px].
     inflation : float
-        By how much windows contradict each other more than the likelihood says.
+        By how much they are larger than those of the likelihood alone.
     """
 
     columns: Array
@@ -44,58 +48,67 @@ class Certainty:
 
 
 def certainty(bettered: Bettered, threads: int) -> Certainty:
-    """Standard deviations by the likelihood, and by how windows scatter about what they share.
+    """Standard deviations by the likelihood, and by how the answer changes without each window.
 
-    The likelihood is that of a slab with rough surfaces: what only flat ones tell is left out.
+    The likelihood is that of a slab with rough surfaces: what only flat ones tell is left out. It
+    knows of noise; matter that moves or is of another thickness here than there shows in how
+    windows contradict each other. Both are added.
     """
     numbers, model = bettered.numbers, bettered.looked.model
     slab = replace(model.slab, rough=max(model.slab.rough, ROUGH))
     used = bettered.looked.seen.used
     rough = terms(replace(model, slab=slab), bettered.spectra, used, informed=True, threads=threads)
-    covariance = inverse(numbers.information(rough))
+    by_noise = inverse(numbers.information(rough))
+    off = without_each(numbers, bettered.terms)
     n, count = numbers.n, len(FREE)
     images = np.arange(count * n).reshape(n, count)
-    shifts = images[:, :2].ravel()
     by_shift = bettered.state.projections[:, :2, :3].reshape(-1, 3)
-    free = _without(covariance, shifts, by_shift)
-    inflation = _inflation(bettered, _without(bettered.covariance, shifts, by_shift), shifts)
-    deviations = np.sqrt(np.maximum(free.diagonal(), 0)) * inflation
+    made_up = np.eye(len(by_noise))
+    shifts = images[:, :2].ravel()
+    made_up[np.ix_(shifts, shifts)] -= by_shift @ np.linalg.pinv(by_shift)
+    covariance = by_noise + off.T @ off
+    free = made_up @ covariance @ made_up.T
+    said = (made_up @ by_noise @ made_up.T).diagonal()[images]
+    variances = said + _smooth(((off @ made_up.T) ** 2).sum(axis=0)[images])
     mean = np.zeros(len(free))
     mean[images[:, 2]] = 1 / n
     mean[count * n] = 1
-    axis = inflation * np.sqrt(max(float(mean @ covariance @ mean), 0.0))
-    expected = inflation * _of_windows(bettered, free)
     return Certainty(
-        columns=deviations[images],
-        axis=float(axis),
-        slope=_slope(bettered, covariance, inflation),
-        expected=float(expected),
-        inflation=float(inflation),
+        columns=np.sqrt(np.maximum(variances, 0)),
+        axis=float(np.sqrt(max(float(mean @ covariance @ mean), 0.0))),
+        slope=_slope(bettered, covariance),
+        expected=_of_windows(bettered, free),
+        inflation=float(np.sqrt(variances[:, :2].sum() / max(said[:, :2].sum(), 1e-30))),
     )
 
 
-def _without(covariance: Array, shifts: npt.NDArray[np.int64], by_shift: Array) -> Array:
-    """Covariance of numbers after the motions that best make up for the shifts."""
-    made_up = np.eye(len(covariance))
-    made_up[np.ix_(shifts, shifts)] -= by_shift @ np.linalg.pinv(by_shift)
-    return np.asarray(made_up @ covariance @ made_up.T)
+def without_each(numbers: Numbers, found: Terms) -> Array:
+    """How far numbers would be elsewhere without each window, (W, p), as of one standard deviation.
 
-
-def _inflation(bettered: Bettered, free: Array, shifts: npt.NDArray[np.int64]) -> float:
-    """By how much windows contradict each other more than the likelihood says, at least 1.
-
-    What each window alone wants (the sandwich estimate) is far too few for single numbers, but
-    enough for all together. `free` is by the likelihood of which windows want the most.
+    By one step from where all windows together have their maximum (the jackknife): so a window
+    that says more than the others is not its own judge. Squares add up to variances.
     """
-    by_window = np.einsum(
-        "wnap,wna->wp", bettered.numbers.rows, bettered.terms.gradient, optimize=True
-    )
-    wanted = ((by_window @ free)[:, shifts] ** 2).sum(axis=1)
-    number = len(by_window)
-    said = free.diagonal()[shifts].sum() / number
-    if not said > 0:
-        return 1.0
-    return float(np.sqrt(max(np.mean(wanted) / said * number / max(number - 1, 1), 1.0)))
+    number = len(numbers.rows)
+    off = np.zeros((number, numbers.rows.shape[-1]))
+    if number < 2:
+        return off
+    flat = numbers.rows.reshape(number, 2 * numbers.n, -1)
+    size = flat.shape[1]
+    own = [
+        rows.T @ (block.reshape(size, size) @ rows)
+        for rows, block in zip(flat, found.information, strict=True)
+    ]
+    whole = np.diag(numbers.precision) + sum(own)
+    slopes = np.einsum("wap,wa->wp", flat, found.gradient.reshape(number, size))
+    for w in range(number):
+        off[w] = -inverse(whole - own[w]) @ slopes[w]
+    return np.asarray(off * np.sqrt((number - 1) / number))
+
+
+def _smooth(variances: Array) -> Array:
+    """Means over images that are near in tilt: a few windows say little of one number."""
+    near = [variances[max(0, i - _NEAR) : i + _NEAR + 1] for i in range(len(variances))]
+    return np.array([part.mean(axis=0) for part in near])
 
 
 def _of_windows(bettered: Bettered, covariance: Array) -> float:
@@ -114,12 +127,12 @@ def _of_windows(bettered: Bettered, covariance: Array) -> float:
     return float(np.sqrt(max(2 * squares.mean(), 0.0)))
 
 
-def _slope(bettered: Bettered, covariance: Array, inflation: float) -> tuple[float, float]:
+def _slope(bettered: Bettered, covariance: Array) -> tuple[float, float]:
     middles = bettered.looked.seen.windows.middles
     number = len(middles)
     if number < 4:
         return (np.inf, np.inf)
     rows = np.linalg.pinv(np.column_stack([np.ones(number), middles]))[1:]
     of = covariance[-number:, -number:]
-    x, y = np.sqrt((rows @ of @ rows.T).diagonal()) * inflation
+    x, y = np.sqrt((rows @ of @ rows.T).diagonal())
     return float(x), float(y)

@@ -192,7 +192,7 @@ def _climb(looked: Looked, numbers: Numbers, threads: int) -> tuple[Array, Terms
         return terms(model, moved, used, informed=informed, threads=threads)
 
     values = np.zeros(len(numbers.before))
-    now = at(values, informed=True)
+    first = now = at(values, informed=True)
     value, damping = numbers.value(now, values), _DAMPING
     information = numbers.information(now)
     scale = information.diagonal() + 1e-9 * information.diagonal().max()
@@ -214,7 +214,8 @@ def _climb(looked: Looked, numbers: Numbers, threads: int) -> tuple[Array, Terms
         values, now, value = trial, there, value + gain
         if gain < _GAIN:
             break
-    return values, at(values, informed=True)
+    # Displacements do not change the covariance, and its weights hardly.
+    return values, replace(now, information=first.information, precision=first.precision)
 
 
 def inverse(information: Array) -> Array:

@@ -24,9 +24,11 @@ from tomoset.model import Tomogram
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: A place is confirmed if the support of any other place is below this part of its own, and its
-#: shift is known so well [working px].
-_RIVAL, _KNOWN = 0.95, 2.0
+#: A place is confirmed if no other has this part of its correlation with the prediction (what is
+#: seen edge-on agrees all along its edge), and its shift is known so well [working px].
+_RIVAL, _KNOWN = 0.85, 2.0
+#: So many images in doubt, one after the other in tilt, tie nothing beyond them to the others.
+_CUT = 3
 #: An alignment needs this share of confirmed images.
 _NEEDED = 0.6
 #: An axis that was farther off did not say how the tomogram lay [deg].
@@ -48,12 +50,15 @@ class Judged:
         place.
     deviation : (n,) array
         Standard deviation of its shift [working px].
+    most : float
+        The part of its support that a confirmed image has elsewhere, at most.
     """
 
     used: Ints
     support: Array
     rival: Array
     deviation: Array
+    most: float = _RIVAL
 
     def doubts(self, name: str) -> dict[int, str]:
         """Images whose place is not confirmed, and why.
@@ -64,6 +69,7 @@ class Judged:
             If they are too many, with the tomogram's name.
         """
         doubtful = dict(self._each())
+        doubtful |= dict(self._cut_off(np.isin(self.used, list(doubtful))))
         if len(doubtful) > (1 - _NEEDED) * len(self.used):
             raise AlignmentError(
                 f"tomogram {name!r}: these images do not support an alignment: "
@@ -76,10 +82,20 @@ class Judged:
         for image, support, rival, deviation in each:
             if support < CONFIRMED:
                 yield int(image), f"shows nothing of what the others do ({support:.1f} sd)"
-            elif rival > _RIVAL * support:
+            elif rival > self.most * support:
                 yield int(image), f"agrees as well elsewhere ({rival:.1f} against {support:.1f} sd)"
             elif deviation > _KNOWN:
                 yield int(image), "its shift is not known"
+
+    def _cut_off(self, doubtful: npt.NDArray[np.bool_]) -> Iterator[tuple[int, str]]:
+        """Images at an end that agree with each other, but that nothing ties to most images."""
+        runs = np.convolve(doubtful, np.ones(_CUT), "valid") >= _CUT
+        half = len(doubtful) / 2
+        first = max((i for i in np.flatnonzero(runs) if i + _CUT <= half), default=0)
+        last = min((i + _CUT for i in np.flatnonzero(runs) if i >= half), default=len(doubtful))
+        for i in (*range(first), *range(last, len(doubtful))):
+            if not doubtful[i]:
+                yield int(self.used[i]), "is tied to the others by images in doubt alone"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,9 +26,10 @@ _LOWEST, _ENOUGH = 0.03, 2500
 
 
 #: Windows: factors that are tried, by which they are thicker than usual; how much such a factor
-#: scatters, in its logarithm, before it is seen; steps in which it is used; where it ends.
+#: scatters, in its logarithm, before it is seen; steps in which it is used; where it ends. Even
+#: slabs look as different as `_CONTENT`, by what is in them.
 _FACTORS = 2.0 ** np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-_SCATTER, _STEP, _FARTHEST = 0.35, np.sqrt(2.0), 3
+_SCATTER, _STEP, _FARTHEST, _CONTENT = 0.35, 2**0.25, 6, 0.07
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,11 +160,27 @@ def _by_windows(likelihood: _Likelihood, slab: Slab, thicker: Array) -> tuple[Ar
     curvature = np.maximum(2 * here - before - after, 1e-6)
     step = np.log(_FACTORS[1] / _FACTORS[0])
     found = tried[top, each] + step * np.clip(0.5 * (after - before) / curvature, -1, 1)
-    usual = float(np.median(found))
-    steps = np.clip(np.rint((found - usual) / np.log(_STEP)), -_FARTHEST, _FARTHEST)
+    known = np.maximum(curvature / step**2 - _SCATTER**-2, 0)
+    by_chance = float(np.median(known / (known + _SCATTER**-2) ** 2))
     # A median of n normal numbers is known to 1.25 standard deviations over the root of n.
-    scatter = 1.4826 * float(np.median(np.abs(found - usual)))
-    return np.asarray(_STEP**steps), 1.25 * scatter / float(np.sqrt(len(found)))
+    return in_steps(found, by_chance), 1.25 * _scatter(found) / float(np.sqrt(len(found)))
+
+
+def in_steps(found: Array, by_chance: float) -> Array:
+    """Factors of which windows say these logarithms, against their median, in steps.
+
+    By James and Stein's shrinkage: the part of their variance is taken off that comes by chance
+    and as even slabs do not look even.
+    """
+    away = found - np.median(found)
+    kept = max(0.0, 1 - (by_chance + _CONTENT**2) / max(_scatter(found) ** 2, 1e-12))
+    steps = np.clip(np.rint(kept * away / np.log(_STEP)), -_FARTHEST, _FARTHEST)
+    return np.asarray(_STEP**steps)
+
+
+def _scatter(values: Array) -> float:
+    """Standard deviation by the median, which a few far values do not change."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _as_deep(slab: Slab, other: Slab) -> Slab:
