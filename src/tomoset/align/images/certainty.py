@@ -16,8 +16,6 @@ Array = npt.NDArray[np.float64]
 
 #: Surfaces are never as flat as a model, whose flatness would tell shifts too well [thicknesses].
 ROUGH = 0.07
-
-
 #: Images, in the order of their tilts, to each side: windows contradict each other about as much.
 _NEAR = 2
 
