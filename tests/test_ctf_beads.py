@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tomoset.ctf.beads import cleared
 from tomoset.hand.rings import Tiles
@@ -72,3 +73,17 @@ def test_what_sees_no_electrons_is_taken_out_however_much_it_is() -> None:
         np.testing.assert_array_equal(found[rows + 50 :], image[rows + 50 :])
         assert abs(found[: rows - 50].mean() - 50) < 1
         assert abs(found[: rows - 50].std() - 10) < 1.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (7, 200), (40, 40)])
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 3e38])
+def test_images_that_show_nothing_stay(shape: tuple[int, int], value: float) -> None:
+    image = np.zeros(shape, np.float32)
+    image[0, ::2] = value
+    np.testing.assert_array_equal(cleared(image, 2.0)[0], image)
+
+
+def test_images_without_noise_are_none_to_fail_by() -> None:
+    image = np.full((47, 65), 2.0, np.float32)
+    image[0] = 1
+    assert np.isfinite(cleared(image, 2.0)[0]).all()

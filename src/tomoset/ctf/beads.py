@@ -33,6 +33,8 @@ _DIFFERENT = 0.6708
 _DIFFERENCE = 0.95387
 #: So many values tell a median.
 _ENOUGH = 1 << 16
+#: No camera has such values; others say what is wrong with an image that has, or with NaN.
+_HUGE = 1e15
 #: Parts of an image of so many of these resolutions see electrons or not.
 _PARTS = 12
 
@@ -75,6 +77,8 @@ def cleared(image: Floats, pixel_size: float) -> tuple[Floats, Left]:
     # What is blurred so much needs no pixels that are finer than two thirds of the blur.
     bins = max(1, int(_COARSE / pixel_size / 1.5))
     width = _COARSE / pixel_size / bins
+    if min(image.shape) <= 2 * max(_WIDER) * bins or not np.abs(image).max() < _HUGE:
+        return image, Left(np.ones([1 + n // bins for n in image.shape], np.float32), bins)
     coarse = _binned(image, bins)
     noise, lit = _lit(coarse, width)
     seen = _seen(coarse, lit, width, noise)
@@ -153,7 +157,7 @@ def _standing_out(image: Floats, lit: Mask, blur: tuple[float, float], wider: in
         far = _about(off > _FAR * deviation, off > _RIM * deviation)
         if (far == before).all():
             break
-    if far[counted].mean() > _MOST:
+    if not counted.any() or far[counted].mean() > _MOST:
         far[:] = False
     whole = np.zeros_like(lit)
     apart = far.repeat(wider, axis=0).repeat(wider, axis=1)
