@@ -12,6 +12,7 @@ from tests.builders.hand_series import Wanted, hand_series
 from tests.builders.image_stacks import Images
 from tomoset.ctf.measure import MeasuredCtf, measure
 from tomoset.ctf.options import CtfOptions
+from tomoset.errors import ModelError
 from tomoset.model import Tomogram
 
 NARROW = CtfOptions(low=20000.0, high=39000.0)
@@ -98,3 +99,10 @@ def test_a_phase_plate_shifts_phases() -> None:
     assert m.told.sum() >= 5
     assert (np.abs(m.defocus - truth) < 4 * m.defocus_error)[m.told].all()
     assert (np.abs(m.phase_shift - shift) < 4 * m.phase_shift_error)[m.told].all()
+
+
+def test_pixels_that_show_fewer_than_three_rings_tell_no_defocus() -> None:
+    wanted = Wanted(n=7, seed=6, highest=45.0, specks=16000, defocus=14000.0, noise=0.5)
+    tomogram, images = hand_series(wanted)
+    with pytest.raises(ModelError, match=r"fewer than 2\.5 Thon rings .* pixels of .* show them"):
+        found(tomogram, images.images, CtfOptions(low=8000.0, high=20000.0))

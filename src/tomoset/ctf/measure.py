@@ -19,6 +19,7 @@ from tomoset.ctf.terms import OWN
 from tomoset.errors import ModelError
 from tomoset.hand.coarse import microscope
 from tomoset.hand.series import coarsest_pixel, least_defocus
+from tomoset.images.ctf import wavelength
 from tomoset.model import Tomogram
 from tomoset.run import one_thread
 
@@ -31,6 +32,8 @@ _SEEN = 6.0
 #: An image tells its defocus if its rings are so much likelier than none [natural logarithm], it
 #: is known so well [Å], and no other one is likelier.
 _TOLD, _KNOWN, _CERTAIN = 6.0, 600.0, 0.5
+#: And if its pixels show so many rings: fewer say as much of the background as of the defocus.
+_FEWEST_RINGS = 2.5
 #: By chance, the best of all defoci makes rings four times likelier, as a logarithm, in each image;
 #: they must be so much on average, of which no image counts for more than a few.
 _ON_AVERAGE, _FEW = 5.5, 5.0
@@ -153,14 +156,28 @@ def measure(
         )
         found = search.best(common)
     measured = _measured((tomogram, placed), found, plate=options.phase_plate)
+    likeliest = np.median(found.fit.parameters.own[:, 0])
+    if np.median(_number(found.fit.parameters.own[:, 0], placed)) < _FEWEST_RINGS:
+        finer = math.sqrt(wavelength(placed.optics.need("voltage")) * likeliest / _FEWEST_RINGS) / 2
+        raise ModelError(
+            f"tomogram {placed.name!r}: pixels of {placed.need_pixel_size():.3g} Å show fewer than "
+            f"{_FEWEST_RINGS:g} Thon rings of its defocus (likeliest: {likeliest / 1e4:.1f} µm), "
+            f"too few to tell it; pixels of {finer:.3g} Å or less show them (less binning)"
+        )
     some = measured.rings[found.fit.rings != 0] / _ON_AVERAGE
     if np.minimum(some, _FEW).sum() < len(some) or measured.told.sum() < _LEAST:
         raise ModelError(
             f"tomogram {placed.name!r}: its images show Thon rings too faint to tell their "
-            f"defocus (likeliest: {np.median(found.fit.parameters.own[:, 0]) / 1e4:.1f} µm); "
+            f"defocus (likeliest: {likeliest / 1e4:.1f} µm); "
             f"{_CURES}"
         )
     return measured
+
+
+def _number(defocus: Array, tomogram: Tomogram) -> Array:
+    """How many rings of a defocus pixels show: (n_tilts,)."""
+    finest = max(2 * tomogram.need_pixel_size(), FINEST)
+    return np.asarray(wavelength(tomogram.optics.need("voltage")) * defocus / finest**2)
 
 
 def refuse_alike(tomogram: Tomogram) -> None:
@@ -252,7 +269,10 @@ def _measured(tomograms: tuple[Tomogram, Tomogram], found: Solved, *, plate: boo
         rings=rings,
         merit=seen.merit,
         resolution=seen.resolution,
-        told=(rings > _TOLD) & (each[:, 0] < _KNOWN) & (near.defoci.certain > _CERTAIN),
+        told=(rings > _TOLD)
+        & (each[:, 0] < _KNOWN)
+        & (near.defoci.certain > _CERTAIN)
+        & (_number(own[:, 0], placed) >= _FEWEST_RINGS),
         inclined=fit.parameters.pose[:2],
         inclined_error=np.hypot(errors[OWN * n : OWN * n + 2], 2 * other * fit.parameters.pose[:2]),
         axis_off=float(fit.parameters.pose[2]),
