@@ -118,7 +118,8 @@ def fitted(working: Working, projections: Array) -> Fitted:
         highest = min(band, _finest(radius))
         doing(f"aligning a body, to {1 / highest:.0f} px")
         cut = Cut(band=highest, radius=radius, shares=shares)
-        found = _in_band(working, projections, cut, _LOOKING if number == 0 else 1)
+        looking, turning = (1, True) if number else (_LOOKING, False)
+        found = _in_band(working, projections, cut, looking, turning=turning)
         projections = found.projections
         shares = cut.measured(found.compared.lines, found.compared.predicted).shares
         if highest < band:
@@ -139,7 +140,9 @@ def _finest(radius: float) -> float:
     return float(np.sqrt(MOST_POINTS / np.pi) / radius / SAMPLES)
 
 
-def _in_band(working: Working, projections: Array, cut: Cut, looking: int) -> Fitted:
+def _in_band(
+    working: Working, projections: Array, cut: Cut, looking: int, *, turning: bool = True
+) -> Fitted:
     """With one set of lines; the axis stays where it is in the first band, which hardly sees it."""
     body = None
     for number in range(_ROUNDS):
@@ -162,7 +165,7 @@ def _in_band(working: Working, projections: Array, cut: Cut, looking: int) -> Fi
             working=working,
         )
         information, gradient = free_of(slopes, directions, cut.radius)
-        if looking == _LOOKING:
+        if not turning:
             information, gradient = information[:-1, :-1], gradient[:-1]
         by = np.append(np.linalg.solve(information, gradient), 0.0)[: 2 * len(directions) + 1]
         most = _STEP / cut.band
