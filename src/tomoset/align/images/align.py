@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from tomoset.align.fit import AlignmentError
 from tomoset.align.images.body_fit import fitted
 from tomoset.align.images.body_outcome import BodyOutcome
 from tomoset.align.images.body_views import Working, emptiness
 from tomoset.align.images.cameras import SCATTER
 from tomoset.align.images.certainty import certainty
+from tomoset.align.images.dense import without_dense
 from tomoset.align.images.fit import Aligning, Bettered, State, better
 from tomoset.align.images.outcome import Outcome
 from tomoset.align.images.plane import Plane
@@ -214,9 +217,18 @@ class _Series:
         return (np.array(self.tomogram.need_size(), np.float64) - 1) / 2 / self.prepared.binning
 
     def _as_slab(self) -> ImageFit:
+        even = without_dense(self.prepared, self.threads)
+        if even is not self.prepared:
+            # What stands out may be all that there is, as beads in ice that shows nothing.
+            with suppress(AlignmentError):
+                return self._seen(even)._slab_fit()
+        return self._seen(self.prepared)._slab_fit()
+
+    def _seen(self, prepared: Prepared) -> _Series:
+        """With such images, which show neither the camera nor a deformation that is known."""
         # A body would look like what is fixed in the camera.
-        prepared = without_fixed(self.prepared, self.tomogram.tilt_angles)
-        return replace(self, prepared=self._undeformed(prepared))._slab_fit()
+        prepared = without_fixed(prepared, self.tomogram.tilt_angles)
+        return replace(self, prepared=self._undeformed(prepared))
 
     def _slab_fit(self) -> ImageFit:
         aligning = self._aligning()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.images.slab import MOST, Slab
+from tomoset.align.images.slab import Slab
 from tomoset.align.images.windows import Seen
 
 Array = npt.NDArray[np.float64]
@@ -24,6 +24,8 @@ _NEIGHBOURS = 3
 _NEAR, _TILTS, _LEAST = 5, 3, 0.05
 #: How many frequencies' worth a ring of one image is taken to be like that of all.
 _ALIKE = 20.0
+#: The specimen's share in an image is no more: windows cut off its edges differently.
+_MOST = 0.9
 #: Images whose medians are taken, to each side.
 _SMOOTH = 2
 #: Windows have the specimen's share at steps of this factor, from 1/8 to 4 of the usual; before it
@@ -190,7 +192,7 @@ def shares(
     by_ring = _by_ring(*_sums(alike, rings, alike.expected(white.k, parallax, slab)))
     each = zip(white.frequencies, by_ring, strict=True)
     coherent = np.array([np.interp(at, rings.middles, values) for at, values in each])
-    coherent = np.sqrt(np.clip(1 - (1 - coherent**2) / white.strength, 1e-4, MOST))
+    coherent = np.sqrt(np.clip(1 - (1 - coherent**2) / white.strength, 1e-4, _MOST))
     usual = _USUAL / white.independent
     both = (coherent[alike.one] * coherent[alike.other]).astype(np.float32)
     ratios = np.ones(len(thicker))
@@ -280,11 +282,11 @@ def _by_ring(products: Array, weights: Array) -> Array:
     image in turns.
     """
     total, number = products.sum(axis=(0, 1)), weights.sum(axis=(0, 1))
-    alike = np.sqrt(np.clip(total / np.maximum(number, 1e-9), 1e-4, MOST))
+    alike = np.sqrt(np.clip(total / np.maximum(number, 1e-9), 1e-4, _MOST))
     c = np.tile(alike, (len(products), 1))
     for _ in range(30):
         up = np.einsum("ijr,jr->ir", products, c) + _ALIKE * alike**3
         down = np.einsum("ijr,jr->ir", weights, c * c) + _ALIKE * alike**2
-        c = 0.5 * c + 0.5 * np.clip(up / down, 0.01, np.sqrt(MOST))
+        c = 0.5 * c + 0.5 * np.clip(up / down, 0.01, np.sqrt(_MOST))
     near = [c[max(0, i - _SMOOTH) : i + _SMOOTH + 1] for i in range(len(c))]
     return np.array([np.median(part, axis=0) for part in near])

@@ -24,8 +24,9 @@ Spectra = npt.NDArray[np.complex64]
 
 #: Degrees of freedom of the likelihood: few, as powers differ much from window to window.
 FREEDOM = 4.0
-#: The specimen's share is not taken to be more: windows cut off its edges differently.
-MOST = 0.9
+#: The specimen's share does not count for more: where it is more, as of a membrane, few things that
+#: lie at few depths have it, and no random matter.
+_MOST = 0.5
 
 
 def coherence(x: npt.ArrayLike, surface: float = 0.0, rough: float = 0.0) -> Array:
@@ -92,7 +93,7 @@ class Model:
     coherent : (n, K) array
         c: the root of the specimen's share in the power of each image.
     level : (W,) array
-        By how much that share is larger in each window, up to `MOST`.
+        By how much that share is larger in each window, up to a half.
     thicker : (W,) array
         Factor by which the specimen is thicker there.
     band : (n, K) bool array
@@ -114,7 +115,7 @@ class Model:
 
     def within(self, level: Array) -> Array:
         """Roots of the share in a window of this level: as `coherent`."""
-        return np.asarray(np.sqrt(np.minimum(level * self.coherent**2, MOST)))
+        return np.asarray(np.sqrt(np.minimum(level * self.coherent**2, _MOST)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
