@@ -59,6 +59,8 @@ _THICKEST = 0.4
 #: A body leaves its background free at both sides: less is to be seen there than this part of
 #: what is seen in all, of so many images.
 _EMPTY, _SOME = 0.2, 9
+#: If more of the images are in doubt, what stands out of them counts too, if that is better.
+_DOUBTFUL = 0.1
 #: Images that an alignment needs.
 _FEWEST = 5
 
@@ -218,11 +220,21 @@ class _Series:
 
     def _as_slab(self) -> ImageFit:
         even = without_dense(self.prepared, self.threads)
-        if even is not self.prepared:
-            # What stands out may be all that there is, as beads in ice that shows nothing.
-            with suppress(AlignmentError):
-                return self._seen(even)._slab_fit()
-        return self._seen(self.prepared)._slab_fit()
+        if even is self.prepared:
+            return self._seen(even)._slab_fit()
+        found = None
+        with suppress(AlignmentError):
+            found = self._seen(even)._slab_fit()
+            if len(found.doubtful) <= _DOUBTFUL * len(self.used):
+                return found
+        # What stands out may be all that there is, as few particles in thin ice.
+        try:
+            other = self._seen(self.prepared)._slab_fit()
+        except AlignmentError:
+            if found is None:
+                raise
+            return found
+        return other if found is None or len(other.doubtful) < len(found.doubtful) else found
 
     def _seen(self, prepared: Prepared) -> _Series:
         """With such images, which show neither the camera nor a deformation that is known."""

@@ -18,16 +18,17 @@ from tomoset.align.images.prepare import Prepared
 Image = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-#: It is looked for at these scales [working px], against what is so many times as wide.
-_SCALES, _AROUND = (3, 6, 12), 4
+#: It is looked for at these scales [working px], against what is so many times as wide, in images
+#: so many times as large.
+_SCALES, _AROUND, _LARGER = (3, 6, 12), 4, 20
 #: It stands out by so many standard deviations.
 _FAR = 4.0
-#: If the images have more of it than this part, it is the specimen.
+#: If an image has more of it than this part, it is the specimen.
 _MOST = 0.25
 
 
 def without_dense(prepared: Prepared, threads: int = 1) -> Prepared:
-    """Images in which what stands out far is not seen; as they are if that is the specimen itself.
+    """Images in which what stands out far is not seen; as they are where it is the specimen itself.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def without_dense(prepared: Prepared, threads: int = 1) -> Prepared:
     with ThreadPoolExecutor(threads) as pool:
         found = pool.map(lambda i: dense(prepared.images[i], prepared.valid[i] > 0), used)
         out = np.stack(list(found))
-    if not out.any() or np.median(out.mean(axis=(1, 2))) > _MOST:
+    out &= (out.mean(axis=(1, 2)) <= _MOST)[:, None, None]
+    if not out.any():
         return prepared
     images, valid = prepared.images.copy(), prepared.valid.copy()
     images[used] = np.where(out, 0, images[used])
@@ -60,7 +62,7 @@ def dense(image: Image, valid: Mask) -> Mask:
     import scipy.ndimage
 
     out = ~valid
-    for scale in _SCALES:
+    for scale in (each for each in _SCALES if _LARGER * each <= min(image.shape)):
         # What is small and dense would be wide if it was looked for coarsely.
         left = np.where(out, 0, image)
         apart = _smooth(left, scale) - _smooth(left, _AROUND * scale)
