@@ -154,6 +154,7 @@ def test_all_of_a_fit_is_of_the_shapes_and_units_that_it_says(
     assert fit.thickness == 10 * THICK
     assert 0 < fit.thickness_error < 60
     assert np.abs(fit.inclination).max() < max(2.0, 3 * max(fit.inclination_error))
+    assert 0.1 < min(fit.inclination_error) <= max(fit.inclination_error) < 2
     assert fit.axis_before == pytest.approx(20.0)
     assert fit.axis == pytest.approx(20.0, abs=1.0)
     assert set(fit.deviations) == {"shift_x", "shift_y", "rotation", "tilt", "magnification"}

@@ -74,7 +74,7 @@ def certainty(bettered: Bettered, threads: int) -> Certainty:
     return Certainty(
         columns=np.sqrt(np.maximum(variances, 0)),
         axis=float(np.sqrt(max(float(mean @ covariance @ mean), 0.0))),
-        slope=_slope(bettered, covariance),
+        slope=_slope(bettered, by_noise),
         expected=_of_windows(bettered, free),
         inflation=float(np.sqrt(variances[:, :2].sum() / max(said[:, :2].sum(), 1e-30))),
     )
@@ -125,12 +125,20 @@ def _of_windows(bettered: Bettered, covariance: Array) -> float:
     return float(np.sqrt(max(2 * squares.mean(), 0.0)))
 
 
-def _slope(bettered: Bettered, covariance: Array) -> tuple[float, float]:
+def _slope(bettered: Bettered, by_noise: Array) -> tuple[float, float]:
+    """Of the plane, by the likelihood, and by how depths of windows scatter about it.
+
+    Nothing else tells the depth of a window that is left out.
+    """
     middles = bettered.looked.seen.windows.middles
     number = len(middles)
     if number < 4:
         return (np.inf, np.inf)
-    rows = np.linalg.pinv(np.column_stack([np.ones(number), middles]))[1:]
-    of = covariance[-number:, -number:]
-    x, y = np.sqrt((rows @ of @ rows.T).diagonal())
+    at = np.column_stack([np.ones(number), middles])
+    rows = np.linalg.pinv(at)
+    depths = bettered.numbers.depths(bettered.found)
+    left = depths - at @ (rows @ depths)
+    scatter = float(left @ left) / (number - 3) * (rows @ rows.T).diagonal()
+    variances = (rows @ by_noise[-number:, -number:] @ rows.T).diagonal() + scatter
+    _, x, y = np.sqrt(variances)
     return float(x), float(y)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tomoset.align.images.slab import Slab
+from tomoset.align.images.slab import MOST_HERE, Slab
 from tomoset.align.images.windows import Seen
 
 Array = npt.NDArray[np.float64]
@@ -192,7 +192,8 @@ def shares(
     by_ring = _by_ring(*_sums(alike, rings, alike.expected(white.k, parallax, slab)))
     each = zip(white.frequencies, by_ring, strict=True)
     coherent = np.array([np.interp(at, rings.middles, values) for at, values in each])
-    coherent = np.sqrt(np.clip(1 - (1 - coherent**2) / white.strength, 1e-4, _MOST))
+    most = np.maximum(coherent**2, MOST_HERE)
+    coherent = np.sqrt(np.clip(1 - (1 - coherent**2) / white.strength, 1e-4, most))
     usual = _USUAL / white.independent
     both = (coherent[alike.one] * coherent[alike.other]).astype(np.float32)
     ratios = np.ones(len(thicker))

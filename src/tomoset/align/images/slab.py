@@ -24,9 +24,9 @@ Spectra = npt.NDArray[np.complex64]
 
 #: Degrees of freedom of the likelihood: few, as powers differ much from window to window.
 FREEDOM = 4.0
-#: The specimen's share does not count for more: where it is more, as of a membrane, few things that
-#: lie at few depths have it, and no random matter.
-_MOST = 0.5
+#: A share that is larger here than elsewhere does not count for more, unless all are: few things
+#: that lie at few depths have it, as membranes, and no random matter.
+MOST_HERE = 0.5
 
 
 def coherence(x: npt.ArrayLike, surface: float = 0.0, rough: float = 0.0) -> Array:
@@ -93,7 +93,7 @@ class Model:
     coherent : (n, K) array
         c: the root of the specimen's share in the power of each image.
     level : (W,) array
-        By how much that share is larger in each window, up to a half.
+        By how much that share is larger in each window, up to `MOST_HERE`.
     thicker : (W,) array
         Factor by which the specimen is thicker there.
     band : (n, K) bool array
@@ -115,7 +115,8 @@ class Model:
 
     def within(self, level: Array) -> Array:
         """Roots of the share in a window of this level: as `coherent`."""
-        return np.asarray(np.sqrt(np.minimum(level * self.coherent**2, _MOST)))
+        share = self.coherent**2
+        return np.asarray(np.sqrt(np.minimum(level * share, np.maximum(share, MOST_HERE))))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
