@@ -125,10 +125,14 @@ def errors_of(truth: np.ndarray, images: np.ndarray) -> float:
 def test_crystals_on_a_face_do_not_draw_the_alignment() -> None:
     truth, rng = misplaced(), np.random.default_rng(6)
     images = slab_images(truth, EDGE, THICK, CENTRE) + rng.normal(size=(N, EDGE, EDGE))
-    assert errors_of(truth, images - 12 * crystals(truth)) < 1.5 * errors_of(truth, images) + 0.05
+    # 0.19 px if they count.
+    assert errors_of(truth, images - 20 * crystals(truth)) < 1.2 * errors_of(truth, images) + 0.03
 
 
-def test_where_only_beads_are_to_be_seen_they_count() -> None:
+@pytest.mark.parametrize(("number", "height"), [(6, 10), (7, 6), (14, 6)])
+@pytest.mark.filterwarnings("ignore:.*the tilt axis:tomoset.AssumptionWarning")
+def test_where_only_beads_are_to_be_seen_they_count(number: int, height: float) -> None:
+    """Without them the series is refused, or has a third of its images in doubt, or they fill it."""
     truth, rng = misplaced(), np.random.default_rng(6)
-    images = rng.normal(size=(N, EDGE, EDGE)) - 6 * crystals(truth, 14)
+    images = rng.normal(size=(N, EDGE, EDGE)) - height * crystals(truth, number)
     assert errors_of(truth, images) < 0.5

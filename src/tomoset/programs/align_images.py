@@ -37,7 +37,7 @@ from tomoset.run import Need, Resources, wanted
 Array = npt.NDArray[np.float64]
 
 #: Forms in which all images are in memory at once, at the working pixel.
-_FORMS = 13
+_FORMS = 15
 #: What a rigid alignment may lose without a word [px].
 _LITTLE = 0.05
 
